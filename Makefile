@@ -1,0 +1,51 @@
+# The workshop. Every target makes what it needs; doing it twice costs nothing.
+# Needs only Python 3.11+ and make:  make demo | test | check | conformance | bench
+
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v $$p; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+CONFORMANCE := .venv-conformance
+
+.PHONY: help demo test check format conformance bench clean
+
+help:
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+# The stamp holds when neither the interpreter nor what is to be installed has changed.
+$(VENV)/.stamp: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "pictag needs Python 3.11 or newer: none was found. Install one, or say make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || "$(PYTHON)" -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[parquet,demo]' --group dev
+	@touch $@
+
+$(CONFORMANCE)/.stamp: pyproject.toml conformance/requirements.txt
+	@$(CONFORMANCE)/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || "$(PYTHON)" -m venv --clear $(CONFORMANCE)
+	$(CONFORMANCE)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(CONFORMANCE)/bin/python -m pip install --quiet --disable-pip-version-check --requirement conformance/requirements.txt --editable .
+	@touch $@
+
+demo: $(VENV)/.stamp ## classify real photographs with the embedded model, offline
+	@$(BIN)/python examples/demo.py
+
+test: $(VENV)/.stamp ## the tests, without torch and transformers
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.stamp ## lint, format, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.stamp ## put the code into the project's form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+conformance: $(CONFORMANCE)/.stamp ## compare with the reference implementation
+	$(CONFORMANCE)/bin/python -m pytest conformance
+
+bench: $(VENV)/.stamp ## print the benchmarks
+	$(BIN)/python -m benchmarks
+
+clean: ## remove what the targets made
+	rm -rf $(VENV) $(CONFORMANCE) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

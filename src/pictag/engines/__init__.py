@@ -1,0 +1,1 @@
+"""Engines run a model's graph: pixel values in, logits out."""

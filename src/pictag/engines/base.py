@@ -1,0 +1,103 @@
+"""What every inference engine offers, and the check of a graph against what its files say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from pictag.errors import InvalidModel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorInfo:
+    """A graph's input or output: ``shape`` has ``None`` where the graph leaves a dimension open."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
+class Engine(Protocol):
+    """A session that runs one graph. ``run`` may be called from several threads."""
+
+    @property
+    def name(self) -> str:
+        """The engine and where it runs, such as ``onnxruntime (cpu)``."""
+
+    @property
+    def inputs(self) -> tuple[TensorInfo, ...]:
+        """The graph's inputs."""
+
+    @property
+    def outputs(self) -> tuple[TensorInfo, ...]:
+        """The graph's outputs."""
+
+    def run(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run the graph on ``pixel_values`` [N, C, H, W] and give its output as float32 [N, labels]."""
+
+    def close(self) -> None:
+        """Release the session; calling it again does nothing."""
+
+
+def choose_output(outputs: Sequence[TensorInfo]) -> TensorInfo:
+    """The output that holds one score a label: the one called ``logits``, or else the first of rank 2 or 4.
+
+    Exported classifiers may carry hidden states or pooled features beside their scores.
+    """
+    for output in outputs:
+        if output.name == "logits":
+            return output
+    for output in outputs:
+        # [N, L], or [N, L, 1, 1] as convolutional graphs give it.
+        if len(output.shape) == 2 or (len(output.shape) == 4 and output.shape[2:] in ((1, 1), (None, None))):
+            return output
+    names = ", ".join(f"{o.name}{list(o.shape)}" for o in outputs) or "none"
+    raise InvalidModel(
+        f"The graph has no output of one score a label [batch, labels]; its outputs are: {names}."
+    )
+
+
+def check_graph(
+    inputs: Sequence[TensorInfo],
+    outputs: Sequence[TensorInfo],
+    *,
+    label_count: int,
+    channels: int,
+    size: tuple[int, int] | None,
+    layout: str = "NCHW",
+) -> None:
+    """Refuse a graph that its files describe wrongly: a shifted label is worse than an error.
+
+    ``size`` is the (height, width) that preprocessing makes, ``None`` where it varies by picture.
+    Raises `InvalidModel`, naming both sides of the contradiction.
+    """
+    if len(inputs) != 1 or len(inputs[0].shape) != 4 or "float" not in inputs[0].dtype:
+        found = ", ".join(f"{i.name}{list(i.shape)} {i.dtype}" for i in inputs) or "none"
+        raise InvalidModel(
+            f"An image classifier's graph takes one 4-D float input; this one takes: {found}. "
+            "Export the model for image classification."
+        )
+    shape = inputs[0].shape
+    graph_channels, graph_size = (shape[1], shape[2:]) if layout == "NCHW" else (shape[3], shape[1:3])
+    if graph_channels not in (None, channels):
+        raise InvalidModel(
+            f"The graph's input {inputs[0].name}{list(shape)} ({layout}) takes {graph_channels} channels, "
+            f"but preprocessing makes {channels}."
+        )
+    if size is not None and any(g not in (None, s) for g, s in zip(graph_size, size, strict=True)):
+        raise InvalidModel(
+            f"The graph's input {inputs[0].name}{list(shape)} ({layout}) takes {graph_size[0]}×{graph_size[1]} "
+            f"pixels (height×width), but preprocessing makes {size[0]}×{size[1]}."
+        )
+    width = choose_output(outputs).shape[1]
+    if width is not None and width != label_count:
+        raise InvalidModel(
+            f"The graph scores {width} labels, but the model's files name {label_count}. "
+            "Labels would be wrong, so nothing is classified; correct id2label or labels.txt."
+        )

@@ -1,0 +1,169 @@
+"""Every error that pictag raises on purpose, in one tree.
+
+    PictagError
+    ├── OptionError (ValueError)            an option has a value that means nothing
+    │   ├── UnknownTask                     the task is not one that pictag knows
+    │   └── UnknownOption (TypeError)       there is no option of that name
+    ├── InputError                          one picture could not be used; the others go on
+    │   ├── UnsupportedInput (TypeError)    a value that is no kind of picture input
+    │   ├── PictureNotFound (FileNotFoundError)
+    │   ├── PictureUnreadable (OSError)     it is there, but reading it failed
+    │   ├── FetchFailed (OSError)           a URL could not be read
+    │   │   ├── AddressRefused (PermissionError)   a private or malformed address
+    │   │   ├── FetchTimeout (TimeoutError)
+    │   │   └── FetchTooLarge
+    │   └── DecodeError (ValueError)
+    │       ├── NotAPicture                 no picture format recognised
+    │       ├── FormatRefused               a picture format that is not opened
+    │       ├── CorruptPicture              broken, truncated or inconsistent
+    │       └── PictureTooLarge             more pixels than the limit
+    ├── ModelError
+    │   ├── ModelNotFound (FileNotFoundError)      no such repository, revision or folder
+    │   ├── ModelUnavailable (ConnectionError)     not in the cache and not to be had now
+    │   ├── ModelAccessDenied (PermissionError)    the token is missing, wrong or not enough
+    │   ├── ModelFileMissing (FileNotFoundError)   a file of the model, or a dtype, is not there
+    │   ├── CorruptModel (ValueError)              bytes are not what was promised
+    │   ├── InvalidModel (ValueError)              a configuration or graph that contradicts itself
+    │   └── UnsupportedProcessor (NotImplementedError)   preprocessing that pictag does not do
+    ├── EngineError (RuntimeError)          the inference engine failed
+    ├── MissingExtra (ImportError)          an optional package is not installed
+    ├── OutputError (OSError)               a result could not be written
+    └── PipelineClosed (RuntimeError)       used after close()
+
+A leaf is also the built-in kind that Python users already catch. Foreign exceptions are turned into these
+where they arise, with ``from``.
+"""
+
+from __future__ import annotations
+
+MAX_SHOWN_CHARACTERS = 200
+
+
+def shorten(value: object, limit: int = MAX_SHOWN_CHARACTERS) -> str:
+    """The value as text for a message: one line, printable, at most ``limit`` characters.
+
+    >>> shorten("a" * 500, limit=10)
+    'aaaaaaaaa…'
+    >>> shorten("two\\nlines")
+    'two\\\\nlines'
+    """
+    text = value if isinstance(value, str) else str(value)
+    text = text[: 2 * limit]
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+class PictagError(Exception):
+    """The root: ``except PictagError`` catches everything that pictag raises on purpose."""
+
+
+class OptionError(PictagError, ValueError):
+    """An option has a value that means nothing."""
+
+
+class UnknownTask(OptionError):
+    """The task is not one that pictag knows."""
+
+
+class UnknownOption(OptionError, TypeError):
+    """There is no option of that name."""
+
+
+class InputError(PictagError):
+    """One picture could not be used; the others go on."""
+
+
+class UnsupportedInput(InputError, TypeError):
+    """A value that is no kind of picture input."""
+
+
+class PictureNotFound(InputError, FileNotFoundError):
+    """There is no file or folder of that name."""
+
+
+class PictureUnreadable(InputError, OSError):
+    """The file is there, but reading it failed."""
+
+
+class FetchFailed(InputError, OSError):
+    """A URL could not be read."""
+
+
+class AddressRefused(FetchFailed, PermissionError):
+    """A URL leads to an address that is private, or is malformed."""
+
+
+class FetchTimeout(FetchFailed, TimeoutError):
+    """A URL was not read within the time allowed."""
+
+
+class FetchTooLarge(FetchFailed):
+    """A URL holds more bytes than allowed."""
+
+
+class DecodeError(InputError, ValueError):
+    """The bytes could not be turned into pixels."""
+
+
+class NotAPicture(DecodeError):
+    """No picture format was recognised."""
+
+
+class FormatRefused(DecodeError):
+    """A picture format that pictag does not open."""
+
+
+class CorruptPicture(DecodeError):
+    """The picture is broken, truncated or contradicts itself."""
+
+
+class PictureTooLarge(DecodeError):
+    """The picture has more pixels than the limit."""
+
+
+class ModelError(PictagError):
+    """A model could not be found, fetched, checked or understood."""
+
+
+class ModelNotFound(ModelError, FileNotFoundError):
+    """There is no such repository, revision or folder."""
+
+
+class ModelUnavailable(ModelError, ConnectionError):
+    """The model is not in the cache and cannot be had now."""
+
+
+class ModelAccessDenied(ModelError, PermissionError):
+    """The token is missing, wrong, or not enough."""
+
+
+class ModelFileMissing(ModelError, FileNotFoundError):
+    """A file of the model, or the dtype that was asked for, is not there."""
+
+
+class CorruptModel(ModelError, ValueError):
+    """The bytes of a model are not those that were promised."""
+
+
+class InvalidModel(ModelError, ValueError):
+    """A configuration or a graph that contradicts itself."""
+
+
+class UnsupportedProcessor(ModelError, NotImplementedError):
+    """The model needs preprocessing that pictag does not do."""
+
+
+class EngineError(PictagError, RuntimeError):
+    """The inference engine failed."""
+
+
+class MissingExtra(PictagError, ImportError):
+    """An optional package is not installed; the message has the command that installs it."""
+
+
+class OutputError(PictagError, OSError):
+    """A result could not be written."""
+
+
+class PipelineClosed(PictagError, RuntimeError):
+    """The pipeline was used after ``close()``."""

@@ -1,0 +1,42 @@
+"""The frozen values that travel from the line to its users."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """One label of one picture.
+
+    ``score`` is what the activation gave: a probability in 0…1 for softmax and sigmoid, the raw logit for
+    ``"none"``. ``index`` is the label's place in the model's output.
+    """
+
+    label: str
+    score: float
+    index: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why one picture has no labels: ``kind`` is the name of a class in `pictag.errors`."""
+
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What is known of one picture: its labels, best first, or the failure that kept them away.
+
+    ``source`` is the path or URL as it was given, or a short description such as ``<bytes>``.
+
+    >>> tiger = Prediction(source="tiger.jpg", labels=(Label(label="tiger", score=0.9, index=292),))
+    >>> tiger.labels[0].label, tiger.error
+    ('tiger', None)
+    """
+
+    source: str
+    labels: tuple[Label, ...] = ()
+    error: Failure | None = None

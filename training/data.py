@@ -1,0 +1,117 @@
+"""Tiny ImageNet's training archives as one array of pictures, and the part held back for validation.
+
+The archives hold `WNID/name.JPEG` pictures of 64×64 pixels. They are decoded once into `pictures.npy`
+(uint8, [count, 64, 64, 3]) and `labels.npy` (int64), which later runs map into memory.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import tarfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+SIDE = 64
+ARCHIVES = "tiny-imagenet-train-*.tar.xz"
+CLASSES = "tiny-imagenet-classes.tsv"
+HELD_BACK = 0.05
+SPLIT_SEED = 20_24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Classes:
+    """The classes in the order of their WordNet ids: a class's index is its place here."""
+
+    wordnet_ids: tuple[str, ...]
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pictures:
+    """Decoded pictures (uint8, [count, 64, 64, 3]) with the class index of each."""
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """Indices of the pictures to learn from, and of those held back."""
+
+    train: NDArray[np.int64]
+    held_back: NDArray[np.int64]
+
+
+def read_classes(folder: Path) -> Classes:
+    """The classes of the data set in `folder`, from its table of WordNet ids and labels."""
+    with (folder / CLASSES).open(encoding="utf-8", newline="") as file:
+        rows = sorted((row["wnid"], row["label"]) for row in csv.DictReader(file, delimiter="\t"))
+    return Classes(wordnet_ids=tuple(r[0] for r in rows), labels=tuple(r[1] for r in rows))
+
+
+def iterate_archive(archive: Path) -> Iterator[tuple[str, bytes]]:
+    """(WordNet id, JPEG bytes) of every picture of an archive, in the archive's order."""
+    with tarfile.open(archive, "r|xz") as tar:
+        for member in tar:
+            if member.isfile() and (file := tar.extractfile(member)):
+                yield Path(member.name).parent.name, file.read()
+
+
+def decode_archive(archive: Path, limit: int | None = None) -> tuple[NDArray[np.uint8], list[str]]:
+    """The pictures of an archive (its first `limit`) as one array, with the WordNet id of each."""
+    pictures: list[NDArray[np.uint8]] = []
+    wordnet_ids: list[str] = []
+    for wordnet_id, content in iterate_archive(archive):
+        if limit is not None and len(pictures) >= limit:
+            break
+        with Image.open(io.BytesIO(content)) as picture:
+            pictures.append(np.asarray(picture.convert("RGB"), dtype=np.uint8))
+        wordnet_ids.append(wordnet_id)
+    return np.stack(pictures), wordnet_ids
+
+
+def build_cache(folder: Path, cache: Path, limit: int | None = None) -> None:
+    """Decodes the archives of `folder` into `cache`; with `limit`, only that many pictures of the first."""
+    archives = sorted(folder.glob(ARCHIVES))
+    if not archives:
+        raise FileNotFoundError(f"no {ARCHIVES} in {folder}; name the folder of the data set with --data")
+    index = {wordnet_id: i for i, wordnet_id in enumerate(read_classes(folder).wordnet_ids)}
+    if limit is not None:
+        parts = [decode_archive(archives[0], limit)]
+    else:
+        with ProcessPoolExecutor(max_workers=2) as pool:
+            parts = list(pool.map(decode_archive, archives))
+    cache.mkdir(parents=True, exist_ok=True)
+    labels = np.array([index[w] for _, ids in parts for w in ids], dtype=np.int64)
+    np.save(cache / "labels.npy", labels)
+    partial = cache / "pictures.partial.npy"
+    np.save(partial, np.concatenate([pixels for pixels, _ in parts]))
+    partial.rename(cache / "pictures.npy")
+
+
+def load_pictures(folder: Path, cache: Path, limit: int | None = None) -> Pictures:
+    """The data set of `folder`, decoded into `cache` first where that has not been done."""
+    if not (cache / "pictures.npy").exists():
+        build_cache(folder, cache, limit)
+    pixels = np.load(cache / "pictures.npy", mmap_mode="r")
+    return Pictures(pixels=pixels, labels=np.load(cache / "labels.npy"))
+
+
+def split_pictures(labels: NDArray[np.int64], fraction: float = HELD_BACK, seed: int = SPLIT_SEED) -> Split:
+    """Holds back the same `fraction` of every class, drawn with a fixed `seed`."""
+    generator = np.random.default_rng(seed)
+    train: list[NDArray[np.int64]] = []
+    held_back: list[NDArray[np.int64]] = []
+    for label in np.unique(labels):
+        members = generator.permutation(np.flatnonzero(labels == label))
+        count = round(len(members) * fraction)
+        held_back.append(members[:count])
+        train.append(members[count:])
+    return Split(train=np.sort(np.concatenate(train)), held_back=np.sort(np.concatenate(held_back)))
