@@ -92,8 +92,8 @@ def check_graph(
         )
     if size is not None and any(g not in (None, s) for g, s in zip(graph_size, size, strict=True)):
         raise InvalidModel(
-            f"The graph's input {inputs[0].name}{list(shape)} ({layout}) takes {graph_size[0]}×{graph_size[1]} "
-            f"pixels (height×width), but preprocessing makes {size[0]}×{size[1]}."
+            f"The graph's input {inputs[0].name}{list(shape)} ({layout}) takes pictures of "
+            f"{graph_size[0]}×{graph_size[1]} (height×width), but preprocessing makes {size[0]}×{size[1]}."
         )
     width = choose_output(outputs).shape[1]
     if width is not None and width != label_count:
