@@ -1,0 +1,87 @@
+"""Checks of option values, and of option names: what means nothing is an error that says so."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+import math
+import operator
+from numbers import Real
+from typing import TYPE_CHECKING, ParamSpec, SupportsIndex, TypeVar
+
+from pictag.errors import OptionError, UnknownOption, shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def refuse_unknown_options(function: Callable[P, R]) -> Callable[P, R]:
+    """Make an option that the function does not have an `UnknownOption` that names the nearest."""
+    known = [name for name in inspect.signature(function).parameters if name != "self"]
+
+    @functools.wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        for name in kwargs:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+                advice = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}."
+                raise UnknownOption(f"{function.__name__}() has no option {shorten(name)!r}; {advice}")
+        return function(*args, **kwargs)
+
+    return checked
+
+
+def check_top_k(top_k: object) -> int | None:
+    """``top_k`` as a number of labels, ``None`` for all; raises `OptionError` for anything else.
+
+    >>> check_top_k(5)
+    5
+    """
+    if top_k is None:
+        return None
+    count = _read_index(top_k)
+    if count is None:
+        raise OptionError(
+            f"top_k={shorten(repr(top_k))} is not a whole number; give 1 or more, or None for all labels."
+        )
+    if count < 1:
+        raise OptionError(f"top_k={shorten(repr(count))} is below 1; give 1 or more, or None for all labels.")
+    return count
+
+
+def check_min_score(min_score: object) -> float:
+    """``min_score`` as a finite number; raises `OptionError` for anything else."""
+    if isinstance(min_score, bool) or not isinstance(min_score, Real) or not math.isfinite(min_score):
+        raise OptionError(
+            f"min_score={shorten(repr(min_score))} is not a finite number; give one such as 0.5."
+        )
+    return float(min_score)
+
+
+def check_count(name: str, value: object) -> int:
+    """The option as a whole number of 1 or more; raises `OptionError` for anything else."""
+    count = _read_index(value)
+    if count is None or count < 1:
+        raise OptionError(f"{name}={shorten(repr(value))} is not a whole number of 1 or more.")
+    return count
+
+
+def check_seconds(name: str, value: object) -> float:
+    """The option as seconds above 0; raises `OptionError` for anything else."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value < math.inf:
+        raise OptionError(f"{name}={shorten(repr(value))} is not a number of seconds above 0.")
+    return float(value)
+
+
+def _read_index(value: object) -> int | None:
+    """A whole number of any integer type; ``True`` and ``False`` are none."""
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:  # an array of several numbers has the method, but no index
+        return None

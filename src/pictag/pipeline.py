@@ -1,0 +1,403 @@
+"""The front of the line: ``pipeline(task, model=…)`` and the object that it gives."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from pictag.engines.base import check_graph
+from pictag.engines.cores import count_cores
+from pictag.errors import (
+    InvalidModel,
+    OptionError,
+    PictagError,
+    PipelineClosed,
+    UnknownTask,
+    UnsupportedInput,
+    shorten,
+)
+from pictag.images import Failed, FetchLimits, PictureLimits, Source, is_single, make_source, read_picture
+from pictag.models.load import LoadOptions, load_model
+from pictag.models.reference import DEFAULT_MODEL, parse_reference
+from pictag.options import check_count, check_min_score, check_seconds, check_top_k, refuse_unknown_options
+from pictag.postprocess import activate, choose_activation, pick_labels
+from pictag.preprocess.run import preprocess
+from pictag.records import Failure, Label, Prediction
+from pictag.stream import Outcome, run_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
+    from pictag.engines.base import Engine
+    from pictag.models.card import ModelCard
+    from pictag.models.load import DownloadProgress, Model
+
+TASKS = ("image-classification",)
+DEFAULT_BATCH_SIZE = 8
+
+
+@refuse_unknown_options
+def pipeline(
+    task: str = "image-classification",
+    model: str | os.PathLike[str] | None = None,
+    *,
+    revision: str | None = None,
+    dtype: str = "auto",
+    device: str = "cpu",
+    engine: str | Engine = "auto",
+    cache_dir: str | os.PathLike[str] | None = None,
+    local_files_only: bool = False,
+    token: str | bool | None = None,
+    model_file: str | None = None,
+    progress: Callable[[DownloadProgress], None] | None = None,
+    always_list: bool = False,
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    threads: int | None = None,
+    max_pixels: int = PictureLimits().max_pixels,
+    alpha: Literal["drop", "white"] = "drop",
+    allow_private_urls: bool = False,
+) -> ImageClassificationPipeline:
+    """Load a model and get an object that says what is in a picture.
+
+    Args:
+        task: ``"image-classification"``, the one task there is.
+        model: ``"org/name"`` or ``"org/name@revision"`` on the Hub, a folder, an ``.onnx`` file, or
+            ``"embedded"``; by default ``Xenova/vit-base-patch16-224``.
+        revision: Branch, tag or commit on the Hub.
+        dtype: Which weights: ``auto``, ``fp32``, ``fp16``, ``int8``, ``uint8``, ``q8``, ``q4``, ``q4f16``, ``bnb4``.
+        device: ``"cpu"``.
+        engine: ``"auto"`` or ``"onnxruntime"``, or an object of the `pictag.engines.base.Engine` protocol.
+        cache_dir: Where downloads are kept; by default huggingface_hub's own cache.
+        local_files_only: Never ask the network.
+        token: The Hub's token; by default what ``HF_TOKEN`` or ``hf auth login`` says. ``False`` sends none.
+        model_file: A weights file of the model by name, instead of what ``dtype`` chooses.
+        progress: Called with a `pictag.models.load.DownloadProgress` while files arrive.
+        always_list: Give lists as transformers does: one for a picture, a list of lists for several.
+        batch_size: Pictures in one run of the model, where there are several.
+        threads: Threads that decode, and those of one run of the model; by default all cores.
+        max_pixels: Larger pictures are refused from their header.
+        alpha: ``"drop"`` transparency as the reference does, or lay the picture on ``"white"``.
+        allow_private_urls: Read URLs on private and loopback addresses too.
+
+    Raises:
+        UnknownTask: for another task.
+        OptionError: for an option of no meaning.
+        ModelError: when the model cannot be found, fetched, checked or understood.
+
+    >>> from pictag import pipeline
+    >>> with pipeline("image-classification", model="embedded") as classifier:
+    ...     len(classifier.labels)
+    200
+    """
+    if task not in TASKS:
+        raise UnknownTask(f"Task {shorten(repr(task))} is not known; there is: {', '.join(TASKS)}.")
+    if isinstance(engine, str) and engine not in ("auto", "onnxruntime"):
+        raise OptionError(f"engine={shorten(engine)!r} is not known; there are: auto, onnxruntime.")
+    if alpha not in ("drop", "white"):
+        raise OptionError(f"alpha={shorten(repr(alpha))} is not known; there are: drop, white.")
+    line = _Line(
+        batch_size=check_count("batch_size", batch_size),
+        threads=count_cores() if threads is None else check_count("threads", threads),
+        limits=PictureLimits(max_pixels=check_count("max_pixels", max_pixels), alpha=alpha),
+        fetch=FetchLimits(allow_private=allow_private_urls),
+        always_list=always_list,
+    )
+    loaded = load_model(
+        parse_reference(DEFAULT_MODEL if model is None else model, revision=revision),
+        LoadOptions(
+            dtype=dtype,
+            model_file=model_file,
+            cache_dir=None if cache_dir is None else Path(cache_dir),
+            local_files_only=local_files_only,
+            token=token,
+            device=device,
+        ),
+        progress,
+    )
+    if isinstance(engine, str):
+        # ONNX Runtime takes a fifth of a second to import: not before the model's files are known to be good.
+        from pictag.engines.onnxruntime import open_session
+
+        engine = open_session(loaded.weights, layout=loaded.layout, threads=line.threads, device=device)
+    return ImageClassificationPipeline(loaded, engine, line)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Line:
+    """How pictures travel: set once for a pipeline."""
+
+    batch_size: int
+    threads: int
+    limits: PictureLimits
+    fetch: FetchLimits
+    always_list: bool
+
+
+class ImageClassificationPipeline:
+    """Says what is in a picture. Made by `pictag.pipeline`; may be used from several threads."""
+
+    def __init__(self, model: Model, engine: Engine, line: _Line) -> None:
+        check_graph(
+            engine.inputs,
+            engine.outputs,
+            label_count=len(model.labels),
+            channels=model.spec.channels,
+            size=model.spec.output_size,
+            layout=model.layout,
+        )
+        self.model = model
+        self.engine = engine
+        self._line = line
+        self._closed = False
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The model's labels, by index."""
+        return self.model.labels
+
+    @property
+    def card(self) -> ModelCard:
+        """What is known of the model."""
+        return self.model.card
+
+    @refuse_unknown_options
+    def __call__(
+        self,
+        inputs: Any,
+        *,
+        top_k: int | None = 1,
+        function_to_apply: str | None = None,
+        min_score: float = 0.0,
+        batch_size: int | None = None,
+        timeout_s: float | None = None,
+    ) -> Any:
+        """Classify one picture or several.
+
+        Args:
+            inputs: A picture, or a list, tuple or iterator of pictures: path, URL, ``data:`` URI, base64 text,
+                bytes, file object, PIL image or numpy array.
+            top_k: How many labels of each picture, ``None`` for all.
+            function_to_apply: ``"softmax"``, ``"sigmoid"`` or ``"none"``; by default as the model says.
+            min_score: Labels with a lower score are left out.
+            batch_size: Pictures in one run of the model.
+            timeout_s: Seconds that reading one URL may take, 10 by default.
+
+        Returns:
+            One picture: a dict ``{"label", "score"}`` for ``top_k=1``, otherwise a list of them.
+            Several: a list with one such entry for each. Where ``min_score`` leaves nothing, ``None`` stands
+            in place of the dict, or the list is empty.
+
+        Raises:
+            InputError: for the first picture that cannot be used. `predict` and `stream` go on instead.
+            OptionError: for an option of no meaning.
+        """
+        scorer = self._scorer(top_k, function_to_apply, min_score)
+        single = is_single(inputs)
+        entries = []
+        for outcome in self._outcomes([inputs] if single else inputs, batch_size, timeout_s):
+            if outcome.error is not None:
+                raise outcome.error
+            entries.append(self._shape(scorer(outcome), top_k))
+        return entries[0] if single else entries
+
+    @refuse_unknown_options
+    def predict(
+        self,
+        inputs: Any,
+        *,
+        top_k: int | None = 1,
+        function_to_apply: str | None = None,
+        min_score: float = 0.0,
+        batch_size: int | None = None,
+        timeout_s: float | None = None,
+    ) -> list[Prediction]:
+        """The call in typed records: always a list, and a picture that fails has its ``error`` set."""
+        several = [inputs] if is_single(inputs) else inputs
+        return list(
+            self.stream(
+                several,
+                top_k=top_k,
+                function_to_apply=function_to_apply,
+                min_score=min_score,
+                batch_size=batch_size,
+                timeout_s=timeout_s,
+            )
+        )
+
+    @refuse_unknown_options
+    def stream(
+        self,
+        iterable: Iterable[Any],
+        *,
+        top_k: int | None = 1,
+        function_to_apply: str | None = None,
+        min_score: float = 0.0,
+        batch_size: int | None = None,
+        timeout_s: float | None = None,
+    ) -> Iterator[Prediction]:
+        """Classify as many pictures as there are, lazily, in order, in bounded memory.
+
+        Takes what the call takes, and what `pictag.images.expand` gives for folders and globs. A picture that
+        fails is a `Prediction` with ``error``; the others go on.
+        """
+        scorer = self._scorer(top_k, function_to_apply, min_score)
+        if is_single(iterable):
+            raise UnsupportedInput(
+                f"stream() takes several pictures, and {shorten(repr(iterable))} is one; put it into a list, "
+                "or use pictag.images.expand([folder]) for the pictures of a folder."
+            )
+        outcomes = self._outcomes(iterable, batch_size, timeout_s)
+        return (self._record(outcome, scorer) for outcome in outcomes)
+
+    def preprocess(self, inputs: Any) -> NDArray[np.float32]:
+        """What the model is given: float32 [N, C, H, W]; one picture gives N = 1."""
+        self._check_open()
+        several = [inputs] if is_single(inputs) else inputs
+        pixels = [self._load(make_source(value), self._line.fetch) for value in several]
+        if not pixels:
+            return np.empty(
+                (0, self.model.spec.channels, *(self.model.spec.output_size or (0, 0))), np.float32
+            )
+        if len({p.shape for p in pixels}) > 1:
+            raise OptionError(
+                "This model's pictures keep sizes of their own and do not fit one array; preprocess them one by one."
+            )
+        return np.stack(pixels)
+
+    def forward(self, pixel_values: NDArray[Any]) -> NDArray[np.float32]:
+        """Run the model: pixel values [N, C, H, W] in, float32 logits [N, labels] out."""
+        self._check_open()
+        values = np.asarray(pixel_values)
+        if values.ndim != 4 or values.dtype.kind not in "fiu":
+            raise OptionError(
+                f"forward() takes numbers of shape [N, C, H, W], as preprocess() gives; "
+                f"this is {values.dtype} of shape {list(values.shape)}."
+            )
+        if not len(values):
+            return np.empty((0, len(self.labels)), np.float32)
+        return self._infer(values.astype(np.float32, copy=False))
+
+    @refuse_unknown_options
+    def postprocess(
+        self,
+        logits: NDArray[Any],
+        *,
+        top_k: int | None = 1,
+        function_to_apply: str | None = None,
+        min_score: float = 0.0,
+    ) -> Any:
+        """Labels from logits: [N, labels] gives what the call gives for several pictures, [labels] for one."""
+        scorer = self._scorer(top_k, function_to_apply, min_score)
+        values = np.asarray(logits, dtype=np.float32)
+        if values.ndim not in (1, 2) or values.shape[-1] != len(self.labels):
+            raise OptionError(
+                f"postprocess() takes logits of shape [N, {len(self.labels)}]; this is {list(values.shape)}."
+            )
+        rows = [Outcome(source="<logits>", logits=row) for row in np.atleast_2d(values)]
+        entries = [self._shape(scorer(row), top_k) for row in rows]
+        return entries[0] if values.ndim == 1 else entries
+
+    def close(self) -> None:
+        """Release the session; calling it again does nothing."""
+        self._closed = True
+        self.engine.close()
+
+    def __enter__(self) -> ImageClassificationPipeline:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else self.engine.name
+        return f"<pictag image-classification, model {self.card.name!r}, {len(self.labels)} labels, {state}>"
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise PipelineClosed("This pipeline was closed; make a new one with pictag.pipeline(…).")
+
+    def _scorer(
+        self, top_k: object, function_to_apply: str | None, min_score: object
+    ) -> Callable[[Outcome], tuple[Label, ...]]:
+        self._check_open()
+        count, floor = check_top_k(top_k), check_min_score(min_score)
+        activation = choose_activation(
+            function_to_apply,
+            problem_type=self.model.problem_type,
+            label_count=len(self.labels),
+            outputs=self.model.outputs,
+        )
+
+        def score(outcome: Outcome) -> tuple[Label, ...]:
+            assert outcome.logits is not None
+            return pick_labels(
+                activate(outcome.logits, activation), self.labels, top_k=count, min_score=floor
+            )
+
+        return score
+
+    def _outcomes(
+        self, several: Iterable[Any], batch_size: int | None, timeout_s: float | None
+    ) -> Iterator[Outcome]:
+        fetch = self._line.fetch
+        if timeout_s is not None:
+            fetch = dataclasses.replace(fetch, timeout_s=check_seconds("timeout_s", timeout_s))
+        size = self._line.batch_size if batch_size is None else check_count("batch_size", batch_size)
+        count = len(several) if isinstance(several, (list, tuple)) else None
+        return run_line(
+            map(_as_source, several),
+            load=lambda source: self._load(source, fetch),
+            infer=self._infer,
+            batch_size=size,
+            threads=self._line.threads if count is None else max(1, min(self._line.threads, count)),
+        )
+
+    def _load(self, source: Source, fetch: FetchLimits) -> NDArray[np.float32]:
+        picture = read_picture(source, limits=self._line.limits, fetch=fetch)
+        return preprocess(picture.image, self.model.spec)
+
+    def _infer(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
+        self._check_open()
+        logits = self.engine.run(pixel_values)
+        if logits.shape != (len(pixel_values), len(self.labels)):
+            raise InvalidModel(
+                f"The graph gave scores of shape {list(logits.shape)} for {len(pixel_values)} pictures, "
+                f"but the model's files name {len(self.labels)} labels."
+            )
+        return logits
+
+    def _record(self, outcome: Outcome, scorer: Callable[[Outcome], tuple[Label, ...]]) -> Prediction:
+        if outcome.error is not None:
+            return Prediction(source=outcome.source, error=_describe_failure(outcome.error))
+        try:
+            return Prediction(source=outcome.source, labels=scorer(outcome))
+        except PictagError as error:  # scores that are not numbers
+            return Prediction(source=outcome.source, error=_describe_failure(error))
+
+    def _shape(self, labels: tuple[Label, ...], top_k: int | None) -> Any:
+        entries = [{"label": label.label, "score": label.score} for label in labels]
+        if top_k == 1 and not self._line.always_list:
+            return entries[0] if entries else None
+        return entries
+
+
+def _as_source(value: Any) -> Source | Failed:
+    if isinstance(value, (Source, Failed)):
+        return value
+    try:
+        return make_source(value)
+    except UnsupportedInput as error:
+        return Failed(name=f"<{type(value).__name__}>", error=error)
+
+
+def _describe_failure(error: Exception) -> Failure:
+    return Failure(kind=type(error).__name__, message=str(error))

@@ -1,0 +1,92 @@
+"""From logits to labels: the activation, the order, the best few."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+
+from pictag.errors import EngineError, OptionError, shorten
+from pictag.records import Label
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+Activation = Literal["softmax", "sigmoid", "none"]
+ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
+
+
+def choose_activation(
+    asked: str | None, *, problem_type: str, label_count: int, outputs: str = "logits"
+) -> Activation:
+    """The function that turns a model's output into scores, by the reference implementation's rule.
+
+    What was ``asked`` for wins. Otherwise regression takes none, multi-label and one-label models take the
+    sigmoid, all others the softmax. A graph whose ``outputs`` are ``"probabilities"`` has had its function already.
+
+    >>> choose_activation(None, problem_type="single_label_classification", label_count=1000)
+    'softmax'
+    """
+    if asked is not None and asked not in ACTIVATIONS:
+        raise OptionError(
+            f"function_to_apply={shorten(repr(asked))} is none of: {', '.join(ACTIVATIONS)}; "
+            "leave it out to have what the model's configuration says."
+        )
+    if outputs == "probabilities":
+        if asked == "sigmoid" or (asked == "softmax" and problem_type != "single_label_classification"):
+            raise OptionError(
+                f"function_to_apply={asked!r} would be a second activation: this model's graph already gives "
+                "probabilities. Leave it out."
+            )
+        return "none"
+    if asked is not None:
+        return asked
+    if problem_type == "regression":
+        return "none"
+    if problem_type == "multi_label_classification" or label_count == 1:
+        return "sigmoid"
+    return "softmax"
+
+
+def activate(logits: NDArray[np.float32], activation: Activation) -> NDArray[np.float32]:
+    """Scores of shape [N, L] from logits [N, L].
+
+    Both functions are written so that no logit overflows: the softmax is shifted by the row's largest value,
+    and the sigmoid takes the exponential of negative numbers only.
+
+    >>> activate(np.array([[0.0, 0.0]], np.float32), "softmax")
+    array([[0.5, 0.5]], dtype=float32)
+    """
+    if activation == "none":
+        return logits
+    if activation == "sigmoid":
+        small = np.exp(-np.abs(logits))
+        return np.where(logits >= 0, 1 / (1 + small), small / (1 + small)).astype(np.float32)
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True), dtype=np.float32)
+
+
+def pick_labels(
+    scores: NDArray[np.float32], names: Sequence[str], *, top_k: int | None, min_score: float
+) -> tuple[Label, ...]:
+    """The best ``top_k`` labels of one row of scores [L], best first; of equal scores the lower index first.
+
+    Labels below ``min_score`` are left out. Raises `EngineError` when a score is not a number.
+    """
+    if np.isnan(scores).any():
+        raise EngineError("The model gave scores that are not numbers (NaN) for this picture.")
+    count = len(scores) if top_k is None else min(top_k, len(scores))
+    if count < len(scores):
+        # Sort only what can be among the best: all that reach the count-th largest score.
+        threshold = np.partition(scores, len(scores) - count)[len(scores) - count]
+        candidates = np.flatnonzero(scores >= threshold)
+    else:
+        candidates = np.arange(len(scores))
+    best = candidates[np.argsort(-scores[candidates], kind="stable")][:count]
+    return tuple(
+        Label(label=names[i], score=score, index=i)
+        for i, score in zip(best.tolist(), scores[best].tolist(), strict=True)
+        if score >= min_score
+    )
