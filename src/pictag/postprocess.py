@@ -24,7 +24,7 @@ def choose_activation(
     """The function that turns a model's output into scores, by the reference implementation's rule.
 
     What was ``asked`` for wins. Otherwise regression takes none, multi-label and one-label models take the
-    sigmoid, all others the softmax. A graph whose ``outputs`` are ``"probabilities"`` has had its function already.
+    sigmoid, all others the softmax. A graph whose ``outputs`` are ``"probabilities"`` has had its function.
 
     >>> choose_activation(None, problem_type="single_label_classification", label_count=1000)
     'softmax'

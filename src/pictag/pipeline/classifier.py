@@ -1,28 +1,22 @@
-"""The front of the line: ``pipeline(task, model=…)`` and the object that it gives."""
+"""The pipeline object: pictures in, labels out."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pictag.engines.base import check_graph
-from pictag.engines.cores import count_cores
 from pictag.errors import (
     InvalidModel,
     OptionError,
     PictagError,
     PipelineClosed,
-    UnknownTask,
     UnsupportedInput,
     shorten,
 )
 from pictag.images import Failed, FetchLimits, PictureLimits, Source, is_single, make_source, read_picture
-from pictag.models.load import LoadOptions, load_model
-from pictag.models.reference import DEFAULT_MODEL, parse_reference
 from pictag.options import check_count, check_min_score, check_seconds, check_top_k, refuse_unknown_options
 from pictag.postprocess import activate, choose_activation, pick_labels
 from pictag.preprocess.run import preprocess
@@ -37,100 +31,11 @@ if TYPE_CHECKING:
 
     from pictag.engines.base import Engine
     from pictag.models.card import ModelCard
-    from pictag.models.load import DownloadProgress, Model
-
-TASKS = ("image-classification",)
-DEFAULT_BATCH_SIZE = 8
-
-
-@refuse_unknown_options
-def pipeline(
-    task: str = "image-classification",
-    model: str | os.PathLike[str] | None = None,
-    *,
-    revision: str | None = None,
-    dtype: str = "auto",
-    device: str = "cpu",
-    engine: str | Engine = "auto",
-    cache_dir: str | os.PathLike[str] | None = None,
-    local_files_only: bool = False,
-    token: str | bool | None = None,
-    model_file: str | None = None,
-    progress: Callable[[DownloadProgress], None] | None = None,
-    always_list: bool = False,
-    batch_size: int = DEFAULT_BATCH_SIZE,
-    threads: int | None = None,
-    max_pixels: int = PictureLimits().max_pixels,
-    alpha: Literal["drop", "white"] = "drop",
-    allow_private_urls: bool = False,
-) -> ImageClassificationPipeline:
-    """Load a model and get an object that says what is in a picture.
-
-    Args:
-        task: ``"image-classification"``, the one task there is.
-        model: ``"org/name"`` or ``"org/name@revision"`` on the Hub, a folder, an ``.onnx`` file, or
-            ``"embedded"``; by default ``Xenova/vit-base-patch16-224``.
-        revision: Branch, tag or commit on the Hub.
-        dtype: Which weights: ``auto``, ``fp32``, ``fp16``, ``int8``, ``uint8``, ``q8``, ``q4``, ``q4f16``, ``bnb4``.
-        device: ``"cpu"``.
-        engine: ``"auto"`` or ``"onnxruntime"``, or an object of the `pictag.engines.base.Engine` protocol.
-        cache_dir: Where downloads are kept; by default huggingface_hub's own cache.
-        local_files_only: Never ask the network.
-        token: The Hub's token; by default what ``HF_TOKEN`` or ``hf auth login`` says. ``False`` sends none.
-        model_file: A weights file of the model by name, instead of what ``dtype`` chooses.
-        progress: Called with a `pictag.models.load.DownloadProgress` while files arrive.
-        always_list: Give lists as transformers does: one for a picture, a list of lists for several.
-        batch_size: Pictures in one run of the model, where there are several.
-        threads: Threads that decode, and those of one run of the model; by default all cores.
-        max_pixels: Larger pictures are refused from their header.
-        alpha: ``"drop"`` transparency as the reference does, or lay the picture on ``"white"``.
-        allow_private_urls: Read URLs on private and loopback addresses too.
-
-    Raises:
-        UnknownTask: for another task.
-        OptionError: for an option of no meaning.
-        ModelError: when the model cannot be found, fetched, checked or understood.
-
-    >>> from pictag import pipeline
-    >>> with pipeline("image-classification", model="embedded") as classifier:
-    ...     len(classifier.labels)
-    200
-    """
-    if task not in TASKS:
-        raise UnknownTask(f"Task {shorten(repr(task))} is not known; there is: {', '.join(TASKS)}.")
-    if isinstance(engine, str) and engine not in ("auto", "onnxruntime"):
-        raise OptionError(f"engine={shorten(engine)!r} is not known; there are: auto, onnxruntime.")
-    if alpha not in ("drop", "white"):
-        raise OptionError(f"alpha={shorten(repr(alpha))} is not known; there are: drop, white.")
-    line = _Line(
-        batch_size=check_count("batch_size", batch_size),
-        threads=count_cores() if threads is None else check_count("threads", threads),
-        limits=PictureLimits(max_pixels=check_count("max_pixels", max_pixels), alpha=alpha),
-        fetch=FetchLimits(allow_private=allow_private_urls),
-        always_list=always_list,
-    )
-    loaded = load_model(
-        parse_reference(DEFAULT_MODEL if model is None else model, revision=revision),
-        LoadOptions(
-            dtype=dtype,
-            model_file=model_file,
-            cache_dir=None if cache_dir is None else Path(cache_dir),
-            local_files_only=local_files_only,
-            token=token,
-            device=device,
-        ),
-        progress,
-    )
-    if isinstance(engine, str):
-        # ONNX Runtime takes a fifth of a second to import: not before the model's files are known to be good.
-        from pictag.engines.onnxruntime import open_session
-
-        engine = open_session(loaded.weights, layout=loaded.layout, threads=line.threads, device=device)
-    return ImageClassificationPipeline(loaded, engine, line)
+    from pictag.models.load import Model
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class _Line:
+class Line:
     """How pictures travel: set once for a pipeline."""
 
     batch_size: int
@@ -143,7 +48,7 @@ class _Line:
 class ImageClassificationPipeline:
     """Says what is in a picture. Made by `pictag.pipeline`; may be used from several threads."""
 
-    def __init__(self, model: Model, engine: Engine, line: _Line) -> None:
+    def __init__(self, model: Model, engine: Engine, line: Line) -> None:
         check_graph(
             engine.inputs,
             engine.outputs,
@@ -181,8 +86,8 @@ class ImageClassificationPipeline:
         """Classify one picture or several.
 
         Args:
-            inputs: A picture, or a list, tuple or iterator of pictures: path, URL, ``data:`` URI, base64 text,
-                bytes, file object, PIL image or numpy array.
+            inputs: A picture, or a list, tuple or iterator of pictures: path, URL, ``data:`` URI, base64
+                text, bytes, file object, PIL image or numpy array.
             top_k: How many labels of each picture, ``None`` for all.
             function_to_apply: ``"softmax"``, ``"sigmoid"`` or ``"none"``; by default as the model says.
             min_score: Labels with a lower score are left out.
@@ -267,7 +172,8 @@ class ImageClassificationPipeline:
             )
         if len({p.shape for p in pixels}) > 1:
             raise OptionError(
-                "This model's pictures keep sizes of their own and do not fit one array; preprocess them one by one."
+                "This model's pictures keep sizes of their own and do not fit one array; "
+                "preprocess them one by one."
             )
         return np.stack(pixels)
 
@@ -293,7 +199,15 @@ class ImageClassificationPipeline:
         function_to_apply: str | None = None,
         min_score: float = 0.0,
     ) -> Any:
-        """Labels from logits: [N, labels] gives what the call gives for several pictures, [labels] for one."""
+        """Labels from logits: [N, labels] gives what the call gives for several pictures, [labels] for one.
+
+        >>> from pictag import pipeline
+        >>> classifier = pipeline(model="embedded")
+        >>> black = np.zeros((32, 32, 3), np.uint8)
+        >>> logits = classifier.forward(classifier.preprocess(black))
+        >>> classifier.postprocess(logits) == classifier([black])
+        True
+        """
         scorer = self._scorer(top_k, function_to_apply, min_score)
         values = np.asarray(logits, dtype=np.float32)
         if values.ndim not in (1, 2) or values.shape[-1] != len(self.labels):

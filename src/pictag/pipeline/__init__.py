@@ -1,0 +1,111 @@
+"""The front of the line: ``pipeline(task, model=…)``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pictag.engines.cores import count_cores
+from pictag.errors import OptionError, UnknownTask, shorten
+from pictag.images import FetchLimits, PictureLimits
+from pictag.models.load import LoadOptions, load_model
+from pictag.models.reference import DEFAULT_MODEL, parse_reference
+from pictag.options import check_count, refuse_unknown_options
+from pictag.pipeline.classifier import ImageClassificationPipeline, Line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pictag.engines.base import Engine
+    from pictag.models.load import DownloadProgress
+
+TASKS = ("image-classification",)
+DEFAULT_BATCH_SIZE = 8
+
+
+@refuse_unknown_options
+def pipeline(
+    task: str = "image-classification",
+    model: str | os.PathLike[str] | None = None,
+    *,
+    revision: str | None = None,
+    dtype: str = "auto",
+    device: str = "cpu",
+    engine: str | Engine = "auto",
+    cache_dir: str | os.PathLike[str] | None = None,
+    local_files_only: bool = False,
+    token: str | bool | None = None,
+    model_file: str | None = None,
+    progress: Callable[[DownloadProgress], None] | None = None,
+    always_list: bool = False,
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    threads: int | None = None,
+    max_pixels: int = PictureLimits().max_pixels,
+    alpha: Literal["drop", "white"] = "drop",
+    allow_private_urls: bool = False,
+) -> ImageClassificationPipeline:
+    """Load a model and get an object that says what is in a picture.
+
+    Args:
+        task: ``"image-classification"``, the one task there is.
+        model: ``"org/name"`` or ``"org/name@revision"`` on the Hub, a folder, an ``.onnx`` file, or
+            ``"embedded"``; by default ``Xenova/vit-base-patch16-224``.
+        revision: Branch, tag or commit on the Hub.
+        dtype: Which weights: ``auto``, ``fp32``, ``fp16``, ``int8``, ``uint8``, ``q8``, ``q4``, ``q4f16`` or
+            ``bnb4``. ``auto`` takes the quantised file on a CPU; ``.card`` says which it was.
+        device: ``"cpu"``.
+        engine: ``"auto"`` or ``"onnxruntime"``, or an object of the `pictag.engines.base.Engine` protocol.
+        cache_dir: Where downloads are kept; by default huggingface_hub's own cache.
+        local_files_only: Never ask the network.
+        token: The Hub's token; by default what ``HF_TOKEN`` or ``hf auth login`` says. ``False`` sends none.
+        model_file: A weights file of the model by name, instead of what ``dtype`` chooses.
+        progress: Called with a `pictag.models.load.DownloadProgress` while files arrive.
+        always_list: Give lists as transformers does: one for a picture, a list of lists for several.
+        batch_size: Pictures in one run of the model, where there are several.
+        threads: Threads that decode, and those of one run of the model; by default all cores.
+        max_pixels: Larger pictures are refused from their header.
+        alpha: ``"drop"`` transparency as the reference does, or lay the picture on ``"white"``.
+        allow_private_urls: Read URLs on private and loopback addresses too.
+
+    Raises:
+        UnknownTask: for another task.
+        OptionError: for an option of no meaning.
+        ModelError: when the model cannot be found, fetched, checked or understood.
+
+    >>> from pictag import pipeline
+    >>> with pipeline("image-classification", model="embedded") as classifier:
+    ...     len(classifier.labels)
+    200
+    """
+    if task not in TASKS:
+        raise UnknownTask(f"Task {shorten(repr(task))} is not known; there is: {', '.join(TASKS)}.")
+    if isinstance(engine, str) and engine not in ("auto", "onnxruntime"):
+        raise OptionError(f"engine={shorten(engine)!r} is not known; there are: auto, onnxruntime.")
+    if alpha not in ("drop", "white"):
+        raise OptionError(f"alpha={shorten(repr(alpha))} is not known; there are: drop, white.")
+    line = Line(
+        batch_size=check_count("batch_size", batch_size),
+        threads=count_cores() if threads is None else check_count("threads", threads),
+        limits=PictureLimits(max_pixels=check_count("max_pixels", max_pixels), alpha=alpha),
+        fetch=FetchLimits(allow_private=allow_private_urls),
+        always_list=always_list,
+    )
+    loaded = load_model(
+        parse_reference(DEFAULT_MODEL if model is None else model, revision=revision),
+        LoadOptions(
+            dtype=dtype,
+            model_file=model_file,
+            cache_dir=None if cache_dir is None else Path(cache_dir),
+            local_files_only=local_files_only,
+            token=token,
+            device=device,
+        ),
+        progress,
+    )
+    if isinstance(engine, str):
+        # ONNX Runtime takes a fifth of a second to import: not before the model's files are known to be good.
+        from pictag.engines.onnxruntime import open_session
+
+        engine = open_session(loaded.weights, layout=loaded.layout, threads=line.threads, device=device)
+    return ImageClassificationPipeline(loaded, engine, line)
