@@ -1,0 +1,39 @@
+"""The error tree is what its drawing says, and each leaf is also what Python users catch."""
+
+from __future__ import annotations
+
+import builtins
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pictag import errors
+
+LEAVES = [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, errors.PictagError)]
+
+
+@pytest.mark.parametrize("error", LEAVES, ids=lambda c: c.__name__)
+def test_every_error_has_a_reason_in_words(error: type[errors.PictagError]) -> None:
+    assert error.__doc__
+    assert error.__doc__.endswith(".")
+    assert str(error("what happened")) == "what happened"
+
+
+@pytest.mark.parametrize("error", LEAVES, ids=lambda c: c.__name__)
+def test_the_drawing_shows_every_error_with_its_built_in_kind(error: type[errors.PictagError]) -> None:
+    assert errors.__doc__
+    match = re.search(rf"\b{error.__name__}\b(?: \((\w+)\))?", errors.__doc__)
+    assert match, f"{error.__name__} is not in the drawing"
+    if match[1]:
+        assert issubclass(error, getattr(builtins, match[1]))
+
+
+@given(st.text(max_size=600), st.integers(2, 200))
+def test_shortened_text_is_one_printable_line_within_the_limit(text: str, limit: int) -> None:
+    short = errors.shorten(text, limit)
+    assert len(short) <= limit
+    assert short.isprintable()
+    if text.isprintable() and len(text) <= limit:
+        assert short == text
