@@ -1,0 +1,123 @@
+"""ONNX Runtime behind the protocol: fixed batches, float16, layouts, and errors of ours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from pictag.engines.onnxruntime import NATIVE_ERRORS, open_session
+from pictag.errors import EngineError, InvalidModel, OptionError
+from tinymodel import make_graph
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+@pytest.fixture
+def pixels() -> NDArray[np.float32]:
+    return np.random.default_rng(0).normal(size=(5, 3, 8, 8)).astype(np.float32)
+
+
+def save(model: onnx.ModelProto, path: Path) -> Path:
+    onnx.save(model, path)
+    return path
+
+
+def expected(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    return 2 * pixels.mean(axis=(2, 3))
+
+
+def test_a_graph_runs_and_describes_itself(tmp_path: Path, pixels: NDArray[np.float32]) -> None:
+    engine = open_session(save(make_graph(), tmp_path / "m.onnx"), threads=1)
+    np.testing.assert_allclose(engine.run(pixels), expected(pixels), atol=1e-6)
+    assert engine.inputs[0].shape == (None, 3, 8, 8)
+    assert engine.outputs[0].shape == (None, 3)
+    assert engine.name == "onnxruntime (cpu)"
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5, 7])
+def test_a_fixed_batch_is_filled_up_and_cut(tmp_path: Path, pixels: NDArray[np.float32], batch: int) -> None:
+    engine = open_session(save(make_graph(batch=batch), tmp_path / "m.onnx"))
+    scores = engine.run(pixels)
+    assert scores.shape == (5, 3)
+    np.testing.assert_allclose(scores, expected(pixels), atol=1e-6)
+
+
+def test_float16_in_and_out(tmp_path: Path, pixels: NDArray[np.float32]) -> None:
+    graph = helper.make_graph(
+        [
+            helper.make_node("GlobalAveragePool", ["x"], ["pooled"]),
+            helper.make_node("Add", ["pooled", "pooled"], ["y"]),
+        ],
+        "half",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT16, [None, 3, 8, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT16, [None, 3, 1, 1])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    scores = open_session(save(model, tmp_path / "m.onnx")).run(pixels)
+    assert scores.dtype == np.float32
+    assert scores.shape == (5, 3)
+    np.testing.assert_allclose(scores, expected(pixels), atol=2e-3)
+
+
+def test_a_graph_that_takes_channels_last_gets_them_last(tmp_path: Path, pixels: NDArray[np.float32]) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("ReduceMean", ["x"], ["y"], axes=[1, 2], keepdims=0)],
+        "last",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 8, 8, 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 3])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    scores = open_session(save(model, tmp_path / "m.onnx"), layout="NHWC").run(pixels)
+    np.testing.assert_allclose(scores, pixels.mean(axis=(2, 3)), atol=1e-6)
+
+
+def test_a_file_that_is_no_graph_is_refused_by_name_in_silence(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "broken.onnx"
+    for content in (b"", b"not a graph", onnx.ModelProto().SerializeToString() + b"\x08\x09"):
+        path.write_bytes(content)
+        with pytest.raises(InvalidModel, match=r"broken\.onnx"):
+            open_session(path)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_run_that_fails_is_an_engine_error_in_silence(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    engine = open_session(save(make_graph(), tmp_path / "m.onnx"))
+    with pytest.raises(EngineError, match=r"\[1, 3, 9, 9\]"):
+        engine.run(np.zeros((1, 3, 9, 9), np.float32))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_closed_engine_says_so(tmp_path: Path, pixels: NDArray[np.float32]) -> None:
+    engine = open_session(save(make_graph(), tmp_path / "m.onnx"))
+    engine.close()
+    engine.close()
+    with pytest.raises(EngineError, match="closed"):
+        engine.run(pixels)
+
+
+def test_a_device_that_is_not_there_is_an_option_error(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="'tpu'"):
+        open_session(save(make_graph(), tmp_path / "m.onnx"), device="tpu")
+
+
+def test_every_failure_that_the_runtime_can_raise_is_mapped() -> None:
+    names = {error.__name__ for error in NATIVE_ERRORS}
+    assert {
+        "Fail",
+        "InvalidArgument",
+        "InvalidGraph",
+        "InvalidProtobuf",
+        "NoSuchFile",
+        "RuntimeException",
+    } <= names

@@ -1,0 +1,120 @@
+"""The line: order, isolation and bounds hold whatever the batch size, the threads and the luck."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pictag.errors import CorruptPicture, EngineError, PictureNotFound
+from pictag.images import Failed, Source, make_source
+from pictag.stream import Outcome, run_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+
+def make_sources(count: int) -> list[Source]:
+    return [make_source(f"{index}.png") for index in range(count)]
+
+
+def load_number(source: Source) -> NDArray[np.float32]:
+    """A picture of one pixel that holds the number in its name; every tenth is corrupt."""
+    number = int(source.name.removesuffix(".png"))
+    time.sleep(random.random() / 2000)
+    if number % 10 == 7:
+        raise CorruptPicture(f"{source.name} is corrupt")
+    side = 2 if number % 5 == 3 else 1
+    return np.full((3, side, side), number, np.float32)
+
+
+def infer_number(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    return pixels[:, :1, 0, 0]
+
+
+def describe(outcome: Outcome) -> tuple[str, float | str]:
+    if outcome.logits is None:
+        return outcome.source, type(outcome.error).__name__
+    return outcome.source, float(outcome.logits[0])
+
+
+@given(st.integers(0, 60), st.integers(1, 9), st.integers(1, 4))
+def test_order_batches_and_threads_never_change_a_result(count: int, batch_size: int, threads: int) -> None:
+    outcomes = run_line(
+        make_sources(count), load=load_number, infer=infer_number, batch_size=batch_size, threads=threads
+    )
+    assert [describe(o) for o in outcomes] == [
+        (f"{n}.png", "CorruptPicture" if n % 10 == 7 else float(n)) for n in range(count)
+    ]
+
+
+def test_what_could_not_be_found_keeps_its_place() -> None:
+    missing = Failed(name="x.png", error=PictureNotFound("x.png is not there"))
+    sources = [*make_sources(1), missing, make_source("2.png")]
+    outcomes = list(run_line(sources, load=load_number, infer=infer_number, batch_size=4, threads=2))
+    assert [describe(o) for o in outcomes] == [("0.png", 0.0), ("x.png", "PictureNotFound"), ("2.png", 2.0)]
+    assert outcomes[1].error is missing.error
+
+
+def test_one_picture_that_breaks_the_run_fails_alone() -> None:
+    runs = []
+
+    def infer(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        runs.append(len(pixels))
+        if (pixels == 2).any():
+            raise EngineError("overflow")
+        return infer_number(pixels)
+
+    outcomes = run_line(make_sources(3), load=load_number, infer=infer, batch_size=3, threads=1)
+    assert [describe(o) for o in outcomes] == [("0.png", 0.0), ("1.png", 1.0), ("2.png", "EngineError")]
+    assert runs == [3, 1, 1, 1]
+
+
+def test_sources_are_read_lazily_within_the_window() -> None:
+    read = []
+
+    def endless() -> Iterator[Source]:
+        for number in range(10**9):
+            read.append(number)
+            yield make_source(f"{number * 10}.png")
+
+    outcomes = run_line(endless(), load=load_number, infer=infer_number, batch_size=4, threads=2)
+    for _ in range(100):
+        next(outcomes)
+    assert len(read) <= 100 + 2 * 4 + 2
+    outcomes.close()  # type: ignore[attr-defined]
+
+
+def test_when_reading_fails_what_was_read_is_finished_first() -> None:
+    def broken() -> Iterator[Source]:
+        yield from make_sources(3)
+        raise OSError("the list of pictures ended in the middle")
+
+    outcomes = run_line(broken(), load=load_number, infer=infer_number, batch_size=8, threads=2)
+    assert [next(outcomes).source for _ in range(3)] == ["0.png", "1.png", "2.png"]
+    with pytest.raises(OSError, match="ended in the middle"):
+        next(outcomes)
+
+
+def test_threads_end_with_the_run_even_when_it_is_left_early() -> None:
+    outcomes = run_line(make_sources(50), load=load_number, infer=infer_number, batch_size=2, threads=4)
+    next(outcomes)
+    assert any(t.name.startswith("pictag-decode") for t in threading.enumerate())
+    outcomes.close()  # type: ignore[attr-defined]
+    assert not any(t.name.startswith("pictag-decode") for t in threading.enumerate())
+
+
+def test_a_defect_in_loading_is_kept_as_the_error_it_is() -> None:
+    def load(source: Source) -> NDArray[np.float32]:
+        raise ZeroDivisionError("a defect")
+
+    (outcome,) = run_line(make_sources(1), load=load, infer=infer_number, batch_size=1, threads=1)
+    assert isinstance(outcome.error, ZeroDivisionError)
