@@ -1,0 +1,1 @@
+"""Benchmarks: each prints its figure, its bar, and the baseline that was measured in the same run."""

@@ -1,0 +1,30 @@
+"""Run the benchmarks: ``python -m benchmarks [NAME …]``; prints each figure beside its bar."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from benchmarks.figures import print_progress
+
+NAMES = ("import_time", "cold_start", "install_size", "stream_memory")
+
+
+def main(names: list[str]) -> int:
+    unknown = set(names) - set(NAMES)
+    if unknown:
+        print(f"There is no benchmark {', '.join(sorted(unknown))}; there are: {', '.join(NAMES)}.")
+        return 2
+    missed = 0
+    for name in names or NAMES:
+        print_progress(name)
+        for figure in importlib.import_module(f"benchmarks.{name}").run():
+            missed += not figure.is_reached
+            verdict = "reached" if figure.is_reached else "MISSED"
+            print(f"{figure.name}: {figure.measured:.2f} {figure.unit} (at most {figure.bar:g}, {verdict})")
+            print(f"    {figure.detail}", flush=True)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

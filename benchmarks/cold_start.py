@@ -1,0 +1,54 @@
+"""One picture, from the start of the process to its labels, beside ten lines written by hand."""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks.figures import MOBILENET_V2, SHARED, Figure, compare_processes, require_shared
+
+# What somebody writes who knows the model: the same file, the same preprocessing, the same best label.
+BY_HAND = """
+import json, sys
+import numpy as np, onnxruntime
+from PIL import Image
+picture, folder = sys.argv[1:]
+labels = json.load(open(folder + "/config.json"))["id2label"]
+session = onnxruntime.InferenceSession(folder + "/onnx/model_quantized.onnx")
+image = Image.open(picture).convert("RGB")
+scale = 256 / min(image.size)
+image = image.resize((int(image.width * scale), int(image.height * scale)), Image.Resampling.BILINEAR)
+left, top = (image.width - 224) // 2, (image.height - 224) // 2
+pixels = np.asarray(image.crop((left, top, left + 224, top + 224)), np.float32) / 127.5 - 1
+logits = session.run(None, {session.get_inputs()[0].name: pixels.transpose(2, 0, 1)[None]})[0][0]
+print(labels[str(logits.argmax())])
+"""
+
+
+def run() -> list[Figure]:
+    if not require_shared():
+        return []
+    picture, model = str(SHARED / "images" / "gallery" / "pytorch-hub_dog.jpg"), str(MOBILENET_V2)
+    costs = compare_processes(
+        {
+            "pictag": [sys.executable, "-m", "pictag", "classify", picture, "--model", model],
+            "by hand": [sys.executable, "-c", BY_HAND, picture, model],
+        },
+        rounds=9,
+    )
+    ours, hand = costs["pictag"], costs["by hand"]
+    return [
+        Figure(
+            name="classify one picture: wall time over the hand-written lines'",
+            measured=ours.wall_s / hand.wall_s,
+            bar=2.5,
+            unit="×",
+            detail=f"{ours.wall_s * 1000:.0f} ms against {hand.wall_s * 1000:.0f} ms",
+        ),
+        Figure(
+            name="classify one picture: memory over the hand-written lines'",
+            measured=ours.peak_mb / hand.peak_mb,
+            bar=1.6,
+            unit="×",
+            detail=f"{ours.peak_mb:.0f} MB against {hand.peak_mb:.0f} MB",
+        ),
+    ]

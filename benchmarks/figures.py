@@ -1,0 +1,84 @@
+"""Measuring whole processes, and printing a figure beside its bar."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+MOBILENET_V2 = SHARED / "models" / "mobilenet_v2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Wall time and peak resident memory of one process."""
+
+    wall_s: float
+    peak_mb: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One measured figure; ``bar`` is the highest value that is good enough."""
+
+    name: str
+    measured: float
+    bar: float
+    unit: str
+    detail: str = ""
+
+    @property
+    def is_reached(self) -> bool:
+        return self.measured <= self.bar
+
+
+def measure_process(command: Sequence[str]) -> Cost:
+    """Run a command to its end, its output thrown away; it must succeed."""
+    start = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stderr is not None
+        errors = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        wall_s = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{command} failed with {process.returncode}: {errors.decode(errors='replace')}")
+    return Cost(wall_s=wall_s, peak_mb=usage.ru_maxrss / 1024)
+
+
+def compare_processes(commands: dict[str, Sequence[str]], *, rounds: int) -> dict[str, Cost]:
+    """The median cost of each command, run in turns so that a busy moment hits all alike."""
+    costs: dict[str, list[Cost]] = {name: [] for name in commands}
+    for name, command in commands.items():
+        measure_process(command)  # the first start reads files that later ones find in memory
+    for _ in range(rounds):
+        for name, command in commands.items():
+            costs[name].append(measure_process(command))
+    return {
+        name: Cost(
+            wall_s=statistics.median(c.wall_s for c in found),
+            peak_mb=statistics.median(c.peak_mb for c in found),
+        )
+        for name, found in costs.items()
+    }
+
+
+def require_shared() -> bool:
+    if MOBILENET_V2.is_dir():
+        return True
+    print("  left out: needs the folder ../shared beside the project (real models and pictures)")
+    return False
+
+
+def print_progress(text: str) -> None:
+    print(f"  … {text}", file=sys.stderr, flush=True)

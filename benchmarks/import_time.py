@@ -1,0 +1,23 @@
+"""What ``import pictag`` costs over an interpreter that does nothing."""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks.figures import Figure, compare_processes
+
+
+def run() -> list[Figure]:
+    costs = compare_processes(
+        {"pictag": [sys.executable, "-c", "import pictag"], "bare": [sys.executable, "-c", "pass"]}, rounds=15
+    )
+    ours, bare = costs["pictag"].wall_s * 1000, costs["bare"].wall_s * 1000
+    return [
+        Figure(
+            name="import pictag, more than a bare interpreter",
+            measured=ours - bare,
+            bar=60,
+            unit="ms",
+            detail=f"{ours:.0f} ms against {bare:.0f} ms",
+        )
+    ]
