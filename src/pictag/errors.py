@@ -28,6 +28,7 @@
     ├── EngineError (RuntimeError)          the inference engine failed
     ├── MissingExtra (ImportError)          an optional package is not installed
     ├── OutputError (OSError)               a result could not be written
+    │   └── UnreadableResults (ValueError)  a file of results is not what pictag writes
     └── PipelineClosed (RuntimeError)       used after close()
 
 A leaf is also the built-in kind that Python users already catch. Foreign exceptions are turned into these
@@ -163,6 +164,10 @@ class MissingExtra(PictagError, ImportError):
 
 class OutputError(PictagError, OSError):
     """A result could not be written."""
+
+
+class UnreadableResults(OutputError, ValueError):
+    """A file of results cannot be read, or is not what pictag writes."""
 
 
 class PipelineClosed(PictagError, RuntimeError):

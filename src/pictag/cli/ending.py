@@ -1,0 +1,127 @@
+"""How a command ends: one sentence on stderr and an exit status, never a traceback unless it is asked for.
+
+| status | meaning |
+|---|---|
+| 0 | all well |
+| 1 | some pictures failed |
+| 2 | wrong usage, no model, or results that cannot be written |
+| 70 | an error inside pictag |
+| 130, 143, 129 | interrupted (Ctrl-C, ``kill``, terminal closed); what was finished has been written |
+| 141 | whoever read the output has stopped reading |
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from pictag.cli.interruption import Interrupted
+from pictag.errors import PictagError, shorten
+from pictag.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ALL_WELL, SOME_FAILED, NOTHING_DONE, BROKEN = 0, 1, 2, 70
+STOPPED_READING = 128 + 13  # what a shell shows for a program that SIGPIPE ended
+
+Command = TypeVar("Command", bound="Callable[..., Any]")
+
+
+@dataclass(slots=True)
+class Invocation:
+    """What holds for one run of the program; commands find it in click's ``ctx.obj``."""
+
+    debug: bool = False
+    settings: Settings = field(default_factory=Settings)
+
+
+def debug_option(command: Command) -> Command:
+    """Give a command ``--debug``, which shows an error's traceback."""
+
+    def remember(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
+        if value and isinstance(ctx.obj, Invocation):
+            ctx.obj.debug = True
+
+    return click.option(
+        "--debug",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=remember,
+        help="Show the traceback of an error (also: PICTAG_DEBUG=1).",
+    )(command)
+
+
+def run_to_the_end(run: Callable[[], int], invocation: Invocation) -> int:  # noqa: PLR0911 - one an ending
+    """Call ``run`` and turn whatever it raises into an exit status, with a sentence where one helps."""
+    try:
+        status = run()
+        sys.stdout.flush()
+    except click.exceptions.Exit as wish:
+        return wish.exit_code
+    except click.ClickException as error:
+        return _explain_usage(error)
+    except BrokenPipeError:
+        _forget_stdout()
+        return STOPPED_READING
+    except Interrupted as interruption:
+        say(str(interruption))
+        return interruption.status
+    except (KeyboardInterrupt, click.Abort):
+        say("Interrupted.")
+        return 130
+    except PictagError as error:
+        _show_trace(invocation)
+        say(str(error))
+        return NOTHING_DONE
+    except Exception as error:  # noqa: BLE001 - a door: a person sees a sentence
+        _show_trace(invocation)
+        say(
+            f"Something went wrong inside pictag: {type(error).__name__}: {shorten(error)}. "
+            "Run it again with --debug to see where, and report it."
+        )
+        return BROKEN
+    return status
+
+
+def say(sentence: str) -> None:
+    """Print one line on stderr; a stderr that is closed is no reason to fail."""
+    with suppress(OSError):
+        click.echo(f"pictag: {escape(sentence)}", err=True)
+
+
+def escape(text: str) -> str:
+    r"""The text on one line, with everything escaped that could move a cursor, ring a bell or hide a text.
+
+    >>> escape("two\nlines")
+    'two\\nlines'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def _explain_usage(error: click.ClickException) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return NOTHING_DONE
+    ctx = getattr(error, "ctx", None)
+    advice = f" Try '{ctx.command_path} --help'." if ctx is not None else ""
+    say(error.format_message() + advice)
+    return NOTHING_DONE
+
+
+def _show_trace(invocation: Invocation) -> None:
+    if invocation.debug:
+        traceback.print_exc()
+
+
+def _forget_stdout() -> None:
+    """Point stdout at nothing, so that the interpreter's last flush does not fail as well."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,71 @@
+"""Ctrl-C, ``kill`` and a closed terminal: the run ends between pictures, not in a line."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # the last is not there on Windows
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal has ended the run; `status` is the exit status that shells expect for it."""
+
+    def __init__(self, number: int, message: str = "Interrupted.") -> None:
+        super().__init__(message)
+        self.number = number
+
+    @property
+    def status(self) -> int:
+        """130 for Ctrl-C, 143 for ``kill``, 129 for a closed terminal."""
+        return 128 + self.number
+
+
+class Interruption:
+    """Turns signals into `Interrupted`, and holds them back while something is written.
+
+    A second signal during the same write is not held back: a write to a pipe that nobody reads may last for
+    ever. Signals that the process was started to ignore (``nohup``, background jobs) stay ignored.
+    """
+
+    def __init__(self) -> None:
+        self._holding = False
+        self._held: int | None = None
+
+    @contextmanager
+    def listen(self) -> Iterator[None]:
+        """While inside, a signal raises `Interrupted` in the main thread."""
+        previous = {}
+        for name in _NAMES if threading.current_thread() is threading.main_thread() else ():
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+                previous[number] = signal.signal(number, self._receive)
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """While inside, a signal waits; it is raised on the way out."""
+        self._holding = True
+        try:
+            yield
+        finally:
+            self._holding = False
+        if self._held is not None:
+            number, self._held = self._held, None
+            raise Interrupted(number)
+
+    def _receive(self, number: int, _frame: FrameType | None) -> None:
+        if self._holding and self._held is None:
+            self._held = number
+        else:
+            raise Interrupted(number)

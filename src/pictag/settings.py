@@ -1,0 +1,56 @@
+"""What the environment says: the only module that reads it.
+
+| variable | meaning |
+|---|---|
+| ``PICTAG_MODEL`` | the model when ``--model`` is not given |
+| ``PICTAG_DEBUG`` | ``1`` shows tracebacks, as ``--debug`` does |
+| ``_PICTAG_COMPLETE`` | set by a shell that asks for completions, e.g. ``bash_source`` |
+
+Others read their own: huggingface_hub ``HF_TOKEN``, ``HF_HOME``, ``HF_ENDPOINT`` and ``HF_HUB_OFFLINE``;
+the terminal output ``NO_COLOR``, ``FORCE_COLOR``, ``TERM`` and ``COLUMNS``.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pictag.errors import OptionError, shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_BOOLEANS = {"": False, "0": False, "false": False, "no": False, "off": False} | dict.fromkeys(
+    ("1", "true", "yes", "on"), True
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the environment says, read once when a door opens."""
+
+    model: str | None = None
+    debug: bool = False
+    completion: str | None = None
+
+
+def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings of this process; raises `OptionError` naming a variable whose value means nothing.
+
+    >>> read_settings({"PICTAG_MODEL": "embedded", "PICTAG_DEBUG": "yes"})
+    Settings(model='embedded', debug=True, completion=None)
+    """
+    environ = os.environ if environ is None else environ
+    return Settings(
+        model=environ.get("PICTAG_MODEL", "").strip() or None,
+        debug=_read_boolean(environ, "PICTAG_DEBUG"),
+        completion=environ.get("_PICTAG_COMPLETE") or None,
+    )
+
+
+def _read_boolean(environ: Mapping[str, str], name: str) -> bool:
+    value = environ.get(name, "").strip().lower()
+    if value not in _BOOLEANS:
+        raise OptionError(f"{name}={shorten(value)!r} is neither on nor off; give 1 or 0.")
+    return _BOOLEANS[value]

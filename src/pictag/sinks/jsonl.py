@@ -1,0 +1,152 @@
+r"""JSON Lines: one JSON object a picture, one picture a line, UTF-8.
+
+    {"source": "tiger.jpg", "labels": [{"label": "tiger", "score": 0.93, "index": 292}, …]}
+    {"source": "torn.jpg", "error": {"kind": "CorruptPicture", "message": "…"}}
+
+| key | value |
+|---|---|
+| ``source`` | the path or URL as it was given |
+| ``labels`` | best first: ``label``, ``score`` (all digits), ``index`` in the model's output |
+| ``error`` | in place of ``labels``: ``kind`` (a class of `pictag.errors`) and ``message`` |
+
+Bytes of a file name that are not UTF-8 are written as JSON escapes, byte 0xE9 as ``\udce9``, which is how
+Python itself spells them: ``os.fsencode(json.loads(line)["source"])`` is the file's name. Control
+characters are escaped, so that no name can end a line or steer a terminal. A score that is not a number is
+``null``; an infinite one 1e999.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from pictag.errors import UnreadableResults, shorten
+from pictag.records import Failure, Label, Prediction
+from pictag.sinks.lines import write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# What JSON allows unescaped, but a line, a terminal or UTF-8 does not bear: DEL and C1 controls, line
+# separators, changes of direction, lone surrogates.
+_UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+_BEGIN = b'{"source": '  # how each line begins
+
+
+def encode_json(prediction: Prediction) -> str:
+    """The prediction as one line of JSON, without the line's end.
+
+    >>> encode_json(Prediction(source="a.jpg", labels=(Label(label="cat", score=0.25, index=7),)))
+    '{"source": "a.jpg", "labels": [{"label": "cat", "score": 0.25, "index": 7}]}'
+    """
+    if prediction.error is not None:
+        error = {"kind": prediction.error.kind, "message": prediction.error.message}
+        return _dump({"source": prediction.source, "error": error})
+    labels = [{"label": e.label, "score": e.score, "index": e.index} for e in prediction.labels]
+    if not all(math.isfinite(e.score) for e in prediction.labels):
+        return _dump_odd_scores(prediction.source, labels)
+    return _dump({"source": prediction.source, "labels": labels})
+
+
+def decode_json(line: str | bytes) -> Prediction:
+    """The prediction that `encode_json` was given; raises ``ValueError`` for anything else.
+
+    >>> decode_json('{"source": "a.jpg", "error": {"kind": "NotAPicture", "message": "…"}}').error.kind
+    'NotAPicture'
+    """
+    try:
+        entry = json.loads(line)
+        source = _expect(entry["source"], str)
+        if "error" in entry:
+            error = entry["error"]
+            return Prediction(
+                source=source,
+                error=Failure(kind=_expect(error["kind"], str), message=_expect(error["message"], str)),
+            )
+        labels = tuple(
+            Label(
+                label=_expect(e["label"], str),
+                score=math.nan if e["score"] is None else float(e["score"]),
+                index=_expect(e["index"], int),
+            )
+            for e in entry["labels"]
+        )
+        return Prediction(source=source, labels=labels)
+    except (KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"not a prediction: {type(error).__name__} {error}") from error
+
+
+def read_jsonl(path: Path) -> Iterator[Prediction]:
+    """The predictions of a file, one by one; a last line that was cut off by a crash is left out.
+
+    Raises `UnreadableResults` naming the line that is no prediction.
+    """
+    for _, prediction in scan_jsonl(path):
+        yield prediction
+
+
+def scan_jsonl(path: Path) -> Iterator[tuple[int, Prediction]]:
+    """As `read_jsonl`, each with the number of bytes up to the end of its line."""
+    end = 0
+    try:
+        with path.open("rb") as stream:
+            for number, line in enumerate(stream, start=1):
+                end += len(line)
+                if not line.strip():
+                    continue
+                try:
+                    yield end, decode_json(line)
+                except ValueError as error:
+                    if not line.endswith(b"\n") and line[: len(_BEGIN)] == _BEGIN[: len(line)]:
+                        return
+                    raise UnreadableResults(
+                        f"Line {number} of {shorten(path)} is not a prediction in JSON: {shorten(error)}."
+                    ) from error
+    except OSError as error:
+        raise UnreadableResults(f"Cannot read {shorten(path)}: {error.strerror}.") from error
+
+
+class JsonlSink:
+    """Writes JSON Lines to a binary stream; each line is in the stream when ``write`` returns."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def write(self, prediction: Prediction) -> None:
+        """Write one line."""
+        write_whole(self._stream, encode_json(prediction).encode() + b"\n")
+
+    def close(self) -> None:
+        """Close the stream."""
+        self._stream.close()
+
+
+def _dump(entry: dict[str, Any]) -> str:
+    text = json.dumps(entry, ensure_ascii=False, allow_nan=False)
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def _dump_odd_scores(source: str, labels: list[dict[str, Any]]) -> str:
+    """JSON has no NaN and no infinity: NaN is null, infinity a number too large for a float."""
+    entries = []
+    for entry in labels:
+        score = entry["score"]
+        text = (
+            "null"
+            if math.isnan(score)
+            else ("1e999" if score > 0 else "-1e999")
+            if math.isinf(score)
+            else repr(score)
+        )
+        entries.append(f'{{"label": {_dump(entry["label"])}, "score": {text}, "index": {entry["index"]}}}')
+    return f'{{"source": {_dump(source)}, "labels": [{", ".join(entries)}]}}'  # type: ignore[arg-type]
+
+
+def _expect(value: Any, kind: type) -> Any:
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise TypeError(f"{value!r} is no {kind.__name__}")
+    return value

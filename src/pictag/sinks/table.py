@@ -1,0 +1,106 @@
+"""A table for a person's terminal: each picture's labels with their scores as bars, one picture at a time.
+
+Nothing in a file name or a label is taken for markup, and control characters are shown as escapes, so that
+a hostile name can neither colour the table nor move its cursor.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, TextIO
+
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.text import Text
+
+from pictag.errors import OutputError, shorten
+
+if TYPE_CHECKING:
+    from pictag.records import Label, Prediction
+
+_EIGHTHS = "▏▎▍▌▋▊▉█"
+_LABEL_CELLS = (12, 44)  # a label's column: the least and the most
+_BAR_CELLS = (6, 24)
+_MAX_NAME_CHARACTERS = 2000
+
+
+class TableSink:
+    """Writes a table to a text stream, as wide as the terminal, in colours where the terminal has them.
+
+    ``percent`` is False for scores that are no probabilities: they are shown as numbers, and the picture's
+    largest has the longest bar. ``width`` is in character cells; by default the terminal's, or 80.
+    """
+
+    def __init__(self, stream: TextIO, *, percent: bool = True, width: int | None = None) -> None:
+        self._console = Console(
+            file=stream, markup=False, highlight=False, emoji=False, soft_wrap=False, width=width
+        )
+        self._percent = percent
+
+    def write(self, prediction: Prediction) -> None:
+        """Write the rows of one picture; raises `OutputError`, and ``BrokenPipeError`` as it is."""
+        console = self._console
+        ascii_only = console.options.ascii_only
+        rows = draw_rows(prediction, width=console.width, percent=self._percent, ascii_only=ascii_only)
+        try:
+            console.print(Text("\n").join(rows), overflow="fold", no_wrap=False)
+            console.file.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputError(f"Cannot write the table: {error.strerror}.") from error
+
+    def close(self) -> None:
+        """Finish; the stream stays open."""
+
+
+def draw_rows(
+    prediction: Prediction, *, width: int, percent: bool = True, ascii_only: bool = False
+) -> list[Text]:
+    """The rows of one picture: its name, then one row a label.
+
+    >>> from pictag import Label, Prediction
+    >>> tiger = Prediction(source="tiger.jpg", labels=(Label(label="tiger", score=0.75, index=292),))
+    >>> for row in draw_rows(tiger, width=40):
+    ...     print(row.plain)
+    tiger.jpg
+      tiger               ████████▎    75.0%
+    """
+    rows = [Text(shorten(prediction.source, _MAX_NAME_CHARACTERS), style="bold")]
+    if prediction.error is not None:
+        message = shorten(prediction.error.message, _MAX_NAME_CHARACTERS)
+        rows.append(Text(f"  {prediction.error.kind}: {message}", style="red"))
+    elif not prediction.labels:
+        rows.append(Text("  no label reaches the least score", style="dim"))
+    number_cells = 6 if percent else 10
+    # Two spaces, the label, a space, the bar, a space, the number.
+    bar_cells = min(max((width - number_cells) // 3, _BAR_CELLS[0]), _BAR_CELLS[1])
+    label_cells = min(max(width - number_cells - bar_cells - 4, _LABEL_CELLS[0]), _LABEL_CELLS[1])
+    largest = 1.0 if percent else _largest(prediction.labels)
+    for label in prediction.labels:
+        name = _fit(shorten(label.label, _MAX_NAME_CHARACTERS), label_cells, "..." if ascii_only else "…")
+        bar = _draw_bar(label.score / largest, bar_cells, ascii_only=ascii_only)
+        number = f"{label.score:{number_cells}.1%}" if percent else f"{label.score:{number_cells}.4g}"
+        rows.append(Text.assemble("  ", name, " ", (bar, "cyan"), " ", number))
+    return rows
+
+
+def _largest(labels: tuple[Label, ...]) -> float:
+    return max((abs(e.score) for e in labels if math.isfinite(e.score)), default=0.0) or 1.0
+
+
+def _fit(text: str, cells: int, ellipsis: str) -> str:
+    """The text in exactly that many cells: filled with spaces, or cut with an ellipsis."""
+    if cell_len(text) > cells:
+        text = set_cell_size(text, cells - len(ellipsis)).rstrip() + ellipsis
+    return set_cell_size(text, cells)
+
+
+def _draw_bar(share: float, cells: int, *, ascii_only: bool) -> str:
+    if not share > 0:  # negative logits and NaN have no bar
+        return " " * cells
+    eighths = round(min(share, 1.0) * cells * 8)
+    if ascii_only:
+        return ("#" * round(eighths / 8)).ljust(cells)
+    whole, rest = divmod(eighths, 8)
+    return ("█" * whole + (_EIGHTHS[rest - 1] if rest else "")).ljust(cells)
