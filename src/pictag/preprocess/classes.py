@@ -1,0 +1,244 @@
+"""The image processors that pictag knows, with their defaults: used where a configuration leaves a key out.
+
+The facts are those of transformers 5.23 (its PIL processors); rows from elsewhere say so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .steps import Resample
+
+Recipe = Literal[
+    "plain",
+    "segformer",
+    "convnext",
+    "efficientnet",
+    "levit",
+    "mobilevit",
+    "perceiver",
+    "poolformer",
+    "textnet",
+    "pplcnet",
+]
+"""Which order of steps a processor has; `pictag.preprocess.huggingface` has one function for each."""
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+HALF = (0.5, 0.5, 0.5)
+CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizeSetting:
+    """A ``size`` as configurations give it: two edges, the shorter, the longer, or bounds."""
+
+    height: int | None = None
+    width: int | None = None
+    shortest_edge: int | None = None
+    longest_edge: int | None = None
+    max_height: int | None = None
+    max_width: int | None = None
+
+
+def square(edge: int) -> SizeSetting:
+    """Both edges alike."""
+    return SizeSetting(height=edge, width=edge)
+
+
+def shortest(edge: int) -> SizeSetting:
+    """The shorter edge."""
+    return SizeSetting(shortest_edge=edge)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessorClass:
+    """The defaults of one image processor.
+
+    ``int_is_square`` says what a bare number under ``size`` means: both edges, or the shorter one.
+    ``over_white``: a colour that the file declares transparent is laid over white (the processor converts to
+    RGB itself).
+    """
+
+    recipe: Recipe = "plain"
+    size: SizeSetting
+    int_is_square: bool
+    resample: Resample
+    mean: tuple[float, ...] = HALF
+    std: tuple[float, ...] = HALF
+    crop: int | None = None
+    crops: bool = False
+    normalizes: bool = True
+    over_white: bool = False
+    crop_pct: float = 1.0
+    size_divisor: int = 1
+    include_top: bool = False
+    flips: bool = False
+
+
+_CLIP = ProcessorClass(
+    size=shortest(224),
+    int_is_square=False,
+    resample="bicubic",
+    mean=CLIP_MEAN,
+    std=CLIP_STD,
+    crop=224,
+    crops=True,
+    over_white=True,
+)
+_MOBILENET = ProcessorClass(
+    size=shortest(256), int_is_square=False, resample="bilinear", crop=224, crops=True
+)
+
+CLASSES: dict[str, ProcessorClass] = {
+    "ViTImageProcessor": ProcessorClass(size=square(224), int_is_square=True, resample="bilinear"),
+    "DeiTImageProcessor": ProcessorClass(
+        size=square(256), int_is_square=True, resample="bicubic", crop=224, crops=True
+    ),
+    "BeitImageProcessor": ProcessorClass(size=square(224), int_is_square=True, resample="bicubic", crop=224),
+    "BitImageProcessor": _CLIP,
+    "CLIPImageProcessor": _CLIP,
+    "SiglipImageProcessor": ProcessorClass(
+        size=square(224), int_is_square=False, resample="bicubic", over_white=True
+    ),
+    "ConvNextImageProcessor": ProcessorClass(
+        recipe="convnext", size=shortest(384), int_is_square=False, resample="bicubic", crop_pct=224 / 256
+    ),
+    "EfficientNetImageProcessor": ProcessorClass(
+        recipe="efficientnet",
+        size=square(346),
+        int_is_square=True,
+        resample="bicubic",
+        crop=289,
+        include_top=True,
+    ),
+    "LevitImageProcessor": ProcessorClass(
+        recipe="levit",
+        size=shortest(224),
+        int_is_square=False,
+        resample="bicubic",
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        crop=224,
+        crops=True,
+    ),
+    "MobileNetV1ImageProcessor": _MOBILENET,
+    "MobileNetV2ImageProcessor": _MOBILENET,
+    # transformers.js knows these two (exports of timm's models); their files state every value
+    "MobileNetV3ImageProcessor": _MOBILENET,
+    "MobileNetV4ImageProcessor": _MOBILENET,
+    "MobileViTImageProcessor": ProcessorClass(
+        recipe="mobilevit",
+        size=shortest(224),
+        int_is_square=False,
+        resample="bicubic",
+        crop=256,
+        crops=True,
+        normalizes=False,
+        flips=True,
+    ),
+    "PerceiverImageProcessor": ProcessorClass(
+        recipe="perceiver",
+        size=square(224),
+        int_is_square=True,
+        resample="bicubic",
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        crop=256,
+        crops=True,
+    ),
+    "PoolFormerImageProcessor": ProcessorClass(
+        recipe="poolformer",
+        size=shortest(224),
+        int_is_square=False,
+        resample="bicubic",
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        crop=224,
+        crops=True,
+        crop_pct=0.9,
+    ),
+    "PvtImageProcessor": ProcessorClass(
+        size=square(224), int_is_square=True, resample="bicubic", mean=IMAGENET_MEAN, std=IMAGENET_STD
+    ),
+    "SegformerImageProcessor": ProcessorClass(
+        recipe="segformer",
+        size=square(512),
+        int_is_square=True,
+        resample="bilinear",
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+    ),
+    "TextNetImageProcessor": ProcessorClass(
+        recipe="textnet",
+        size=shortest(640),
+        int_is_square=False,
+        resample="bilinear",
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        crop=224,
+        over_white=True,
+        size_divisor=32,
+    ),
+    "PPLCNetImageProcessor": ProcessorClass(
+        recipe="pplcnet",
+        size=square(256),
+        int_is_square=True,
+        resample="bilinear",
+        mean=IMAGENET_MEAN[::-1],
+        std=IMAGENET_STD[::-1],
+        crop=224,
+        crops=True,
+        flips=True,
+    ),
+    # transformers 4.57 had these two, and models that name them are about
+    "ViTHybridImageProcessor": _CLIP,
+    "EfficientFormerImageProcessor": ProcessorClass(
+        size=square(224),
+        int_is_square=True,
+        resample="bicubic",
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        crop=224,
+        crops=True,
+    ),
+}
+
+UNSUPPORTED: dict[str, str] = {
+    "ImageGPTImageProcessor": "it turns pictures into colour clusters (input_ids), not into pixel values",
+    "Siglip2ImageProcessor": "it cuts pictures into a varying number of patches (NaFlex)",
+    "DonutImageProcessor": "it reads whole documents, rotated and padded",
+    "Gemma3ImageProcessor": "its model takes text beside the picture",
+}
+
+_FAMILIES: dict[str, str] = {
+    "ViTImageProcessor": "vit vit_mae vit_msn swin swinv2 swiftformer dinat ijepa nat",
+    "BitImageProcessor": "bit dinov2 dinov2_with_registers focalnet hiera",
+    "ConvNextImageProcessor": "convnext convnextv2 resnet regnet cvt van",
+    "BeitImageProcessor": "beit data2vec-vision",
+    "CLIPImageProcessor": "clip metaclip_2",
+    "MobileViTImageProcessor": "mobilevit mobilevitv2",
+    "PvtImageProcessor": "pvt pvt_v2",
+    "DeiTImageProcessor": "deit",
+    "EfficientNetImageProcessor": "efficientnet",
+    "EfficientFormerImageProcessor": "efficientformer",
+    "LevitImageProcessor": "levit",
+    "MobileNetV1ImageProcessor": "mobilenet_v1",
+    "MobileNetV2ImageProcessor": "mobilenet_v2",
+    "PerceiverImageProcessor": "perceiver",
+    "PoolFormerImageProcessor": "poolformer",
+    "PPLCNetImageProcessor": "pp_lcnet",
+    "SegformerImageProcessor": "segformer",
+    "SiglipImageProcessor": "siglip",
+    "TextNetImageProcessor": "textnet",
+    "ViTHybridImageProcessor": "vit_hybrid vit-hybrid",
+    "ImageGPTImageProcessor": "imagegpt",
+    "Siglip2ImageProcessor": "siglip2",
+    "DonutImageProcessor": "donut-swin",
+    "Gemma3ImageProcessor": "shieldgemma2",
+}
+
+CLASS_OF_MODEL_TYPE: dict[str, str] = {
+    model_type: name for name, model_types in _FAMILIES.items() for model_type in model_types.split()
+}
+"""The processor of a model whose files name none, by the ``model_type`` of its ``config.json``."""

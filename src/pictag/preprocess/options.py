@@ -1,0 +1,109 @@
+"""The values of one image processor configuration, read and checked, with its class's defaults filled in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .classes import HALF, ProcessorClass, SizeSetting, square
+from .steps import Resample
+from .values import Settings, check_edge, read_flag, read_numbers, read_resample, read_share
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """All values of one processor, under the names that configurations use."""
+
+    settings: Settings
+    do_resize: bool
+    size: SizeSetting
+    resample: Resample
+    do_center_crop: bool
+    crop_size: SizeSetting | None
+    do_rescale: bool
+    rescale_factor: float
+    rescale_offset: bool
+    do_normalize: bool
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    include_top: bool
+    do_flip_channel_order: bool
+    do_pad: bool
+    pad_size: SizeSetting | None
+    crop_pct: float
+    size_divisor: int
+    resize_short: int
+    over_white: bool
+
+
+def read_options(defaults: ProcessorClass, settings: Settings, *, channels: int) -> Options:
+    """The values of one configuration, those of its class where it is silent. Raises `InvalidModel`."""
+    int_is_square = read_flag(settings, "default_to_square", defaults.int_is_square)
+    size = _read_size(settings, ("size", "image_size"), int_is_square=int_is_square) or defaults.size
+    if read_flag(settings, "use_square_size", False) and defaults.size.shortest_edge:
+        size = square(defaults.size.shortest_edge)  # KOSMOS-2 says so, whatever its size is
+    divisor = settings.get("size_divisor")
+    short = settings.get("resize_short")
+    normalizes = read_flag(settings, "do_normalize", defaults.normalizes)
+    include_top = read_flag(settings, "include_top", defaults.include_top)
+    # Numbers that are never used may be wrong: three for a grey model that does not normalise, for example.
+    numbers = settings if normalizes or include_top else Settings(file=settings.file, values={})
+    mean, std = (defaults.mean, defaults.std) if numbers is settings else (HALF, HALF)
+    return Options(
+        settings=settings,
+        do_resize=read_flag(settings, "do_resize", True),
+        size=size,
+        resample=read_resample(settings, "resample", defaults.resample),
+        do_center_crop=read_flag(settings, "do_center_crop", defaults.crops),
+        crop_size=_read_size(settings, ("crop_size",), int_is_square=True)
+        or (square(defaults.crop) if defaults.crop else None),
+        do_rescale=read_flag(settings, "do_rescale", True),
+        rescale_factor=read_numbers(settings, ("rescale_factor",), (1 / 255,), count=1, nonzero=True)[0],
+        rescale_offset=read_flag(settings, "rescale_offset", False),
+        do_normalize=normalizes,
+        mean=read_numbers(numbers, ("image_mean", "mean"), mean, count=channels),
+        std=read_numbers(numbers, ("image_std", "std"), std, count=channels, nonzero=True),
+        include_top=include_top,
+        do_flip_channel_order=read_flag(settings, "do_flip_channel_order", defaults.flips),
+        do_pad=read_flag(settings, "do_pad", False),
+        pad_size=_read_size(settings, ("pad_size",), int_is_square=True),
+        crop_pct=read_share(settings, "crop_pct", defaults.crop_pct),
+        size_divisor=defaults.size_divisor
+        if divisor is None
+        else check_edge(settings, "size_divisor", divisor),
+        resize_short=256 if short is None else check_edge(settings, "resize_short", short),
+        over_white=read_flag(settings, "do_convert_rgb", defaults.over_white),
+    )
+
+
+_SIZE_KEYS = (
+    {"height", "width"},
+    {"shortest_edge"},
+    {"shortest_edge", "longest_edge"},
+    {"longest_edge"},
+    {"max_height", "max_width"},
+)
+
+
+def _read_size(settings: Settings, keys: tuple[str, ...], *, int_is_square: bool) -> SizeSetting | None:
+    key = next((key for key in keys if settings.get(key) is not None), keys[0])
+    value = settings.get(key)
+    if value is None:
+        return None
+    if isinstance(value, dict):
+        edges = {name: edge for name, edge in value.items() if edge is not None}
+        if set(edges) not in _SIZE_KEYS:
+            raise settings.error(
+                key,
+                value,
+                "must have height and width, shortest_edge, longest_edge, or max_height and max_width",
+            )
+        return SizeSetting(
+            **{name: check_edge(settings, f"{key}.{name}", edge) for name, edge in edges.items()}
+        )
+    if isinstance(value, list | tuple) and len(value) == 2:
+        height, width = (check_edge(settings, key, edge) for edge in value)
+        return SizeSetting(height=height, width=width)
+    edge = check_edge(
+        settings, key, value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
+    )
+    return square(edge) if int_is_square else SizeSetting(shortest_edge=edge)

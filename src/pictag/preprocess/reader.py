@@ -1,0 +1,112 @@
+"""Which of a model's files says how its pictures are prepared, and in which dialect.
+
+As transformers 5.23 does: ``image_processor`` in ``processor_config.json`` comes before
+``preprocessor_config.json``, and where neither is there, a ``config.json`` of timm's. The processor's name is
+``image_processor_type``, or the older ``feature_extractor_type``, or ``image_processor_type`` in
+``config.json``, or what is usual for the ``model_type``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pictag.errors import InvalidModel, UnsupportedProcessor, shorten
+
+from .classes import CLASS_OF_MODEL_TYPE
+from .huggingface import read_processor
+from .spec import PreprocessSpec
+from .timm import NAME as TIMM
+from .timm import read_timm, timm_settings
+from .values import Settings
+
+CONFIG = "config.json"
+PREPROCESSOR = "preprocessor_config.json"
+PROCESSOR = "processor_config.json"
+
+_NO_CLASS = {"ImageProcessor", "ImageFeatureExtractor", "BaseImageProcessor"}
+"""Names of base classes, which JavaScript's exports leave behind: they say nothing."""
+
+
+def read_spec(
+    *,
+    config: Mapping[str, object],
+    preprocessor: Mapping[str, object] | None = None,
+    processor: Mapping[str, object] | None = None,
+) -> PreprocessSpec:
+    """How a model in the Hub's layout prepares its pictures, from its three JSON files.
+
+    Raises `UnsupportedProcessor`, naming the class, where pictag does not do what the model needs, and
+    `InvalidModel`, naming key, value and file, where a value means nothing or the files say nothing.
+
+    >>> spec = read_spec(config={"model_type": "vit"}, preprocessor={"size": 384})
+    >>> spec.processor, spec.output_size
+    ('ViTImageProcessor', (384, 384))
+    """
+    nested = None if processor is None else processor.get("image_processor")
+    if nested is not None:
+        if not isinstance(nested, Mapping):
+            raise Settings(file=PROCESSOR, values={}).error("image_processor", nested, "must be an object")
+        settings = Settings(file=f"{PROCESSOR} (image_processor)", values=nested)
+    elif preprocessor is not None:
+        settings = Settings(file=PREPROCESSOR, values=preprocessor)
+    else:
+        timm = timm_settings(config, CONFIG)
+        if timm is None:
+            raise InvalidModel(
+                f"The model has no {PREPROCESSOR}, so nobody knows how its pictures are to be prepared. "
+                "Add the file, or use the .onnx file on its own with a pictag.toml beside it."
+            )
+        return read_timm(timm)
+    name = _class_name(settings, config)
+    if name == TIMM or "pretrained_cfg" in settings.values:
+        timm = timm_settings(settings.values, settings.file) or timm_settings(config, CONFIG)
+        if timm is None:
+            raise settings.error("pretrained_cfg", None, f"a {TIMM} needs it, here or in {CONFIG}")
+        return read_timm(timm)
+    return read_processor(name, settings, channels=_channels(config))
+
+
+def _class_name(settings: Settings, config: Mapping[str, object]) -> str:
+    model = Settings(file=CONFIG, values=config)
+    for source, key in (
+        (settings, "image_processor_type"),
+        (settings, "feature_extractor_type"),
+        (model, "image_processor_type"),
+    ):
+        value = source.get(key)
+        if value is None:
+            continue
+        if not isinstance(value, str):
+            raise source.error(key, value, "must be the name of an image processor")
+        if value not in _NO_CLASS:
+            return (
+                value.removesuffix("Fast").removesuffix("Pil").replace("FeatureExtractor", "ImageProcessor")
+            )
+    model_type = model.get("model_type")
+    if model_type == "timm_wrapper":
+        return TIMM
+    if not isinstance(model_type, str) or model_type not in CLASS_OF_MODEL_TYPE:
+        if "pretrained_cfg" in settings.values:
+            return TIMM
+        raise UnsupportedProcessor(
+            f"{settings.file} names no image processor (image_processor_type), and there is no usual one for "
+            f"the model_type {shorten(repr(model_type), 80)} of {CONFIG}. Add the name, or write a pictag.toml "
+            "beside a plain .onnx file."
+        )
+    return CLASS_OF_MODEL_TYPE[model_type]
+
+
+def _channels(config: Mapping[str, object]) -> int:
+    vision = config.get("vision_config")
+    nested = vision.get("num_channels") if isinstance(vision, Mapping) else None
+    value = config.get("num_channels", nested)
+    if value is None:
+        value = 3
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise Settings(file=CONFIG, values=config).error("num_channels", value, "must be 1 or 3")
+    if value not in (1, 3):
+        raise UnsupportedProcessor(
+            f"{CONFIG}: the model takes pictures of {value} channels; pictag makes 1 (grey) or 3 (RGB). "
+            "Take a model for ordinary pictures."
+        )
+    return value

@@ -1,0 +1,118 @@
+"""The geometry of resizing and cropping: sizes in, sizes out, no pixels.
+
+Sizes are (height, width). Fractions of a pixel are cut off, as transformers and torchvision do, unless a
+step says otherwise. An edge never becomes zero: where the reference would fail on a very thin picture, one
+pixel stays.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import singledispatch
+
+from .steps import (
+    CenterCrop,
+    CropFraction,
+    Resize,
+    ResizeLongest,
+    ResizeShortest,
+    ResizeStep,
+    ResizeToCover,
+    ResizeWithin,
+)
+
+Size = tuple[int, int]
+"""(height, width)"""
+
+Box = tuple[int, int, int, int]
+"""(left, top, right, bottom), as Pillow's ``crop`` takes it; what lies outside the picture is border."""
+
+
+def resized_size(step: ResizeStep, size: Size) -> Size:
+    """The size that a picture of ``size`` has after the step.
+
+    >>> from pictag.preprocess.steps import ResizeShortest
+    >>> resized_size(ResizeShortest(edge=256, resample="bilinear"), (480, 641))
+    (256, 341)
+    """
+    height, width = _target_size(step, size)
+    return max(1, height), max(1, width)
+
+
+@singledispatch
+def _target_size(step: ResizeStep, size: Size) -> Size:
+    raise TypeError(f"no geometry for {type(step).__name__}")
+
+
+@_target_size.register
+def _(step: Resize, size: Size) -> Size:
+    return step.height, step.width
+
+
+@_target_size.register
+def _(step: ResizeShortest, size: Size) -> Size:
+    short, long = min(size), max(size)
+    if step.longest is not None and long / short * step.edge > step.longest:
+        new_short_exact = step.longest * short / long
+        new_short = round(new_short_exact)
+        new_long = long if new_short == short else int(new_short_exact * long / short)
+    elif step.rounding == "nearest":
+        scale = step.edge / short
+        new_short, new_long = round(short * scale), round(long * scale)
+    else:
+        new_short, new_long = step.edge, int(step.edge * long / short)
+    new_short, new_long = (math.ceil(n / step.multiple) * step.multiple for n in (new_short, new_long))
+    return (new_long, new_short) if size[1] <= size[0] else (new_short, new_long)
+
+
+@_target_size.register
+def _(step: ResizeLongest, size: Size) -> Size:
+    short, long = min(size), max(size)
+    new_short = int(step.edge * short / long)
+    return (step.edge, new_short) if size[1] <= size[0] else (new_short, step.edge)
+
+
+@_target_size.register
+def _(step: ResizeWithin, size: Size) -> Size:
+    height, width = size
+    if (
+        step.rounding == "nearest"
+    ):  # timm divides by the ratio, and so must we: the products differ in the last bit
+        ratio = max(height / step.height, width / step.width)
+        return round(height / ratio), round(width / ratio)
+    scale = min(step.height / height, step.width / width)
+    return int(height * scale), int(width * scale)
+
+
+@_target_size.register
+def _(step: ResizeToCover, size: Size) -> Size:
+    height, width = size
+    ratio = min(height / step.height, width / step.width)
+    return round(height / ratio), round(width / ratio)
+
+
+def fraction_size(step: CropFraction, size: Size) -> Size:
+    """The size of the box that the step cuts from a picture of ``size``."""
+    short = min(size)
+    return max(1, int(step.height * short)), max(1, int(step.width * short))
+
+
+def center_box(step: CenterCrop, size: Size) -> Box:
+    """The box that the step cuts from a picture of ``size``; it reaches outside where the picture is smaller.
+
+    >>> from pictag.preprocess.steps import CenterCrop
+    >>> center_box(CenterCrop(height=2, width=4), (5, 3))
+    (-1, 1, 3, 3)
+    """
+    top = _start(step, size[0], step.height)
+    left = _start(step, size[1], step.width)
+    return left, top, left + step.width, top + step.height
+
+
+def _start(step: CenterCrop, edge: int, wanted: int) -> int:
+    spare = edge - wanted
+    if step.odd_pixel == "transformers":
+        return spare // 2
+    if spare < 0:
+        return -(-spare // 2)
+    return round(spare / 2) if step.odd_pixel == "timm" else spare // 2

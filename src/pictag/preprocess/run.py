@@ -1,0 +1,178 @@
+"""From a picture to the array that the model takes: one function for each type of step.
+
+All geometry happens in Pillow on 8-bit pixels. What follows depends on nothing but a pixel's value and its
+channel, so it is worked out once for the 256 values, in the reference's own order of float operations, and
+then looked up: the result is the reference's to the bit, and looking up costs less than the arithmetic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache, singledispatch
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pictag.errors import PictureTooLarge
+
+from .resize import center_box, fraction_size, resized_size
+from .spec import PreprocessSpec
+from .steps import (
+    RESAMPLE_NAMES,
+    ArrayStep,
+    CenterCrop,
+    CropFraction,
+    FlipChannels,
+    Normalize,
+    OverWhite,
+    PictureStep,
+    Rescale,
+    Resize,
+    ResizeLongest,
+    ResizeShortest,
+    ResizeStep,
+    ResizeToCover,
+    ResizeWithin,
+    ToGrey,
+    ToneStep,
+)
+
+MAX_RESIZED_PIXELS = 2**26
+"""A very long picture grows when its shorter edge is enlarged; beyond this (268 MB) it is refused."""
+
+
+def preprocess(image: Image.Image, spec: PreprocessSpec) -> NDArray[np.float32]:
+    """The pixel values that the model takes: float32 [channels, height, width], contiguous.
+
+    ``image`` is 8-bit RGB, upright (as `pictag.images` makes it). Raises `PictureTooLarge` where the steps
+    would blow the picture up beyond all measure.
+
+    >>> from pictag.preprocess.spec import plain_spec
+    >>> red = Image.new("RGB", (640, 480), "red")
+    >>> preprocess(red, plain_spec(size=(2, 2), mean=[0.5], std=[0.5]))[:, 0, 0].tolist()
+    [1.0, -1.0, -1.0]
+    """
+    if image.mode != ("L" if spec.channels == 1 and image.mode == "L" else "RGB"):
+        image = image.convert("RGB")
+    for step in spec.steps:
+        if isinstance(step, PictureStep):
+            image = _edit(step, image)
+    tones = _tones(tuple(step for step in spec.steps if isinstance(step, ToneStep)), spec.channels)
+    values = _look_up(image, tones)
+    for step in spec.steps:
+        if isinstance(step, ArrayStep):
+            values = _pad(step, values)
+    return values
+
+
+@singledispatch
+def _edit(step: PictureStep, image: Image.Image) -> Image.Image:
+    raise TypeError(f"no function for {type(step).__name__}")
+
+
+@_edit.register
+def _(step: OverWhite, image: Image.Image) -> Image.Image:
+    # The alpha channel is gone by now, but a colour that the file declares transparent is still known.
+    if image.info.get("transparency") is None:
+        return image
+    white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+
+
+@_edit.register
+def _(step: ToGrey, image: Image.Image) -> Image.Image:
+    return image.convert("L")
+
+
+@_edit.register
+def _(step: CropFraction, image: Image.Image) -> Image.Image:
+    height, width = fraction_size(step, (image.height, image.width))
+    return _edit(CenterCrop(height=height, width=width), image)
+
+
+@_edit.register(Resize)
+@_edit.register(ResizeShortest)
+@_edit.register(ResizeLongest)
+@_edit.register(ResizeWithin)
+@_edit.register(ResizeToCover)
+def _(step: ResizeStep, image: Image.Image) -> Image.Image:
+    height, width = resized_size(step, (image.height, image.width))
+    if height * width > MAX_RESIZED_PIXELS:
+        raise PictureTooLarge(
+            f"The picture is {image.width}×{image.height} (width×height); resized as the model asks, it "
+            f"would be {width}×{height}, more than {MAX_RESIZED_PIXELS:,} pixels. Crop it before."
+        )
+    return image.resize((width, height), resample=Image.Resampling(RESAMPLE_NAMES.index(step.resample)))
+
+
+@_edit.register
+def _(step: CenterCrop, image: Image.Image) -> Image.Image:
+    left, top, right, bottom = center_box(step, (image.height, image.width))
+    if any(step.fill) and (left < 0 or top < 0 or right > image.width or bottom > image.height):
+        framed = Image.new("RGB", (step.width, step.height), step.fill).convert(image.mode)
+        framed.paste(image, (-left, -top))
+        return framed
+    return image.crop((left, top, right, bottom))  # Pillow's border is black
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tones:
+    """What becomes of the 8-bit values: ``table`` is [rows, 256]; row n reads the channel ``order[n]``."""
+
+    table: NDArray[Any]
+    order: tuple[int, ...]
+
+
+@lru_cache(maxsize=256)
+def _tones(steps: tuple[ToneStep, ...], channels: int) -> _Tones:
+    untouched = np.tile(np.arange(256, dtype=np.uint8), (channels, 1))
+    tones = _Tones(table=untouched, order=tuple(range(channels)))
+    for step in steps:
+        tones = _tone(step, tones)
+    return _Tones(table=tones.table.astype(np.float32), order=tones.order)
+
+
+@singledispatch
+def _tone(step: ToneStep, tones: _Tones) -> _Tones:
+    raise TypeError(f"no function for {type(step).__name__}")
+
+
+@_tone.register
+def _(step: Rescale, tones: _Tones) -> _Tones:
+    # In double precision, then rounded: the order that the reference keeps. Its offset is added in single.
+    table = (tones.table.astype(np.float64) * step.factor).astype(np.float32)
+    return _Tones(table=table + np.float32(step.offset) if step.offset else table, order=tones.order)
+
+
+@_tone.register
+def _(step: Normalize, tones: _Tones) -> _Tones:
+    mean, std = (np.array(values, dtype=np.float32)[:, None] for values in (step.mean, step.std))
+    return _Tones(table=(tones.table.astype(np.float32) - mean) / std, order=tones.order)
+
+
+@_tone.register
+def _(step: FlipChannels, tones: _Tones) -> _Tones:
+    return _Tones(table=tones.table[::-1], order=tones.order[::-1])
+
+
+def _look_up(image: Image.Image, tones: _Tones) -> NDArray[np.float32]:
+    planes = image.split()
+    values = np.empty((len(planes), image.height, image.width), dtype=np.float32)
+    for row, channel in enumerate(tones.order):
+        # "clip" spares numpy a copy: no 8-bit value lies outside the 256
+        np.take(tones.table[row], np.asarray(planes[channel]), out=values[row], mode="clip")
+    return values
+
+
+def _pad(step: ArrayStep, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    channels, height, width = values.shape
+    if height > step.height or width > step.width:
+        raise PictureTooLarge(
+            f"The picture is {width}×{height} (width×height) after resizing, but the model pads pictures to "
+            f"{step.width}×{step.height}. Crop it before, or make it smaller."
+        )
+    padded = np.zeros((channels, step.height, step.width), dtype=np.float32)
+    padded[:, :height, :width] = values
+    return padded

@@ -1,0 +1,128 @@
+"""What is done to a picture before a model sees it, as one frozen value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from .resize import Size
+from .steps import (
+    ArrayStep,
+    CenterCrop,
+    FlipChannels,
+    Normalize,
+    PictureStep,
+    Resample,
+    Rescale,
+    Resize,
+    ResizeShortest,
+    ResizeToCover,
+    Step,
+    ToGrey,
+    ToneStep,
+)
+from .values import Settings, check_edge, check_numbers, read_resample
+
+__all__ = ["PreprocessSpec", "Step", "plain_spec"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreprocessSpec:
+    """How a model wants its pictures: the steps, in order, and the number of channels that come out.
+
+    ``processor`` is the name of the image processor, or of the dialect, that the steps were read from.
+
+    >>> spec = plain_spec(size=(224, 224), mean=[0.5], std=[0.5])
+    >>> spec.output_size
+    (224, 224)
+    >>> for line in spec.describe():
+    ...     print(line)
+    resize to 224×224 (bilinear)
+    multiply by 1/255
+    subtract the mean (0.5 0.5 0.5), divide by the deviation (0.5 0.5 0.5)
+    """
+
+    processor: str
+    steps: tuple[Step, ...]
+    channels: int = 3
+
+    def __post_init__(self) -> None:
+        ranks = [_rank(step) for step in self.steps]
+        if ranks != sorted(ranks):
+            raise ValueError("steps come in the order: picture, tones, array")
+
+    @property
+    def output_size(self) -> Size | None:
+        """The (height, width) of what comes out; ``None`` where it depends on the picture."""
+        size: Size | None = None
+        for step in self.steps:
+            if isinstance(step, Resize | CenterCrop | ArrayStep):
+                size = step.height, step.width
+            elif isinstance(step, PictureStep) and not isinstance(step, ToGrey):
+                size = None
+        return size
+
+    def describe(self) -> tuple[str, ...]:
+        """One line a step, for people."""
+        return tuple(str(step) for step in self.steps)
+
+
+def _rank(step: Step) -> int:
+    return 0 if isinstance(step, PictureStep) else 1 if isinstance(step, ToneStep) else 2
+
+
+def plain_spec(
+    *,
+    size: Size,
+    mean: Sequence[float],
+    std: Sequence[float],
+    scale: float = 1 / 255,
+    channel_order: Literal["RGB", "BGR"] = "RGB",
+    resample: str | int = "bilinear",
+    crop: bool | float = False,
+    channels: int = 3,
+    file: str = "pictag.toml",
+) -> PreprocessSpec:
+    """The steps of a plain ``.onnx`` file, as its ``pictag.toml`` states them.
+
+    ``size`` is (height, width). ``mean`` and ``std`` have one number for all channels or one for each, in
+    RGB order, on the scale that ``scale`` gives. ``crop=False`` squeezes the whole picture into ``size``;
+    ``True`` resizes so that it covers ``size`` and cuts the centre; a number is the share of the resized
+    picture that the cut keeps, 0.875 in the usual ImageNet recipe (224 of 256). Raises `InvalidModel`,
+    naming the key and ``file``.
+    """
+    settings = Settings(file=file, values={"resample": resample})
+    if channel_order not in ("RGB", "BGR"):
+        raise settings.error("channel_order", channel_order, 'must be "RGB" or "BGR"')
+    if channels not in (1, 3):
+        raise settings.error("channels", channels, "must be 1 or 3")
+    if not isinstance(size, tuple | list) or len(size) != 2:
+        raise settings.error("size", size, "must be two numbers, height and width")
+    height, width = (check_edge(settings, "size", edge) for edge in size)
+    (factor,) = check_numbers(settings, "scale", scale, count=1, nonzero=True)
+    steps: list[Step] = [ToGrey()] if channels == 1 else []
+    steps += _fit(settings, height, width, read_resample(settings, "resample", "bilinear"), crop)
+    steps.append(Rescale(factor=factor))
+    steps.append(
+        Normalize(
+            mean=check_numbers(settings, "mean", mean, count=channels),
+            std=check_numbers(settings, "std", std, count=channels, nonzero=True),
+        )
+    )
+    if channel_order == "BGR":
+        steps.append(FlipChannels())
+    return PreprocessSpec(processor="plain", steps=tuple(steps), channels=channels)
+
+
+def _fit(settings: Settings, height: int, width: int, resample: Resample, crop: bool | float) -> list[Step]:
+    if crop is False:
+        return [Resize(height=height, width=width, resample=resample)]
+    share = 1.0 if crop is True else check_numbers(settings, "crop", crop, count=1, nonzero=True)[0]
+    if not 0.05 <= share <= 1:
+        raise settings.error("crop", crop, "must be true, false, or a number from 0.05 to 1")
+    if height != width:
+        cover = ResizeToCover(height=int(height / share), width=int(width / share), resample=resample)
+        return [cover, CenterCrop(height=height, width=width)]
+    edge = int(height / share)
+    return [ResizeShortest(edge=edge, resample=resample), CenterCrop(height=height, width=width)]

@@ -1,0 +1,181 @@
+"""The steps of preprocessing, as data: what is done to a picture, never how.
+
+Three kinds, always in this order: `PictureStep` changes the picture (8 bit), `ToneStep` turns each 8-bit
+value into a float, `ArrayStep` changes the finished array. `pictag.preprocess.run` has one function for each
+type. ``str(step)`` is the line that people read. Sizes are height × width everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Resample = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]
+"""The name of a filter; its place in `RESAMPLE_NAMES` is the code that Pillow and configuration files use."""
+
+RESAMPLE_NAMES: tuple[Resample, ...] = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
+
+OddPixel = Literal["transformers", "torchvision", "timm"]
+"""Whose rule places the pixel that cannot be halved when a picture is cropped or padded about its centre.
+Padding, transformers puts it before the picture, torchvision and timm behind it; cropping, transformers and
+torchvision's tensor code cut it off at the end, timm (and torchvision's picture code) rounds half to even."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverWhite:
+    """Lay the picture's transparent colour over white."""
+
+    def __str__(self) -> str:
+        return "lay a transparent colour, where the file names one, over white"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToGrey:
+    """Make one channel of three (ITU-R 601-2 luma)."""
+
+    def __str__(self) -> str:
+        return "convert to grey (one channel)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CropFraction:
+    """Cut a centred box whose sides are fractions of the picture's shorter edge."""
+
+    height: float
+    width: float
+
+    def __str__(self) -> str:
+        return f"crop the centre to {self.height:g}×{self.width:g} of the shorter edge"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resize:
+    """Resize to exactly this size; the aspect ratio is not kept."""
+
+    height: int
+    width: int
+    resample: Resample
+
+    def __str__(self) -> str:
+        return f"resize to {self.height}×{self.width} ({self.resample})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResizeShortest:
+    """Resize the shorter edge to ``edge``, keeping the aspect ratio.
+
+    ``longest`` bounds the longer edge (the shorter one then gives way); ``multiple`` rounds both edges up;
+    ``rounding`` says what becomes of a fraction of a pixel in the longer edge.
+    """
+
+    edge: int
+    resample: Resample
+    longest: int | None = None
+    multiple: int = 1
+    rounding: Literal["down", "nearest"] = "down"
+
+    def __str__(self) -> str:
+        bound = f", longer edge at most {self.longest}" if self.longest else ""
+        multiple = f", both rounded up to multiples of {self.multiple}" if self.multiple > 1 else ""
+        return f"resize the shorter edge to {self.edge}{bound}{multiple} ({self.resample})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResizeLongest:
+    """Resize the longer edge to ``edge``, keeping the aspect ratio."""
+
+    edge: int
+    resample: Resample
+
+    def __str__(self) -> str:
+        return f"resize the longer edge to {self.edge} ({self.resample})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResizeWithin:
+    """Resize, keeping the aspect ratio, to the largest size that fits into height × width."""
+
+    height: int
+    width: int
+    resample: Resample
+    rounding: Literal["down", "nearest"] = "down"
+
+    def __str__(self) -> str:
+        return f"resize to fit into {self.height}×{self.width} ({self.resample})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResizeToCover:
+    """Resize, keeping the aspect ratio, to the smallest size that covers height × width."""
+
+    height: int
+    width: int
+    resample: Resample
+
+    def __str__(self) -> str:
+        return f"resize to cover {self.height}×{self.width} ({self.resample})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CenterCrop:
+    """Cut the centre; where the picture is smaller, a border of ``fill`` (an RGB colour) is put round it."""
+
+    height: int
+    width: int
+    odd_pixel: OddPixel = "transformers"
+    fill: tuple[int, int, int] = (0, 0, 0)
+
+    def __str__(self) -> str:
+        border = f", border {self.fill}" if any(self.fill) else ""
+        return f"crop the centre to {self.height}×{self.width}{border}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rescale:
+    """Multiply each value by ``factor``, then add ``offset``."""
+
+    factor: float
+    offset: float = 0.0
+
+    def __str__(self) -> str:
+        inverse = 1 / self.factor
+        by = f"1/{inverse:g}" if inverse == round(inverse) else f"{self.factor:g}"
+        return f"multiply by {by}" + (f", add {self.offset:g}" if self.offset else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Normalize:
+    """Subtract the mean and divide by the deviation; one number a channel, in the picture's order."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __str__(self) -> str:
+        mean, std = (" ".join(f"{v:g}" for v in values) for values in (self.mean, self.std))
+        return f"subtract the mean ({mean}), divide by the deviation ({std})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlipChannels:
+    """Reverse the order of the channels: RGB becomes BGR."""
+
+    def __str__(self) -> str:
+        return "reverse the channels (RGB to BGR)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pad:
+    """Put zeros at the right and the bottom until the array has this size."""
+
+    height: int
+    width: int
+
+    def __str__(self) -> str:
+        return f"pad with zeros to {self.height}×{self.width}, at the right and the bottom"
+
+
+ResizeStep = Resize | ResizeShortest | ResizeLongest | ResizeWithin | ResizeToCover
+PictureStep = OverWhite | ToGrey | CropFraction | ResizeStep | CenterCrop
+ToneStep = Rescale | Normalize | FlipChannels
+ArrayStep = Pad
+Step = PictureStep | ToneStep | ArrayStep

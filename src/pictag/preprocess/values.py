@@ -1,0 +1,118 @@
+"""Reading single values of a model's configuration: each is checked, and a wrong one is named with its file.
+
+A configuration is somebody else's input. Limits stand here, so that no file can ask for gigabytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pictag.errors import InvalidModel, shorten
+
+from .steps import RESAMPLE_NAMES, Resample
+
+MAX_EDGE = 4096
+"""The longest edge that a configuration may ask for: 4096² is 200 MB of float32 in three channels."""
+
+MAX_NUMBER = 1e6
+MIN_DIVISOR = 1e-6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The values of one configuration file; ``file`` is the name that messages give."""
+
+    file: str
+    values: Mapping[str, object]
+
+    def error(self, key: str, value: object, wish: str) -> InvalidModel:
+        """The error for a value that cannot be: what, which value, which file, and what it should be."""
+        return InvalidModel(f"{self.file}: {key!r} is {shorten(repr(value), 80)}, but {wish}.")
+
+    def get(self, *keys: str) -> object:
+        """The first of the keys that has a value other than null."""
+        return next((v for key in keys if (v := self.values.get(key)) is not None), None)
+
+
+def read_flag(settings: Settings, key: str, default: bool) -> bool:
+    """A switch: true or false (1 and 0 pass); null and a missing key are the default."""
+    value = settings.get(key)
+    if value is None:
+        return default
+    if isinstance(value, bool) or (isinstance(value, int) and value in (0, 1)):
+        return bool(value)
+    raise settings.error(key, value, "must be true or false")
+
+
+def check_edge(settings: Settings, key: str, value: object, limit: int = MAX_EDGE) -> int:
+    """A length in pixels, from 1 to ``limit``."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= limit:
+        raise settings.error(key, value, f"must be a whole number of pixels from 1 to {limit}")
+    return value
+
+
+def check_numbers(
+    settings: Settings, key: str, value: object, *, count: int, nonzero: bool = False
+) -> tuple[float, ...]:
+    """``count`` finite numbers; a single one stands for all, three equal ones for the one of a grey model."""
+    numbers: list[float] = []
+    for number in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise settings.error(key, value, "must be a number, or a list of numbers")
+        if not math.isfinite(number) or abs(number) > MAX_NUMBER:
+            raise settings.error(key, value, f"must be finite, and at most {MAX_NUMBER:g}")
+        if nonzero and abs(number) < MIN_DIVISOR:
+            raise settings.error(key, value, "must not be zero")
+        numbers.append(float(number))
+    if len(numbers) == 1:
+        numbers *= count
+    elif count == 1 and len(set(numbers)) == 1:
+        numbers = numbers[:1]
+    if len(numbers) != count:
+        raise settings.error(key, value, f"must have one number for each of the {count} channel(s)")
+    return tuple(numbers)
+
+
+def read_numbers(
+    settings: Settings,
+    keys: tuple[str, ...],
+    default: tuple[float, ...],
+    *,
+    count: int,
+    nonzero: bool = False,
+) -> tuple[float, ...]:
+    """The numbers under the first of ``keys`` that is there, or the default."""
+    key = next((key for key in keys if settings.get(key) is not None), keys[0])
+    value = settings.get(key)
+    return check_numbers(
+        settings, key, list(default) if value is None else value, count=count, nonzero=nonzero
+    )
+
+
+def read_share(settings: Settings, key: str, default: float) -> float:
+    """A share such as ``crop_pct``: what is kept of the resized picture, from 0.05 to 2."""
+    value = settings.get(key)
+    (share,) = check_numbers(settings, key, default if value is None else value, count=1)
+    if not 0.05 <= share <= 2:
+        raise settings.error(key, value, "must be from 0.05 to 2")
+    return share
+
+
+def read_resample(settings: Settings, key: str, default: Resample) -> Resample:
+    """A resampling filter: its code from 0 to 5, as Pillow counts them, or its name."""
+    value = settings.get(key)
+    if value is None:
+        return default
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(RESAMPLE_NAMES):
+        return RESAMPLE_NAMES[value]
+    if isinstance(value, str):
+        name = value.rpartition(".")[2].lower()
+        if name in RESAMPLE_NAMES:
+            return name
+    raise settings.error(key, value, f"must be a code from 0 to 5, or one of {', '.join(RESAMPLE_NAMES)}")
