@@ -59,7 +59,7 @@ def measure_process(command: Sequence[str]) -> Cost:
 def compare_processes(commands: dict[str, Sequence[str]], *, rounds: int) -> dict[str, Cost]:
     """The median cost of each command, run in turns so that a busy moment hits all alike."""
     costs: dict[str, list[Cost]] = {name: [] for name in commands}
-    for name, command in commands.items():
+    for command in commands.values():
         measure_process(command)  # the first start reads files that later ones find in memory
     for _ in range(rounds):
         for name, command in commands.items():

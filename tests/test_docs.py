@@ -1,0 +1,78 @@
+"""What the pages say is true: their code blocks run, in order, as a reader would type them.
+
+A page's ``python`` blocks share one namespace; in ``console`` blocks the lines after ``$`` are run by a shell and
+must succeed. Both run in a folder with the pictures that the pages speak of, drawn by code. A block that cannot
+run here stands below a comment ``<!-- not run: reason -->``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tinymodel import make_tiny_model
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"(<!-- not run: (?P<reason>[^>]+) -->\n)?```(?P<kind>python|console)\n(?P<text>.*?)```", re.S)
+LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
+# More than a few blocks that do not run, and the pages could say anything.
+MOST_NOT_RUN = 12
+
+
+@pytest.fixture(scope="session")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as a reader has it: some photographs, and a model of their own."""
+    from PIL import Image
+
+    desk = tmp_path_factory.mktemp("desk")
+    (desk / "photos" / "holiday").mkdir(parents=True)
+    for number, name in enumerate(
+        ["tiger.jpg", "cat.jpg", "photos/beach.jpg", "photos/cup.png", "photos/holiday/tower.webp"]
+    ):
+        gradient = Image.radial_gradient("L").resize((320, 240))
+        flat = Image.new("L", gradient.size, 40 * number)
+        Image.merge("RGB", (gradient, flat, gradient.rotate(90))).save(desk / name)
+    make_tiny_model(desk / "my-model")
+    return desk
+
+
+def blocks(page: Path) -> list[re.Match[str]]:
+    return list(BLOCK.finditer(page.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_the_code_on_a_page_runs(page: Path, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(desk)
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "HF_HUB_OFFLINE": "1",
+    }
+    namespace: dict[str, object] = {"__name__": page.stem}
+    for block in blocks(page):
+        if block["reason"]:
+            continue
+        line = page.read_text(encoding="utf-8").count("\n", 0, block.start("text")) + 1
+        if block["kind"] == "python":
+            # Blank lines before it make a traceback name the page's own line.
+            exec(compile("\n" * (line - 1) + block["text"], str(page), "exec"), namespace)
+            continue
+        for command in re.findall(r"^\$ (.*(?:\\\n.*)*)", block["text"], re.M):
+            done = subprocess.run(
+                command, shell=True, env=environment, cwd=desk, capture_output=True, text=True, timeout=60
+            )
+            assert done.returncode == 0, f"{page.name}:{line}: $ {command}\n{done.stdout}{done.stderr}"
+
+
+def test_nearly_all_blocks_run() -> None:
+    assert sum(bool(block["reason"]) for page in PAGES for block in blocks(page)) <= MOST_NOT_RUN
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target in LINK.findall(page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
