@@ -17,7 +17,11 @@ $(VENV)/.stamp: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "pictag needs Python 3.11 or newer: none was found. Install one, or say make PYTHON=/path/to/python3.11"; exit 1; }
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || "$(PYTHON)" -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[parquet,demo]' --group dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[parquet]' --group dev
+	@touch $@
+
+$(VENV)/.stamp-demo: $(VENV)/.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]'
 	@touch $@
 
 $(CONFORMANCE)/.stamp: pyproject.toml conformance/requirements.txt
@@ -26,7 +30,7 @@ $(CONFORMANCE)/.stamp: pyproject.toml conformance/requirements.txt
 	$(CONFORMANCE)/bin/python -m pip install --quiet --disable-pip-version-check --requirement conformance/requirements.txt --editable .
 	@touch $@
 
-demo: $(VENV)/.stamp ## classify real photographs with the embedded model, offline
+demo: $(VENV)/.stamp-demo ## classify real photographs with the embedded model, offline
 	@$(BIN)/python examples/demo.py
 
 test: $(VENV)/.stamp ## the tests, without torch and transformers
