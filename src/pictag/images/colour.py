@@ -1,0 +1,120 @@
+"""Any of Pillow's modes → upright 8-bit RGB, as the reference implementation makes it.
+
+The reference is ``exif_transpose`` followed by ``convert("RGB")``. For every 8-bit mode the result here is
+the same, byte for byte. Deeper grey is scaled, where ``convert`` would clip it to white.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Literal, cast
+
+import numpy as np
+from PIL import Image
+
+from pictag.errors import CorruptPicture
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_ORIENTATION = 0x0112  # the EXIF tag
+_BITS_PER_SAMPLE = 258  # the TIFF tag
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# What parsing of metadata raises on garbage: it is read by slicing, unpacking and arithmetic.
+_BROKEN_EXIF = (
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    OSError,
+    struct.error,
+    AttributeError,
+    ArithmeticError,
+    EOFError,
+)
+
+
+def find_transposition(image: Image.Image) -> Image.Transpose | None:
+    """What turns the picture upright by its EXIF orientation; ``None`` where nothing is to be done.
+
+    A picture with broken EXIF data is a picture without: its pixels are good.
+    """
+    try:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    except _BROKEN_EXIF:
+        return None
+    return _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+
+
+def scale_grey(values: NDArray[np.generic], *, bits: int = 16) -> NDArray[np.uint8]:
+    """Deep grey as 8-bit grey, never clipped.
+
+    ======================================  ==================================================
+    unsigned 16-bit (or ``bits`` of them)   ``round(value · 255 / (2**bits - 1))``
+    32-bit integer, all within 0…255        as it is
+    32-bit integer, all within 0…65535      as 16-bit
+    float, all within 0…1                   ``round(value · 255)``
+    float, all within 0…255                 without the fraction, as Pillow converts it
+    anything else                           stretched, so that smallest is 0 and largest 255
+    ======================================  ==================================================
+
+    Raises `CorruptPicture` where a value is not finite.
+    """
+    if values.dtype.kind == "u" and values.dtype.itemsize == 2:
+        top = 2**bits - 1
+        steps = np.minimum(np.arange(2**16, dtype=np.uint32), top)
+        return cast("NDArray[np.uint8]", ((steps * 255 + top // 2) // top).astype(np.uint8)[values])
+    low, high = float(values.min()), float(values.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise CorruptPicture("The picture has values that are not finite (NaN or infinity).")
+    if values.dtype.kind == "f" and low >= 0 and high <= 1:
+        return cast("NDArray[np.uint8]", np.rint(values.astype(np.float64) * 255).astype(np.uint8))
+    if low >= 0 and high <= 255:
+        return values.astype(np.uint8)
+    if values.dtype.kind != "f" and low >= 0 and high <= 65535:
+        return scale_grey(values.astype(np.uint16))
+    span = high - low or 1.0
+    return cast(
+        "NDArray[np.uint8]", np.rint((values.astype(np.float64) - low) * (255 / span)).astype(np.uint8)
+    )
+
+
+def _deepen(image: Image.Image) -> Image.Image:
+    """A picture of one deep channel as "L"; it keeps a mask where one grey was declared transparent."""
+    values = np.asarray(image)
+    bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE)
+    # TIFF packs 12-bit samples, which Pillow unpacks into 16 bits without scaling them.
+    scaled = Image.fromarray(scale_grey(values, bits=12 if bits == (12,) else 16))
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        opaque = Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8))
+        return Image.merge("LA", (scaled, opaque))
+    return scaled
+
+
+def to_rgb(image: Image.Image, *, alpha: Literal["drop", "white"] = "drop") -> Image.Image:
+    """The loaded picture as a new image of mode RGB, upright.
+
+    >>> to_rgb(Image.new("LA", (3, 2), (7, 0))).getpixel((0, 0))
+    (7, 7, 7)
+    >>> to_rgb(Image.new("LA", (3, 2), (7, 0)), alpha="white").getpixel((0, 0))
+    (255, 255, 255)
+    """
+    transposition = find_transposition(image)
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        image = _deepen(image)
+    if alpha == "white" and image.has_transparency_data:
+        image = image.convert("RGBA")
+        canvas = Image.new("RGB", image.size, "white")
+        canvas.paste(image, mask=image.getchannel("A"))
+    else:
+        canvas = image.convert("RGB")
+    return canvas if transposition is None else canvas.transpose(transposition)

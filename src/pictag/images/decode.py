@@ -1,0 +1,207 @@
+"""Bytes → Picture: the format is recognised, the size checked, and only then are pixels decoded."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import os
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from PIL import Image, UnidentifiedImageError
+
+from pictag.errors import CorruptPicture, DecodeError, FormatRefused, NotAPicture, PictureTooLarge, shorten
+from pictag.images import sniff
+from pictag.images.colour import to_rgb
+from pictag.images.limits import PictureLimits
+from pictag.images.silence import hush_libtiff, hush_pillow
+
+# What Pillow raises for bad files. Its decoders parse by slicing, unpacking and arithmetic, and most of
+# that comes out unwrapped; a list, because `except Exception` would also hide our own mistakes elsewhere.
+_BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    AssertionError,
+    EOFError,
+    RuntimeError,
+    BufferError,
+    struct.error,
+    zlib.error,
+)
+_WEBP_HEADER_BYTES = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """One decoded picture.
+
+    ``image`` is 8-bit RGB, upright (EXIF orientation is applied) and independent of any file. ``format`` is
+    the name of the file format, ``None`` for images and arrays from memory. ``original_size`` is the
+    picture's full (width, height), upright.
+    """
+
+    image: Image.Image
+    format: str | None
+    original_size: tuple[int, int]
+
+
+def check_size(size: tuple[int, int], *, name: str, limits: PictureLimits) -> None:
+    """Raise `PictureTooLarge` above ``limits.max_pixels``, and `CorruptPicture` for no pixels at all."""
+    width, height = size
+    if width < 1 or height < 1:
+        raise CorruptPicture(f"{shorten(name)}: the picture has no pixels ({width}×{height}).")
+    if width * height > limits.max_pixels:
+        raise PictureTooLarge(
+            f"{shorten(name)}: {width}×{height} is {width * height:,} pixels, the limit is "
+            f"{limits.max_pixels:,}. Make the picture smaller, or raise max_pixels."
+        )
+
+
+def picture_of_image(
+    image: Image.Image,
+    *,
+    name: str,
+    limits: PictureLimits,
+    format: str | None = None,  # noqa: A002
+) -> Picture:
+    """The Picture of an opened image: its size is checked, then it is loaded and converted.
+
+    ``image`` itself stays as it is, but for having been loaded.
+    """
+    check_size(image.size, name=name, limits=limits)
+    try:
+        with hush_pillow():
+            # The place for JPEG's draft mode, once a caller may ask for it: between check and load.
+            image.load()
+            check_size(image.size, name=name, limits=limits)
+            rgb = to_rgb(image, alpha=limits.alpha)
+    except Image.DecompressionBombError as error:
+        raise PictureTooLarge(f"{shorten(name)}: {shorten(error)}") from error
+    except MemoryError as error:
+        width, height = image.size
+        raise PictureTooLarge(
+            f"{shorten(name)}: there is not enough memory to decode {width}×{height} pixels."
+        ) from error
+    except DecodeError as error:
+        raise type(error)(f"{shorten(name)}: {error}") from error
+    except _BROKEN as error:
+        raise CorruptPicture(
+            f"{shorten(name)}: the picture is broken or cut off: {_explain(error)}"
+        ) from error
+    return Picture(image=rgb, format=format, original_size=rgb.size)
+
+
+def _explain(error: BaseException) -> str:
+    if isinstance(error, KeyError):
+        return f"unknown value {shorten(error)}."
+    text = shorten(str(error) or type(error).__name__)
+    return text if text.endswith(".") else text + "."
+
+
+def _refuse(head: bytes, found: sniff.Format | None, *, name: str) -> DecodeError:
+    opened = ", ".join(sniff.opened_names())
+    if found is not None:
+        more = " (with the package pillow-heif also HEIC)" if found.name == "HEIC" else ""
+        return FormatRefused(
+            f"{shorten(name)}: {found.name} is not opened. pictag opens {opened}{more}; "
+            "convert the picture to one of them."
+        )
+    if not head:
+        return NotAPicture(f"{shorten(name)}: it is empty.")
+    if sniff.is_html(head):
+        return NotAPicture(f"{shorten(name)}: it is a web page, not a picture.")
+    return NotAPicture(f"{shorten(name)}: no picture format was recognised. pictag opens {opened}.")
+
+
+def _webp_size(head: bytes) -> tuple[int, int] | None:
+    """Width and height from a WebP header: Pillow allocates the canvas when it opens the file."""
+    kind, body = head[12:16], head[20:_WEBP_HEADER_BYTES]
+    if len(head) < _WEBP_HEADER_BYTES:
+        return None
+    if kind == b"VP8X":
+        return int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1
+    if kind == b"VP8L":
+        packed = int.from_bytes(body[1:5], "little")
+        return (packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 ":
+        width, height = struct.unpack("<HH", body[6:10])
+        return width & 0x3FFF, height & 0x3FFF
+    return None
+
+
+def _open(stream: BinaryIO, form: sniff.Format, *, name: str) -> Image.Image:
+    # Only the recognised format's plugin is loaded and may run, whatever the file is called.
+    if form is sniff.HEIC:
+        importlib.import_module("pillow_heif").register_heif_opener()
+        plugin = "HEIF"
+    else:
+        importlib.import_module(f"PIL.{_PLUGINS[form.name]}ImagePlugin")
+        plugin = form.name.upper()
+    if form is sniff.TIFF:
+        hush_libtiff()
+    try:
+        return Image.open(stream, formats=[plugin])
+    except UnidentifiedImageError as error:
+        raise CorruptPicture(
+            f"{shorten(name)}: it begins like {form.name}, but its header is broken."
+        ) from error
+
+
+_PLUGINS = {
+    "JPEG": "Jpeg",
+    "PNG": "Png",
+    "WebP": "WebP",
+    "GIF": "Gif",
+    "BMP": "Bmp",
+    "TIFF": "Tiff",
+    "AVIF": "Avif",
+}
+
+
+def decode(stream: BinaryIO, *, name: str = "<bytes>", limits: PictureLimits | None = None) -> Picture:
+    """Decode the first picture of a seekable stream, whatever its name says it is.
+
+    Raises `NotAPicture`, `FormatRefused`, `PictureTooLarge` or `CorruptPicture`; a truncated picture is
+    corrupt, never half a result. Of an animation, only the first frame is decoded.
+
+    >>> stream = io.BytesIO()
+    >>> Image.new("L", (4, 3), 200).save(stream, "PNG")
+    >>> picture = decode(stream)
+    >>> picture.format, picture.original_size, picture.image.getpixel((0, 0))
+    ('PNG', (4, 3), (200, 200, 200))
+    """
+    limits = limits or PictureLimits()
+    stream.seek(0)
+    head = stream.read(sniff.HEAD_BYTES)
+    stream.seek(0, os.SEEK_END)
+    stream.seek(max(0, stream.tell() - sniff.TAIL_BYTES))
+    form = sniff.recognise(head, stream.read(sniff.TAIL_BYTES))
+    if form is None or not form.opened:
+        raise _refuse(head, form, name=name)
+    if form is sniff.WEBP and (size := _webp_size(head)) is not None:
+        check_size(size, name=name, limits=limits)
+    try:
+        with hush_pillow():
+            image = _open(stream, form, name=name)
+    except Image.DecompressionBombError as error:
+        raise PictureTooLarge(f"{shorten(name)}: {shorten(error)}") from error
+    except MemoryError as error:
+        raise PictureTooLarge(f"{shorten(name)}: there is not enough memory to open it.") from error
+    except DecodeError:
+        raise
+    except _BROKEN as error:
+        raise CorruptPicture(f"{shorten(name)}: the {form.name} file is broken: {_explain(error)}") from error
+    with image:
+        return picture_of_image(image, name=name, limits=limits, format=form.name)
+
+
+def decode_bytes(data: bytes, *, name: str = "<bytes>", limits: PictureLimits | None = None) -> Picture:
+    """Decode the first picture in ``data``; see `decode`."""
+    return decode(io.BytesIO(data), name=name, limits=limits)

@@ -1,0 +1,60 @@
+"""How much one picture may cost: pixels, bytes, seconds, redirects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pictag.errors import OptionError
+
+MAX_PIXELS = 178_956_970  # twice Pillow's MAX_IMAGE_PIXELS: where Pillow itself refuses
+MAX_FETCHED_BYTES = 32 * 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureLimits:
+    """What a picture may cost to decode, and what happens to its transparency.
+
+    ``max_pixels`` (width × height) is checked from the header, before any pixel is decoded. ``max_bytes``
+    limits the encoded picture; ``None`` is no limit. ``alpha`` is ``"drop"``, as the reference
+    implementation does (what lies under a transparent pixel shows), or ``"white"``: the picture is laid on
+    white.
+
+    >>> PictureLimits(max_pixels=1_000_000).alpha
+    'drop'
+    """
+
+    max_pixels: int = MAX_PIXELS
+    max_bytes: int | None = None
+    alpha: Literal["drop", "white"] = "drop"
+
+    def __post_init__(self) -> None:
+        if self.alpha not in ("drop", "white"):
+            raise OptionError(f"alpha is 'drop' or 'white', not {self.alpha!r}.")
+        if self.max_pixels < 1 or (self.max_bytes is not None and self.max_bytes < 1):
+            raise OptionError("max_pixels and max_bytes are at least 1 (max_bytes may be None).")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchLimits:
+    """What reading a URL may cost, and where it may lead.
+
+    ``timeout_s`` is the time for everything: looking up the name, connecting, redirects, and the last byte.
+    ``allow_private`` lets URLs lead to loopback, private and other addresses that are not on the public
+    internet.
+
+    >>> FetchLimits().timeout_s, FetchLimits().max_redirects
+    (10.0, 3)
+    """
+
+    timeout_s: float = 10.0
+    max_bytes: int = MAX_FETCHED_BYTES
+    max_redirects: int = 3
+    allow_private: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.timeout_s > 0 or self.max_bytes < 1 or self.max_redirects < 0:
+            raise OptionError(
+                "timeout_s is above 0, max_bytes at least 1 and max_redirects at least 0; "
+                f"got {self.timeout_s}, {self.max_bytes} and {self.max_redirects}."
+            )

@@ -1,0 +1,150 @@
+"""Source → Picture: the one place where pictures are read."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from typing import TYPE_CHECKING, BinaryIO
+from urllib.parse import unquote_to_bytes
+
+from pictag.errors import (
+    CorruptPicture,
+    NotAPicture,
+    PictureNotFound,
+    PictureTooLarge,
+    PictureUnreadable,
+    UnsupportedInput,
+    shorten,
+)
+from pictag.images.array import image_of_array
+from pictag.images.decode import Picture, check_size, decode, decode_bytes, picture_of_image
+from pictag.images.limits import FetchLimits, PictureLimits
+from pictag.images.source import Source, decode_base64
+
+if TYPE_CHECKING:
+    from typing import Any
+
+# Larger files are decoded from the open file: an archive of many pages need not fit into memory. Smaller
+# ones are read at once, so that a file that changes meanwhile can do no harm.
+_READ_AT_ONCE_BYTES = 256 * 2**20
+_STREAM_PART_BYTES = 2**20
+_PICTURE_LIMITS = PictureLimits()
+_FETCH_LIMITS = FetchLimits()
+
+
+def read_picture(
+    source: Source, *, limits: PictureLimits = _PICTURE_LIMITS, fetch: FetchLimits = _FETCH_LIMITS
+) -> Picture:
+    """Read and decode one picture.
+
+    Raises an `InputError`: `PictureNotFound`, `PictureUnreadable`, `FetchFailed` and its kinds for reading;
+    `NotAPicture`, `FormatRefused`, `CorruptPicture` and `PictureTooLarge` for decoding.
+
+    >>> from PIL import Image
+    >>> from pictag.images import make_source
+    >>> read_picture(make_source(Image.new("CMYK", (4, 3)))).image
+    <PIL.Image.Image image mode=RGB size=4x3 ...>
+    """
+    name, value = source.name, source.value
+    match source.kind:
+        case "file":
+            return _read_file(value, name=name, limits=limits)
+        case "image":
+            return picture_of_image(value, name=name, limits=limits)
+        case "array":
+            return _read_array(value, name=name, limits=limits)
+        case "bytes":
+            data = bytes(value)
+        case "stream":
+            data = _read_stream(value, name=name, limits=limits)
+        case "url":
+            # Half of a classification of local files would be spent on importing an HTTP client.
+            from pictag.images.fetch import fetch_bytes
+
+            data = fetch_bytes(value, limits=fetch)
+        case "data":
+            data = _read_data_url(value)
+        case "base64":
+            data = _read_base64(value, name=name)
+    _check_bytes(len(data), name=name, limits=limits)
+    return decode_bytes(data, name=name, limits=limits)
+
+
+def _check_bytes(count: int, *, name: str, limits: PictureLimits) -> None:
+    if limits.max_bytes is not None and count > limits.max_bytes:
+        raise PictureTooLarge(f"{shorten(name)}: more than {limits.max_bytes:,} bytes, which is the limit.")
+
+
+def _read_array(array: Any, *, name: str, limits: PictureLimits) -> Picture:
+    check_size((array.shape[1], array.shape[0]), name=name, limits=limits)
+    return picture_of_image(image_of_array(array, name=name), name=name, limits=limits)
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    # A pipe that nobody writes to would block open() for ever.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _read_file(path: str, *, name: str, limits: PictureLimits) -> Picture:
+    shown = shorten(name)
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116  (pathlib refuses names that the system takes)
+        if stat.S_ISDIR(mode):
+            raise PictureUnreadable(
+                f"{shown} is a folder, not a picture. Folders are taken by stream() and by `pictag classify`."
+            )
+        if not stat.S_ISREG(mode):
+            raise PictureUnreadable(
+                f"{shown} is no regular file (but a pipe, socket or device); it is not read."
+            )
+        with open(path, "rb", opener=_open_without_waiting) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise PictureUnreadable(f"{shown} is no regular file any more; it is not read.")
+            _check_bytes(status.st_size, name=name, limits=limits)
+            if status.st_size > _READ_AT_ONCE_BYTES:
+                return decode(file, name=name, limits=limits)
+            data = file.read(_READ_AT_ONCE_BYTES)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise PictureNotFound(f"{shown}: there is no such file.") from error
+    except PictureUnreadable:
+        raise
+    except OSError as error:
+        raise PictureUnreadable(f"{shown} could not be read: {error.strerror or error}.") from error
+    except UnicodeEncodeError as error:
+        raise PictureNotFound(f"{shown}: no file can have this name.") from error
+    return decode_bytes(data, name=name, limits=limits)
+
+
+def _read_stream(stream: BinaryIO, *, name: str, limits: PictureLimits) -> bytes:
+    """All that is left in the stream; it stays open."""
+    parts = io.BytesIO()
+    try:
+        while part := stream.read(_STREAM_PART_BYTES):
+            if isinstance(part, str):
+                raise UnsupportedInput("The file object gives text; open the picture in binary mode.")
+            parts.write(part)
+            _check_bytes(parts.tell(), name=name, limits=limits)
+    except (OSError, ValueError, TypeError) as error:
+        if isinstance(error, (PictureTooLarge, UnsupportedInput)):
+            raise
+        raise PictureUnreadable(f"{shorten(name)} could not be read: {shorten(error)}.") from error
+    return parts.getvalue()
+
+
+def _read_data_url(url: str) -> bytes:
+    head, comma, body = url.partition(",")
+    if not comma:
+        raise NotAPicture("The data: URL has no comma, and so no data: data:image/png;base64,… is its form.")
+    raw = unquote_to_bytes(body) if "%" in body else None
+    if not head.lower().rstrip().endswith(";base64"):
+        return raw if raw is not None else body.encode("utf-8", "surrogateescape")
+    return _read_base64(body if raw is None else raw.decode("latin-1"), name="<data>")
+
+
+def _read_base64(text: str, *, name: str) -> bytes:
+    try:
+        return decode_base64(text)
+    except ValueError as error:
+        raise CorruptPicture(f"{name}: {error}. The text was cut off or altered.") from error

@@ -1,0 +1,191 @@
+"""What a file is, by its first bytes: names and extensions lie, the magic number seldom does."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import re
+from dataclasses import dataclass
+
+HEAD_BYTES = 4096  # enough for every magic number here, and for the prologue of most SVG files
+TAIL_BYTES = 26  # TGA signs at the end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """A recognised file format; ``opened`` says whether pictag decodes it."""
+
+    name: str
+    opened: bool
+
+
+JPEG, PNG, WEBP, GIF, BMP, TIFF, AVIF, HEIC = (
+    Format(name=name, opened=True) for name in ("JPEG", "PNG", "WebP", "GIF", "BMP", "TIFF", "AVIF", "HEIC")
+)
+
+_EXTENSIONS = {
+    ".jpg": JPEG, ".jpeg": JPEG, ".jpe": JPEG, ".jfif": JPEG, ".mpo": JPEG,
+    ".png": PNG, ".apng": PNG, ".webp": WEBP, ".gif": GIF, ".bmp": BMP, ".dib": BMP,
+    ".tif": TIFF, ".tiff": TIFF, ".avif": AVIF, ".heic": HEIC, ".heif": HEIC, ".hif": HEIC,
+}  # fmt: skip
+
+# (offset, magic, name) of what is recognised only to be refused by name. Longer magic numbers come first.
+_REFUSED: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JPEG 2000"),
+    (0, b"\x00\x00\x00\x0cJXL \r\n\x87\n", "JPEG XL"),
+    (0, b"SIMPLE  =", "FITS"),
+    (0, b"\x89HDF\r\n\x1a\n", "HDF5"),
+    (0, b"\x8aMNG\r\n\x1a\n", "MNG"),
+    (0, b"#?RADIANCE", "Radiance HDR"),
+    (0, b"FUJIFILMCCD-RAW", "camera raw"),
+    (0, b"gimp xcf", "GIMP XCF"),
+    (0, b"/* XPM */", "XPM"),
+    (0, b"AT&TFORM", "DjVu"),
+    (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "Microsoft compound document"),
+    (128, b"DICM", "DICOM"),
+    (40, b" EMF", "EMF"),
+    (8, b"CR\x02", "camera raw"),  # Canon CR2 is a TIFF whose first picture is only a preview
+    (0, b"IIRO", "camera raw"),
+    (0, b"IIU\x00", "camera raw"),
+    (0, b"II\xbc\x01", "JPEG XR"),
+    (0, b"8BPS", "Photoshop (PSD)"),
+    (0, b"%!PS", "EPS"),
+    (0, b"\xc5\xd0\xd3\xc6", "EPS"),
+    (0, b"%PDF-", "PDF"),
+    (0, b"\x00\x00\x01\x00", "ICO"),
+    (0, b"\x00\x00\x02\x00", "CUR"),
+    (0, b"icns", "ICNS"),
+    (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (0, b"DDS ", "DDS"),
+    (0, b"BLP1", "BLP"),
+    (0, b"BLP2", "BLP"),
+    (0, b"FTEX", "FTEX"),
+    (0, b"FTU\x00", "FTEX"),
+    (0, b"qoif", "QOI"),
+    (0, b"GRIB", "GRIB"),
+    (0, b"BUFR", "BUFR"),
+    (0, b"\xd7\xcd\xc6\x9a", "WMF"),
+    (0, b"\x01\x00\x09\x00", "WMF"),
+    (0, b"v/1\x01", "OpenEXR"),
+    (0, b"\xb1\x68\xde\x3a", "DCX"),
+    (0, b"\x59\xa6\x6a\x95", "Sun raster"),
+    (0, b"\x01\xda", "SGI"),
+    (0, b"\x1a\x45\xdf\xa3", "Matroska video"),
+    (4, b"\x11\xaf", "FLI"),
+    (4, b"\x12\xaf", "FLC"),
+)
+_NETPBM = re.compile(rb"P[1-7Ff][\s#]")
+_PCX = re.compile(rb"\x0a[\x00\x02\x03\x05]\x01[\x01\x02\x04\x08]")
+_XBM = re.compile(rb"\s*(/\*.*?\*/\s*)?#define\s+\S+_width\s", re.DOTALL)
+_SVG = re.compile(rb"(\xef\xbb\xbf)?\s*<(\?xml|!--|!doctype svg|svg)", re.IGNORECASE)
+_HTML = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype html|html|head|body)", re.IGNORECASE)
+_BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
+_AVIF_BRANDS = {b"avif", b"avis"}
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+
+
+@functools.cache
+def opens_avif() -> bool:
+    """Whether this Pillow was built with an AVIF decoder."""
+    return importlib.util.find_spec("PIL._avif") is not None
+
+
+@functools.cache
+def opens_heic() -> bool:
+    """Whether pillow_heif is installed."""
+    return importlib.util.find_spec("pillow_heif") is not None
+
+
+def _is_opened(form: Format) -> bool:
+    return (form is not AVIF or opens_avif()) and (form is not HEIC or opens_heic())
+
+
+@functools.cache
+def opened_names() -> tuple[str, ...]:
+    """The names of the formats that are opened here and now."""
+    return tuple(f.name for f in (JPEG, PNG, WEBP, GIF, BMP, TIFF, AVIF, HEIC) if _is_opened(f))
+
+
+@functools.cache
+def picture_extensions() -> frozenset[str]:
+    """The extensions, in lower case, of the formats that are opened here and now."""
+    return frozenset(extension for extension, form in _EXTENSIONS.items() if _is_opened(form))
+
+
+def _recognise_opened(head: bytes) -> Format | None:  # noqa: PLR0911  (one for each format)
+    if head.startswith(b"\xff\xd8\xff"):
+        return JPEG
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return PNG
+    if head.startswith((b"GIF87a", b"GIF89a")):
+        return GIF
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return WEBP
+    if head.startswith((b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+", b"II\x00*", b"MM*\x00")):
+        return TIFF
+    # Two letters are a weak sign: the size of the header that follows has to be one that exists.
+    if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
+        return BMP
+    return None
+
+
+def _recognise_boxes(head: bytes) -> Format | None:
+    if head[4:8] != b"ftyp":
+        return None
+    length = min(int.from_bytes(head[:4], "big"), len(head))
+    brands = {head[8:12], *(head[i : i + 4] for i in range(16, length - 3, 4))}
+    if brands & _AVIF_BRANDS:
+        return AVIF
+    if brands & _HEIC_BRANDS:
+        return HEIC
+    return Format(name="camera raw" if b"crx " in brands else "MP4 or QuickTime video", opened=False)
+
+
+def _is_tga(head: bytes, tail: bytes) -> bool:
+    if tail.endswith(b"TRUEVISION-XFILE.\x00"):
+        return True
+    # Without the signature of newer files only a plausible header is left.
+    return (
+        len(head) > 18
+        and head[1] in (0, 1)
+        and head[2] in (1, 2, 3, 9, 10, 11)
+        and (head[2] in (1, 9)) == (head[1] == 1)
+        and head[7] in (0, 15, 16, 24, 32)
+        and head[16] in (8, 15, 16, 24, 32)
+        and head[17] & 0xC0 == 0
+        and head[12:14] != b"\0\0"
+        and head[14:16] != b"\0\0"
+    )
+
+
+def recognise(head: bytes, tail: bytes = b"") -> Format | None:
+    """The format of a file from its first `HEAD_BYTES` (and last `TAIL_BYTES`), or ``None``.
+
+    No decoder is run. A format that is not opened here comes back with ``opened`` false, so that it can be
+    refused by its name.
+
+    >>> recognise(b"%PDF-1.7")
+    Format(name='PDF', opened=False)
+    >>> recognise(b"plain text") is None
+    True
+    """
+    for offset, magic, name in _REFUSED:
+        if head.startswith(magic, offset):
+            return Format(name=name, opened=False)
+    found = _recognise_opened(head) or _recognise_boxes(head)
+    if found is not None:
+        return found if _is_opened(found) else Format(name=found.name, opened=False)
+    name = (
+        ("PPM" if _NETPBM.match(head) else "")
+        or ("PCX" if _PCX.match(head) else "")
+        or ("XBM" if _XBM.match(head) else "")
+        or ("SVG" if _SVG.match(head) and b"<svg" in head.lower() else "")
+        or ("TGA" if _is_tga(head, tail) else "")
+    )
+    return Format(name=name, opened=False) if name else None
+
+
+def is_html(head: bytes) -> bool:
+    """Whether the bytes begin as a web page does: what many servers send in place of a picture."""
+    return _HTML.match(head) is not None

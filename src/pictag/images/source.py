@@ -1,0 +1,168 @@
+"""Where one picture comes from: every kind of input becomes a Source, without being read."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import unquote_to_bytes, urlsplit
+
+import numpy as np
+from PIL import Image
+
+from pictag.errors import UnsupportedInput, shorten
+from pictag.images import sniff
+from pictag.images.array import check_array
+
+Kind = Literal["file", "url", "data", "base64", "bytes", "stream", "image", "array"]
+
+_URL = re.compile(r"https?://", re.IGNORECASE)
+_OTHER_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
+_BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]+={0,2}\s*")
+_BASE64_SAMPLE = 256  # characters that are decoded to see whether a picture begins
+_SHORTEST_BASE64 = 40  # the smallest picture there is (a GIF of one pixel) takes more
+TAKEN = (
+    "a path (str or pathlib.Path), a file:, http(s): or data: URL, base64 text, bytes, a binary file object, "
+    "a PIL image or a numpy array"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where one picture comes from. Make one with `make_source`, read it with `read_picture`.
+
+    ``name`` is the path or URL as it was given, or ``<bytes>``, ``<image>``, ``<array>``, ``<stdin>``,
+    ``<file>``, ``<base64>`` or ``<data>``.
+    """
+
+    name: str
+    kind: Kind
+    value: Any = field(repr=False, compare=False)
+
+
+def _is_stream(value: object) -> bool:
+    return callable(getattr(value, "read", None))
+
+
+def decode_base64(text: str) -> bytes:
+    """The bytes of base64 text, standard or URL-safe, with or without white space and padding.
+
+    Raises ``ValueError`` where it is no base64.
+    """
+    compact = "".join(text.split()).rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        return base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"no valid base64: {error}") from error
+
+
+def _is_base64_picture(text: str) -> bool:
+    if len(text) < _SHORTEST_BASE64 or not _BASE64.fullmatch(text, 0, _BASE64_SAMPLE):
+        return False
+    sample = "".join(text[:_BASE64_SAMPLE].split()).rstrip("=")
+    try:
+        head = decode_base64(sample[: len(sample) // 4 * 4])
+    except ValueError:
+        return False
+    return sniff.recognise(head) is not None
+
+
+def exists(path: str) -> bool:
+    """Whether there is something of that name; a name that no file can have is not there."""
+    try:
+        return os.path.lexists(path)
+    except ValueError:  # NUL, or characters that the file system cannot encode
+        return False
+
+
+def path_of_file_url(url: str) -> str:
+    """The local path of a ``file:`` URL, bytes that are not UTF-8 included.
+
+    >>> path_of_file_url("file:///tmp/two%20words.png")
+    '/tmp/two words.png'
+    """
+    parts = urlsplit(url, allow_fragments=False)
+    if parts.netloc.lower() not in ("", "localhost"):
+        raise UnsupportedInput(
+            f"{shorten(url)} names the machine {shorten(parts.netloc, 80)}: a file: URL leads to "
+            "a file of this one."
+        )
+    path = parts.path + (f"?{parts.query}" if parts.query else "")
+    path = os.fsdecode(unquote_to_bytes(path.encode("utf-8", "surrogateescape")))
+    if os.name == "nt" and re.match(r"/[A-Za-z]:", path):
+        path = path[1:]
+    return path
+
+
+def _source_of_text(text: str) -> Source:
+    if _URL.match(text):
+        return Source(name=text, kind="url", value=text)
+    lowered = text[:8].lower()
+    if lowered.startswith("data:"):
+        return Source(name="<data>", kind="data", value=text)
+    if lowered.startswith("file:"):
+        return Source(name=text, kind="file", value=path_of_file_url(text))
+    if not text:
+        raise UnsupportedInput("An empty text is no picture; give a path, a URL or base64 text.")
+    if exists(text):
+        return Source(name=text, kind="file", value=text)
+    if scheme := _OTHER_SCHEME.match(text):
+        raise UnsupportedInput(f"{shorten(text)}: {scheme[1]}: URLs are not read. pictag takes {TAKEN}.")
+    if _is_base64_picture(text):
+        return Source(name="<base64>", kind="base64", value=text)
+    return Source(name=text, kind="file", value=text)
+
+
+def make_source(value: object) -> Source:  # noqa: PLR0911  (one for each kind of input)
+    """Say where a picture comes from, without reading it.
+
+    Takes a path, a ``file:``, ``http:``, ``https:`` or ``data:`` URL, base64 text (where no file has that
+    name), ``bytes``, ``bytearray`` or ``memoryview``, a binary file object, a ``PIL.Image`` or a numpy
+    array. Raises `UnsupportedInput` for anything else.
+
+    >>> make_source("tiger.jpg")
+    Source(name='tiger.jpg', kind='file')
+    >>> make_source(b"...").name
+    '<bytes>'
+    """
+    if isinstance(value, Source):
+        return value
+    if isinstance(value, str):
+        return _source_of_text(value)
+    if isinstance(value, os.PathLike):
+        path = os.fsdecode(os.fspath(value))
+        return Source(name=path, kind="file", value=path)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return Source(name="<bytes>", kind="bytes", value=value)
+    if isinstance(value, Image.Image):
+        return Source(name="<image>", kind="image", value=value)
+    if isinstance(value, np.ndarray):
+        check_array(value)
+        return Source(name="<array>", kind="array", value=value)
+    if _is_stream(value):
+        if isinstance(value, io.TextIOBase):
+            raise UnsupportedInput(
+                "The file object gives text; open the picture in binary mode: open(path, 'rb')."
+            )
+        name = getattr(value, "name", None)
+        return Source(name=name if isinstance(name, str) and name else "<file>", kind="stream", value=value)
+    raise UnsupportedInput(f"{type(value).__name__} is no picture input. pictag takes {TAKEN}.")
+
+
+_SINGLE = (Source, str, bytes, bytearray, memoryview, os.PathLike, Image.Image, np.ndarray, Mapping)
+
+
+def is_single(inputs: object) -> bool:
+    """Whether ``inputs`` is one picture, as against a list, tuple or iterator of pictures.
+
+    A binary file object can be iterated, and is one picture all the same.
+
+    >>> is_single("tiger.jpg"), is_single(["tiger.jpg"]), is_single(io.BytesIO())
+    (True, False, True)
+    """
+    return isinstance(inputs, _SINGLE) or _is_stream(inputs) or not isinstance(inputs, Iterable)
