@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from .steps import Resample
+from pictag.preprocess.steps import Resample
 
 Recipe = Literal[
     "plain",

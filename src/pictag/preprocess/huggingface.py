@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pictag.errors import UnsupportedProcessor, shorten
-
-from .classes import CLASSES, UNSUPPORTED, Recipe, SizeSetting
-from .options import Options, read_options
-from .spec import PreprocessSpec
-from .steps import (
+from pictag.preprocess.classes import CLASSES, UNSUPPORTED, Recipe, SizeSetting
+from pictag.preprocess.options import Options, read_options
+from pictag.preprocess.spec import PreprocessSpec
+from pictag.preprocess.steps import (
     CenterCrop,
     CropFraction,
     FlipChannels,
@@ -30,7 +29,7 @@ from .steps import (
     Step,
     ToGrey,
 )
-from .values import MAX_EDGE, Settings
+from pictag.preprocess.values import MAX_EDGE, Settings
 
 CONVNEXT_WARP_FROM = 384
 LEVIT_ENLARGES_BY = 256 / 224

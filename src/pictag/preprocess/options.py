@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .classes import HALF, ProcessorClass, SizeSetting, square
-from .steps import Resample
-from .values import Settings, check_edge, read_flag, read_numbers, read_resample, read_share
+from pictag.preprocess.classes import HALF, ProcessorClass, SizeSetting, square
+from pictag.preprocess.steps import Resample
+from pictag.preprocess.values import Settings, check_edge, read_flag, read_numbers, read_resample, read_share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pictag.errors import InvalidModel, UnsupportedProcessor, shorten
-
-from .classes import CLASS_OF_MODEL_TYPE
-from .huggingface import read_processor
-from .spec import PreprocessSpec
-from .timm import NAME as TIMM
-from .timm import read_timm, timm_settings
-from .values import Settings
+from pictag.preprocess.classes import CLASS_OF_MODEL_TYPE
+from pictag.preprocess.huggingface import read_processor
+from pictag.preprocess.spec import PreprocessSpec
+from pictag.preprocess.timm import NAME as TIMM
+from pictag.preprocess.timm import read_timm, timm_settings
+from pictag.preprocess.values import Settings
 
 CONFIG = "config.json"
 PREPROCESSOR = "preprocessor_config.json"
@@ -90,8 +89,8 @@ def _class_name(settings: Settings, config: Mapping[str, object]) -> str:
             return TIMM
         raise UnsupportedProcessor(
             f"{settings.file} names no image processor (image_processor_type), and there is no usual one for "
-            f"the model_type {shorten(repr(model_type), 80)} of {CONFIG}. Add the name, or write a pictag.toml "
-            "beside a plain .onnx file."
+            f"the model_type {shorten(repr(model_type), 80)} of {CONFIG}. Add the name, or write a "
+            "pictag.toml beside a plain .onnx file."
         )
     return CLASS_OF_MODEL_TYPE[model_type]
 

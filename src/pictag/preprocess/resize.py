@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from functools import singledispatch
 
-from .steps import (
+from pictag.preprocess.steps import (
     CenterCrop,
     CropFraction,
     Resize,

@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pictag.errors import PictureTooLarge
-
-from .resize import center_box, fraction_size, resized_size
-from .spec import PreprocessSpec
-from .steps import (
+from pictag.preprocess.resize import center_box, fraction_size, resized_size
+from pictag.preprocess.spec import PreprocessSpec
+from pictag.preprocess.steps import (
     RESAMPLE_NAMES,
     ArrayStep,
     CenterCrop,

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from .resize import Size
-from .steps import (
+from pictag.preprocess.resize import Size
+from pictag.preprocess.steps import (
     ArrayStep,
     CenterCrop,
     FlipChannels,
@@ -22,7 +22,7 @@ from .steps import (
     ToGrey,
     ToneStep,
 )
-from .values import Settings, check_edge, check_numbers, read_resample
+from pictag.preprocess.values import Settings, check_edge, check_numbers, read_resample
 
 __all__ = ["PreprocessSpec", "Step", "plain_spec"]
 

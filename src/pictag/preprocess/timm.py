@@ -11,10 +11,9 @@ import math
 from collections.abc import Mapping
 
 from pictag.errors import UnsupportedProcessor
-
-from .classes import IMAGENET_MEAN, IMAGENET_STD
-from .spec import PreprocessSpec
-from .steps import (
+from pictag.preprocess.classes import IMAGENET_MEAN, IMAGENET_STD
+from pictag.preprocess.spec import PreprocessSpec
+from pictag.preprocess.steps import (
     CenterCrop,
     Normalize,
     Resample,
@@ -26,7 +25,7 @@ from .steps import (
     Step,
     ToGrey,
 )
-from .values import Settings, check_edge, read_numbers, read_resample, read_share
+from pictag.preprocess.values import Settings, check_edge, read_numbers, read_resample, read_share
 
 NAME = "TimmWrapperImageProcessor"
 _FLAT_KEYS = {"input_size", "mean", "std", "interpolation", "crop_pct"}

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pictag.errors import InvalidModel, shorten
-
-from .steps import RESAMPLE_NAMES, Resample
+from pictag.preprocess.steps import RESAMPLE_NAMES, Resample
 
 MAX_EDGE = 4096
 """The longest edge that a configuration may ask for: 4096² is 200 MB of float32 in three channels."""
