@@ -1,0 +1,43 @@
+"""What is known of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pictag.models.files import FileFact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCard:
+    """What is known of a model, for people and for logs.
+
+    ``name`` is the reference as it was given and ``kind`` what it led to (``hub``, ``folder``, ``file``,
+    ``embedded``); ``revision`` is the commit. ``weights`` is the chosen file inside the model, ``dtype`` what
+    its name says, ``why`` the reason for the choice, and ``sha256`` what the Hub states of it.
+    ``preprocessing`` has a line a step. ``details`` holds what else the model's own card says.
+    """
+
+    name: str
+    kind: str
+    revision: str | None
+    model_type: str | None
+    weights: str
+    dtype: str | None
+    why: str
+    sha256: str | None
+    files: tuple[FileFact, ...]
+    licence: str | None
+    label_count: int
+    problem_type: str
+    outputs: str
+    processor: str
+    preprocessing: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of all files that are used."""
+        return sum(file.size or 0 for file in self.files)

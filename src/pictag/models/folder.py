@@ -1,0 +1,87 @@
+"""Models in a folder: the Hub's layout, the embedded model, and plain ``.onnx`` files with labels beside "
+"them."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+from pictag.errors import InvalidModel, ModelFileMissing, OptionError, shorten
+from pictag.models.external_data import check_external_data
+from pictag.models.files import CONFIG, PREPROCESSOR, PROCESSOR, FileFact, ModelFiles, read_licence
+from pictag.models.graph_file import read_graph_file
+from pictag.models.options import LoadOptions
+from pictag.models.weights import AUTO, Choice, choose_weights, dtype_of
+
+LABELS = "labels.txt"
+SETTINGS = "pictag.toml"
+_DESCRIPTIONS = (CONFIG, PREPROCESSOR, PROCESSOR, LABELS, SETTINGS)
+
+
+def embedded_folder() -> Path:
+    """The folder of the model inside the package."""
+    return Path(str(resources.files("pictag.models"))) / "embedded"
+
+
+def find_folder(folder: Path, options: LoadOptions, *, name: str) -> ModelFiles:
+    """The files of a model in a folder, with the weights chosen and the files they refer to checked.
+
+    Raises `ModelFileMissing`, naming what is missing and what there is, and `InvalidModel`.
+    """
+    files = list_model_files(folder)
+    if not any(known in files for known in (CONFIG, LABELS)):
+        raise ModelFileMissing(
+            f"{shorten(name)} has no {CONFIG} (or, for a plain .onnx file, {LABELS}). {_found(files)}"
+        )
+    choice = choose_weights(
+        files, model=name, dtype=options.dtype, model_file=options.model_file, device=options.device
+    )
+    return _collect(folder, choice)
+
+
+def find_file(path: Path, options: LoadOptions) -> ModelFiles:
+    """The files of a model that is named by its ``.onnx`` file.
+
+    The file's folder describes it; for ``onnx/model.onnx`` in the Hub's layout, the folder above does.
+    """
+    if options.model_file is not None or options.dtype != AUTO:
+        raise OptionError(f"{shorten(path)} names the weights by itself; leave out dtype and model_file.")
+    folder, inside = path.parent, path.name
+    above = folder.absolute().parent
+    if not (folder / CONFIG).is_file() and not (folder / LABELS).is_file() and (above / CONFIG).is_file():
+        inside = f"{folder.absolute().name}/{path.name}"
+        folder = above
+    return _collect(folder, Choice(path=inside, dtype=dtype_of(inside), why="it was named"))
+
+
+def list_model_files(folder: Path) -> tuple[str, ...]:
+    """What lies in a model's folder and in its ``onnx`` folder, as paths with ``/``."""
+    try:
+        return tuple(
+            path.relative_to(folder).as_posix()
+            for place in (folder, folder / "onnx")
+            if place.is_dir()
+            for path in sorted(place.iterdir())
+            if path.is_file()
+        )
+    except OSError as error:
+        raise InvalidModel(f"The folder {shorten(folder)} could not be read: {error.strerror}.") from error
+
+
+def _collect(folder: Path, choice: Choice) -> ModelFiles:
+    weights = folder / choice.path
+    external = check_external_data(weights, read_graph_file(weights).external)
+    names = [name for name in _DESCRIPTIONS if (folder / name).is_file()]
+    names += [choice.path, *(path.relative_to(folder).as_posix() for path in external)]
+    return ModelFiles(
+        folder=folder,
+        choice=choice,
+        files=tuple(FileFact(path=name, size=(folder / name).stat().st_size) for name in names),
+        licence=read_licence(folder / "README.md"),
+    )
+
+
+def _found(files: tuple[str, ...]) -> str:
+    if not files:
+        return "The folder is empty."
+    return f"There are: {shorten(', '.join(files), 300)}."

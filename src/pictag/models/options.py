@@ -1,0 +1,37 @@
+"""How a model is to be loaded, and the progress of loading it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadOptions:
+    """Choices for loading a model.
+
+    ``dtype`` is a key of `pictag.models.weights.SUFFIXES` or ``auto``; ``model_file`` names one ``.onnx``
+    file of the model instead. ``cache_dir``, ``local_files_only`` and ``token`` mean what they mean to
+    ``huggingface_hub``; ``device`` (``cpu`` or ``cuda``) only steers what ``auto`` prefers.
+    """
+
+    dtype: str = "auto"
+    model_file: str | None = None
+    cache_dir: Path | None = None
+    local_files_only: bool = False
+    # A token is never shown: not in messages, and not when the options are printed.
+    token: str | bool | None = field(default=None, repr=False)
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadProgress:
+    """How much of one file has arrived, in bytes; ``total`` is ``None`` where the server does not say."""
+
+    file: str
+    received: int
+    total: int | None
+
+
+OnProgress = Callable[[DownloadProgress], None]

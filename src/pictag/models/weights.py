@@ -1,0 +1,146 @@
+"""Which of a model's ``.onnx`` files to take, and why."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from pictag.errors import ModelFileMissing, OptionError, shorten
+
+# dtype → what stands behind "model" in the file's name, as transformers.js and the Hub's ONNX models have it.
+SUFFIXES = {
+    "fp32": "",
+    "fp16": "_fp16",
+    "int8": "_int8",
+    "uint8": "_uint8",
+    "q8": "_quantized",
+    "q4": "_q4",
+    "q4f16": "_q4f16",
+    "bnb4": "_bnb4",
+}
+AUTO = "auto"
+DTYPES = (AUTO, *SUFFIXES)
+
+# 8-bit integers are fastest on a processor; a graphics card is fastest in half precision and slow in
+# integers.
+_PREFERENCE = {
+    "cpu": ("q8", "int8", "uint8", "fp32", "fp16", "q4", "q4f16", "bnb4"),
+    "cuda": ("fp16", "fp32", "q8", "int8", "uint8", "q4f16", "q4", "bnb4"),
+}
+_FOLDERS = ("onnx/", "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The chosen weights: ``path`` inside the model, ``dtype`` where the name says it, and ``why`` in "
+    "words."""
+
+    path: str
+    dtype: str | None
+    why: str
+
+
+def check_dtype(dtype: str) -> None:
+    """Raise `OptionError` for a dtype that does not exist, naming the near ones."""
+    if dtype not in DTYPES:
+        near = difflib.get_close_matches(str(dtype), DTYPES, n=2)
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        raise OptionError(
+            f"There is no dtype {shorten(dtype, 60)!r}: it is one of {', '.join(DTYPES)}.{hint}"
+        )
+
+
+def choose_weights(
+    files: Iterable[str], *, model: str, dtype: str = AUTO, model_file: str | None = None, device: str = "cpu"
+) -> Choice:
+    """Choose the weights among a model's ``files`` (their paths inside the model, with ``/``).
+
+    Raises `ModelFileMissing` naming the ``.onnx`` files that exist, and `OptionError` for options that mean
+    nothing.
+
+    >>> choose_weights(["onnx/model.onnx", "onnx/model_quantized.onnx"], model="org/name").path
+    'onnx/model_quantized.onnx'
+    """
+    check_dtype(dtype)
+    onnx = sorted(name for name in files if name.lower().endswith(".onnx"))
+    if model_file is not None:
+        return _choose_named(onnx, model, dtype, model_file)
+    if not onnx:
+        raise ModelFileMissing(
+            f"{shorten(model)} has no .onnx file. Export it first, for example with "
+            f"'optimum-cli export onnx --task image-classification --model {shorten(model)} FOLDER', "
+            "or look for a variant with an onnx folder."
+        )
+    if dtype != AUTO:
+        found = _find(onnx, dtype)
+        if found is None:
+            raise ModelFileMissing(
+                f"{shorten(model)} has no weights of dtype {dtype} (model{SUFFIXES[dtype]}.onnx). "
+                f"{_existing(onnx)}"
+            )
+        return Choice(path=found, dtype=dtype, why=f"dtype={dtype} was asked for")
+    return _choose_automatically(onnx, model, device)
+
+
+def dtype_of(path: str) -> str | None:
+    """The dtype that a file's name says, or ``None``.
+
+    >>> dtype_of("onnx/model_q4f16.onnx"), dtype_of("vit.onnx")
+    ('q4f16', None)
+    """
+    stem = PurePosixPath(path).stem
+    return next((dtype for dtype, suffix in SUFFIXES.items() if stem == f"model{suffix}"), None)
+
+
+def is_inside(path: str) -> bool:
+    """Whether a path with ``/`` stays inside the model: relative, and without ``..``, drives or backslashes.
+
+    >>> is_inside("onnx/model.onnx"), is_inside("../model.onnx"), is_inside("/etc/passwd")
+    (True, False, False)
+    """
+    if not path or "\\" in path or "\x00" in path or ":" in path or path.startswith(("/", "~")):
+        return False
+    return all(part not in ("", ".", "..") for part in path.split("/"))
+
+
+def _find(onnx: Collection[str], dtype: str) -> str | None:
+    names = (f"{folder}model{SUFFIXES[dtype]}.onnx" for folder in _FOLDERS)
+    return next((name for name in names if name in onnx), None)
+
+
+def _existing(onnx: Collection[str]) -> str:
+    listed = ", ".join(f"{shorten(name, 80)} ({dtype_of(name) or 'no dtype in the name'})" for name in onnx)
+    return f"There are: {shorten(listed, 600)}."
+
+
+def _choose_named(onnx: list[str], model: str, dtype: str, model_file: str) -> Choice:
+    if dtype != AUTO:
+        raise OptionError("model_file and dtype were both given; model_file names the weights by itself.")
+    if not is_inside(model_file):
+        raise OptionError(
+            f"model_file={shorten(model_file)!r} leads out of the model; give a path inside it."
+        )
+    for name in (model_file, f"onnx/{model_file}"):
+        if name in onnx:
+            return Choice(path=name, dtype=dtype_of(name), why="model_file was asked for")
+    raise ModelFileMissing(f"{shorten(model)} has no weights {shorten(model_file)!r}. {_existing(onnx)}")
+
+
+def _choose_automatically(onnx: list[str], model: str, device: str) -> Choice:
+    order = _PREFERENCE["cpu" if device == "cpu" else "cuda"]
+    present = [dtype for dtype in order if _find(onnx, dtype)]
+    if present:
+        chosen = present[0]
+        others = f" before {', '.join(present[1:])}" if present[1:] else ", the only one there is"
+        where = "a CPU" if device == "cpu" else device
+        path = _find(onnx, chosen)
+        assert path is not None
+        return Choice(path=path, dtype=chosen, why=f"dtype=auto takes {chosen} on {where}{others}")
+    if len(onnx) == 1:
+        return Choice(path=onnx[0], dtype=None, why="it is the only .onnx file of the model")
+    raise ModelFileMissing(
+        f"{shorten(model)} has several .onnx files, and none is called as the Hub calls them "
+        f"(model.onnx, model_quantized.onnx, …). {_existing(onnx)} Say which with model_file."
+    )
