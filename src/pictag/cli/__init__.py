@@ -54,10 +54,8 @@ class LazyGroup(click.Group):
         if name in COMMANDS or name.startswith("-"):
             return super().resolve_command(ctx, args)
         if Path(name).exists():
-            raise click.UsageError(
-                f"There is no command {shorten(name)!r}, but a file of that name: pictag classify {shorten(name)}",
-                ctx,
-            )
+            shown = shorten(name)
+            raise click.UsageError(f"{shown!r} is a file, not a command: pictag classify {shown}.", ctx)
         raise click.NoSuchCommand(name, possibilities=COMMANDS, ctx=ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

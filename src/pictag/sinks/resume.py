@@ -31,15 +31,23 @@ class DoneSources:
 
     def __init__(self) -> None:
         self._hashes = array("Q")
-        self._sorted = 0
+        self._sorted = True
         self._failed: set[int] = set()
 
     def add(self, prediction: Prediction) -> None:
         """Note a picture of the file."""
         code = _hash(prediction.source)
         self._hashes.append(code)
+        self._sorted = False
         if prediction.error is not None:
             self._failed.add(code)
+
+    def sort(self) -> None:
+        """Make ready for questions, which threads may then ask at the same time."""
+        import numpy as np
+
+        np.frombuffer(self._hashes, dtype=np.uint64).sort()
+        self._sorted = True
 
     def has_failed(self, source: str) -> bool:
         """Whether the file has a failure for this picture."""
@@ -49,11 +57,8 @@ class DoneSources:
         return len(self._hashes)
 
     def __contains__(self, source: str) -> bool:
-        if self._sorted != len(self._hashes):
-            import numpy as np
-
-            np.frombuffer(self._hashes, dtype=np.uint64).sort()
-            self._sorted = len(self._hashes)
+        if not self._sorted:
+            self.sort()
         code = _hash(source)
         place = bisect_left(self._hashes, code)
         return place < len(self._hashes) and self._hashes[place] == code
@@ -84,11 +89,13 @@ def reopen_sink(
     if not path.exists():
         return open_sink(path, file_format), done
     if file_format == "parquet":
-        return _copy_parquet(path, done, retry_failed=retry_failed), done
-    if retry_failed:
-        _drop_failed(path, file_format)
-    end = _scan_lines(path, file_format, done)
-    return _append(path, file_format, end), done
+        sink = _copy_parquet(path, done, retry_failed=retry_failed)
+    else:
+        if retry_failed:
+            _drop_failed(path, file_format)
+        sink = _append(path, file_format, _scan_lines(path, file_format, done))
+    done.sort()
+    return sink, done
 
 
 def _scan_lines(path: Path, file_format: FileFormat, done: DoneSources) -> int:

@@ -1,0 +1,130 @@
+"""The run behind ``pictag classify``: pictures from the line to the sink, and a person told how it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from pictag.cli.destination import Destination, open_destination
+from pictag.cli.inputs import Inputs, Skipped, skip_done
+from pictag.cli.interruption import Interrupted, Interruption
+from pictag.cli.progress import Progress
+from pictag.cli.report import Report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pictag import ImageClassificationPipeline
+    from pictag.images import Failed, Source
+    from pictag.records import Prediction
+    from pictag.sinks.resume import DoneSources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loading:
+    """Options of the model; None means the library's default."""
+
+    model: str | None
+    revision: str | None
+    dtype: str
+    offline: bool
+    threads: int | None
+    max_pixels: int | None
+    alpha: Literal["drop", "white"]
+    allow_private_urls: bool
+
+    def load(self, progress: Progress) -> ImageClassificationPipeline:
+        """The pipeline; raises `pictag.errors.ModelError`."""
+        from pictag import pipeline
+        from pictag.images import PictureLimits
+
+        return pipeline(
+            "image-classification",
+            self.model,
+            revision=self.revision,
+            dtype=self.dtype,
+            local_files_only=self.offline,
+            threads=self.threads,
+            max_pixels=self.max_pixels or PictureLimits().max_pixels,
+            alpha=self.alpha,
+            allow_private_urls=self.allow_private_urls,
+            progress=progress.show_download,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Classifying:
+    """Options of the classification, as `ImageClassificationPipeline.stream` takes them."""
+
+    top_k: int | None
+    min_score: float
+    function_to_apply: str | None
+    batch_size: int | None
+    timeout_s: float | None
+
+    def stream(
+        self, classifier: ImageClassificationPipeline, sources: Iterable[Source | Failed]
+    ) -> Iterator[Prediction]:
+        """The predictions, one by one."""
+        return classifier.stream(
+            sources,
+            top_k=self.top_k,
+            function_to_apply=self.function_to_apply,
+            min_score=self.min_score,
+            batch_size=self.batch_size,
+            timeout_s=self.timeout_s,
+        )
+
+    def gives_percent(self, classifier: ImageClassificationPipeline) -> bool:
+        """Whether the scores are probabilities."""
+        if classifier.model.outputs == "probabilities":
+            return True
+        if self.function_to_apply is not None:
+            return self.function_to_apply != "none"
+        return classifier.model.problem_type != "regression"
+
+
+def run(
+    inputs: Inputs, loading: Loading, classifying: Classifying, destination: Destination, *, quiet: bool
+) -> int:
+    """Classify all inputs and give the exit status.
+
+    An interruption ends the run between two pictures, with all that was finished in the file.
+    """
+    interruption = Interruption()
+    with interruption.listen(), closing(Progress(shown=not quiet)) as progress:
+        report = Report(destination, progress, quiet=quiet)
+        progress.draw("Loading the model …")
+        with closing(loading.load(progress)) as classifier:
+            sink, done = open_destination(destination, percent=classifying.gives_percent(classifier))
+            try:
+                countable = _pictures(inputs, done, Skipped()) if inputs.countable else None
+                report.begin(classifier.card, countable)
+                pictures = _pictures(inputs, done, report.skipped)
+                with _closing_stream(classifying.stream(classifier, pictures)) as predictions:
+                    for prediction in predictions:
+                        with interruption.hold(), report.around(prediction):
+                            sink.write(prediction)
+            except Interrupted as interrupted:
+                raise Interrupted(interrupted.number, report.describe_interruption()) from None
+            finally:
+                with interruption.hold():  # the file is finished, whatever happens
+                    sink.close()
+        return report.end()
+
+
+def _pictures(inputs: Inputs, done: DoneSources | None, skipped: Skipped) -> Iterator[Source | Failed]:
+    pictures = inputs.expand()
+    return pictures if done is None else skip_done(pictures, done, skipped)
+
+
+@contextmanager
+def _closing_stream(predictions: Iterator[Prediction]) -> Iterator[Iterator[Prediction]]:
+    """End the line's threads on the way out, rather than when the collector comes by."""
+    try:
+        yield predictions
+    finally:
+        if isinstance(predictions, Generator):
+            predictions.close()

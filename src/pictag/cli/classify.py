@@ -1,0 +1,211 @@
+"""``pictag classify``: what is in pictures, one line a picture as soon as it is known."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import click
+
+from pictag.cli.destination import FORMATS, Format, choose_destination
+from pictag.cli.ending import Invocation, debug_option
+from pictag.cli.inputs import Inputs
+
+DTYPES = ("auto", "fp32", "fp16", "int8", "uint8", "q8", "q4", "q4f16", "bnb4")
+EXAMPLES = """
+Examples:
+
+\b
+  pictag classify tiger.jpg
+  pictag classify holiday/ --recursive --output labels.jsonl
+  pictag classify holiday/ --recursive --output labels.jsonl --resume
+  pictag classify 'scans/*.tif' --top-k 1 --format csv > labels.csv
+  curl -s https://example.org/cat.jpg | pictag classify -
+  find . -name '*.jpg' -print0 | pictag classify --from-file -
+  pictag classify -- -odd-name.jpg
+
+A picture that fails is a line with its error, and the run goes on.
+
+Exit status: 0 all well, 1 some pictures failed, 2 wrong usage or no model, 130 interrupted; what was finished
+by then has been written, and --resume goes on from there.
+"""
+
+
+class TopK(click.ParamType[int | None]):
+    """A number of labels, or ``all``."""
+
+    name = "N|all"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        """The number, or None for all."""
+        if value is None or value == "all":
+            return None
+        if isinstance(value, int):
+            return value
+        if not (str(value).isascii() and str(value).isdigit() and int(value) > 0):
+            self.fail(f"{value!r} is neither a number of 1 or more nor 'all'.", param, ctx)
+        return int(value)
+
+
+@click.command(epilog=EXAMPLES, short_help="Say what is in pictures.")
+@click.argument("inputs", nargs=-1, metavar="[PHOTO|FOLDER|GLOB|URL|-]...")
+@click.option(
+    "-m",
+    "--model",
+    metavar="MODEL",
+    help="A model on the Hub (org/name, org/name@revision), a folder, an .onnx file, or 'embedded'. "
+    "[default: what PICTAG_MODEL says, otherwise Xenova/vit-base-patch16-224]",
+)
+@click.option(
+    "--revision", metavar="REV", help="Branch, tag or commit of a model on the Hub. [default: main]"
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(DTYPES),
+    default="auto",
+    show_default=True,
+    help="Which of the model's weights to use; auto takes the quantised ones on a processor.",
+)
+@click.option("--offline", is_flag=True, help="Never ask the network for a model; use what is in the cache.")
+@click.option(
+    "-k",
+    "--top-k",
+    type=TopK(),
+    metavar="N|all",
+    default=5,
+    show_default=True,
+    help="How many labels of each picture, best first; 'all' for all of them.",
+)
+@click.option(
+    "--min-score",
+    type=float,
+    default=0.0,
+    show_default=True,
+    metavar="SCORE",
+    help="Leave out labels with a lower score; a probability is 0 to 1.",
+)
+@click.option(
+    "--function-to-apply",
+    type=click.Choice(("softmax", "sigmoid", "none")),
+    help="How the model's output becomes scores; none shows it raw. [default: what the model says]",
+)
+@click.option(
+    "-f",
+    "--format",
+    "format_",
+    type=click.Choice(FORMATS),
+    help="[default: by the name of --output; otherwise table on a terminal, jsonl elsewhere]",
+)
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="Write the results to FILE; .jsonl, .csv, .parquet and .txt say the format. A FILE that is there is "
+    "refused without --resume or --overwrite. [default: standard output]",
+)
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with FILE: skip the pictures that it has already, by their names as given.",
+)
+@click.option("--retry-failed", is_flag=True, help="With --resume: try again the pictures that failed.")
+@click.option("--overwrite", is_flag=True, help="Begin FILE anew when it is there.")
+@click.option("-r", "--recursive", is_flag=True, help="Take the pictures of folders within folders too.")
+@click.option(
+    "--from-file",
+    metavar="LIST",
+    help="Read more names from the file LIST (- is standard input): one a line, or NUL-separated.",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Pictures in one run of the model. [default: 8]",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processor threads to use. [default: all cores]",
+)
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Refuse pictures of more pixels (width × height). [default: 178956970]",
+)
+@click.option(
+    "--alpha",
+    type=click.Choice(("drop", "white")),
+    default="drop",
+    show_default=True,
+    help="Transparent pictures: drop the transparency, or lay them on white.",
+)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="How long reading one URL may take in all. [default: 10]",
+)
+@click.option(
+    "--allow-private-urls", is_flag=True, help="Read URLs of this machine and of private networks too."
+)
+@click.option("-q", "--quiet", is_flag=True, help="No progress, no notes, no summary on stderr.")
+@debug_option
+@click.pass_obj
+def classify(
+    invocation: Invocation,
+    *,
+    inputs: tuple[str, ...],
+    model: str | None,
+    revision: str | None,
+    dtype: str,
+    offline: bool,
+    top_k: int | None,
+    min_score: float,
+    function_to_apply: str | None,
+    format_: Format | None,
+    output: str | None,
+    resume: bool,
+    retry_failed: bool,
+    overwrite: bool,
+    recursive: bool,
+    from_file: str | None,
+    batch_size: int | None,
+    threads: int | None,
+    max_pixels: int | None,
+    alpha: Literal["drop", "white"],
+    timeout_s: float | None,
+    allow_private_urls: bool,
+    quiet: bool,
+) -> int:
+    """Say what is in pictures.
+
+    PHOTO is a picture file, FOLDER stands for the pictures in it, GLOB is a quoted pattern such as '*.jpg',
+    URL begins with http: or https:, and - is one picture from standard input.
+    """
+    names = Inputs(arguments=inputs, listed_in=from_file, recursive=recursive)
+    names.check()
+    destination = choose_destination(
+        asked=format_, output=output, resume=resume, retry_failed=retry_failed, overwrite=overwrite
+    )
+    from pictag.cli.classification import Classifying, Loading, run
+
+    loading = Loading(
+        model=model or invocation.settings.model,
+        revision=revision,
+        dtype=dtype,
+        offline=offline,
+        threads=threads,
+        max_pixels=max_pixels,
+        alpha=alpha,
+        allow_private_urls=allow_private_urls,
+    )
+    classifying = Classifying(
+        top_k=top_k,
+        min_score=min_score,
+        function_to_apply=function_to_apply,
+        batch_size=batch_size,
+        timeout_s=timeout_s,
+    )
+    return run(names, loading, classifying, destination, quiet=quiet)

@@ -1,0 +1,142 @@
+"""Where the results go and in which form: chosen from the options before anything is done."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+import click
+
+from pictag.errors import OutputError, shorten
+
+if TYPE_CHECKING:
+    from pictag.sinks import Sink
+    from pictag.sinks.resume import DoneSources
+
+Format = Literal["table", "jsonl", "csv", "parquet"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+EXTENSIONS: dict[str, Format] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".txt": "table",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """``path`` is None for standard output."""
+
+    format: Format
+    path: Path | None
+    resume: bool = False
+    retry_failed: bool = False
+
+    @property
+    def on_terminal(self) -> bool:
+        """Whether a person sees the results as they come."""
+        return self.path is None and sys.stdout.isatty()
+
+
+def choose_destination(
+    *,
+    asked: Format | None,
+    output: str | None,
+    resume: bool,
+    retry_failed: bool,
+    overwrite: bool,
+) -> Destination:
+    """Format and file from the options; raises a usage error for what does not go together."""
+    path = None if output in (None, "-") else Path(str(output))
+    chosen = _guess_format(path) if asked is None else asked
+    if retry_failed and not resume:
+        raise click.UsageError("--retry-failed goes with --resume.")
+    if resume and path is None:
+        raise click.UsageError("--resume goes on with a file: name it with --output FILE.")
+    if resume and chosen == "table":
+        raise click.UsageError(
+            "--resume goes on with a file of jsonl, csv or parquet; a table cannot be read back."
+        )
+    if resume and overwrite:
+        raise click.UsageError("--resume and --overwrite contradict each other: give one of them.")
+    if chosen == "parquet":
+        if path is None:
+            raise click.UsageError("Parquet cannot be written to standard output: give --output FILE.")
+        from pictag.sinks.parquet import import_pyarrow
+
+        import_pyarrow()
+    if path is not None:
+        _check_path(path, may_exist=resume or overwrite)
+    return Destination(format=chosen, path=path, resume=resume, retry_failed=retry_failed)
+
+
+def open_destination(destination: Destination, *, percent: bool) -> tuple[Sink, DoneSources | None]:
+    """The sink, and what its file has already when the run goes on with one.
+
+    ``percent`` says that scores are probabilities. Raises `pictag.errors.OutputError`.
+    """
+    if destination.format == "table":
+        return _open_table(destination.path, percent=percent), None
+    if destination.path is None:
+        return _open_stdout(destination.format), None
+    from pictag.sinks.resume import open_sink, reopen_sink
+
+    if destination.resume:
+        return reopen_sink(destination.path, destination.format, retry_failed=destination.retry_failed)
+    return open_sink(destination.path, destination.format), None
+
+
+def _guess_format(path: Path | None) -> Format:
+    if path is None:
+        return "table" if sys.stdout.isatty() else "jsonl"
+    if path.suffix.lower() not in EXTENSIONS:
+        raise click.UsageError(
+            f"The name {shorten(path.name)!r} does not say in which format to write; "
+            f"end it in one of {', '.join(EXTENSIONS)}, or give --format."
+        )
+    return EXTENSIONS[path.suffix.lower()]
+
+
+def _check_path(path: Path, *, may_exist: bool) -> None:
+    """Refuse a path that cannot be written, before a model is loaded for nothing."""
+    if path.is_dir():
+        raise OutputError(f"{shorten(path)} is a folder; give the name of a file.")
+    if not path.parent.is_dir():
+        raise OutputError(f"There is no folder {shorten(path.parent)} to write {shorten(path.name)} into.")
+    if path.is_file() and path.stat().st_size and not may_exist:
+        raise OutputError(
+            f"{shorten(path)} is there already: --resume goes on with it, --overwrite begins it anew."
+        )
+
+
+def _open_stdout(chosen: Format) -> Sink:
+    from pictag.sinks.csv import CsvSink
+    from pictag.sinks.jsonl import JsonlSink
+
+    stream = open(sys.stdout.fileno(), "wb", buffering=0, closefd=False)  # noqa: SIM115 - the sink has it
+    return JsonlSink(stream) if chosen == "jsonl" else CsvSink(stream)
+
+
+def _open_table(path: Path | None, *, percent: bool) -> Sink:
+    from pictag.sinks.table import TableSink
+
+    if path is None:
+        return TableSink(
+            open(
+                sys.stdout.fileno(),
+                "w",
+                encoding=sys.stdout.encoding,
+                errors="backslashreplace",
+                closefd=False,
+            ),
+            percent=percent,
+        )
+    try:
+        return TableSink(path.open("w", encoding="utf-8", errors="backslashreplace"), percent=percent)
+    except OSError as error:
+        raise OutputError(f"Cannot write {shorten(path)}: {error.strerror}.") from error
