@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -26,8 +27,8 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> object:
     # The pipeline brings numpy, Pillow and ONNX Runtime with it: they load when it is first asked for.
     if name in ("ImageClassificationPipeline", "pipeline"):
-        from pictag import pipeline as _  # noqa: F401  (binding the submodule sets both names, see below)
-
+        # Not `from pictag import pipeline`, which asks this function again. Loading sets both names, see below.
+        import_module("pictag.pipeline")
         return globals()[name]
     raise AttributeError(f"module 'pictag' has no attribute {name!r}")
 
