@@ -5,7 +5,7 @@ The facts are those of transformers 5.23 (its PIL processors); rows from elsewhe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pictag.preprocess.steps import Resample
@@ -55,9 +55,9 @@ def shortest(edge: int) -> SizeSetting:
 class ProcessorClass:
     """The defaults of one image processor.
 
-    ``int_is_square`` says what a bare number under ``size`` means: both edges, or the shorter one.
-    ``over_white``: a colour that the file declares transparent is laid over white (the processor converts to
-    RGB itself).
+    ``int_is_square`` says what a bare number under ``size`` means: both edges, or the shorter one. ``pads``:
+    whether ``do_pad`` counts. ``over_white``: a colour that the file declares transparent is laid over white
+    (the processor converts to RGB itself).
     """
 
     recipe: Recipe = "plain"
@@ -68,6 +68,7 @@ class ProcessorClass:
     std: tuple[float, ...] = HALF
     crop: int | None = None
     crops: bool = False
+    pads: bool = True
     normalizes: bool = True
     over_white: bool = False
     crop_pct: float = 1.0
@@ -89,13 +90,16 @@ _CLIP = ProcessorClass(
 _MOBILENET = ProcessorClass(
     size=shortest(256), int_is_square=False, resample="bilinear", crop=224, crops=True
 )
+_MOBILENET_V2 = replace(_MOBILENET, pads=False)
 
 CLASSES: dict[str, ProcessorClass] = {
     "ViTImageProcessor": ProcessorClass(size=square(224), int_is_square=True, resample="bilinear"),
     "DeiTImageProcessor": ProcessorClass(
         size=square(256), int_is_square=True, resample="bicubic", crop=224, crops=True
     ),
-    "BeitImageProcessor": ProcessorClass(size=square(224), int_is_square=True, resample="bicubic", crop=224),
+    "BeitImageProcessor": ProcessorClass(
+        size=square(224), int_is_square=True, resample="bicubic", crop=224, pads=False
+    ),
     "BitImageProcessor": _CLIP,
     "CLIPImageProcessor": _CLIP,
     "SiglipImageProcessor": ProcessorClass(
@@ -123,10 +127,10 @@ CLASSES: dict[str, ProcessorClass] = {
         crops=True,
     ),
     "MobileNetV1ImageProcessor": _MOBILENET,
-    "MobileNetV2ImageProcessor": _MOBILENET,
+    "MobileNetV2ImageProcessor": _MOBILENET_V2,
     # transformers.js knows these two (exports of timm's models); their files state every value
-    "MobileNetV3ImageProcessor": _MOBILENET,
-    "MobileNetV4ImageProcessor": _MOBILENET,
+    "MobileNetV3ImageProcessor": _MOBILENET_V2,
+    "MobileNetV4ImageProcessor": _MOBILENET_V2,
     "MobileViTImageProcessor": ProcessorClass(
         recipe="mobilevit",
         size=shortest(224),

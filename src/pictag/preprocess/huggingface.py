@@ -1,9 +1,9 @@
 """Reading the image processor configurations of the Hugging Face Hub, as transformers 5.23 understands them.
 
-A key that is missing, or null, takes the default of its class (`pictag.preprocess.classes`). Where
-transformers would fail, and what is meant is plain, pictag goes on: ``longest_edge`` alone keeps the aspect
-ratio, ``shortest_edge`` under ``crop_size`` is a square, and ``image_size``, ``mean`` and ``std`` are older
-names for ``size``, ``image_mean`` and ``image_std``.
+A key that is missing takes the default of its class (`pictag.preprocess.classes`); a switch that is null is
+off, another value that is null is missing. Where transformers would fail, and what is meant is plain, pictag
+goes on: ``longest_edge`` alone keeps the aspect ratio, ``shortest_edge`` under ``crop_size`` is a square, and
+``image_size``, ``mean`` and ``std`` are older names for ``size``, ``image_mean`` and ``image_std``.
 """
 
 from __future__ import annotations
@@ -78,6 +78,8 @@ def _convnext(o: Options) -> list[Step]:
         if edge is None:
             raise o.settings.error("size", _shown(o.size), "this processor needs shortest_edge")
         if edge < CONVNEXT_WARP_FROM:
+            if o.crop_pct is None:
+                raise o.settings.error("crop_pct", None, f"a shortest_edge of {edge} needs it")
             steps.append(ResizeShortest(edge=_enlarged(o, edge / o.crop_pct), resample=o.resample))
             steps.append(CenterCrop(height=edge, width=edge))
         else:
@@ -122,8 +124,10 @@ def _perceiver(o: Options) -> list[Step]:
 def _poolformer(o: Options) -> list[Step]:
     size = o.size
     steps: list[Step] = []
-    if o.do_resize and size.height and size.width and size.height != size.width:
-        height, width = (_enlarged(o, edge / o.crop_pct) for edge in (size.height, size.width))
+    if o.crop_pct is None:
+        steps += _resize(o)
+    elif o.do_resize and size.height and size.width and size.height != size.width:
+        height, width = _enlarged(o, size.height / o.crop_pct), _enlarged(o, size.width / o.crop_pct)
         steps.append(Resize(height=height, width=width, resample=o.resample))
     elif o.do_resize:
         edge = size.shortest_edge or size.height
@@ -148,7 +152,9 @@ def _textnet(o: Options) -> list[Step]:
 def _pplcnet(o: Options) -> list[Step]:
     # transformers has this processor on torchvision only; pictag does its geometry, with Pillow's filters.
     steps: list[Step] = []
-    if o.do_resize:
+    if o.do_resize and o.resize_short is None:
+        steps += _resize(o)
+    elif o.do_resize and o.resize_short:
         steps.append(
             ResizeShortest(
                 edge=o.resize_short, resample=o.resample, multiple=o.size_divisor, rounding="nearest"
@@ -227,9 +233,7 @@ def _pad(o: Options) -> list[Step]:
 def _enlarged(o: Options, exact: float) -> int:
     edge = int(exact)
     if not 1 <= edge <= 2 * MAX_EDGE:
-        raise o.settings.error(
-            "size", _shown(o.size), f"with crop_pct {o.crop_pct:g} it becomes {edge} pixels"
-        )
+        raise o.settings.error("size", _shown(o.size), f"once enlarged it becomes {edge} pixels")
     return edge
 
 

@@ -29,9 +29,9 @@ class Options:
     do_flip_channel_order: bool
     do_pad: bool
     pad_size: SizeSetting | None
-    crop_pct: float
+    crop_pct: float | None
     size_divisor: int
-    resize_short: int
+    resize_short: int | None
     over_white: bool
 
 
@@ -64,15 +64,23 @@ def read_options(defaults: ProcessorClass, settings: Settings, *, channels: int)
         std=read_numbers(numbers, ("image_std", "std"), std, count=channels, nonzero=True),
         include_top=include_top,
         do_flip_channel_order=read_flag(settings, "do_flip_channel_order", defaults.flips),
-        do_pad=read_flag(settings, "do_pad", False),
+        do_pad=defaults.pads and read_flag(settings, "do_pad", False),
         pad_size=_read_size(settings, ("pad_size",), int_is_square=True),
-        crop_pct=read_share(settings, "crop_pct", defaults.crop_pct),
+        crop_pct=None
+        if _is_null(settings, "crop_pct")
+        else read_share(settings, "crop_pct", defaults.crop_pct),
         size_divisor=defaults.size_divisor
         if divisor is None
         else check_edge(settings, "size_divisor", divisor),
-        resize_short=256 if short is None else check_edge(settings, "resize_short", short),
+        resize_short=None
+        if _is_null(settings, "resize_short")
+        else check_edge(settings, "resize_short", short or 256),
         over_white=read_flag(settings, "do_convert_rgb", defaults.over_white),
     )
+
+
+def _is_null(settings: Settings, key: str) -> bool:
+    return key in settings.values and settings.values[key] is None
 
 
 _SIZE_KEYS = (

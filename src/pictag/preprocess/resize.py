@@ -92,9 +92,9 @@ def _(step: ResizeToCover, size: Size) -> Size:
 
 
 def fraction_size(step: CropFraction, size: Size) -> Size:
-    """The size of the box that the step cuts from a picture of ``size``."""
+    """The size of the box that the step cuts from a picture of ``size``; an edge may come out as 0."""
     short = min(size)
-    return max(1, int(step.height * short)), max(1, int(step.width * short))
+    return int(step.height * short), int(step.width * short)
 
 
 def center_box(step: CenterCrop, size: Size) -> Box:

@@ -38,8 +38,8 @@ from pictag.preprocess.steps import (
     ToneStep,
 )
 
-MAX_RESIZED_PIXELS = 2**26
-"""A very long picture grows when its shorter edge is enlarged; beyond this (268 MB) it is refused."""
+MAX_RESIZED_PIXELS = 2**27
+"""A thin picture grows when its shorter edge is enlarged; beyond this (half a gigabyte) it is refused."""
 
 
 def preprocess(image: Image.Image, spec: PreprocessSpec) -> NDArray[np.float32]:
@@ -88,6 +88,8 @@ def _(step: ToGrey, image: Image.Image) -> Image.Image:
 @_edit.register
 def _(step: CropFraction, image: Image.Image) -> Image.Image:
     height, width = fraction_size(step, (image.height, image.width))
+    if not (height and width):  # 0.875 of one pixel is none: the reference goes on with black, and so do we
+        return Image.new(image.mode, (max(1, width), max(1, height)))
     return _edit(CenterCrop(height=height, width=width), image)
 
 

@@ -36,10 +36,12 @@ class Settings:
 
 
 def read_flag(settings: Settings, key: str, default: bool) -> bool:
-    """A switch: true or false (1 and 0 pass); null and a missing key are the default."""
-    value = settings.get(key)
-    if value is None:
+    """A switch: true or false (1 and 0 pass). A missing key is the default; null is false, as in Python."""
+    if key not in settings.values:
         return default
+    value = settings.values[key]
+    if value is None:
+        return False
     if isinstance(value, bool) or (isinstance(value, int) and value in (0, 1)):
         return bool(value)
     raise settings.error(key, value, "must be true or false")
