@@ -27,7 +27,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> object:
     # The pipeline brings numpy, Pillow and ONNX Runtime with it: they load when it is first asked for.
     if name in ("ImageClassificationPipeline", "pipeline"):
-        # Not `from pictag import pipeline`, which asks this function again. Loading sets both names, see below.
+        # Not `from pictag import pipeline`, which asks this function again. Loading binds both names.
         import_module("pictag.pipeline")
         return globals()[name]
     raise AttributeError(f"module 'pictag' has no attribute {name!r}")
