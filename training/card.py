@@ -1,0 +1,156 @@
+"""What is known of a shipped model: `card.json` for programs, and the model's README made from it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from data import Classes
+
+DATA = {
+    "name": "Tiny ImageNet, training set",
+    "content": "100,000 pictures of 64×64 pixels, 500 of each of 200 classes of ImageNet",
+    "terms": "ImageNet's terms of access: non-commercial research and education; not redistributed here",
+}
+METHOD = (
+    "Residual network of dense 3×3 convolutions. A view drawn anew for every picture (crop, aspect, "
+    "flip, blur or sharpening, colours), CutMix on a fifth of them, smoothed labels. Muon for the "
+    "convolutions, AdamW for the rest; the learning rate warms up, stays, and falls to zero; pictures "
+    "grow over the epochs; an averaged copy of the weights is kept. Temperature fitted on the held-back "
+    "pictures. Weights stored as int8, one scale a channel; arithmetic in float32. The graph averages a "
+    "picture and its mirror image."
+)
+LIMITATIONS = (
+    "It knows 200 classes and nothing else: people, scenes, texts and most things of daily life are not "
+    "among them. What it does not know gets a low score, not always low enough.",
+    "It sees pictures at 64×64 pixels: small things in large photographs are lost, and only the middle "
+    "square is looked at.",
+    "It confuses kinds that look alike at this size; the most frequent confusions are listed in its card.",
+    "ImageNet's pictures come from the web, mostly of North America and Europe, and its labels carry "
+    "the errors and the view of that collection.",
+)
+NOT_FOR = (
+    "Decisions about people, or anything where a mistake can harm: medicine, safety, surveillance, "
+    "moderation.",
+    "Fine distinctions (breeds, species, models of cars): take a full-size model.",
+    "Commercial use before you have cleared what the data's terms mean for you.",
+)
+
+
+def describe(
+    *,
+    figures: dict[str, float],
+    classes: Classes,
+    per_class: list[float],
+    mistakes: list[tuple[int, int, int]],
+    bins: list[dict[str, Any]],
+    photographs: Any,
+    model: Path,
+    parameters: int,
+    content: dict[str, Any],
+    counts: dict[str, int],
+    status: str,
+    hardware: str,
+) -> dict[str, Any]:
+    """The card: every figure is measured on the exported file."""
+    rows = content["rows"]
+    digest = hashlib.sha256(model.read_bytes()).hexdigest()
+    return {
+        "name": "pictag-embedded",
+        "revision": digest[:12],
+        "status": status,
+        "task": "image-classification",
+        "licence": "Apache-2.0",
+        "licence_note": "of the weights; the pictures learnt from have terms of their own, see data",
+        "data": {**DATA, "learnt_from": counts["train"], "held_back": counts["held_back"]},
+        "method": METHOD,
+        "parameters": parameters,
+        "files": {"onnx/model.onnx": {"sha256": digest, "bytes": model.stat().st_size}},
+        "training": {
+            "epochs": content["epoch"],
+            "stages": [{"side": side, "epochs": count} for side, count in done_stages(rows)],
+            "minutes": rows[-1]["minutes"],
+            "hardware": hardware,
+            "plan": {key: value for key, value in content["plan"].items() if key != "stages"},
+        },
+        "evaluation": {
+            "on": f"the {counts['held_back']:,} held-back pictures, from the exported file",
+            **{key: round(value, 4) for key, value in figures.items() if key != "latency_ms"},
+            "held_back_per_class": counts["held_back"] // len(classes.labels),
+            "photographs": photographs,
+        },
+        "latency": {"one_picture_one_core_ms": round(figures["latency_ms"], 1), "hardware": hardware},
+        "reliability": [{k: round(v, 4) for k, v in b.items()} for b in bins],
+        "per_class": {w: round(a, 3) for w, a in zip(classes.wordnet_ids, per_class, strict=True)},
+        "confusions": [
+            {"class": classes.labels[true], "said": classes.labels[said], "times": times}
+            for true, said, times in mistakes
+        ],
+        "limitations": LIMITATIONS,
+        "not_for": NOT_FOR,
+    }
+
+
+def done_stages(rows: list[dict[str, Any]]) -> list[tuple[int, int]]:
+    """The stages that were really run: (side, epochs), from the log."""
+    stages: list[tuple[int, int]] = []
+    for row in rows:
+        if stages and stages[-1][0] == row["side"]:
+            stages[-1] = (row["side"], stages[-1][1] + 1)
+        else:
+            stages.append((row["side"], 1))
+    return stages
+
+
+def write_readme(card: dict[str, Any], path: Path) -> None:
+    """The model's README: the card in a page."""
+    judged, training = card["evaluation"], card["training"]
+    stages = ", ".join(f"{s['epochs']} at {s['side']} px" for s in training["stages"])
+    latency = card["latency"]["one_picture_one_core_ms"]
+    size = card["files"]["onnx/model.onnx"]["bytes"] / 1e6
+    lines = [
+        "---",
+        "license: apache-2.0",
+        "pipeline_tag: image-classification",
+        "library_name: pictag",
+        "---",
+        "",
+        f"# {card['name']}",
+        "",
+        f"The image classifier inside pictag: 200 classes, {card['parameters'] / 1e6:.1f} million "
+        f"parameters, {size:.1f} MB. "
+        f"Revision `{card['revision']}`, {card['status']}.",
+        "",
+        "| figure | value |",
+        "|---|---|",
+        f"| top-1, held-back pictures | {judged['top1']:.3f} |",
+        f"| top-5, held-back pictures | {judged['top5']:.3f} |",
+        f"| expected calibration error, 15 bins | {judged['ece']:.3f} |",
+    ]
+    if photos := judged["photographs"]:
+        lines.append(f"| top-5, {photos['count']} full-size photographs | {photos['top5']:.2f} |")
+    lines += [
+        f"| one picture on one core, inference alone | {latency:.1f} ms |",
+        "",
+        f"**Data.** {card['data']['name']}: {card['data']['content']}. {card['data']['terms']}. "
+        f"{card['data']['learnt_from']:,} pictures learnt from, {card['data']['held_back']:,} held back.",
+        "",
+        f"**Method.** {card['method']}",
+        "",
+        f"**Training.** {training['epochs']} epochs ({stages}), {training['minutes']:.0f} minutes"
+        + (f", {training['hardware']}." if training["hardware"] else "."),
+        "",
+        "**Limits.**",
+        "",
+        *[f"- {line}" for line in card["limitations"]],
+        "",
+        "**Not for:**",
+        "",
+        *[f"- {line}" for line in card["not_for"]],
+        "",
+        "The weights are under Apache-2.0. Per-class accuracy, the reliability diagram's bins and the most "
+        "frequent confusions are in `card.json`.",
+        "",
+    ]
+    path.write_text("\n".join(lines), encoding="utf-8")

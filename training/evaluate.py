@@ -1,0 +1,159 @@
+"""Judges an exported model as a user meets it: prepared by Pillow as its files say, run by ONNX Runtime.
+
+`python training/evaluate.py FOLDER --images ../shared/images/imagenet` names what the model sees in
+photographs called `INDEX_WNID_name.jpg`, counts those of the model's own classes, and measures the time
+for one picture on one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+BATCH = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preparation:
+    """How pictures become arrays: shortest edge, square cut from the middle, filter, mean and spread."""
+
+    shortest_edge: int
+    crop: int
+    resample: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def read(cls, path: Path) -> Preparation:
+        """From a `preprocessor_config.json`."""
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return cls(
+            shortest_edge=content["size"]["shortest_edge"],
+            crop=content["crop_size"]["height"],
+            resample=content["resample"],
+            mean=tuple(content["image_mean"]),
+            std=tuple(content["image_std"]),
+        )
+
+    def prepare(self, picture: Image.Image) -> NDArray[np.float32]:
+        """`pixel_values` of one picture, [3, crop, crop]."""
+        rgb = picture.convert("RGB")
+        short = min(rgb.size)
+        width, height = (self.shortest_edge * edge // short for edge in rgb.size)
+        if rgb.size != (width, height):
+            rgb = rgb.resize((width, height), Image.Resampling(self.resample))
+        left, top = (width - self.crop) // 2, (height - self.crop) // 2
+        square = np.asarray(rgb, dtype=np.float32)[top : top + self.crop, left : left + self.crop]
+        values = (square / 255 - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
+        return np.ascontiguousarray(values.transpose(2, 0, 1), dtype=np.float32)
+
+
+def open_session(model: Path, threads: int = 0) -> ort.InferenceSession:
+    """An ONNX Runtime session on the processor; `threads` of 0 takes all cores."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+
+
+def batches(pictures: Iterable[Image.Image], preparation: Preparation) -> Iterator[NDArray[np.float32]]:
+    """Arrays of up to `BATCH` prepared pictures."""
+    prepared = (preparation.prepare(picture) for picture in pictures)
+    while batch := list(islice(prepared, BATCH)):
+        yield np.stack(batch)
+
+
+def predict(
+    session: ort.InferenceSession, pictures: Iterable[Image.Image], preparation: Preparation
+) -> NDArray[np.float32]:
+    """Logits of all pictures, [count, classes]."""
+    return np.concatenate([session.run(None, {"pixel_values": b})[0] for b in batches(pictures, preparation)])
+
+
+def top_accuracy(logits: NDArray[np.float32], labels: NDArray[np.int64], count: int) -> float:
+    """How often the right class is among the first `count`."""
+    first = np.argsort(-logits, axis=1)[:, :count]
+    return float((first == labels[:, None]).any(axis=1).mean())
+
+
+def class_accuracies(logits: NDArray[np.float32], labels: NDArray[np.int64], classes: int) -> list[float]:
+    """Top-1 accuracy of each class; 0 for a class without pictures."""
+    right = logits.argmax(axis=1) == labels
+    totals = np.bincount(labels, minlength=classes)
+    hits = np.bincount(labels[right], minlength=classes)
+    return [float(h / t) if t else 0.0 for h, t in zip(hits, totals, strict=True)]
+
+
+def confusions(
+    logits: NDArray[np.float32], labels: NDArray[np.int64], count: int
+) -> list[tuple[int, int, int]]:
+    """The most frequent mistakes: (class, class said instead, how often)."""
+    said = logits.argmax(axis=1)
+    pairs = Counter((int(t), int(s)) for t, s in zip(labels, said, strict=True) if t != s)
+    ordered = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))
+    return [(true, other, times) for (true, other), times in ordered[:count]]
+
+
+def measure_latency(model: Path, side: int, runs: int = 60) -> float:
+    """Milliseconds for one picture on one core, inference alone: the median of `runs`."""
+    session = open_session(model, threads=1)
+    values = np.random.default_rng(0).standard_normal((1, 3, side, side)).astype(np.float32)
+    times = []
+    for _ in range(runs + 5):
+        began = time.perf_counter()
+        session.run(None, {"pixel_values": values})
+        times.append(time.perf_counter() - began)
+    return float(np.median(times[5:]) * 1000)
+
+
+def judge_photographs(
+    folder: Path, session: ort.InferenceSession, preparation: Preparation, wordnet_ids: list[str]
+) -> Any:
+    """Accuracy on the photographs `INDEX_WNID_name.jpg` whose class the model knows, and each one's place."""
+    index = {wordnet_id: i for i, wordnet_id in enumerate(wordnet_ids)}
+    paths = [path for path in sorted(folder.glob("*.jp*g")) if path.stem.split("_")[1] in index]
+    if not paths:
+        return None
+    labels = np.array([index[path.stem.split("_")[1]] for path in paths])
+    logits = predict(session, (Image.open(path) for path in paths), preparation)
+    places = (logits > logits[np.arange(len(labels)), labels][:, None]).sum(axis=1) + 1
+    return {
+        "count": len(paths),
+        "top1": top_accuracy(logits, labels, 1),
+        "top5": top_accuracy(logits, labels, 5),
+        "places": {path.stem: int(place) for path, place in zip(paths, places, strict=True)},
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description="Judge an exported model on photographs, and measure its time."
+    )
+    default = ROOT / "src" / "pictag" / "models" / "embedded"
+    parser.add_argument("folder", type=Path, nargs="?", default=default, help="a model in the Hub's layout")
+    parser.add_argument("--images", type=Path, default=ROOT.parent / "shared" / "images" / "imagenet")
+    options = parser.parse_args(arguments)
+    preparation = Preparation.read(options.folder / "preprocessor_config.json")
+    config = json.loads((options.folder / "config.json").read_text(encoding="utf-8"))
+    model = options.folder / "onnx" / "model.onnx"
+    judged = judge_photographs(options.images, open_session(model), preparation, config["wordnet_ids"])
+    print(json.dumps(judged, indent=2))
+    print(f"one picture, one core: {measure_latency(model, preparation.crop):.1f} ms")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

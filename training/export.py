@@ -1,0 +1,149 @@
+"""The trained network as an ONNX graph: small, with a dynamic batch, without what only training needs.
+
+Batch normalisation is folded into the convolutions. The weights of convolutions are stored as int8 with
+one scale for each output channel and turned into float32 by `Cast` and `Mul`, which a runtime computes
+once when it loads the model; all arithmetic is float32. The graph looks at every picture and its mirror
+image, and averages their features. The temperature of the calibration is part of the last layer.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from network import Block, Network, Normalised
+
+OPSET = 17
+IR_VERSION = 8
+Floats = NDArray[np.float32]
+
+
+def fold(layer: Normalised) -> tuple[Floats, Floats]:
+    """Weight and bias of the one convolution that does what a convolution and its normalisation do."""
+    norm = layer.norm
+    mean, spread = norm.running_mean, norm.running_var
+    if mean is None or spread is None:
+        raise ValueError("a normalisation without running statistics cannot be folded")
+    gain = norm.weight / torch.sqrt(spread + norm.eps)
+    weight = layer.conv.weight * gain[:, None, None, None]
+    bias = norm.bias - mean * gain
+    return weight.detach().float().numpy(), bias.detach().float().numpy()
+
+
+def quantise(weight: Floats) -> tuple[NDArray[np.int8], Floats]:
+    """int8 values and the scale of each output channel, chosen for the least squared error among a few."""
+    flat = weight.reshape(len(weight), -1)
+    largest = np.maximum(np.abs(flat).max(axis=1), 1e-12)
+    best_error = np.full(len(flat), np.inf)
+    best_scale = largest / 127
+    for share in np.linspace(0.7, 1.0, 16):
+        scale = largest * share / 127
+        rounded = np.clip(np.round(flat / scale[:, None]), -127, 127) * scale[:, None]
+        error = ((rounded - flat) ** 2).sum(axis=1)
+        best_scale = np.where(error < best_error, scale, best_scale)
+        best_error = np.minimum(error, best_error)
+    scales = best_scale.astype(np.float32).reshape(-1, *[1] * (weight.ndim - 1))
+    return np.clip(np.round(weight / scales), -127, 127).astype(np.int8), scales
+
+
+class Graph:
+    """The nodes and constants of an ONNX graph while it is put together."""
+
+    def __init__(self, compress: bool) -> None:
+        self.compress = compress
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def add(self, kind: str, *inputs: str, name: str, **attributes: Any) -> str:
+        self.nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **attributes))
+        return name
+
+    def constant(self, name: str, values: NDArray[np.generic]) -> str:
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        return name
+
+    def weight(self, name: str, values: Floats) -> str:
+        """A weight, as int8 with scales where the graph is to be small."""
+        if not self.compress:
+            return self.constant(name, values)
+        integers, scales = quantise(values)
+        stored = self.constant(f"{name}_int8", integers)
+        floats = self.add("Cast", stored, name=f"{name}_cast", to=TensorProto.FLOAT)
+        return self.add("Mul", floats, self.constant(f"{name}_scale", scales), name=name)
+
+    def convolution(self, layer: Normalised, x: str, name: str) -> str:
+        weight, bias = fold(layer)
+        stride, edge = layer.conv.stride[0], layer.conv.kernel_size[0] // 2
+        inputs = (x, self.weight(f"{name}_weight", weight), self.constant(f"{name}_bias", bias))
+        return self.add("Conv", *inputs, name=name, strides=[stride] * 2, pads=[edge] * 4)
+
+    def block(self, block: Block, x: str, name: str) -> str:
+        first = self.add("Relu", self.convolution(block.first, x, f"{name}_first"), name=f"{name}_first_relu")
+        second = self.convolution(block.second, first, f"{name}_second")
+        if block.shortcut is not None:
+            if block.stride == 2:
+                x = self.add(
+                    "AveragePool", x, name=f"{name}_pool", kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1
+                )
+            x = self.convolution(block.shortcut, x, f"{name}_shortcut")
+        return self.add("Relu", self.add("Add", x, second, name=f"{name}_sum"), name=name)
+
+    def head(self, layer: nn.Linear, x: str, temperature: float) -> str:
+        weight = (layer.weight.detach().float().numpy() / temperature).astype(np.float32)
+        bias = (layer.bias.detach().float().numpy() / temperature).astype(np.float32)
+        inputs = (x, self.weight("head_weight", weight), self.constant("head_bias", bias))
+        return self.add("Gemm", *inputs, name="logits", transB=1)
+
+
+def build_model(
+    network: Network, side: int, temperature: float = 1.0, mirror: bool = True, compress: bool = True
+) -> onnx.ModelProto:
+    """The ONNX model: `pixel_values` [batch, 3, side, side] to `logits` [batch, classes]."""
+    graph = Graph(compress)
+    x = "pixel_values"
+    if mirror:
+        last, before_first, axis, back = (
+            graph.constant(name, np.array([value], dtype=np.int64))
+            for name, value in (
+                ("last", -1),
+                ("before_first", np.iinfo(np.int64).min + 1),
+                ("axis", 3),
+                ("back", -1),
+            )
+        )
+        mirrored = graph.add("Slice", x, last, before_first, axis, back, name="mirrored")
+        x = graph.add("Concat", x, mirrored, name="both", axis=0)
+    x = graph.add("Relu", graph.convolution(network.stem, x, "stem"), name="stem_relu")
+    for place, block in enumerate(network.blocks):
+        x = graph.block(cast(Block, block), x, f"block{place}")
+    x = graph.add("ReduceMean", x, name="features", axes=[2, 3], keepdims=0)
+    if mirror:
+        pairs = graph.constant("pairs", np.array([2, -1, network.shape.widths[-1]], dtype=np.int64))
+        x = graph.add("Reshape", x, pairs, name="feature_pairs")
+        x = graph.add("ReduceMean", x, name="mean_features", axes=[0], keepdims=0)
+    graph.head(network.head, x, temperature)
+    value = helper.make_tensor_value_info
+    proto = helper.make_graph(
+        graph.nodes,
+        "pictag_embedded",
+        [value("pixel_values", TensorProto.FLOAT, ["batch", 3, side, side])],
+        [value("logits", TensorProto.FLOAT, ["batch", network.shape.classes])],
+        graph.constants,
+    )
+    model = helper.make_model(proto, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    model.producer_name = "pictag"
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def write_model(model: onnx.ModelProto, path: Path) -> None:
+    """Writes the model, the same bytes for the same weights."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(model.SerializeToString(deterministic=True))

@@ -1,0 +1,55 @@
+"""Muon for convolutions: every step moves a weight by an orthogonal matrix, and keeps the weight's length.
+
+The momentum of a weight, seen as a matrix [out, in·height·width], is replaced by its nearest
+(semi-)orthogonal matrix, found by a Newton–Schulz iteration (K. Jordan and others, 2024; coefficients of
+the quintic as published there). A convolution that is followed by batch normalisation ignores its
+weight's length, so that is put back to its first value after every step: the learning rate then is the
+angle by which a weight turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+QUINTIC = (3.4445, -4.7750, 2.0315)
+
+
+def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
+    """The (semi-)orthogonal matrix nearest to `matrix`, roughly: singular values land between 0.7 and 1.2."""
+    a, b, c = QUINTIC
+    x = matrix.to(torch.bfloat16)
+    x = x / (x.norm() + 1e-7)
+    if tall := x.shape[0] > x.shape[1]:
+        x = x.T
+    for _ in range(steps):
+        square = x @ x.T
+        x = a * x + (b * square + c * square @ square) @ x
+    result: Tensor = (x.T if tall else x).to(matrix.dtype)
+    return result
+
+
+class Muon(torch.optim.Optimizer):
+    """Nesterov momentum, orthogonalised; for convolutions that are followed by a normalisation."""
+
+    def __init__(self, params: Iterable[nn.Parameter], lr: float, momentum: float = 0.9) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is None:
+                    continue
+                state = self.state[weight]
+                if not state:
+                    state["velocity"] = torch.zeros_like(weight)
+                    state["length"] = float(weight.norm())
+                velocity = state["velocity"]
+                velocity.mul_(group["momentum"]).add_(weight.grad)
+                push = weight.grad.add(velocity, alpha=group["momentum"])
+                turn = orthogonalise(push.reshape(len(push), -1)).view_as(push)
+                weight.add_(turn, alpha=-group["lr"] * state["length"] / float(turn.norm() + 1e-7))
+                weight.mul_(state["length"] / float(weight.norm() + 1e-7))
