@@ -1,0 +1,76 @@
+"""Runs clients against the test Hub, each in a process of its own, and a model to publish there."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hubserver import HubServer
+from tinymodel import make_graph, make_tiny_model
+
+NAME = "org/colours"
+CLIENT = Path(__file__).with_name("client.py")
+# What would lead a client elsewhere, or make it behave differently on a machine that has a Hub account.
+_PRIVATE = ("HF_", "HUGGING", "TRANSFORMERS_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "XDG_CACHE")
+
+
+def make_files(folder: Path, *, sharpness: float = 2.0) -> dict[str, bytes]:
+    """A model's files by their path: float and quantised weights (told apart by their size) and two JSON files."""
+    make_tiny_model(folder, sharpness=sharpness)
+    files = {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    files["onnx/model_quantized.onnx"] = make_graph(sharpness=sharpness + 1).SerializeToString()
+    files["README.md"] = b"---\nlicense: mit\n---\n# Colours\n"
+    return files
+
+
+@dataclass(frozen=True, kw_only=True)
+class Home:
+    """One machine: a cache, and a Hub to ask."""
+
+    hub: HubServer
+    cache: Path
+
+    @property
+    def repository(self) -> Path:
+        return self.cache / "hub" / f"models--{NAME.replace('/', '--')}"
+
+    def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.upper().startswith(_PRIVATE)}
+        settings = {"HF_ENDPOINT": self.hub.url, "HF_HOME": str(self.cache), "NO_PROXY": "127.0.0.1"}
+        return kept | settings | dict(extra or {})
+
+    def start(self, *, env: Mapping[str, str] | None = None, **arguments: Any) -> subprocess.Popen[str]:
+        arguments.setdefault("model", NAME)
+        return subprocess.Popen(
+            [sys.executable, str(CLIENT), json.dumps(arguments)],
+            env=self.environment(env),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def load(self, *, env: Mapping[str, str] | None = None, **arguments: Any) -> dict[str, Any]:
+        """What came of loading the model, with ``stderr`` beside it."""
+        return finish(self.start(env=env, **arguments))
+
+    def blobs(self) -> list[Path]:
+        folder = self.repository / "blobs"
+        return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """Wait for a client and read what it printed."""
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    result: dict[str, Any] = json.loads(out)
+    return result | {"stderr": err}

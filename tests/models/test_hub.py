@@ -1,0 +1,198 @@
+"""huggingface_hub's own client against a real server on loopback: what arrives, what is asked for, what is kept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hubserver import HubServer
+
+from .hubclient import NAME, Home, finish, make_files
+
+TOKEN = "hf_secretsecretsecret"
+
+
+@pytest.fixture
+def hub() -> Iterator[HubServer]:
+    with HubServer() as server:
+        yield server
+
+
+@pytest.fixture
+def home(hub: HubServer, tmp_path: Path) -> Home:
+    return Home(hub=hub, cache=tmp_path / "home")
+
+
+@pytest.fixture
+def commit(hub: HubServer, tmp_path: Path) -> str:
+    return hub.publish(NAME, make_files(tmp_path / "published"))
+
+
+def test_the_first_start_downloads_with_progress_and_prints_nothing(
+    hub: HubServer, home: Home, commit: str
+) -> None:
+    hub.repositories[NAME].licence = "apache-2.0"
+    result = home.load()
+    assert result["labels"] == ["red", "green", "blue"]
+    assert result["revision"] == commit
+    assert (result["dtype"], result["licence"], result["stderr"]) == ("q8", "apache-2.0", "")
+    assert result["files"] == ["config.json", "preprocessor_config.json", "onnx/model_quantized.onnx"]
+    size = len(hub.repositories[NAME].commits[commit]["onnx/model_quantized.onnx"])
+    assert ["onnx/model_quantized.onnx", 0, size] in result["progress"]
+    assert ["onnx/model_quantized.onnx", size, size] in result["progress"]
+
+
+def test_only_what_is_needed_is_asked_for(hub: HubServer, home: Home, commit: str) -> None:
+    home.load()
+    assert [r.path for r in hub.requests("GET") if r.host == "hub"] == [
+        f"/api/models/{NAME}/revision/main",
+        f"/{NAME}/resolve/{commit}/config.json",
+        f"/{NAME}/resolve/{commit}/preprocessor_config.json",
+    ]
+    assert [r.path for r in hub.requests() if r.host == "cdn"] == [
+        f"/{NAME}/{commit}/onnx/model_quantized.onnx"
+    ]
+
+
+def test_a_pinned_commit_starts_without_a_request(hub: HubServer, home: Home, commit: str) -> None:
+    first = home.load(revision=commit)
+    hub.forget()
+    second = home.load(revision=commit)
+    assert hub.requests() == []
+    assert second["weights"] == first["weights"]
+    assert second["progress"] == []
+
+
+def test_a_branch_costs_one_request_once_it_is_cached(hub: HubServer, home: Home, commit: str) -> None:
+    home.load()
+    hub.forget()
+    assert home.load()["revision"] == commit
+    assert [r.path for r in hub.requests()] == [f"/api/models/{NAME}/revision/main"]
+
+
+@pytest.mark.parametrize("offline", [{"env": {"HF_HUB_OFFLINE": "1"}}, {"local_files_only": True}])
+def test_offline_uses_the_cache_and_asks_nothing(
+    hub: HubServer, home: Home, commit: str, offline: dict[str, object]
+) -> None:
+    home.load()
+    hub.forget()
+    result = home.load(**offline)  # type: ignore[arg-type]
+    assert result["revision"] == commit
+    assert hub.requests() == []
+
+
+def test_offline_without_the_cache_says_what_was_wanted_and_what_works(home: Home, commit: str) -> None:
+    result = home.load(env={"HF_HUB_OFFLINE": "1"})
+    assert result["error"] == "ModelUnavailable"
+    for part in ("config.json", "onnx/model*.onnx", home.hub.url, "model='embedded'"):
+        assert part in result["message"]
+
+
+def test_offline_with_other_weights_in_the_cache_names_them(home: Home, commit: str) -> None:
+    home.load(dtype="fp32")
+    result = home.load(local_files_only=True)
+    assert result["error"] == "ModelUnavailable"
+    assert "onnx/model_quantized.onnx" in result["message"]
+    assert "onnx/model.onnx" in result["message"]
+
+
+def test_a_hub_that_is_down_leaves_the_cached_branch(hub: HubServer, home: Home, commit: str) -> None:
+    home.load()
+    hub.faults.status = 503
+    result = home.load()
+    assert result["revision"] == commit
+    assert "could not be reached" in result["notes"][0]
+    assert result["stderr"] == ""
+
+
+def test_a_hub_that_cannot_be_reached_is_an_error_at_once(hub: HubServer, home: Home) -> None:
+    result = home.load(env={"HF_ENDPOINT": "http://127.0.0.1:9"})
+    assert result["error"] == "ModelUnavailable"
+    assert "http://127.0.0.1:9" in result["message"]
+    assert result["stderr"] == ""
+
+
+def test_a_cache_that_another_program_filled_is_used_offline(hub: HubServer, home: Home, commit: str) -> None:
+    home.load(dtype="fp32")
+    for path in (home.repository / ".pictag").iterdir():
+        path.unlink()
+    result = home.load(local_files_only=True)
+    assert result["weights"].endswith("onnx/model.onnx")
+    assert result["sha256"] == hashlib.sha256(Path(result["weights"]).read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("how", [{"token": TOKEN}, {"env": {"HF_TOKEN": TOKEN}}])
+def test_a_wrong_token_is_refused_and_never_shown(home: Home, commit: str, how: dict[str, object]) -> None:
+    result = home.load(**how)  # type: ignore[arg-type]
+    assert result["error"] == "ModelAccessDenied"
+    assert "HF_TOKEN" in result["message"]
+    assert TOKEN not in result["message"] + result["stderr"]
+
+
+def test_a_token_that_cannot_be_sent_is_never_shown(home: Home, commit: str) -> None:
+    result = home.load(token=TOKEN + "\n")
+    assert result["error"] == "OptionError"
+    assert TOKEN not in result["message"] + result["stderr"]
+
+
+def test_a_private_model_needs_its_token_which_the_cdn_never_sees(
+    hub: HubServer, home: Home, commit: str
+) -> None:
+    hub.repositories[NAME].token = TOKEN
+    hub.known_tokens.add(TOKEN)
+    assert home.load()["error"] == "ModelNotFound"
+    assert home.load(token=TOKEN)["revision"] == commit
+    assert {r.authorization for r in hub.requests() if r.host == "cdn"} == {None}
+
+
+def test_a_gated_model_says_where_its_terms_are(hub: HubServer, home: Home, commit: str) -> None:
+    hub.repositories[NAME].gated = True
+    result = home.load()
+    assert result["error"] == "ModelAccessDenied"
+    assert f"{hub.url}/{NAME}" in result["message"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "part"),
+    [
+        ({"model": "org/nothing"}, "ModelNotFound", "org/nothing"),
+        ({"revision": "v9"}, "ModelNotFound", "'v9'"),
+        ({"dtype": "fp16"}, "ModelFileMissing", "onnx/model_quantized.onnx (q8)"),
+        ({"model_file": "onnx/other.onnx"}, "ModelFileMissing", "onnx/model.onnx (fp32)"),
+        ({"dtype": "fp33"}, "OptionError", "fp32"),
+    ],
+)
+def test_what_is_not_there_is_named(
+    home: Home, commit: str, arguments: dict[str, str], error: str, part: str
+) -> None:
+    result = home.load(**arguments)
+    assert result["error"] == error
+    assert part in result["message"]
+
+
+def test_a_listed_file_that_is_not_there_is_named(hub: HubServer, home: Home, commit: str) -> None:
+    hub.faults.missing_file = "onnx/model_quantized.onnx"
+    result = home.load()
+    assert result["error"] == "ModelFileMissing"
+    assert "onnx/model_quantized.onnx" in result["message"]
+
+
+def test_a_branch_and_a_tag_lead_to_their_commits(
+    hub: HubServer, home: Home, commit: str, tmp_path: Path
+) -> None:
+    other = hub.publish(NAME, make_files(tmp_path / "other", sharpness=5), branch="refs/pr/4")
+    assert home.load(model=f"{NAME}@refs/pr/4")["revision"] == other
+    assert home.load(model=f"{NAME}@refs/pr/4", local_files_only=True)["revision"] == other
+    assert home.load()["revision"] == commit
+
+
+def test_eight_processes_on_a_cold_cache_download_each_file_once(
+    hub: HubServer, home: Home, commit: str
+) -> None:
+    results = [finish(process) for process in [home.start() for _ in range(8)]]
+    assert [r.get("revision") for r in results] == [commit] * 8
+    assert [r["stderr"] for r in results] == [""] * 8
+    assert len([r for r in hub.requests("GET") if r.host == "cdn"]) == 1
