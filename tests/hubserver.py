@@ -1,8 +1,8 @@
 """A small Hub on loopback, speaking the protocol that huggingface_hub 2.4 uses, and able to misbehave.
 
 It serves what a model page serves: the description of a revision with its files, ``resolve`` with ETag,
-X-Repo-Commit and, for large files, X-Linked-Etag, X-Linked-Size and a redirect to a second host (the CDN), Range
-requests, and the error codes. `Faults` switch single lies on. Every request is kept in ``log``.
+X-Repo-Commit and, for large files, X-Linked-Etag, X-Linked-Size and a redirect to a second host (the CDN),
+Range requests, and the error codes. `Faults` switch single lies on. Every request is kept in ``log``.
 
     with HubServer() as hub:
         commit = hub.publish("org/name", {"config.json": b"{}", "onnx/model.onnx": graph})

@@ -1,4 +1,4 @@
-"""huggingface_hub's own client against a real server on loopback: what arrives, what is asked for, what is kept."""
+"""huggingface_hub's own client against a server on loopback: what arrives, what is asked for, what is kept."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from hubclient import NAME, Home, finish, make_files
 from hubserver import HubServer
-
-from .hubclient import NAME, Home, finish, make_files
 
 TOKEN = "hf_secretsecretsecret"
 
@@ -79,7 +78,7 @@ def test_offline_uses_the_cache_and_asks_nothing(
 ) -> None:
     home.load()
     hub.forget()
-    result = home.load(**offline)  # type: ignore[arg-type]
+    result = home.load(**offline)
     assert result["revision"] == commit
     assert hub.requests() == []
 
@@ -126,7 +125,7 @@ def test_a_cache_that_another_program_filled_is_used_offline(hub: HubServer, hom
 
 @pytest.mark.parametrize("how", [{"token": TOKEN}, {"env": {"HF_TOKEN": TOKEN}}])
 def test_a_wrong_token_is_refused_and_never_shown(home: Home, commit: str, how: dict[str, object]) -> None:
-    result = home.load(**how)  # type: ignore[arg-type]
+    result = home.load(**how)
     assert result["error"] == "ModelAccessDenied"
     assert "HF_TOKEN" in result["message"]
     assert TOKEN not in result["message"] + result["stderr"]

@@ -10,10 +10,9 @@ from pathlib import Path
 import onnx
 import pytest
 
+from hubclient import NAME, Home, make_files
 from hubserver import Faults, HubServer
 from tinymodel import make_graph
-
-from .hubclient import NAME, Home, make_files
 
 WEIGHTS = "onnx/model_quantized.onnx"
 TOKEN = "hf_secretsecretsecret"
@@ -141,8 +140,9 @@ def test_a_checked_file_is_not_hashed_again(hub: HubServer, home: Home, commit: 
     ],
     ids=lambda value: value if isinstance(value, str) else _name(value),
 )
+@pytest.mark.usefixtures("commit")
 def test_a_hub_that_lies_is_refused_and_leaves_nothing_wrong(
-    hub: HubServer, home: Home, commit: str, faults: Faults, error: str, tmp_path: Path
+    hub: HubServer, home: Home, faults: Faults, error: str, tmp_path: Path
 ) -> None:
     hub.faults = faults
     result = home.load()

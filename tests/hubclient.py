@@ -1,4 +1,4 @@
-"""Runs clients against the test Hub, each in a process of its own, and a model to publish there."""
+"""Clients of the test Hub, each in a process of its own: huggingface_hub reads its settings when imported."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from hubserver import HubServer
 from tinymodel import make_graph, make_tiny_model
 
 NAME = "org/colours"
-CLIENT = Path(__file__).with_name("client.py")
 # What would lead a client elsewhere, or make it behave differently on a machine that has a Hub account.
 _PRIVATE = ("HF_", "HUGGING", "TRANSFORMERS_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "XDG_CACHE")
 
 
 def make_files(folder: Path, *, sharpness: float = 2.0) -> dict[str, bytes]:
-    """A model's files by their path: float and quantised weights (told apart by their size) and two JSON files."""
+    """A model's files by their path: float and quantised weights, its JSON files and its card."""
     make_tiny_model(folder, sharpness=sharpness)
     files = {
         path.relative_to(folder).as_posix(): path.read_bytes()
@@ -52,7 +51,7 @@ class Home:
     def start(self, *, env: Mapping[str, str] | None = None, **arguments: Any) -> subprocess.Popen[str]:
         arguments.setdefault("model", NAME)
         return subprocess.Popen(
-            [sys.executable, str(CLIENT), json.dumps(arguments)],
+            [sys.executable, __file__, json.dumps(arguments)],
             env=self.environment(env),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -74,3 +73,41 @@ def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
     assert process.returncode == 0, err
     result: dict[str, Any] = json.loads(out)
     return result | {"stderr": err}
+
+
+def main() -> None:
+    """Load one model as told by a JSON object, and print what came of it as another."""
+    from pictag.errors import PictagError
+    from pictag.models.load import DownloadProgress, LoadOptions, load_model
+    from pictag.models.reference import parse_reference
+
+    arguments = json.loads(sys.argv[1])
+    if arguments.get("cache_dir"):
+        arguments["cache_dir"] = Path(arguments["cache_dir"])
+    progress: list[DownloadProgress] = []
+    try:
+        model = load_model(
+            parse_reference(arguments.pop("model"), revision=arguments.pop("revision", None)),
+            LoadOptions(**arguments),
+            progress.append,
+        )
+    except PictagError as error:
+        result: dict[str, Any] = {"error": type(error).__name__, "message": str(error)}
+    else:
+        result = {
+            "weights": str(model.weights),
+            "labels": model.labels,
+            "revision": model.card.revision,
+            "why": model.card.why,
+            "dtype": model.card.dtype,
+            "licence": model.card.licence,
+            "sha256": model.card.sha256,
+            "files": [file.path for file in model.card.files],
+            "notes": model.card.notes,
+            "progress": [[p.file, p.received, p.total] for p in progress],
+        }
+    sys.stdout.write(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
