@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -289,7 +290,7 @@ def test_another_task_is_refused_with_what_exists(folder: Path) -> None:
 def test_stream_takes_several(classifier: ImageClassificationPipeline, pictures: Path) -> None:
     with pytest.raises(UnsupportedInput, match=r"expand"):
         classifier.stream(str(pictures / "red.png"))
-    endless = iter(lambda: colour_array("blue"), None)
+    endless = itertools.repeat(colour_array("blue"))
     first = next(iter(classifier.stream(endless, batch_size=2)))
     assert first.labels[0].label == "blue"
 
