@@ -9,6 +9,7 @@ from typing import Any
 
 from pictag.errors import ModelError, ModelFileMissing
 from pictag.models.card import ModelCard
+from pictag.models.digest import is_digest, is_sha256
 from pictag.models.files import (
     CONFIG,
     PREPROCESSOR,
@@ -158,6 +159,10 @@ def _make_card(
     details = dict(read_optional_json(files.folder / _CARD) or {}) if ref.kind != "hub" else {}
     model_type = config.get("model_type")
     digest = next((file.digest for file in files.files if file.path == files.choice.path), None)
+    stated = details.get("files")
+    fact = stated.get(files.choice.path) if isinstance(stated, Mapping) else None
+    if digest is None and isinstance(fact, Mapping) and is_digest(fact.get("sha256")):
+        digest = str(fact["sha256"])
     licence = files.licence or details.get("licence") or details.get("license")
     return ModelCard(
         name=str(ref),
@@ -167,7 +172,7 @@ def _make_card(
         weights=files.choice.path,
         dtype=files.choice.dtype,
         why=files.choice.why,
-        sha256=digest if digest is not None and len(digest) == 64 else None,
+        sha256=digest if digest is not None and is_sha256(digest) else None,
         files=files.files,
         licence=licence if isinstance(licence, str) else None,
         label_count=len(labels),

@@ -1,0 +1,315 @@
+"""``pictag models``: list, download, inspect, verify and remove."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from pictag.cli.ending import SOME_FAILED, debug_option, escape
+from pictag.cli.progress import Progress
+from pictag.errors import EngineError, ModelError
+from pictag.models.load import LoadOptions, Model, load_model
+from pictag.models.reference import EMBEDDED, ModelRef, parse_reference
+from pictag.models.weights import AUTO, DTYPES
+
+_FIRST_LABELS = 5
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+MODEL = click.argument("model", metavar="MODEL")
+REVISION = click.option("--revision", metavar="REV", help="Branch, tag or commit on the Hub. [default: main]")
+CACHE = click.option(
+    "--cache-dir",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="The Hub's cache. [default: what HF_HOME and HF_HUB_CACHE say]",
+)
+FORMAT = click.option(
+    "-f", "--format", "format_", type=click.Choice(("table", "json")), default="table", show_default=True
+)
+DTYPE = click.option(
+    "--dtype",
+    type=click.Choice(DTYPES),
+    default=AUTO,
+    show_default=True,
+    help="Which of the model's weights; auto takes the quantised ones on a processor.",
+)
+MODEL_FILE = click.option("--model-file", metavar="FILE", help="Weights by their name in the model.")
+OFFLINE = click.option("--offline", is_flag=True, help="Never ask the network; use what is in the cache.")
+QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
+
+
+@click.group(short_help="List, download, inspect, verify and remove models.")
+def models_app() -> None:
+    """Models in the Hub's cache, in folders, and the one inside the package.
+
+    MODEL is a name on the Hub (org/name, org/name@revision), a folder, an .onnx file, or 'embedded'.
+    Downloads go into the ordinary cache of huggingface_hub: HF_HOME, HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE
+    hold.
+    """
+
+
+@models_app.command("list")
+@CACHE
+@FORMAT
+@debug_option
+def list_models(cache_dir: Path | None, format_: str) -> None:
+    """List the models that are at hand: in the cache, and the embedded one."""
+    from pictag.models.cache import list_cached
+    from pictag.models.folder import embedded_folder
+
+    rows: list[dict[str, Any]] = []
+    if (embedded_folder() / "config.json").is_file():
+        size = sum(path.stat().st_size for path in embedded_folder().rglob("*") if path.is_file())
+        rows.append({"name": EMBEDDED, "revision": None, "branches": [], "size": size, "last_used": None})
+    for cached in list_cached(cache_dir):
+        rows.append(
+            {
+                "name": cached.name,
+                "revision": cached.commit,
+                "branches": list(cached.branches),
+                "size": cached.size_bytes,
+                "last_used": datetime.fromtimestamp(cached.last_used, UTC).isoformat(timespec="seconds"),
+                "weights": list(cached.weights),
+            }
+        )
+    if format_ == "json":
+        _print_json(rows)
+        return
+    _print_table(
+        ("MODEL", "REVISION", "SIZE", "LAST USED"),
+        (
+            (
+                row["name"],
+                " ".join(filter(None, [(row["revision"] or "-")[:12], ", ".join(row["branches"])])),
+                _size(row["size"]),
+                (row["last_used"] or "-")[:10],
+            )
+            for row in rows
+        ),
+    )
+
+
+@models_app.command("download")
+@MODEL
+@REVISION
+@DTYPE
+@MODEL_FILE
+@CACHE
+@QUIET
+@debug_option
+def download_model(
+    model: str,
+    *,
+    revision: str | None,
+    dtype: str,
+    model_file: str | None,
+    cache_dir: Path | None,
+    quiet: bool,
+) -> None:
+    """Fetch a model into the Hub's cache and check it, for use later without a network."""
+    loaded = _load(
+        parse_reference(model, revision=revision),
+        LoadOptions(dtype=dtype, model_file=model_file, cache_dir=cache_dir),
+        quiet=quiet,
+    )
+    card = loaded.card
+    revised = f" at {card.revision[:12]}" if card.revision else ""
+    size = _size(card.size_bytes)
+    _print(f"{card.name}{revised}: {card.weights} ({size}), {card.label_count} labels. {card.why}.")
+
+
+@models_app.command("inspect")
+@MODEL
+@REVISION
+@DTYPE
+@MODEL_FILE
+@CACHE
+@OFFLINE
+@click.option("--labels", "all_labels", is_flag=True, help="Show all labels.")
+@FORMAT
+@QUIET
+@debug_option
+def inspect_model(
+    model: str,
+    *,
+    revision: str | None,
+    dtype: str,
+    model_file: str | None,
+    cache_dir: Path | None,
+    offline: bool,
+    all_labels: bool,
+    format_: str,
+    quiet: bool,
+) -> None:
+    """Show a model's files, which were chosen and why, its preprocessing step by step, and its labels."""
+    loaded = _load(
+        parse_reference(model, revision=revision),
+        LoadOptions(dtype=dtype, model_file=model_file, cache_dir=cache_dir, local_files_only=offline),
+        quiet=quiet,
+    )
+    graph = _describe_graph(loaded)
+    shown = loaded.labels if all_labels or format_ == "json" else loaded.labels[:_FIRST_LABELS]
+    if format_ == "json":
+        card = dataclasses.asdict(loaded.card)
+        _print_json(card | {"path": str(loaded.weights), "labels": list(shown), "graph": graph})
+        return
+    _print_card(loaded, graph)
+    more = len(loaded.labels) - len(shown)
+    _print(f"labels         {len(loaded.labels)}")
+    for index, label in enumerate(shown):
+        _print(f"  {index:>5}  {label}")
+    if more:
+        _print(f"         … and {more} more (--labels shows all)")
+
+
+@models_app.command("verify")
+@MODEL
+@REVISION
+@CACHE
+@FORMAT
+@debug_option
+@click.pass_context
+def verify_model(
+    ctx: click.Context, model: str, *, revision: str | None, cache_dir: Path | None, format_: str
+) -> None:
+    """Read a model's files through and compare them with what the Hub stated. Exit status 1: a file is "
+    "wrong."""
+    from pictag.models.cache import verify_files
+
+    ref = parse_reference(model, revision=revision)
+    checks = verify_files(ref, cache_dir)
+    if format_ == "json":
+        _print_json([dataclasses.asdict(check) for check in checks])
+    else:
+        _print_table(
+            ("FILE", "STATE", "SIZE", "DIGEST"),
+            ((c.path, c.state, _size(c.size_bytes), (c.measured or "-")[:16]) for c in checks),
+        )
+        if all(check.state == "unknown" for check in checks):
+            _print(
+                "Nothing states what these files should be: only models of the Hub can be compared.", err=True
+            )
+    if any(check.state == "wrong" for check in checks):
+        advice = f" 'pictag models download {ref}' fetches it anew." if ref.kind == "hub" else ""
+        _print(f"A file is not what was stated of it.{advice}", err=True)
+        ctx.exit(SOME_FAILED)
+
+
+@models_app.command("remove")
+@MODEL
+@REVISION
+@CACHE
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@debug_option
+def remove_model(model: str, *, revision: str | None, cache_dir: Path | None, yes: bool) -> None:
+    """Remove a model, or with @revision one revision of it, from the Hub's cache."""
+    from pictag.models.cache import plan_removal, remove_cached
+
+    ref = parse_reference(model, revision=revision)
+    plan = plan_removal(ref, cache_dir)
+    count = f"{len(plan.commits)} revision{'s' if len(plan.commits) > 1 else ''}"
+    question = f"Remove {escape(str(ref))} ({count}, {_size(plan.freed_bytes)}) from the cache?"
+    if not yes and not click.confirm(question, err=True):
+        _print("Nothing was removed.", err=True)
+        return
+    removed = remove_cached(ref, cache_dir)
+    _print(f"Removed {ref} ({count}), {_size(removed.freed_bytes)} freed.")
+
+
+def _load(ref: ModelRef, options: LoadOptions, *, quiet: bool) -> Model:
+    progress = Progress(shown=not quiet)
+    try:
+        return load_model(ref, options, progress.show_download)
+    finally:
+        progress.close()
+
+
+def _describe_graph(model: Model) -> dict[str, Any]:
+    """The graph's inputs and outputs, or why it cannot be used: what its files say is shown anyway."""
+    from pictag.engines.base import check_graph
+    from pictag.engines.onnxruntime import open_session
+
+    try:
+        engine = open_session(model.weights, layout=model.layout)
+    except (ModelError, EngineError) as error:
+        return {"error": str(error)}
+    graph: dict[str, Any] = {
+        "inputs": [dataclasses.asdict(tensor) for tensor in engine.inputs],
+        "outputs": [dataclasses.asdict(tensor) for tensor in engine.outputs],
+    }
+    try:
+        check_graph(
+            engine.inputs,
+            engine.outputs,
+            label_count=len(model.labels),
+            channels=model.spec.channels,
+            size=model.spec.output_size,
+            layout=model.layout,
+        )
+    except ModelError as error:
+        return graph | {"error": str(error)}
+    finally:
+        engine.close()
+    return graph
+
+
+def _print_card(model: Model, graph: dict[str, Any]) -> None:
+    card = model.card
+    lines: list[tuple[str, object]] = [
+        ("model", card.name),
+        ("revision", card.revision),
+        ("type", card.model_type),
+        ("licence", card.licence or "not stated"),
+        ("weights", f"{card.weights}: {card.why}"),
+        ("sha256", card.sha256),
+        *(("note", note) for note in card.notes),
+        *(("file", f"{file.path} ({_size(file.size)})") for file in card.files),
+        *(("preprocessing", f"{number}. {step}") for number, step in enumerate(card.preprocessing, start=1)),
+        ("layout", f"{model.layout}, float32 pixel values from a {model.spec.channels}-channel picture"),
+        *(("graph input", _tensor(tensor)) for tensor in graph.get("inputs", ())),
+        *(("graph output", f"{_tensor(tensor)}, {card.outputs}") for tensor in graph.get("outputs", ())),
+        ("graph", graph.get("error")),
+        ("problem type", card.problem_type),
+    ]
+    last = None
+    for name, value in lines:
+        if value is not None:
+            _print(f"{name if name != last else '':<15}{value}")
+            last = name
+
+
+def _tensor(tensor: dict[str, Any]) -> str:
+    shape = ", ".join("?" if side is None else str(side) for side in tensor["shape"])
+    return f"{tensor['name']} {tensor['dtype']} [{shape}]"
+
+
+def _size(size: int | None) -> str:
+    if size is None:
+        return "size unknown"
+    for unit, divisor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size >= divisor:
+            return f"{size / divisor:.1f} {unit}"
+    return f"{size} B"
+
+
+def _print(text: str, *, err: bool = False) -> None:
+    # Names and labels come from strangers: whatever could move a terminal's cursor is shown as text.
+    click.echo(escape(text), err=err)
+
+
+def _print_json(value: object) -> None:
+    click.echo(json.dumps(value, indent=2))
+
+
+def _print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    table = [list(head), *([escape(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(head))]
+    for row in table:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
