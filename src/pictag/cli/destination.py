@@ -115,11 +115,14 @@ def _check_path(path: Path, *, may_exist: bool) -> None:
 
 
 def _open_stdout(chosen: Format) -> Sink:
-    from pictag.sinks.csv import CsvSink
-    from pictag.sinks.jsonl import JsonlSink
-
     stream = open(sys.stdout.fileno(), "wb", buffering=0, closefd=False)  # noqa: SIM115 - the sink has it
-    return JsonlSink(stream) if chosen == "jsonl" else CsvSink(stream)
+    if chosen == "jsonl":
+        from pictag.sinks.jsonl import JsonlSink
+
+        return JsonlSink(stream)
+    from pictag.sinks.csv import CsvSink
+
+    return CsvSink(stream)
 
 
 def _open_table(path: Path | None, *, percent: bool) -> Sink:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pictag.cli.destination import Destination
     from pictag.cli.progress import Progress
     from pictag.models.card import ModelCard
-    from pictag.records import Prediction
+    from pictag.records import Failure, Prediction
 
 
 class Report:
@@ -58,7 +58,7 @@ class Report:
             self.failed += 1
             if not self._quiet and not self._destination.on_terminal:
                 self._progress.clear()
-                say(f"{shorten(prediction.source)}: {prediction.error.kind}: {prediction.error.message}")
+                say(_describe_failure(prediction.source, prediction.error))
         self._draw()
 
     def end(self) -> int:
@@ -102,6 +102,11 @@ class Report:
 
     def _count(self, countable: Iterable[object]) -> None:
         self._total = sum(1 for _ in countable)
+
+
+def _describe_failure(source: str, error: Failure) -> str:
+    name = shorten(source)
+    return error.message if error.message.startswith(name) else f"{name}: {error.message}"
 
 
 def _pictures(count: int) -> str:

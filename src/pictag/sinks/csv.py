@@ -54,8 +54,8 @@ def encode_csv(prediction: Prediction) -> str:
 def read_csv(path: Path) -> Iterator[Prediction]:
     """The predictions of a file, one by one.
 
-    The rows of a last picture that a crash has cut off are left out.
-    Raises `UnreadableResults` naming the line that is no row of a prediction.
+    When a crash has cut the last row off, the picture before it is left out too: the row may be one of its
+    own. Raises `UnreadableResults` naming the line that is no row of a prediction.
     """
     for _, prediction in scan_csv(path):
         yield prediction
@@ -66,7 +66,7 @@ def scan_csv(path: Path) -> Iterator[tuple[int, Prediction]]:
     rows: list[list[str]] = []
     end = 0
     for number, offset, row in _scan_rows(path):
-        if row is None:  # cut off: how many rows its picture had is not known, so all of them go
+        if row is None:  # cut off: it may have been one more of the picture before it, so that goes too
             return
         if number == 1 and row == list(COLUMNS):
             continue
@@ -121,6 +121,8 @@ def _scan_rows(path: Path) -> Iterator[tuple[int, int, list[str] | None]]:
                 number += 1
                 yield number, offset, _split(record, path, number)
                 record, quotes = b"", 0
+    except UnreadableResults:  # is an OSError too
+        raise
     except OSError as error:
         raise UnreadableResults(f"Cannot read {shorten(path)}: {error.strerror}.") from error
     if len(record) > _MAX_TORN_BYTES:  # more than a crash can tear: a quote is missing somewhere

@@ -106,6 +106,8 @@ def scan_jsonl(path: Path) -> Iterator[tuple[int, Prediction]]:
                     raise UnreadableResults(
                         f"Line {number} of {shorten(path)} is not a prediction in JSON: {shorten(error)}."
                     ) from error
+    except UnreadableResults:  # is an OSError too
+        raise
     except OSError as error:
         raise UnreadableResults(f"Cannot read {shorten(path)}: {error.strerror}.") from error
 

@@ -41,9 +41,9 @@ def read_parquet(path: Path) -> Iterator[Prediction]:
                 raise UnreadableResults(f"{shorten(path)} has other columns than pictag writes.")
             for batch in file.iter_batches(batch_size=ROWS_A_GROUP):
                 yield from map(_from_row, batch.to_pylist())
+    except UnreadableResults:  # is an OSError too
+        raise
     except (ArrowException, OSError) as error:
-        if isinstance(error, UnreadableResults):
-            raise
         raise UnreadableResults(f"Cannot read {shorten(path)} as Parquet: {shorten(error)}.") from error
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pictag.records import Label, Prediction
 
 _EIGHTHS = "▏▎▍▌▋▊▉█"
-_LABEL_CELLS = (12, 44)  # a label's column: the least and the most
+_LABEL_CELLS = (6, 44)  # a label's column: the least and the most
 _BAR_CELLS = (6, 24)
 _MAX_NAME_CHARACTERS = 2000
 
@@ -68,11 +68,12 @@ def draw_rows(
     """
     rows = [Text(shorten(prediction.source, _MAX_NAME_CHARACTERS), style="bold")]
     if prediction.error is not None:
-        message = shorten(prediction.error.message, _MAX_NAME_CHARACTERS)
-        rows.append(Text(f"  {prediction.error.kind}: {message}", style="red"))
+        message = prediction.error.message.removeprefix(f"{shorten(prediction.source)}: ")
+        shown = shorten(message, _MAX_NAME_CHARACTERS)
+        rows.append(Text(f"  {prediction.error.kind}: {shown}", style="red"))
     elif not prediction.labels:
         rows.append(Text("  no label reaches the least score", style="dim"))
-    number_cells = 6 if percent else 10
+    number_cells = 6 if percent else 11  # 100.0%, -1.234e+100
     # Two spaces, the label, a space, the bar, a space, the number.
     bar_cells = min(max((width - number_cells) // 3, _BAR_CELLS[0]), _BAR_CELLS[1])
     label_cells = min(max(width - number_cells - bar_cells - 4, _LABEL_CELLS[0]), _LABEL_CELLS[1])

@@ -1,0 +1,25 @@
+"""Any prediction there can be, for hypothesis: names that are no valid text, and every control character."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from pictag.records import Failure, Label, Prediction
+
+# What os.fsdecode gives: any text, and lone surrogates for bytes that are not UTF-8. NUL cannot be in a name,
+# but can be in a label.
+NAMES = st.text(
+    st.one_of(
+        st.characters(exclude_categories=["Cs"]),
+        st.characters(min_codepoint=0xDC80, max_codepoint=0xDCFF, categories=["Cs"]),
+        st.sampled_from("\\\",;\r\n\t\x85\u2028 '=u\x00\x1b\ufeff"),
+    ),
+    max_size=20,
+) | st.sampled_from(["\\udc80", "\\\\udc80", "\\\udc80", "\\\\\udcff\\", "a,b", '"', "\n", " x ", "=1+1"])
+SCORES = st.floats(allow_nan=False)
+LABELS = st.builds(Label, label=NAMES, score=SCORES, index=st.integers(0, 2**31))
+FAILURES = st.builds(Failure, kind=st.sampled_from(["NotAPicture", "FetchFailed"]), message=NAMES)
+PREDICTIONS = st.builds(Prediction, source=NAMES, labels=st.lists(LABELS, max_size=4).map(tuple)) | st.builds(
+    Prediction, source=NAMES, error=FAILURES
+)
+RUNS = st.lists(PREDICTIONS, max_size=6)
