@@ -19,7 +19,8 @@ _TAKEN = "uint8, uint16, bool or float arrays of height×width, or height×width
 def check_array(array: NDArray[Any]) -> None:
     """Raise `UnsupportedInput` unless shape and dtype are those of a picture; the values are not read."""
     shape = "×".join(str(n) for n in array.shape) or "no axes"
-    if array.dtype not in (np.uint8, np.uint16, np.bool_) and array.dtype.kind != "f":
+    native = array.dtype.newbyteorder("=")
+    if native not in (np.uint8, np.uint16, np.bool_) and native.kind != "f":
         raise UnsupportedInput(
             f"An array of {array.dtype} ({shape}) is no picture: pictag takes {_TAKEN}. "
             "Convert it, for example with array.astype('uint8')."
@@ -41,7 +42,7 @@ def _to_bytes(array: NDArray[Any], *, name: str) -> NDArray[np.uint8]:
         return array
     if array.dtype == np.bool_:
         return array.astype(np.uint8) * np.uint8(255)
-    if array.dtype == np.uint16:
+    if array.dtype.kind == "u":
         return scale_grey(array)
     low, high = float(array.min()), float(array.max())
     if not (np.isfinite(low) and np.isfinite(high)):

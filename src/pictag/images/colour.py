@@ -111,10 +111,15 @@ def to_rgb(image: Image.Image, *, alpha: Literal["drop", "white"] = "drop") -> I
     transposition = find_transposition(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = _deepen(image)
+    elif image.mode == "La":  # premultiplied, which Pillow converts to nothing but LA
+        image = image.convert("LA")
     if alpha == "white" and image.has_transparency_data:
         image = image.convert("RGBA")
         canvas = Image.new("RGB", image.size, "white")
         canvas.paste(image, mask=image.getchannel("A"))
     else:
         canvas = image.convert("RGB")
-    return canvas if transposition is None else canvas.transpose(transposition)
+    if transposition is not None:
+        canvas = canvas.transpose(transposition)
+    canvas.info = {}  # or whoever applies the orientation that is noted there would turn it once more
+    return canvas

@@ -83,7 +83,7 @@ def picture_of_image(
             check_size(image.size, name=name, limits=limits)
             rgb = to_rgb(image, alpha=limits.alpha)
     except Image.DecompressionBombError as error:
-        raise PictureTooLarge(f"{shorten(name)}: {shorten(error)}") from error
+        raise _too_large_for_pillow(name) from error
     except MemoryError as error:
         width, height = image.size
         raise PictureTooLarge(
@@ -92,16 +92,24 @@ def picture_of_image(
     except DecodeError as error:
         raise type(error)(f"{shorten(name)}: {error}") from error
     except _BROKEN as error:
-        raise CorruptPicture(
-            f"{shorten(name)}: the picture is broken or cut off: {_explain(error)}"
-        ) from error
+        raise CorruptPicture(f"{shorten(name)}: the picture cannot be decoded: {_explain(error)}") from error
     return Picture(image=rgb, format=format, original_size=rgb.size)
+
+
+def _too_large_for_pillow(name: str) -> PictureTooLarge:
+    limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+    return PictureTooLarge(
+        f"{shorten(name)}: more pixels than Pillow opens ({limit:,}). Make the picture smaller; max_pixels "
+        "counts only up to that (PIL.Image.MAX_IMAGE_PIXELS sets it)."
+    )
 
 
 def _explain(error: BaseException) -> str:
     if isinstance(error, KeyError):
         return f"unknown value {shorten(error)}."
     text = shorten(str(error) or type(error).__name__)
+    if text.startswith("decoder error"):
+        return "its pixels cannot be decoded."
     return text if text.endswith(".") else text + "."
 
 
@@ -191,13 +199,15 @@ def decode(stream: BinaryIO, *, name: str = "<bytes>", limits: PictureLimits | N
         with hush_pillow():
             image = _open(stream, form, name=name)
     except Image.DecompressionBombError as error:
-        raise PictureTooLarge(f"{shorten(name)}: {shorten(error)}") from error
+        raise _too_large_for_pillow(name) from error
     except MemoryError as error:
         raise PictureTooLarge(f"{shorten(name)}: there is not enough memory to open it.") from error
     except DecodeError:
         raise
     except _BROKEN as error:
-        raise CorruptPicture(f"{shorten(name)}: the {form.name} file is broken: {_explain(error)}") from error
+        raise CorruptPicture(
+            f"{shorten(name)}: the {form.name} file cannot be opened: {_explain(error)}"
+        ) from error
     with image:
         return picture_of_image(image, name=name, limits=limits, format=form.name)
 

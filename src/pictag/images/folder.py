@@ -174,17 +174,14 @@ def _walk_glob(base: str, parts: list[str]) -> Iterator[tuple[str, bool]]:
     if part == "**" and not rest:
         yield base or os.curdir, True
         return
+    if part == "**":
+        for folder in _walk_folders(base):
+            yield from _walk_glob(folder, rest)
+        return
     scanned = _scan_or_fail(base)
     if isinstance(scanned, Failed):
         return
     files, folders = scanned
-    if part == "**":
-        yield from _walk_glob(base, rest)
-        for name in folders:
-            # Links are not followed here: two of them could be followed round and round.
-            if not name.startswith(".") and not os.path.islink(base + name):  # noqa: PTH114
-                yield from _walk_glob(f"{base}{name}{os.sep}", parts)
-        return
     matches = re.compile(fnmatch.translate(os.path.normcase(part))).match
     for names, is_folder in ((files, False), (folders, True)):
         for name in names:
@@ -194,3 +191,18 @@ def _walk_glob(base: str, parts: list[str]) -> Iterator[tuple[str, bool]]:
                 yield base + name, is_folder
             elif is_folder:
                 yield from _walk_glob(f"{base}{name}{os.sep}", rest)
+
+
+def _walk_folders(base: str) -> Iterator[str]:
+    """``base`` and all visible folders below it, each with a separator at its end.
+
+    Links are not followed: two of them could be followed round and round.
+    """
+    waiting = [base]
+    while waiting:
+        here = waiting.pop()
+        yield here
+        scanned = _scan_or_fail(here)
+        if not isinstance(scanned, Failed):
+            visible = (here + name for name in reversed(scanned[1]) if not name.startswith("."))
+            waiting.extend(path + os.sep for path in visible if not os.path.islink(path))  # noqa: PTH114

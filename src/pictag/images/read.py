@@ -10,6 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 from pictag.errors import (
     CorruptPicture,
+    InputError,
     NotAPicture,
     PictureNotFound,
     PictureTooLarge,
@@ -106,13 +107,13 @@ def _read_file(path: str, *, name: str, limits: PictureLimits) -> Picture:
             if status.st_size > _READ_AT_ONCE_BYTES:
                 return decode(file, name=name, limits=limits)
             data = file.read(_READ_AT_ONCE_BYTES)
+    except InputError:
+        raise
     except (FileNotFoundError, NotADirectoryError) as error:
         raise PictureNotFound(f"{shown}: there is no such file.") from error
-    except PictureUnreadable:
-        raise
     except OSError as error:
         raise PictureUnreadable(f"{shown} could not be read: {error.strerror or error}.") from error
-    except UnicodeEncodeError as error:
+    except ValueError as error:  # NUL, or characters that the file system cannot encode
         raise PictureNotFound(f"{shown}: no file can have this name.") from error
     return decode_bytes(data, name=name, limits=limits)
 

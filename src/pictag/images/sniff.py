@@ -52,8 +52,6 @@ _REFUSED: tuple[tuple[int, bytes, str], ...] = (
     (0, b"%!PS", "EPS"),
     (0, b"\xc5\xd0\xd3\xc6", "EPS"),
     (0, b"%PDF-", "PDF"),
-    (0, b"\x00\x00\x01\x00", "ICO"),
-    (0, b"\x00\x00\x02\x00", "CUR"),
     (0, b"icns", "ICNS"),
     (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
     (0, b"\xff\x0a", "JPEG XL"),
@@ -75,6 +73,7 @@ _REFUSED: tuple[tuple[int, bytes, str], ...] = (
     (4, b"\x11\xaf", "FLI"),
     (4, b"\x12\xaf", "FLC"),
 )
+_ICO = re.compile(rb"\0\0[\1\2]\0(?!\0\0)")  # with no icons in it, it would be the header of a TGA
 _NETPBM = re.compile(rb"P[1-7Ff][\s#]")
 _PCX = re.compile(rb"\x0a[\x00\x02\x03\x05]\x01[\x01\x02\x04\x08]")
 _XBM = re.compile(rb"\s*(/\*.*?\*/\s*)?#define\s+\S+_width\s", re.DOTALL)
@@ -151,7 +150,7 @@ def _is_tga(head: bytes, tail: bytes) -> bool:
         and head[1] in (0, 1)
         and head[2] in (1, 2, 3, 9, 10, 11)
         and (head[2] in (1, 9)) == (head[1] == 1)
-        and head[7] in (0, 15, 16, 24, 32)
+        and head[7] in (0, 8, 15, 16, 24, 32)
         and head[16] in (8, 15, 16, 24, 32)
         and head[17] & 0xC0 == 0
         and head[12:14] != b"\0\0"
@@ -177,7 +176,8 @@ def recognise(head: bytes, tail: bytes = b"") -> Format | None:
     if found is not None:
         return found if _is_opened(found) else Format(name=found.name, opened=False)
     name = (
-        ("PPM" if _NETPBM.match(head) else "")
+        (("", "ICO", "CUR")[head[2]] if _ICO.match(head) else "")
+        or ("PPM" if _NETPBM.match(head) else "")
         or ("PCX" if _PCX.match(head) else "")
         or ("XBM" if _XBM.match(head) else "")
         or ("SVG" if _SVG.match(head) and b"<svg" in head.lower() else "")

@@ -1,0 +1,98 @@
+"""numpy arrays as pictures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pictag.errors import CorruptPicture, PictureTooLarge, UnsupportedInput
+from pictag.images import PictureLimits, make_source, read_picture
+
+
+def pixels(array: NDArray[Any]) -> NDArray[np.uint8]:
+    return np.asarray(read_picture(make_source(array)).image)
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (3, 5, 1), (3, 5, 3), (3, 5, 4), (1, 1), (1, 700)])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "bool", "float16", "float32", "float64", ">u2", ">f4"])
+def test_every_shape_and_type_is_read(shape: tuple[int, ...], dtype: str) -> None:
+    picture = read_picture(make_source(np.ones(shape, dtype=dtype)))
+    assert picture.original_size == picture.image.size == (shape[1], shape[0])
+    assert picture.image.mode == "RGB"
+    assert picture.format is None
+
+
+def test_8_bit_colour_is_taken_as_it_is() -> None:
+    array = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
+    assert np.array_equal(pixels(array), array)
+
+
+def test_views_that_are_not_contiguous_are_read() -> None:
+    array = np.arange(120, dtype=np.uint8).reshape(4, 10, 3)[:, ::-2]
+    assert np.array_equal(pixels(array), array)
+
+
+def test_one_channel_is_grey_with_or_without_its_axis() -> None:
+    array = np.arange(20, dtype=np.uint8).reshape(4, 5)
+    assert np.array_equal(pixels(array), pixels(array[:, :, None]))
+    assert np.array_equal(pixels(array)[:, :, 2], array)
+
+
+def test_deeper_values_are_scaled() -> None:
+    assert pixels(np.array([[0, 65535]], dtype=np.uint16))[0, :, 0].tolist() == [0, 255]
+    assert pixels(np.full((1, 1, 3), 32768, dtype=np.uint16)).ravel().tolist() == [128] * 3
+    assert pixels(np.array([[False, True]]))[0, :, 0].tolist() == [0, 255]
+    assert pixels(np.array([[0.0, 0.5, 1.0]]))[0, :, 0].tolist() == [0, 128, 255]
+    assert pixels(np.array([[0.0, 99.0, 255.0]]))[0, :, 0].tolist() == [0, 99, 255]
+    assert pixels(np.array([[-2.0, 0.0, 2.0]]))[0, :, 0].tolist() == [0, 128, 255]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_an_error(bad: float) -> None:
+    with pytest.raises(CorruptPicture, match="not finite"):
+        pixels(np.array([[0.0, bad]]))
+    with pytest.raises(CorruptPicture, match="not finite"):
+        pixels(np.full((2, 2, 3), bad))
+
+
+def test_a_normalised_colour_array_is_an_error_that_says_so() -> None:
+    with pytest.raises(CorruptPicture, match=r"-2\.1 to 2\.6"):
+        pixels(np.array([[[-2.1, 0.0, 2.6]]]))
+
+
+@pytest.mark.parametrize(
+    ("shape", "hint"),
+    [
+        ((), "no axes"),
+        ((5,), "shape 5"),
+        ((4, 5, 2), "4×5×2"),
+        ((3, 4, 5), r"transpose\(1, 2, 0\)"),
+        ((2, 4, 5, 3), r"list\(array\)"),
+        ((0, 5), "empty"),
+        ((5, 0, 3), "empty"),
+    ],
+)
+def test_another_shape_is_an_error_with_a_hint(shape: tuple[int, ...], hint: str) -> None:
+    with pytest.raises(UnsupportedInput, match=hint):
+        make_source(np.zeros(shape, dtype=np.uint8))
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int32", "uint32", "int8", "complex64", "object", "U1"])
+def test_another_type_is_an_error_that_names_it(dtype: str) -> None:
+    with pytest.raises(UnsupportedInput, match="is no picture"):
+        make_source(np.zeros((2, 2), dtype=dtype))
+
+
+def test_the_array_is_not_changed() -> None:
+    array = np.linspace(0, 1, 12).reshape(3, 4)
+    before = array.copy()
+    pixels(array)
+    assert np.array_equal(array, before)
+
+
+def test_the_limit_on_pixels_holds_for_arrays() -> None:
+    with pytest.raises(PictureTooLarge, match="5×4"):
+        read_picture(make_source(np.zeros((4, 5), dtype=np.uint8)), limits=PictureLimits(max_pixels=19))

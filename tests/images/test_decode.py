@@ -1,0 +1,298 @@
+"""Bytes become a picture, or an error that says what they are."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import struct
+import threading
+import time
+import tracemalloc
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from pictag.errors import (
+    CorruptPicture,
+    DecodeError,
+    FormatRefused,
+    NotAPicture,
+    OptionError,
+    PictureTooLarge,
+)
+from pictag.images import PictureLimits, make_source, read_picture
+from pictag.images.decode import decode_bytes
+from pictag.images.sniff import opened_names, recognise
+
+Encode = Callable[..., bytes]
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width: int, height: int, *chunks: bytes) -> bytes:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks)
+
+
+PIXEL = chunk(b"IDAT", zlib.compress(b"\0\1\2\3")) + chunk(b"IEND", b"")
+
+REFUSED = [
+    ("Photoshop (PSD)", b"8BPS\0\1" + bytes(40)),
+    ("EPS", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"),
+    ("EPS", b"\xc5\xd0\xd3\xc6" + bytes(30)),
+    ("PDF", b"%PDF-1.7\n"),
+    ("SVG", b'<?xml version="1.0"?>\n<!-- drawn -->\n<svg xmlns="http://www.w3.org/2000/svg"/>'),
+    ("SVG", b"\xef\xbb\xbf  <SVG width='9'/>"),
+    ("FITS", b"SIMPLE  =                    T"),
+    ("JPEG 2000", b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(20)),
+    ("JPEG 2000", b"\xff\x4f\xff\x51" + bytes(20)),
+    ("JPEG XL", b"\xff\x0a" + bytes(20)),
+    ("ICO", b"\0\0\1\0\1\0" + bytes(20)),
+    ("CUR", b"\0\0\2\0\1\0" + bytes(20)),
+    ("PPM", b"P6\n3 2\n255\n" + bytes(18)),
+    ("PCX", b"\x0a\5\1\x08" + bytes(124)),
+    ("DDS", b"DDS " + bytes(124)),
+    ("TGA", b"\0\0\2" + bytes(9) + b"\3\0\2\0\x18\0" + bytes(18)),
+    ("TGA", bytes(40) + b"TRUEVISION-XFILE.\0"),
+    ("XBM", b"#define im_width 9\n#define im_height 9\n"),
+    ("QOI", b"qoif" + bytes(20)),
+    ("DICOM", bytes(128) + b"DICM" + bytes(20)),
+    ("OpenEXR", b"v/1\1" + bytes(20)),
+    ("camera raw", b"II*\0\x10\0\0\0CR\2\0" + bytes(20)),
+    ("MP4 or QuickTime video", b"\0\0\0\x18ftypisom\0\0\2\0isommp41" + bytes(20)),
+]
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "MPO"])
+def test_every_opened_format_says_what_it_is(photo: Image.Image, encode: Encode, form: str) -> None:
+    picture = decode_bytes(encode(photo, form))
+    assert picture.original_size == picture.image.size == (48, 36)
+    assert picture.image.mode == "RGB"
+    expected = {"WEBP": "WebP", "MPO": "JPEG"}.get(form, form)
+    assert picture.format == expected
+    assert expected in opened_names()
+
+
+@pytest.mark.parametrize(("name", "data"), REFUSED, ids=[name for name, _ in REFUSED])
+def test_another_format_is_refused_by_name_whatever_the_file_is_called(name: str, data: bytes) -> None:
+    with pytest.raises(FormatRefused) as caught:
+        decode_bytes(data, name="holiday.jpg")
+    assert f"holiday.jpg: {name} is not opened" in str(caught.value)
+    assert "JPEG, PNG" in str(caught.value)
+
+
+@pytest.mark.parametrize("form", ["EPS", "PDF", "ICO", "JPEG2000", "PPM", "TGA", "PCX", "SGI", "DDS", "ICNS"])
+def test_what_pillow_could_open_but_pictag_does_not_is_never_opened(
+    photo: Image.Image, encode: Encode, form: str
+) -> None:
+    with pytest.raises((FormatRefused, NotAPicture)):
+        decode_bytes(encode(photo, form))
+
+
+def test_heic_is_refused_with_the_name_of_the_package_where_it_is_missing() -> None:
+    if "HEIC" in opened_names():
+        pytest.skip("pillow-heif is installed here")
+    with pytest.raises(FormatRefused, match="pillow-heif"):
+        decode_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40))
+
+
+@pytest.mark.parametrize("brands", [b"avifmif1", b"mif1avif"])
+def test_avif_is_told_from_heic_by_its_brands(brands: bytes) -> None:
+    found = recognise(b"\0\0\0\x18ftyp" + brands[:4] + bytes(4) + brands + bytes(9))
+    assert found is not None
+    assert found.name == "AVIF"
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "it is empty"),
+        (b"plain text", "no picture format was recognised"),
+        (b"BMW is a maker of cars", "no picture format was recognised"),
+        (b"<!DOCTYPE html><html><svg></svg></html>", "web page"),
+        (bytes(5000), "no picture format"),
+    ],
+)
+def test_what_is_no_picture_says_so(data: bytes, words: str) -> None:
+    with pytest.raises(NotAPicture, match=words):
+        decode_bytes(data)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
+def test_a_picture_cut_off_anywhere_is_an_error_or_whole(
+    photo: Image.Image, encode: Encode, form: str
+) -> None:
+    data = encode(photo, form)
+    whole = decode_bytes(data).image.tobytes()
+    failed = 0
+    for end in sorted({*(len(data) * n // 20 for n in range(20)), *range(len(data) - 9, len(data))}):
+        try:
+            # A cut behind the last pixel does no harm; half a picture never comes out.
+            assert decode_bytes(data[:end]).image.tobytes() == whole
+        except DecodeError:
+            failed += 1
+    assert failed >= 19
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_deflate", "jpeg", "packbits"])
+def test_a_compressed_tiff_cut_off_is_an_error(photo: Image.Image, encode: Encode, compression: str) -> None:
+    data = encode(photo, "TIFF", compression=compression)
+    for n in range(1, 20):
+        with pytest.raises(DecodeError):
+            decode_bytes(data[: len(data) * n // 20])
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
+def test_the_limit_on_pixels_is_checked_from_the_header(
+    photo: Image.Image, encode: Encode, form: str
+) -> None:
+    data = encode(photo, form)
+    assert decode_bytes(data, limits=PictureLimits(max_pixels=48 * 36)).image.size == (48, 36)
+    with pytest.raises(PictureTooLarge, match="48×36 is 1,728 pixels, the limit is 1,727"):
+        decode_bytes(data, limits=PictureLimits(max_pixels=48 * 36 - 1))
+
+
+@pytest.mark.parametrize("size", [(65535, 65535), (12000, 8000), (2**31 - 1, 1)])
+def test_a_header_that_promises_too_much_allocates_nothing(size: tuple[int, int]) -> None:
+    tracemalloc.start()
+    begun = time.perf_counter()
+    try:
+        with pytest.raises(PictureTooLarge):
+            decode_bytes(png(*size, PIXEL), limits=PictureLimits(max_pixels=50_000_000))
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+    assert time.perf_counter() - begun < 1
+
+
+def test_a_webp_canvas_is_measured_before_it_is_made() -> None:
+    def side(n: int) -> bytes:
+        return (n - 1).to_bytes(3, "little")
+
+    data = b"RIFF\x40\0\0\0WEBPVP8X\x0a\0\0\0\x02\0\0\0" + side(16384) + side(16384) + bytes(40)
+    with pytest.raises(PictureTooLarge, match="16384×16384"):
+        decode_bytes(data)
+
+
+def test_the_limit_holds_for_images_in_memory(photo: Image.Image) -> None:
+    with pytest.raises(PictureTooLarge):
+        read_picture(make_source(photo), limits=PictureLimits(max_pixels=100))
+
+
+def test_an_image_without_pixels_is_corrupt() -> None:
+    with pytest.raises(CorruptPicture, match="no pixels"):
+        read_picture(make_source(Image.new("RGB", (0, 5))))
+
+
+def test_a_closed_image_is_an_error_of_ours(photo: Image.Image, encode: Encode) -> None:
+    image = Image.open(io.BytesIO(encode(photo, "PNG")))
+    image.close()
+    with pytest.raises(CorruptPicture):
+        read_picture(make_source(image))
+
+
+@pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG"])
+def test_an_animation_costs_one_frame(form: str, encode: Encode) -> None:
+    frames = [Image.new("P", (64, 64), 3 * (n % 80)) for n in range(600)]
+    for frame in frames:
+        frame.putpalette(bytes(range(256)) * 3)
+    data = encode(frames[0], form, save_all=True, append_images=frames[1:], duration=10)
+    begun = time.perf_counter()
+    picture = decode_bytes(data)
+    assert time.perf_counter() - begun < 0.5
+    assert np.asarray(picture.image)[5, 5].max() < 5, "the first frame is dark, all others are lighter"
+
+
+def test_many_pages_cost_one_page(photo: Image.Image, encode: Encode) -> None:
+    data = encode(photo, "TIFF", save_all=True, append_images=[photo.rotate(90)] * 200)
+    assert decode_bytes(data).image.tobytes() == photo.tobytes()
+
+
+BOMB = zlib.compress(bytes(200 * 2**20), 9)
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        chunk(b"zTXt", b"Comment\0\0" + BOMB),
+        chunk(b"iTXt", b"Comment\0\1\0\0\0" + BOMB),
+        chunk(b"iCCP", b"icc\0\0" + BOMB),
+        chunk(b"eXIf", b"II*\0\x08\0\0\0\xff\xff" + b"\x0f\1\2\0\xff\xff\xff\x0f\0\0\0\0" * 5000),
+        chunk(b"tEXt", b"Raw profile type exif\0\nexif\n  99\n" + b"ab" * 100_000),
+    ],
+    ids=["zTXt", "iTXt", "iCCP", "EXIF", "raw EXIF"],
+)
+def test_a_bomb_in_metadata_is_refused_or_ignored_at_once(bomb: bytes) -> None:
+    tracemalloc.start()
+    begun = time.perf_counter()
+    try:
+        with contextlib.suppress(CorruptPicture):
+            assert decode_bytes(png(1, 1, bomb, PIXEL)).image.size == (1, 1)
+        assert tracemalloc.get_traced_memory()[1] < 50 * 2**20
+    finally:
+        tracemalloc.stop()
+    assert time.perf_counter() - begun < 1
+
+
+def test_a_million_bytes_behind_the_picture_are_no_part_of_it(photo: Image.Image, encode: Encode) -> None:
+    for form in ("PNG", "JPEG", "GIF", "BMP"):
+        data = encode(photo, form)
+        assert decode_bytes(data + bytes(10**6)).image.tobytes() == decode_bytes(data).image.tobytes()
+
+
+def test_messages_are_short_and_name_the_picture() -> None:
+    with pytest.raises(NotAPicture) as caught:
+        decode_bytes(b"?", name="x" * 5000 + "\n")
+    assert len(str(caught.value)) < 400
+    with pytest.raises(CorruptPicture, match=r"two\\nlines\.png"):
+        decode_bytes(png(1, 1), name="two\nlines.png")
+
+
+@pytest.mark.parametrize("options", [{"alpha": "black"}, {"max_pixels": 0}, {"max_bytes": -1}])
+def test_limits_that_mean_nothing_are_errors(options: dict[str, Any]) -> None:
+    with pytest.raises(OptionError):
+        PictureLimits(**options)
+
+
+def test_threads_decode_side_by_side(photo: Image.Image, encode: Encode) -> None:
+    files = [encode(photo, form) for form in ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "AVIF")]
+    expected = [decode_bytes(data).image.tobytes() for data in files]
+    wrong: list[object] = []
+
+    def work() -> None:
+        for _ in range(5):
+            for data, pixels in zip(files, expected, strict=True):
+                if decode_bytes(data).image.tobytes() != pixels:
+                    wrong.append(data)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_a_damaged_picture_is_a_picture_or_an_error_of_ours(
+    photo: Image.Image, encode: Encode, data: st.DataObject
+) -> None:
+    form = data.draw(st.sampled_from(["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"]))
+    damaged = bytearray(encode(photo, form))
+    for place, value in data.draw(
+        st.lists(st.tuples(st.integers(0, len(damaged) - 1), st.integers(0, 255)), min_size=1, max_size=8)
+    ):
+        damaged[place] = value
+    # Any other error passes through here and fails the test.
+    with contextlib.suppress(DecodeError):
+        picture = decode_bytes(bytes(damaged), limits=PictureLimits(max_pixels=10**7))
+        assert picture.image.mode == "RGB"

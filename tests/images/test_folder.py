@@ -1,0 +1,174 @@
+"""Folders and globs give their pictures in order, and what is missing is said once."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from pictag.errors import PictureNotFound, PictureUnreadable, UnsupportedInput
+from pictag.images import Failed, Source, expand
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    names = """10.jpg 2.JPG a1.png b.webp notes.txt .hidden.jpg picture old.tga noext.
+        sub/c.gif sub/deep/d.tiff sub/.x.png .secret/e.jpg empty/readme.md raw.dat"""
+    for name in names.split():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def names(*values: object, recursive: bool = False) -> list[str]:
+    return [
+        entry.name.replace(os.sep, "/") if isinstance(entry, Source) else f"! {type(entry.error).__name__}"
+        for entry in expand(values, recursive=recursive)
+    ]
+
+
+def test_a_folder_gives_its_pictures_with_numbers_in_their_order(tree: Path) -> None:
+    assert names(".") == ["./2.JPG", "./10.jpg", "./a1.png", "./b.webp"]
+    assert [Path(name) for name in names(tree)] == [tree / n for n in ("2.JPG", "10.jpg", "a1.png", "b.webp")]
+
+
+def test_recursion_goes_into_folders_that_are_not_hidden(tree: Path) -> None:
+    assert names("./", recursive=True)[4:] == ["./sub/c.gif", "./sub/deep/d.tiff"]
+    assert names("sub", recursive=True) == ["sub/c.gif", "sub/deep/d.tiff"]
+
+
+def test_files_urls_and_values_pass_through(tree: Path) -> None:
+    mixed = ["notes.txt", Path("2.JPG"), "missing.jpg", "https://example.org/?a=[b]", b"bytes"]
+    assert names(*mixed) == ["notes.txt", "2.JPG", "missing.jpg", "https://example.org/?a=[b]", "<bytes>"]
+
+
+def test_sources_and_failures_pass_through() -> None:
+    given = [Source(name="a", kind="file", value="a"), Failed(name="b", error=PictureNotFound("b"))]
+    assert list(expand(given)) == given
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("*.jpg", ["10.jpg"]),
+        ("*.[jJ][pP][gG]", ["2.JPG", "10.jpg"]),
+        ("?1.png", ["a1.png"]),
+        ("[!0-9]*.png", ["a1.png"]),
+        ("*.dat", ["raw.dat"]),
+        (".*.jpg", [".hidden.jpg"]),
+        ("./*.webp", ["./b.webp"]),
+        ("s*/c.gif", ["sub/c.gif"]),
+        ("s*", ["sub/c.gif"]),
+        ("**/*.tiff", ["sub/deep/d.tiff"]),
+        ("**/*.gif", ["sub/c.gif"]),
+        ("**/deep/*", ["sub/deep/d.tiff"]),
+        ("sub/**", ["sub/c.gif", "sub/deep/d.tiff"]),
+        ("[ab]*", ["a1.png", "b.webp"]),
+    ],
+)
+def test_a_glob_gives_what_matches(tree: Path, pattern: str, expected: list[str]) -> None:
+    assert names(pattern) == expected
+    assert names(Path(pattern)) == [name.removeprefix("./") for name in expected]
+
+
+def test_a_glob_of_pictures_leaves_other_files_out(tree: Path) -> None:
+    assert names("[!e]*") == ["2.JPG", "10.jpg", "a1.png", "b.webp", "sub/c.gif"]
+
+
+def test_an_absolute_glob_stays_absolute(tree: Path) -> None:
+    assert names(f"{tree}/*.webp") == [f"{tree}/b.webp"]
+
+
+def test_a_file_whose_name_looks_like_a_glob_is_that_file(tree: Path) -> None:
+    Path("a[1].png").touch()
+    assert names("a[1].png") == ["a[1].png"]
+
+
+@pytest.mark.parametrize("nothing", ["*.xyz", "empty", "no/*.jpg", "**/*.xyz", "a[1"])
+def test_what_leads_to_no_picture_is_one_failure(tree: Path, nothing: str) -> None:
+    assert names(nothing, "10.jpg") == ["! PictureNotFound", "10.jpg"]
+
+
+def test_a_failure_names_what_was_given(tree: Path) -> None:
+    (failed,) = expand(["empty"])
+    assert isinstance(failed, Failed)
+    assert failed.name == "empty"
+    assert "recursive" in str(failed.error)
+
+
+def test_a_value_of_the_wrong_kind_fails_alone(tree: Path) -> None:
+    failed, good = expand([5, "10.jpg"])
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, UnsupportedInput)
+    assert isinstance(good, Source)
+
+
+def test_links_that_lead_back_are_read_once(tree: Path) -> None:
+    (tree / "sub" / "up").symlink_to(tree)
+    (tree / "sub" / "again").symlink_to(tree / "sub" / "deep")
+    assert len(names(".", recursive=True)) == 6
+    assert names("**/*.tiff") == ["sub/deep/d.tiff"]
+
+
+def test_a_broken_link_is_listed_so_that_it_is_seen_to_fail(tree: Path) -> None:
+    (tree / "sub" / "gone.jpg").symlink_to("nowhere.jpg")
+    assert names("sub") == ["sub/c.gif", "sub/gone.jpg"]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_cannot_be_read_is_a_failure(tree: Path) -> None:
+    (tree / "sub").chmod(0)
+    (failed,) = expand(["sub"])
+    (tree / "sub").chmod(0o755)
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, PictureUnreadable)
+
+
+def test_a_folder_that_vanishes_while_it_is_read_is_a_failure(tree: Path) -> None:
+    entries = expand(["sub"], recursive=True)
+    assert isinstance(next(entries), Source)
+    (tree / "sub/deep/d.tiff").unlink()
+    (tree / "sub/deep").rmdir()
+    assert [type(entry) for entry in entries] == [Failed]
+
+
+def test_nothing_is_read_before_it_is_asked_for(tree: Path) -> None:
+    def endless() -> Iterator[str]:
+        while True:
+            yield "10.jpg"
+
+    assert len(list(islice(expand(endless()), 5))) == 5
+
+
+def test_names_that_are_not_utf8_are_listed(tree: Path) -> None:
+    try:
+        (tree / "caf\udce9.jpg").touch()
+    except (OSError, UnicodeError):
+        pytest.skip("this file system takes no such names")
+    assert "./caf\udce9.jpg" in names(".")
+
+
+def test_a_number_of_hundreds_of_digits_is_sorted(tree: Path) -> None:
+    (tree / ("9" * 200 + ".jpg")).touch()
+    assert names(".")[2] == f"./{'9' * 200}.jpg"
+
+
+def test_folders_may_be_nested_deeply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    deep = Path(*["d"] * 150)
+    deep.mkdir(parents=True)
+    (deep / "x.jpg").touch()
+    depth = len(inspect.stack())
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(depth + 75)  # what is deeper than Python's calls must be found all the same
+    try:
+        found = names("d", recursive=True), names("**/x.*")
+    finally:
+        sys.setrecursionlimit(limit)
+    assert found == ([f"{deep.as_posix()}/x.jpg"], [f"{deep.as_posix()}/x.jpg"])

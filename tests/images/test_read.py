@@ -1,0 +1,235 @@
+"""Reading: every kind of source gives the same picture, and what cannot be read says why."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote_from_bytes
+
+import pytest
+from PIL import Image
+
+from pictag.errors import (
+    CorruptPicture,
+    InputError,
+    NotAPicture,
+    PictureNotFound,
+    PictureTooLarge,
+    PictureUnreadable,
+    UnsupportedInput,
+)
+from pictag.images import Picture, PictureLimits, make_source, read_picture
+
+Encode = Callable[..., bytes]
+
+
+def read(value: object) -> Picture:
+    return read_picture(make_source(value))
+
+
+@pytest.fixture(scope="module")
+def data(photo: Image.Image, encode: Encode) -> bytes:
+    return encode(photo, "PNG")
+
+
+@pytest.fixture
+def path(data: bytes, tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
+    path.write_bytes(data)
+    return path
+
+
+def test_every_kind_of_source_gives_the_same_picture(photo: Image.Image, data: bytes, path: Path) -> None:
+    text = base64.b64encode(data).decode()
+    sources: list[object] = [
+        path,
+        str(path),
+        path.as_uri(),
+        f"data:image/png;base64,{text}",
+        f"data:;BASE64,{text.rstrip('=')}",
+        f"data:image/png,{quote_from_bytes(data)}",
+        text,
+        data,
+        bytearray(data),
+        memoryview(data),
+        io.BytesIO(data),
+        photo,
+        Image.open(path),
+    ]
+    for source in sources:
+        assert read(source).image.tobytes() == photo.tobytes(), source
+
+
+def test_a_file_object_is_read_from_where_it_stands_and_stays_open(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "two").write_bytes(b"header" + data)
+    with (tmp_path / "two").open("rb") as file:
+        file.seek(6)
+        assert read(file).format == "PNG"
+        assert not file.closed
+        file.seek(0)
+        with pytest.raises(NotAPicture):
+            read(file)
+
+
+def test_a_pipe_given_as_a_file_object_is_read(data: bytes) -> None:
+    reading, writing = os.pipe()
+
+    def write() -> None:
+        with os.fdopen(writing, "wb") as pipe:
+            pipe.write(data)
+
+    threading.Thread(target=write).start()
+    with os.fdopen(reading, "rb", buffering=0) as pipe:
+        assert read(pipe).format == "PNG"
+
+
+def test_a_file_object_that_gives_text_is_refused() -> None:
+    class Text:
+        def read(self, _: int) -> str:
+            return "text"
+
+    with pytest.raises(UnsupportedInput, match="binary mode"):
+        read(Text())
+
+
+def test_a_file_object_that_fails_is_unreadable() -> None:
+    class Broken:
+        def read(self, _: int) -> bytes:
+            raise OSError("the disk is gone")
+
+    with pytest.raises(PictureUnreadable, match="the disk is gone"):
+        read(Broken())
+    closed = io.BytesIO(b"")
+    closed.close()
+    with pytest.raises(PictureUnreadable, match="closed"):
+        read(closed)
+
+
+@pytest.mark.parametrize(
+    "name", ["-rf.png", "two\nlines.png", "ünï.png", "caf\udce9.png", "a b;c'.png", "%41.png"]
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="such names are for file systems of bytes")
+def test_a_file_of_any_name_is_read(
+    data: bytes, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_bytes(data)
+    assert read(name).format == "PNG"
+    assert make_source(name).name == name
+
+
+def test_a_file_that_is_not_there_is_a_file_not_found_error(tmp_path: Path) -> None:
+    for missing in (tmp_path / "no.jpg", tmp_path / "no" / "no.jpg", "a" * 5000, "nul\0.jpg", "\ud800.jpg"):
+        with pytest.raises((PictureNotFound, PictureUnreadable)) as caught:
+            read(missing)
+        assert len(str(caught.value)) < 400
+    with pytest.raises(FileNotFoundError, match="there is no such file"):
+        read(tmp_path / "no.jpg")
+
+
+def test_a_file_is_no_folder(path: Path) -> None:
+    with pytest.raises(PictureNotFound):
+        read(path / "inside.png")
+
+
+def test_a_folder_given_as_a_picture_says_what_takes_folders(tmp_path: Path) -> None:
+    with pytest.raises(PictureUnreadable, match=r"is a folder.*pictag classify"):
+        read(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
+def test_a_pipe_with_a_name_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(PictureUnreadable, match="no regular file"):
+        read(tmp_path / "pipe.jpg")
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="there are no sockets with names here")
+def test_sockets_and_devices_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("socket.jpg")
+        for name in ("socket.jpg", "/dev/zero", "/dev/null"):
+            with pytest.raises(PictureUnreadable, match="no regular file"):
+                read(name)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+def test_a_file_without_permission_is_unreadable(path: Path) -> None:
+    path.chmod(0)
+    with pytest.raises(PictureUnreadable, match="Permission denied"):
+        read(path)
+
+
+def test_a_link_that_leads_round_in_circles_is_unreadable(tmp_path: Path) -> None:
+    (tmp_path / "round.jpg").symlink_to(tmp_path / "round.jpg")
+    with pytest.raises(PictureUnreadable):
+        read(tmp_path / "round.jpg")
+
+
+def test_a_broken_link_is_not_found(tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").symlink_to(tmp_path / "no.jpg")
+    with pytest.raises(PictureNotFound):
+        read(tmp_path / "broken.jpg")
+
+
+@pytest.mark.parametrize(
+    "url", ["data:image/png;base64", "data:", "data:image/png;base64,AAA*", "data:image/png;base64,"]
+)
+def test_a_data_url_without_a_picture_is_an_error(url: str) -> None:
+    with pytest.raises((NotAPicture, CorruptPicture)):
+        read(url)
+
+
+def test_base64_that_breaks_off_is_corrupt(data: bytes) -> None:
+    text = base64.b64encode(data).decode()
+    with pytest.raises(CorruptPicture):
+        read(text[: len(text) // 2])
+    with pytest.raises(CorruptPicture, match="cut off or altered"):
+        read(text[:400] + "*" + text[400:])
+
+
+def test_the_limit_on_bytes_holds_for_every_source(data: bytes, path: Path) -> None:
+    text = base64.b64encode(data).decode()
+    for value in (path, data, io.BytesIO(data), text, f"data:;base64,{text}"):
+        limits = PictureLimits(max_bytes=len(data))
+        assert read_picture(make_source(value), limits=limits).format == "PNG"
+        if isinstance(value, io.BytesIO):
+            value.seek(0)
+        with pytest.raises(PictureTooLarge, match="bytes"):
+            read_picture(make_source(value), limits=PictureLimits(max_bytes=len(data) - 1))
+
+
+def test_an_endless_stream_ends_at_the_limit() -> None:
+    class Endless:
+        def read(self, count: int) -> bytes:
+            return bytes(count)
+
+    with pytest.raises(PictureTooLarge):
+        read_picture(make_source(Endless()), limits=PictureLimits(max_bytes=10**7))
+
+
+def test_a_file_too_large_to_be_read_at_once_is_decoded_from_disk(
+    path: Path, photo: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pictag.images.read._READ_AT_ONCE_BYTES", 10)
+    assert read(path).image.tobytes() == photo.tobytes()
+
+
+def test_no_file_stays_open(path: Path, tmp_path: Path) -> None:
+    folder = Path("/proc/self/fd")
+    if not folder.is_dir():
+        pytest.skip("open files cannot be counted here")
+    (tmp_path / "bad.png").write_bytes(path.read_bytes()[:60])
+    before = len(list(folder.iterdir()))
+    for _ in range(5):
+        read(path)
+        with pytest.raises(InputError):
+            read(tmp_path / "bad.png")
+    assert len(list(folder.iterdir())) == before
