@@ -179,8 +179,7 @@ def inspect_model(
 def verify_model(
     ctx: click.Context, model: str, *, revision: str | None, cache_dir: Path | None, format_: str
 ) -> None:
-    """Read a model's files through and compare them with what the Hub stated. Exit status 1: a file is "
-    "wrong."""
+    """Read a model's files through and compare them with what the Hub stated. Exit status 1: one is wrong."""
     from pictag.models.cache import verify_files
 
     ref = parse_reference(model, revision=revision)

@@ -1,5 +1,4 @@
-"""The models in the Hub's cache: which there are, whether they are still what they were, and how to "
-"remove them."""
+"""The models in the Hub's cache: which there are, whether they are intact, and how to remove them."""
 
 from __future__ import annotations
 
@@ -24,8 +23,7 @@ State = Literal["ok", "wrong", "unknown"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachedModel:
-    """One commit of a model in the cache that pictag can use; ``last_used`` is a time in seconds since "
-    "1970."""
+    """One commit of a cached model that pictag can use; ``last_used`` is in seconds since 1970."""
 
     name: str
     commit: str
@@ -86,8 +84,7 @@ def plan_removal(ref: ModelRef, cache_dir: Path | None = None) -> Removal:
 
 
 def remove_cached(ref: ModelRef, cache_dir: Path | None = None) -> Removal:
-    """Remove a model, or one revision of it, from the Hub's cache. Raises `ModelNotFound` and "
-    "`OptionError`."""
+    """Remove a model, or one revision of it, from the Hub's cache. As `plan_removal`."""
     info, commits = _find_commits(ref, cache_dir)
     strategy = info.delete_revisions(*commits)
     freed_bytes = strategy.expected_freed_size

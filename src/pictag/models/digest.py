@@ -1,5 +1,4 @@
-"""Digests of files, in the two forms that the Hub states: sha256 for large files, git's sha1 for small "
-"ones."""
+"""Digests of files, in the two forms that the Hub states: sha256 for large, git's sha1 for small ones."""
 
 from __future__ import annotations
 
@@ -27,8 +26,7 @@ def is_sha256(digest: str) -> bool:
 
 
 def measure_digest(path: Path, *, like: str) -> str:
-    """The file's digest in the form of ``like``: sha256, or git's sha1 (of ``blob <size>\\0`` and the "
-    "bytes)."""
+    """The file's digest in the form of ``like``: sha256, or git's sha1 (of a head and the bytes)."""
     if is_sha256(like):
         measure = hashlib.sha256()
     else:

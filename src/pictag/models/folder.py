@@ -1,5 +1,4 @@
-"""Models in a folder: the Hub's layout, the embedded model, and plain ``.onnx`` files with labels beside "
-"them."""
+"""Models in a folder: the Hub's layout, the embedded model, plain ``.onnx`` files with labels."""
 
 from __future__ import annotations
 

@@ -42,8 +42,7 @@ class GraphFacts:
 
 
 def read_graph_file(path: Path) -> GraphFacts:
-    """Read what an ``.onnx`` file refers to and how it ends. Raises `InvalidModel` where it is no ONNX "
-    "model."""
+    """Read what an ``.onnx`` file refers to and how it ends. Raises `InvalidModel` for no ONNX."""
     try:
         with path.open("rb") as file:
             if file.seek(0, 2) == 0:

@@ -79,8 +79,7 @@ class _State:
 
 
 def _find_state(ref: ModelRef, options: LoadOptions, repository: Path) -> _State:
-    """Which commit is meant, and what files it has: from the cache where that is certain, else from the "
-    "Hub."""
+    """Which commit is meant, and what files it has: from the cache where that is sure, else the Hub."""
     revision = ref.revision or MAIN
     if is_offline(options):
         return _State(ledger=_cached_ledger(ref, repository), is_from_cache=True)
@@ -206,8 +205,7 @@ class _Visit:
         )
 
     def _is_right(self, name: str) -> bool:
-        """Whether a file has its stated digest; one that has not is set aside. Hashes only what is not "
-        "yet checked."""
+        """Whether a file has its stated digest; one that has not is set aside. Hashes it once."""
         file = self.folder / name
         digest = self.state.ledger.files[name].digest or blob_digest(file)
         if digest is None or self.state.ledger.is_checked(name, file, digest):

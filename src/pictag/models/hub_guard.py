@@ -25,8 +25,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class RefusedAnswer(Exception):
-    """The Hub's answer contradicts what it said before, or leads out of the cache. Stays inside "
-    "`pictag.models`."""
+    """The Hub's answer contradicts what it said before, or leads out of the cache. Never leaves this room."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +122,7 @@ def _check_response(response: httpx2.Response) -> None:
 
 
 class DownloadMeter:
-    """Stands where ``huggingface_hub`` expects a progress bar: tells how far one file is, and prints "
-    "nothing."""
+    """Stands where ``huggingface_hub`` expects a progress bar: tells of progress, prints nothing."""
 
     def __init__(
         self, file: str, size: int | None, on_progress: OnProgress | None, total: int | None, initial: int
@@ -137,8 +135,7 @@ class DownloadMeter:
         self._report()
 
     def update(self, n: float | None = 1) -> None:
-        """Count ``n`` more bytes, or fewer where a download starts over; more than were stated are "
-        "refused."""
+        """Count ``n`` more bytes, or fewer where a download starts over; too many are refused."""
         self.n += int(n or 0)
         if self._size is not None and self.n > self._size:
             raise RefusedAnswer(f"it stated {self._size} bytes and sends more")

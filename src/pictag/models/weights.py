@@ -34,8 +34,7 @@ _FOLDERS = ("onnx/", "")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """The chosen weights: ``path`` inside the model, ``dtype`` where the name says it, and ``why`` in "
-    "words."""
+    """The chosen weights: ``path`` inside the model, ``dtype`` where the name says it, ``why`` in words."""
 
     path: str
     dtype: str | None
