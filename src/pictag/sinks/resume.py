@@ -12,7 +12,7 @@ from array import array
 from bisect import bisect_left
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from pictag.errors import OutputError, shorten
 from pictag.sinks.csv import HEADER, CsvSink, scan_csv
@@ -70,8 +70,7 @@ def open_sink(path: Path, file_format: FileFormat) -> Sink:
         from pictag.sinks.parquet import ParquetSink
 
         return ParquetSink(path)
-    stream = open_lines(path)
-    return JsonlSink(stream) if file_format == "jsonl" else CsvSink(stream)
+    return _begin(open_lines(path), file_format, header=True)
 
 
 def reopen_sink(
@@ -118,7 +117,17 @@ def _append(path: Path, file_format: FileFormat, end: int) -> Sink:
     lines = open_lines(path, append=True)
     if not complete:  # the last line is whole but for its end
         write_whole(lines, b"\n")
-    return JsonlSink(lines) if file_format == "jsonl" else CsvSink(lines, header=end == 0)
+    return _begin(lines, file_format, header=end == 0)
+
+
+def _begin(stream: BinaryIO, file_format: FileFormat, *, header: bool) -> Sink:
+    if file_format == "jsonl":
+        return JsonlSink(stream)
+    with ExitStack() as undo:
+        undo.callback(stream.close)
+        sink = CsvSink(stream, header=header)
+        undo.pop_all()
+    return sink
 
 
 def _drop_failed(path: Path, file_format: FileFormat) -> None:

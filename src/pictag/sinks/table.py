@@ -35,23 +35,34 @@ class TableSink:
         self._console = Console(
             file=stream, markup=False, highlight=False, emoji=False, soft_wrap=False, width=width
         )
+        self._stream = stream
         self._percent = percent
+        self._failed = False
 
     def write(self, prediction: Prediction) -> None:
         """Write the rows of one picture; raises `OutputError`, and ``BrokenPipeError`` as it is."""
         console = self._console
         ascii_only = console.options.ascii_only
         rows = draw_rows(prediction, width=console.width, percent=self._percent, ascii_only=ascii_only)
-        try:
+        # rich ends the process when a pipe is closed; so it only draws, and this writes.
+        with console.capture() as drawn:
             console.print(Text("\n").join(rows), overflow="fold", no_wrap=False)
-            console.file.flush()
-        except BrokenPipeError:
-            raise
+        try:
+            self._stream.write(drawn.get())
+            self._stream.flush()
         except OSError as error:
+            self._failed = True
+            if isinstance(error, BrokenPipeError):
+                raise
             raise OutputError(f"Cannot write the table: {error.strerror}.") from error
 
     def close(self) -> None:
-        """Finish; the stream stays open."""
+        """Close the stream."""
+        try:
+            self._stream.close()
+        except OSError as error:  # what could not be written before still waits in the stream
+            if not self._failed:
+                raise OutputError(f"Cannot finish the table: {error.strerror}.") from error
 
 
 def draw_rows(

@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pictag.cli import main
+from pictag.sinks.csv import read_csv
+from pictag.sinks.jsonl import read_jsonl
+from pictag.sinks.parquet import read_parquet
+from tinymodel import make_picture
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PICTAG_MODEL", raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.fixture
+def colours(tmp_path: Path) -> list[str]:
+    """red.png, green.png and blue.png in the folder pictures."""
+    return [str(make_picture(tmp_path / "pictures" / f"{c}.png", c)) for c in ("blue", "green", "red")]
+
+
+def read_lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_a_folder_gives_a_line_a_picture_in_order(
+    tiny: str, colours: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["classify", "pictures", "--model", tiny]) == 0
+    out, err = capfd.readouterr()
+    lines = read_lines(out)
+    assert [line["source"] for line in lines] == [
+        "pictures/blue.png",
+        "pictures/green.png",
+        "pictures/red.png",
+    ]
+    assert [line["labels"][0]["label"] for line in lines] == ["blue", "green", "red"]
+    assert [len(line["labels"]) for line in lines] == [3, 3, 3]
+    assert err == ""
+
+
+def test_options_of_the_labels_reach_the_line(
+    tiny: str, colours: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["classify", colours[0], "-m", tiny, "-k", "1"]) == 0
+    assert main(["classify", colours[0], "-m", tiny, "-k", "all", "--min-score", "0.5"]) == 0
+    assert main(["classify", colours[0], "-m", tiny, "-k", "all", "--function-to-apply", "none", "-q"]) == 0
+    one, likely, raw = read_lines(capfd.readouterr().out)
+    assert [e["label"] for e in one["labels"]] == ["blue"]
+    assert [e["label"] for e in likely["labels"]] == ["blue"]
+    assert raw["labels"][0]["score"] == pytest.approx(2.0)
+
+
+def test_a_corrupt_picture_fails_alone(
+    tiny: str, colours: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path("pictures/cut.png").write_bytes(Path(colours[0]).read_bytes()[:-30])
+    Path("pictures/letter.jpg").write_text("Dear all,")
+    assert main(["classify", "pictures", "missing.png", "--model", tiny]) == 1
+    out, err = capfd.readouterr()
+    lines = read_lines(out)
+    assert {line["source"]: line["error"]["kind"] for line in lines if "error" in line} == {
+        "pictures/cut.png": "CorruptPicture",
+        "pictures/letter.jpg": "NotAPicture",
+        "missing.png": "PictureNotFound",
+    }
+    assert sum("labels" in line for line in lines) == 3
+    assert len(err.splitlines()) == 3  # and each is named on stderr, in a line
+    assert err.count("missing.png") == 1
+
+
+def test_quiet_says_nothing_on_stderr(tiny: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["classify", "missing.png", "--model", tiny, "--quiet"]) == 1
+    out, err = capfd.readouterr()
+    assert (out.count("\n"), err) == (1, "")
+
+
+def test_a_table_has_bars(tiny: str, colours: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["classify", colours[2], "--model", tiny, "--format", "table"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[0] == colours[2] or colours[2].startswith(lines[0])
+    assert "red" in "".join(lines)
+    assert "█" in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "reader"),
+    [
+        ("run.jsonl", read_jsonl),
+        ("run.csv", read_csv),
+        ("run.parquet", read_parquet),
+        ("run.ndjson", read_jsonl),
+    ],
+)
+def test_the_name_of_the_output_says_its_format(
+    tiny: str, colours: list[str], name: str, reader: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["classify", "pictures", "--model", tiny, "--output", name]) == 0
+    assert [p.labels[0].label for p in reader(Path(name))] == ["blue", "green", "red"]
+    assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize("name", ["run.jsonl", "run.csv", "run.parquet"])
+def test_resume_skips_what_is_done_and_retries_what_failed_when_asked(
+    tiny: str, colours: list[str], name: str
+) -> None:
+    reader: Any = {"run.jsonl": read_jsonl, "run.csv": read_csv, "run.parquet": read_parquet}[name]
+    Path("pictures/cut.png").write_text("not yet")
+    run = ["classify", "pictures", "--model", tiny, "--output", name]
+    assert main(run) == 1
+    make_picture(Path("pictures/cut.png"), "red")
+    make_picture(Path("pictures/zebra.png"), "green")
+    assert main([*run, "--resume"]) == 1  # what failed before is still failed
+    assert [p.source for p in reader(Path(name)) if p.error] == ["pictures/cut.png"]
+    assert main([*run, "--resume", "--retry-failed"]) == 0
+    done = {p.source: p.labels[0].label for p in reader(Path(name))}
+    assert done == {
+        "pictures/blue.png": "blue",
+        "pictures/green.png": "green",
+        "pictures/red.png": "red",
+        "pictures/zebra.png": "green",
+        "pictures/cut.png": "red",
+    }
+    assert len(list(reader(Path(name)))) == 5
+
+
+def test_an_output_that_is_there_is_not_lost(
+    tiny: str, colours: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path("run.csv").write_text("precious")
+    assert main(["classify", "pictures", "--model", tiny, "--output", "run.csv"]) == 2
+    assert "--overwrite" in capfd.readouterr().err
+    assert main(["classify", "pictures", "--model", tiny, "--output", "run.csv", "--resume"]) == 2
+    assert (
+        main(["classify", "pictures", "--model", "no/where", "--offline", "--overwrite", "-o", "run.csv"])
+        == 2
+    )
+    assert Path("run.csv").read_text() == "precious"
+    assert main(["classify", "pictures", "--model", tiny, "--output", "run.csv", "--overwrite"]) == 0
+    assert len(list(read_csv(Path("run.csv")))) == 3
+
+
+def test_a_list_names_pictures_by_line_or_by_nul(
+    tiny: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    make_picture(tmp_path / "two words.png")
+    make_picture(tmp_path / "new\nline.png")
+    Path("lines").write_bytes(b"two words.png\r\n\n")
+    Path("nuls").write_bytes(b"new\nline.png\0two words.png\0")
+    assert main(["classify", "--from-file", "lines", "-m", tiny]) == 0
+    assert main(["classify", "--from-file", "nuls", "-m", tiny]) == 0
+    names = [line["source"] for line in read_lines(capfd.readouterr().out)]
+    assert names == ["two words.png", "new\nline.png", "two words.png"]
+    assert main(["classify", "--from-file", "no list", "-m", tiny]) == 2
+    assert "no list" in capfd.readouterr().err
+
+
+def test_the_model_may_come_from_the_environment(
+    tiny: str, colours: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PICTAG_MODEL", tiny)
+    assert main(["classify", *colours]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["clasify", "a.jpg"], "'classify'"),
+        (["classify", "a.jpg", "--modle", "x"], "--model"),
+        (["classify"], "Say what to classify"),
+        (["classify", "a.jpg", "-k", "0"], "1 or more"),
+        (["classify", "a.jpg", "-k", "many"], "all"),
+        (["classify", "a.jpg", "--batch-size", "0"], "--batch-size"),
+        (["classify", "a.jpg", "--format", "xml"], "jsonl"),
+        (["classify", "a.jpg", "--output", "labels.xls"], "--format"),
+        (["classify", "a.jpg", "--format", "parquet"], "--output"),
+        (["classify", "a.jpg", "--resume"], "--output"),
+        (["classify", "a.jpg", "--retry-failed"], "--resume"),
+        (["classify", "a.jpg", "-o", "a.txt", "--resume"], "table"),
+        (["classify", "a.jpg", "-o", "a.csv", "--resume", "--overwrite"], "contradict"),
+        (["classify", "a.jpg", "-o", "no/folder/a.csv"], "no/folder"),
+        (["classify", "-", "--from-file", "-"], "once"),
+        (["classify", "a.jpg", "--model", "./nowhere"], "nowhere"),
+        (["classify", "a.jpg", "--model", "no/where", "--offline"], "embedded"),
+        (["classify", "a.jpg", "--model", "."], "config.json"),
+        (["."], "pictag classify ."),
+    ],
+)
+def test_wrong_usage_is_one_sentence_with_a_way_out(
+    arguments: list[str], hint: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert hint in err
+    assert err.startswith("pictag: ")
+    assert len(err.splitlines()) == 1
+
+
+def test_debug_shows_the_traceback(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["classify", "a.jpg", "--model", "./nowhere", "--debug"]) == 2
+    assert "Traceback" in capfd.readouterr().err
+    monkeypatch.setenv("PICTAG_DEBUG", "1")
+    assert main(["classify", "a.jpg", "--model", "./nowhere"]) == 2
+    assert "Traceback" in capfd.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_a_sentence(tiny: str, colours: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    for format_ in ("jsonl", "csv", "table"):
+        assert main(["classify", "pictures", "-m", tiny, "-f", format_, "-o", "/dev/full"]) == 2
+        assert "No space left" in capfd.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a file name is text there")
+def test_every_file_name_works(tiny: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    names = [
+        "-x.png",
+        "new\nline.png",
+        "[red].png",
+        "a b.png",
+        "*.png",
+        os.fsdecode(b"caf\xe9.png"),
+        "--model",
+    ]
+    picture = make_picture(tmp_path / "model.png").read_bytes()
+    for name in names:
+        Path(name).write_bytes(picture)
+    Path("model.png").unlink()
+    assert main(["classify", "-m", tiny, "-o", "run.csv", "--", *names]) == 0
+    assert [p.source for p in read_csv(Path("run.csv"))] == names
+    assert main(["classify", "-m", tiny, "./-x.png", "."]) == 0
+    found = [line["source"] for line in read_lines(capfd.readouterr().out)]
+    assert found[0] == "./-x.png"
+    assert {os.fsencode(name) for name in found[1:]} == {os.fsencode(f"./{name}") for name in names[:-1]}
+
+
+def test_a_hostile_name_reaches_no_terminal_unescaped(
+    tiny: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "\x1b[31mred\x9b.png").write_text("no picture")
+    for format_ in ("table", "jsonl"):
+        assert main(["classify", ".", "-m", tiny, "--format", format_]) == 1
+    out, err = capfd.readouterr()
+    assert not {"\x1b", "\x9b"} & set(out + err)
+
+
+def test_help_and_version_are_there(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert main(["--help"]) == 0
+    assert main(["classify", "--help"]) == 0
+    out = capfd.readouterr().out
+    assert "pictag 0" in out
+    assert "--min-score" in out
+
+
+def test_every_option_has_a_help() -> None:
+    from pictag.cli.classify import classify
+
+    for parameter in classify.params[1:]:
+        assert getattr(parameter, "help", None), parameter.name

@@ -1,0 +1,179 @@
+"""What only a process of its own can show: streams, signals, terminals, what is imported."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pictag.sinks.csv import read_csv
+from pictag.sinks.jsonl import read_jsonl
+from pictag.sinks.parquet import read_parquet
+from tinymodel import make_picture
+
+Pictag = Callable[..., subprocess.CompletedProcess[bytes]]
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="signals and terminals of POSIX")
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> list[str]:
+    """Some hundred pictures that take a while."""
+    folder = tmp_path / "many"
+    first = make_picture(folder / "0000.png", "green", size=(700, 500))
+    for number in range(1, 250):
+        os.link(first, folder / f"{number:04}.png")
+    return [f"many/{number:04}.png" for number in range(250)]
+
+
+def start(*arguments: str, cwd: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "pictag", *arguments],
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def wait_for(path: Path, size: int) -> None:
+    for _ in range(1500):
+        if path.exists() and path.stat().st_size > size:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"{path} does not grow")
+
+
+@posix_only
+@pytest.mark.parametrize(
+    ("name", "ending"),
+    [
+        ("run.jsonl", (signal.SIGINT, 130)),
+        ("run.csv", (signal.SIGTERM, 143)),
+        ("run.parquet", (signal.SIGINT, 130)),
+    ],
+)
+def test_an_interrupted_run_leaves_a_whole_file_and_goes_on(
+    tmp_path: Path, tiny: str, many: list[str], name: str, ending: tuple[int, int]
+) -> None:
+    path = tmp_path / name
+    number, status = ending
+    run = ["classify", "many", "--model", tiny, "--output", name, "--batch-size", "2", "--threads", "1"]
+    process = start(*run, cwd=tmp_path)
+    if name.endswith("parquet"):
+        wait_for(tmp_path / (name + ".part"), 0)
+        time.sleep(0.3)
+    else:
+        wait_for(path, 1000)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == status, err
+    assert b"Interrupted after" in err
+    assert b"--resume" in err
+    assert len(err.splitlines()) == 1
+    reader = {".jsonl": read_jsonl, ".csv": read_csv, ".parquet": read_parquet}[path.suffix]
+    finished = [prediction.source for prediction in reader(path)]
+    assert 0 < len(finished) < len(many)
+    assert finished == many[: len(finished)]
+    if path.suffix != ".parquet":
+        assert path.read_bytes().endswith(b"\n")
+
+    process = start(*run, "--resume", cwd=tmp_path)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert [prediction.source for prediction in reader(path)] == many
+
+
+@posix_only
+def test_a_killed_run_goes_on_too(tmp_path: Path, tiny: str, many: list[str]) -> None:
+    path = tmp_path / "run.jsonl"
+    run = [
+        "classify",
+        "many",
+        "--model",
+        tiny,
+        "--output",
+        "run.jsonl",
+        "--batch-size",
+        "2",
+        "--threads",
+        "1",
+    ]
+    process = start(*run, cwd=tmp_path)
+    wait_for(path, 1000)
+    process.kill()
+    process.communicate(timeout=30)
+    with path.open("ab") as stream:
+        stream.write(b'{"source": "many/02')  # as a crash of the machine would leave it
+    process = start(*run, "--resume", cwd=tmp_path)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert [prediction.source for prediction in read_jsonl(path)] == many
+
+
+@posix_only
+def test_a_reader_that_stops_ends_the_run_quietly(tmp_path: Path, tiny: str, many: list[str]) -> None:
+    for format_ in ("jsonl", "table"):
+        process = start("classify", "many", "--model", tiny, "--format", format_, cwd=tmp_path)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline()
+        process.stdout.close()
+        err = process.stderr.read()
+        process.stderr.close()
+        assert process.wait(timeout=30) == 141
+        assert err == b""
+
+
+def test_a_picture_from_standard_input(pictag: Pictag, tmp_path: Path, tiny: str) -> None:
+    picture = make_picture(tmp_path / "red.png").read_bytes()
+    done = pictag("classify", "-", "--model", tiny, stdin=picture)
+    assert done.returncode == 0, done.stderr
+    line = json.loads(done.stdout)
+    assert (line["source"], line["labels"][0]["label"]) == ("<stdin>", "red")
+
+
+@posix_only
+def test_a_list_from_standard_input_with_names_that_are_no_text(
+    pictag: Pictag, tmp_path: Path, tiny: str
+) -> None:
+    picture = make_picture(tmp_path / "red.png").read_bytes()
+    with open(os.fsencode(tmp_path) + b"/caf\xe9.png", "wb") as stream:  # noqa: PTH123
+        stream.write(picture)
+    done = pictag(
+        "classify", b"caf\xe9.png", "--from-file", "-", "--model", tiny, stdin=b"red.png\ncaf\xe9.png\n"
+    )
+    assert done.returncode == 0, done.stderr
+    names = [os.fsencode(json.loads(line)["source"]) for line in done.stdout.splitlines()]
+    assert names == [b"caf\xe9.png", b"red.png", b"caf\xe9.png"]
+
+
+def test_help_and_version_import_nothing_heavy() -> None:
+    for argument in ("--version", "--help", "classify --help"):
+        code = (
+            "import sys; from pictag.cli import main\n"
+            f"status = main({argument.split()!r})\n"
+            "heavy = {'numpy', 'PIL', 'onnxruntime', 'huggingface_hub', 'pyarrow', 'httpx2', 'rich'}\n"
+            "print(status, sorted(heavy & set(sys.modules)))"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1] == "0 []", argument
+
+
+def test_one_picture_and_a_folder_model_need_no_network_code(tmp_path: Path, tiny: str) -> None:
+    make_picture(tmp_path / "red.png")
+    code = (
+        "import sys; from pictag.cli import main\n"
+        f"status = main(['classify', 'red.png', '--model', {tiny!r}])\n"
+        "print(status, sorted({'huggingface_hub', 'httpx2', 'pyarrow', 'rich'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert done.stdout.splitlines()[-1] == "0 []"
