@@ -17,7 +17,7 @@ def run() -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
         python = Path(folder) / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-compile", str(ROOT)], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-qqq", str(ROOT)], check=True)
         where = "import sysconfig; print(sysconfig.get_path('purelib'))"
         done = subprocess.run([python, "-c", where], check=True, capture_output=True, text=True)
         packages = Path(done.stdout.strip())

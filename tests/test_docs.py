@@ -1,12 +1,14 @@
 """What the pages say is true: their code blocks run, in order, as a reader would type them.
 
-A page's ``python`` blocks share one namespace; in ``console`` blocks the lines after ``$`` are run by a shell and
-must succeed. Both run in a folder with the pictures that the pages speak of, drawn by code. A block that cannot
-run here stands below a comment ``<!-- not run: reason -->``.
+A page's ``python`` blocks share one namespace; in ``console`` blocks the lines after ``$`` are run by a shell
+and must succeed. Both run in a folder with the pictures that the pages speak of, drawn by code. A block that
+cannot run here stands below a comment ``<!-- not run: reason -->``.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import inspect
 import os
 import re
 import subprocess
@@ -14,11 +16,17 @@ import sys
 from pathlib import Path
 
 import pytest
+
+import pictag
+from pictag import errors
+from pictag.models import plain
 from tinymodel import make_tiny_model
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"(<!-- not run: (?P<reason>[^>]+) -->\n)?```(?P<kind>python|console)\n(?P<text>.*?)```", re.S)
+BLOCK = re.compile(
+    r"(<!-- not run: (?P<reason>[^>]+) -->\n)?```(?P<kind>python|console)\n(?P<text>.*?)```", re.S
+)
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
 # More than a few blocks that do not run, and the pages could say anything.
 MOST_NOT_RUN = 12
@@ -63,8 +71,9 @@ def test_the_code_on_a_page_runs(page: Path, desk: Path, monkeypatch: pytest.Mon
             continue
         for command in re.findall(r"^\$ (.*(?:\\\n.*)*)", block["text"], re.M):
             done = subprocess.run(
-                command, shell=True, env=environment, cwd=desk, capture_output=True, text=True, timeout=60
-            )
+                ["sh", "-c", command],
+                env=environment, cwd=desk, capture_output=True, text=True, timeout=60, check=False,
+            )  # fmt: skip
             assert done.returncode == 0, f"{page.name}:{line}: $ {command}\n{done.stdout}{done.stderr}"
 
 
@@ -76,3 +85,39 @@ def test_nearly_all_blocks_run() -> None:
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in LINK.findall(page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_page_of_the_command_line_is_what_help_says() -> None:
+    spec = importlib.util.spec_from_file_location("make_command_line", ROOT / "docs" / "make_command_line.py")
+    assert spec
+    assert spec.loader
+    maker = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(maker)
+    page = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+    assert page == maker.make_page(), "run: python docs/make_command_line.py"
+
+
+REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", pictag.__all__)
+def test_every_public_name_is_in_the_reference(name: str) -> None:
+    assert f"`{name}" in REFERENCE
+
+
+@pytest.mark.parametrize("call", [pictag.pipeline, pictag.ImageClassificationPipeline.__call__])
+def test_every_option_is_in_the_reference(call: object) -> None:
+    assert callable(call)
+    for option in inspect.signature(call).parameters:
+        assert option == "self" or f"`{option}`" in REFERENCE, option
+
+
+def test_every_error_is_in_the_reference() -> None:
+    for name, value in vars(errors).items():
+        if isinstance(value, type) and issubclass(value, errors.PictagError):
+            assert f"`{name}`" in REFERENCE, name
+
+
+def test_every_key_of_a_plain_models_settings_is_in_the_reference() -> None:
+    for key in plain._KEYS:
+        assert re.search(rf"^{key} = ", REFERENCE, re.M), key
