@@ -15,6 +15,7 @@ from pictag.cli.report import Report
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from pictag import ImageClassificationPipeline
     from pictag.images import Failed, Source
@@ -29,6 +30,8 @@ class Loading:
     model: str | None
     revision: str | None
     dtype: str
+    model_file: str | None
+    cache_dir: Path | None
     offline: bool
     threads: int | None
     max_pixels: int | None
@@ -45,6 +48,8 @@ class Loading:
             self.model,
             revision=self.revision,
             dtype=self.dtype,
+            model_file=self.model_file,
+            cache_dir=self.cache_dir,
             local_files_only=self.offline,
             threads=self.threads,
             max_pixels=self.max_pixels or PictureLimits().max_pixels,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 import click
@@ -9,8 +10,8 @@ import click
 from pictag.cli.destination import FORMATS, Format, choose_destination
 from pictag.cli.ending import Invocation, debug_option
 from pictag.cli.inputs import Inputs
+from pictag.models.weights import AUTO, DTYPES
 
-DTYPES = ("auto", "fp32", "fp16", "int8", "uint8", "q8", "q4", "q4f16", "bnb4")
 EXAMPLES = """
 Examples:
 
@@ -61,9 +62,16 @@ class TopK(click.ParamType[int | None]):
 @click.option(
     "--dtype",
     type=click.Choice(DTYPES),
-    default="auto",
+    default=AUTO,
     show_default=True,
     help="Which of the model's weights to use; auto takes the quantised ones on a processor.",
+)
+@click.option("--model-file", metavar="FILE", help="Weights by their name in the model, instead of --dtype.")
+@click.option(
+    "--cache-dir",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="The Hub's cache. [default: what HF_HOME and HF_HUB_CACHE say]",
 )
 @click.option("--offline", is_flag=True, help="Never ask the network for a model; use what is in the cache.")
 @click.option(
@@ -160,6 +168,8 @@ def classify(
     model: str | None,
     revision: str | None,
     dtype: str,
+    model_file: str | None,
+    cache_dir: Path | None,
     offline: bool,
     top_k: int | None,
     min_score: float,
@@ -195,6 +205,8 @@ def classify(
         model=model or invocation.settings.model,
         revision=revision,
         dtype=dtype,
+        model_file=model_file,
+        cache_dir=cache_dir,
         offline=offline,
         threads=threads,
         max_pixels=max_pixels,

@@ -1,0 +1,134 @@
+"""What a person sees: stdout and stderr on one terminal."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tinymodel import make_picture
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
+
+
+def run_on_terminal(
+    *arguments: str,
+    cwd: Path,
+    columns: int = 60,
+    stdout_too: bool = True,
+    environ: dict[str, str] | None = None,
+) -> tuple[int, str]:
+    """Run pictag with a terminal of its own; gives the exit status and all that was sent to the terminal."""
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 25, columns, 0, 0))
+    clean = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS", "LINES", "FORCE_COLOR")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pictag", *arguments],
+        cwd=cwd,
+        stdin=slave,
+        stdout=slave if stdout_too else subprocess.DEVNULL,
+        stderr=slave,
+        env={**clean, "TERM": "xterm-256color", **(environ or {})},
+    )
+    os.close(slave)
+    sent = b""
+    while True:
+        try:
+            block = os.read(master, 65536)
+        except OSError:  # Linux says so when the last writer has closed
+            break
+        if not block:
+            break
+        sent += block
+    os.close(master)
+    return process.wait(timeout=30), sent.decode()
+
+
+def render(sent: str) -> list[str]:
+    """The lines that stand on the screen in the end: enough of a terminal for what pictag sends."""
+    lines, column = [""], 0
+    for part in re.findall(r"\x1b\[[0-9;]*[A-Za-z]|[^\x1b]", sent):
+        line = lines[-1]
+        if part == "\n":
+            lines.append("")
+        elif part == "\r":
+            column = 0
+        elif part == "\x1b[K":
+            lines[-1] = line[:column]
+        elif part.startswith("\x1b"):
+            assert part.endswith("m"), f"{part!r} moves the cursor"
+        else:
+            lines[-1] = line[:column] + part + line[column + 1 :]
+            column += 1
+    return lines
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    for number in range(30):
+        make_picture(tmp_path / "pictures" / f"{number}.png", ("red", "green", "blue")[number % 3])
+    (tmp_path / "pictures" / "9.png").write_text("no picture")
+    return tmp_path
+
+
+def test_table_and_progress_share_a_terminal_without_garbling_it(pictures: Path, tiny: str) -> None:
+    status, sent = run_on_terminal("classify", "pictures", "--model", tiny, "-k", "1", cwd=pictures)
+    assert status == 1
+    assert "Loading the model" in sent
+    assert re.search(r"\d+ of 30 pictures · [\d.]+/s", sent)
+    lines = render(sent)
+    assert not any("Loading" in line or "/s ·" in line for line in lines)
+    names = [line for line in lines if line.startswith("pictures/")]
+    assert names == [f"pictures/{number}.png" for number in range(30)]
+    for number in range(30):
+        row = lines[lines.index(f"pictures/{number}.png") + 1]
+        if number == 9:
+            assert row.startswith("  NotAPicture: ")
+        else:
+            assert re.fullmatch(
+                rf"  {('red', 'green', 'blue')[number % 3]} +[▏▎▍▌▋▊▉█]+ +\d+\.\d%", row.rstrip()
+            )
+    assert re.fullmatch(r"pictag: 30 pictures in [\d.]+ s \([\d.,]+/s\), 1 failed\.", lines[-2])
+
+
+def test_colours_are_left_out_where_nobody_wants_them(pictures: Path, tiny: str) -> None:
+    coloured = run_on_terminal("classify", "pictures/1.png", "-m", tiny, cwd=pictures)[1]
+    plain = run_on_terminal(
+        "classify", "pictures/1.png", "-m", tiny, cwd=pictures, environ={"NO_COLOR": "1"}
+    )[1]
+    assert "\x1b[36m" in coloured
+    assert "\x1b[36m" not in plain
+
+
+def test_quiet_is_quiet_on_a_terminal_too(pictures: Path, tiny: str) -> None:
+    _, sent = run_on_terminal(
+        "classify", "pictures", "-m", tiny, "--quiet", "-o", "run.jsonl", cwd=pictures, stdout_too=False
+    )
+    assert sent == ""
+
+
+def test_a_run_into_a_file_shows_progress_failures_and_where_the_results_are(
+    pictures: Path, tiny: str
+) -> None:
+    status, sent = run_on_terminal(
+        "classify", "pictures", "-m", tiny, "-o", "run.jsonl", cwd=pictures, columns=100, stdout_too=False
+    )
+    lines = render(sent)
+    assert status == 1
+    assert any(line.startswith("pictag: pictures/9.png: ") for line in lines)
+    assert lines[-2].endswith("1 failed. Results: run.jsonl")
+
+
+def test_waiting_for_a_terminal_to_send_a_picture_is_refused(pictures: Path, tiny: str) -> None:
+    status, sent = run_on_terminal("classify", "-", "-m", tiny, cwd=pictures)
+    assert status == 2
+    assert "pipe something" in sent
