@@ -37,7 +37,8 @@ def find_photographs() -> Path:
 def main() -> int:
     words = ["classify", *PHOTOGRAPHS, "--model", "embedded", "--top-k", "3"]
     print(f"$ pictag {' '.join(words)}\n", flush=True)
-    done = subprocess.run([sys.executable, "-m", "pictag", *words, "--format", "table"], cwd=find_photographs())
+    command = [sys.executable, "-m", "pictag", *words, "--format", "table"]
+    done = subprocess.run(command, cwd=find_photographs(), check=False)
     print(WHAT_NEXT)
     return done.returncode
 

@@ -58,7 +58,7 @@ def test_order_batches_and_threads_never_change_a_result(count: int, batch_size:
 
 def test_what_could_not_be_found_keeps_its_place() -> None:
     missing = Failed(name="x.png", error=PictureNotFound("x.png is not there"))
-    sources = [*make_sources(1), missing, make_source("2.png")]
+    sources: list[Source | Failed] = [*make_sources(1), missing, make_source("2.png")]
     outcomes = list(run_line(sources, load=load_number, infer=infer_number, batch_size=4, threads=2))
     assert [describe(o) for o in outcomes] == [("0.png", 0.0), ("x.png", "PictureNotFound"), ("2.png", 2.0)]
     assert outcomes[1].error is missing.error

@@ -72,7 +72,7 @@ def check_count(name: str, value: object) -> int:
 
 def check_seconds(name: str, value: object) -> float:
     """The option as seconds above 0; raises `OptionError` for anything else."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < math.inf:
         raise OptionError(f"{name}={shorten(repr(value))} is not a number of seconds above 0.")
     return float(value)
 

@@ -30,7 +30,7 @@ def save(model: onnx.ModelProto, path: Path) -> Path:
 
 
 def expected(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    return 2 * pixels.mean(axis=(2, 3))
+    return np.asarray(2 * pixels.mean(axis=(2, 3)), np.float32)
 
 
 def test_a_graph_runs_and_describes_itself(tmp_path: Path, pixels: NDArray[np.float32]) -> None:

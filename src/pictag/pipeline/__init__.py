@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pictag.engines.base import Engine
     from pictag.models.load import DownloadProgress
 
+__all__ = ["ImageClassificationPipeline", "pipeline"]
+
 TASKS = ("image-classification",)
 DEFAULT_BATCH_SIZE = 8
 
