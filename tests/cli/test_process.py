@@ -7,8 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -177,3 +179,47 @@ def test_one_picture_and_a_folder_model_need_no_network_code(tmp_path: Path, tin
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
     )
     assert done.stdout.splitlines()[-1] == "0 []"
+
+
+@posix_only
+def test_streams_that_are_closed_are_no_crash(tmp_path: Path, tiny: str) -> None:
+    make_picture(tmp_path / "red.png")
+    for closed, status in (("<&-", 0), ("2>&-", 0), (">&-", 2)):
+        command = f'"$0" -m pictag classify red.png --model "$1" {closed}'
+        done = subprocess.run(
+            ["/bin/sh", "-c", command, sys.executable, tiny], capture_output=True, cwd=tmp_path, check=False
+        )
+        assert done.returncode == status, done.stderr
+        assert b"inside pictag" not in done.stderr
+
+
+def test_a_url_of_this_machine_needs_leave(tmp_path: Path, tiny: str, pictag: Pictag) -> None:
+    picture = make_picture(tmp_path / "red.png").read_bytes()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "image/png")
+            self.send_header("Content-Length", str(len(picture)))
+            self.end_headers()
+            self.wfile.write(picture)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - so it is called
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/red.png"
+        refused = pictag("classify", url, "--model", tiny)
+        allowed = pictag("classify", url, "--model", tiny, "--allow-private-urls", "--timeout", "5")
+        server.shutdown()
+    assert (refused.returncode, allowed.returncode) == (1, 0)
+    assert json.loads(refused.stdout)["error"]["kind"] == "AddressRefused"
+    line = json.loads(allowed.stdout)
+    assert (line["source"], line["labels"][0]["label"]) == (url, "red")
+
+
+@posix_only
+def test_the_shell_completes_options(pictag: Pictag) -> None:
+    done = pictag(_PICTAG_COMPLETE="bash_complete", COMP_WORDS="pictag classify --resu", COMP_CWORD="2")
+    assert b"--resume" in done.stdout

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import click
 
+from pictag.cli.ending import is_terminal
 from pictag.errors import OutputError, shorten
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Destination:
     @property
     def on_terminal(self) -> bool:
         """Whether a person sees the results as they come."""
-        return self.path is None and sys.stdout.isatty()
+        return self.path is None and is_terminal(sys.stdout)
 
 
 def choose_destination(
@@ -70,6 +71,8 @@ def choose_destination(
         from pictag.sinks.parquet import import_pyarrow
 
         import_pyarrow()
+    if path is None and sys.stdout is None:
+        raise OutputError("Standard output is closed: give --output FILE.")
     if path is not None:
         _check_path(path, may_exist=resume or overwrite)
     return Destination(format=chosen, path=path, resume=resume, retry_failed=retry_failed)
@@ -93,7 +96,7 @@ def open_destination(destination: Destination, *, percent: bool) -> tuple[Sink, 
 
 def _guess_format(path: Path | None) -> Format:
     if path is None:
-        return "table" if sys.stdout.isatty() else "jsonl"
+        return "table" if is_terminal(sys.stdout) else "jsonl"
     if path.suffix.lower() not in EXTENSIONS:
         raise click.UsageError(
             f"The name {shorten(path.name)!r} does not say in which format to write; "

@@ -17,7 +17,7 @@ import sys
 import traceback
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
@@ -63,7 +63,8 @@ def run_to_the_end(run: Callable[[], int], invocation: Invocation) -> int:  # no
     """Call ``run`` and turn whatever it raises into an exit status, with a sentence where one helps."""
     try:
         status = run()
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except click.exceptions.Exit as wish:
         return wish.exit_code
     except click.ClickException as error:
@@ -104,6 +105,11 @@ def escape(text: str) -> str:
     'two\\nlines'
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a person sits there; a stream that was closed before the program began is None."""
+    return stream is not None and stream.isatty()
 
 
 def _explain_usage(error: click.ClickException) -> int:

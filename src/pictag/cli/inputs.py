@@ -38,6 +38,8 @@ class Inputs:
         readers = self.arguments.count(STDIN) + (self.listed_in == STDIN)
         if readers > 1:
             raise click.UsageError("Standard input (-) can be read once only.")
+        if readers and sys.stdin is None:
+            raise click.UsageError("- reads standard input, and that is closed.")
         if readers and sys.stdin.isatty():
             raise click.UsageError(
                 "- reads standard input, and that is the terminal: pipe something into it."

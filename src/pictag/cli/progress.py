@@ -7,7 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from pictag.cli.ending import escape
+from pictag.cli.ending import escape, is_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ class Progress:
         self._clock = clock
         self._drawn_at: float | None = None
         self._on_screen = False
-        self.shown = shown and self._stream.isatty()
+        self.shown = shown and is_terminal(self._stream)
 
     def draw(self, text: str) -> None:
         """Show the text in place of the last one; not more often than ten times a second."""

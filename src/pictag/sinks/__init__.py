@@ -1,6 +1,7 @@
 """Where predictions go: JSON Lines, CSV, Parquet, or a table for a person's terminal.
 
-A sink takes one `pictag.Prediction` after another and writes each at once. `open_sink` chooses by name:
+A sink takes one `pictag.Prediction` after another and writes each at once; `pictag.sinks.resume` opens those
+that write to a file.
 
 >>> import io
 >>> from pictag import Label, Prediction
