@@ -40,7 +40,7 @@ def fetch_bytes(url: str, *, limits: FetchLimits = _FETCH_LIMITS, resolve: Resol
     first = target = _parse(url)
     for _ in range(limits.max_redirects + 1):
         same_origin = (target.scheme, target.host, target.port) == (first.scheme, first.host, first.port)
-        credentials = first.userinfo if same_origin else b""
+        credentials = f"{first.username}:{first.password}" if first.userinfo and same_origin else ""
         try:
             found = _get(target, credentials, deadline=deadline, limits=limits, resolve=resolve)
         except (httpcore2.TimeoutException, TimeoutError) as error:
@@ -80,7 +80,7 @@ def _parse(url: str) -> httpx2.URL:
 
 
 def _get(
-    url: httpx2.URL, credentials: bytes, *, deadline: Deadline, limits: FetchLimits, resolve: Resolve
+    url: httpx2.URL, credentials: str, *, deadline: Deadline, limits: FetchLimits, resolve: Resolve
 ) -> bytes | httpx2.URL:
     """The bytes of one hop, or where it redirects to."""
     addresses = find_addresses(
@@ -99,8 +99,7 @@ def _get(
         (b"Connection", b"close"),
     ]
     if credentials:
-        pair = f"{url.username}:{url.password}" if url.userinfo else _unquote(credentials)
-        headers.append((b"Authorization", b"Basic " + base64.b64encode(pair.encode())))
+        headers.append((b"Authorization", b"Basic " + base64.b64encode(credentials.encode())))
     where = httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
     context = _trusted() if url.scheme == "https" else None
     with (
@@ -115,11 +114,6 @@ def _get(
         if response.status != 200:
             raise FetchFailed(f"{show_url(url)}: the server answered with status {response.status}.")
         return _read_body(response, received, shown=show_url(url), max_bytes=limits.max_bytes)
-
-
-def _unquote(credentials: bytes) -> str:
-    holder = httpx2.URL(f"http://{credentials.decode('ascii')}@host")
-    return f"{holder.username}:{holder.password}"
 
 
 @functools.cache

@@ -106,7 +106,7 @@ def _read_file(path: str, *, name: str, limits: PictureLimits) -> Picture:
             _check_bytes(status.st_size, name=name, limits=limits)
             if status.st_size > _READ_AT_ONCE_BYTES:
                 return decode(file, name=name, limits=limits)
-            data = file.read(_READ_AT_ONCE_BYTES)
+            data = file.read(status.st_size)
     except InputError:
         raise
     except (FileNotFoundError, NotADirectoryError) as error:

@@ -1,0 +1,73 @@
+"""Nearly a thousand broken, odd and hostile files: each ends in a picture or in an error of ours, and soon.
+
+They are read in a process of their own, so that a crash of it is seen, and so are its memory and all that
+is written on its file descriptor 2.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import pictag.errors
+
+SECONDS_A_FILE = 5
+LARGEST_MEMORY_BYTES = 10**9
+
+READER = """
+import json, resource, sys, time
+from pictag.errors import InputError
+from pictag.images import make_source, read_picture
+
+for line in sys.stdin:
+    path = json.loads(line)
+    begun = time.monotonic()
+    try:
+        image = read_picture(make_source(path)).image
+        result = f"{image.mode} {image.width}x{image.height}"
+        kind = "Picture"
+    except InputError as error:
+        kind, result = type(error).__name__, str(error)
+    seconds = time.monotonic() - begun
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    print(json.dumps([path, kind, result, seconds, memory]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def files(shared: Path) -> list[Path]:
+    return sorted(path for path in (shared / "images/malformed").rglob("*") if path.is_file())
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(sys.platform == "win32", reason="memory is measured with the module resource")
+def test_every_malformed_file_ends_in_a_picture_or_in_an_error_of_ours(files: list[Path]) -> None:
+    assert len(files) > 900
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", READER],
+        input="".join(json.dumps(str(path)) + "\n" for path in files).encode(),
+        capture_output=True,
+        timeout=100,
+        check=False,
+    )
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    last = results[-1][0] if results else "none"
+    assert done.stderr == b"", f"something was written on file descriptor 2; the last file read was {last}"
+    assert done.returncode == 0, f"the process died; the last file that was read is {last}"
+    assert [path for path, *_ in results] == [str(path) for path in files]
+    for path, kind, result, seconds, memory in results:
+        assert seconds < SECONDS_A_FILE, (path, kind, result)
+        assert memory < LARGEST_MEMORY_BYTES, (path, kind, result)
+        if kind == "Picture":
+            assert result.startswith("RGB "), (path, result)
+        else:
+            assert issubclass(getattr(pictag.errors, kind), pictag.errors.DecodeError), (path, kind, result)
+            assert "\n" not in result, (path, result)
+            assert len(result) < 600, (path, result)
+    # Most are odd but whole, and must not be lost to over-strictness.
+    assert Counter(kind for _, kind, *_ in results)["Picture"] > 600
