@@ -85,13 +85,20 @@ def main() -> None:
     if arguments.get("cache_dir"):
         arguments["cache_dir"] = Path(arguments["cache_dir"])
     progress: list[DownloadProgress] = []
+    is_failing = arguments.pop("fail_in_progress", False)
+
+    def tell(news: DownloadProgress) -> None:
+        if is_failing:
+            raise ValueError("the caller's own")
+        progress.append(news)
+
     try:
         model = load_model(
             parse_reference(arguments.pop("model"), revision=arguments.pop("revision", None)),
             LoadOptions(**arguments),
-            progress.append,
+            tell,
         )
-    except PictagError as error:
+    except (PictagError, ValueError) as error:
         result: dict[str, Any] = {"error": type(error).__name__, "message": str(error)}
     else:
         result = {

@@ -154,7 +154,7 @@ def _scan(cache_dir: Path | None) -> HFCacheInfo | None:
 
 def _find_commits(ref: ModelRef, cache_dir: Path | None) -> tuple[HFCacheInfo, tuple[str, ...]]:
     if ref.kind != "hub":
-        raise OptionError(f"{shorten(ref.name)!r} is not in the Hub's cache; only what is can be removed.")
+        raise OptionError(f"{shorten(ref.name)!r} is not in the Hub's cache, so it cannot be removed.")
     info = _scan(cache_dir)
     for repository in info.repos if info else ():
         if repository.repo_type == "model" and repository.repo_id == ref.name:

@@ -29,6 +29,8 @@ from pictag.models.options import LoadOptions, OnProgress
 from pictag.models.reference import MAIN, ModelRef
 from pictag.models.weights import choose_weights, is_inside
 
+_WANTED = f"{CONFIG}, {PREPROCESSOR} and onnx/model*.onnx"
+
 
 def fetch_model(ref: ModelRef, options: LoadOptions, on_progress: OnProgress | None = None) -> ModelFiles:
     """Find a model of the Hub in the cache, fetch what is missing, check it, and choose its weights.
@@ -92,7 +94,7 @@ def _find_state(ref: ModelRef, options: LoadOptions, repository: Path) -> _State
         try:
             ledger = _cached_ledger(ref, repository)
         except ModelUnavailable:
-            raise error from error.__cause__
+            raise ModelUnavailable(f"{error} Wanted were {_WANTED}.") from error.__cause__
         note = f"{endpoint()} could not be reached; the cached revision was taken"
         return _State(ledger=ledger, is_from_cache=True, notes=(note,))
     known = read_ledger(repository, fresh.commit)
@@ -106,7 +108,7 @@ def _cached_ledger(ref: ModelRef, repository: Path) -> Ledger:
     commit = read_cached_commit(repository, revision)
     ledger = None if commit is None else find_cached_ledger(repository, commit)
     if ledger is None:
-        raise ModelUnavailable(_unavailable(ref, (CONFIG, PREPROCESSOR, "onnx/model*.onnx")))
+        raise ModelUnavailable(_unavailable(ref, _WANTED))
     return ledger
 
 
@@ -143,10 +145,9 @@ def blob_digest(file: Path) -> str | None:
     return blob if is_digest(blob) else None
 
 
-def _unavailable(ref: ModelRef, files: tuple[str, ...]) -> str:
+def _unavailable(ref: ModelRef, files: str) -> str:
     return (
-        f"{ref} is not in the cache, and requests are switched off (wanted: "
-        f"{shorten(', '.join(files), 300)} from "
+        f"{ref} is not in the cache, and requests are switched off (wanted: {shorten(files, 300)} from "
         f"{endpoint()}/{ref.name}). Fetch it once with a network: 'pictag models download {ref}'. "
         "model='embedded' works without a network."
     )
@@ -192,7 +193,7 @@ class _Visit:
             write_ledger(self.repository, self.state.ledger)
 
     def _missing(self, missing: list[str]) -> str:
-        text = _unavailable(self.ref, tuple(missing))
+        text = _unavailable(self.ref, ", ".join(missing))
         cached = [n for n in self.state.ledger.files if n.endswith(".onnx") and (self.folder / n).is_file()]
         if cached and not any(name in cached for name in missing):
             text += f" In the cache are the weights {', '.join(cached)}; model_file= takes one of them."

@@ -12,7 +12,7 @@ from pictag import __version__
 from pictag.errors import OptionError, shorten
 from pictag.models.digest import is_digest
 from pictag.models.hub_errors import FOREIGN, raise_ours
-from pictag.models.hub_guard import Expected, RefusedAnswer, guarded, is_commit, make_meter_class
+from pictag.models.hub_guard import Expected, RefusedAnswer, Watch, guarded, is_commit, make_meter_class
 from pictag.models.ledger import Ledger, Stated
 from pictag.models.options import LoadOptions, OnProgress
 from pictag.models.weights import is_inside
@@ -57,9 +57,9 @@ def download_file(
     name: str, ledger: Ledger, file: str, options: LoadOptions, on_progress: OnProgress | None
 ) -> Path:
     """Fetch one file of a commit into the cache and give its path there (a link into the blobs)."""
-    size = ledger.files[file].size
+    watch = Watch(file=file, size=ledger.files[file].size, on_progress=on_progress)
     try:
-        with guarded(Expected(commit=ledger.commit, size=size)):
+        with guarded(Expected(commit=ledger.commit, size=watch.size)):
             return Path(
                 hf_hub_download(
                     name,
@@ -69,10 +69,12 @@ def download_file(
                     token=_check_token(options.token),
                     library_name="pictag",
                     library_version=__version__,
-                    tqdm_class=cast("Any", make_meter_class(file, size, on_progress)),
+                    tqdm_class=cast("Any", make_meter_class(watch)),
                 )
             )
     except FOREIGN as error:
+        if error in watch.failures:
+            raise
         raise_ours(error, name=name, revision=ledger.commit, file=file)
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from urllib.parse import urlsplit
 
@@ -121,29 +121,43 @@ def _check_response(response: httpx2.Response) -> None:
         raise RefusedAnswer("it wants the token sent to another host")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """Who wants to know of one file's progress; ``failures`` is what they raised themselves."""
+
+    file: str
+    size: int | None
+    on_progress: OnProgress | None
+    failures: list[BaseException] = field(default_factory=list)
+
+
 class DownloadMeter:
     """Stands where ``huggingface_hub`` expects a progress bar: tells of progress, prints nothing."""
 
-    def __init__(
-        self, file: str, size: int | None, on_progress: OnProgress | None, total: int | None, initial: int
-    ):
-        self.total = size if size is not None else total
+    def __init__(self, watch: Watch, total: int | None, initial: int) -> None:
+        self.total = watch.size if watch.size is not None else total
         self.n = initial
         # The names that the library's own bars have.
         self.format_dict: dict[str, object] = {}
-        self._file, self._size, self._on_progress = file, size, on_progress
+        self._watch = watch
         self._report()
 
     def update(self, n: float | None = 1) -> None:
         """Count ``n`` more bytes, or fewer where a download starts over; too many are refused."""
         self.n += int(n or 0)
-        if self._size is not None and self.n > self._size:
-            raise RefusedAnswer(f"it stated {self._size} bytes and sends more")
+        if self._watch.size is not None and self.n > self._watch.size:
+            raise RefusedAnswer(f"it stated {self._watch.size} bytes and sends more")
         self._report()
 
     def _report(self) -> None:
-        if self._on_progress is not None:
-            self._on_progress(DownloadProgress(file=self._file, received=self.n, total=self.total))
+        watch = self._watch
+        if watch.on_progress is None:
+            return
+        try:
+            watch.on_progress(DownloadProgress(file=watch.file, received=self.n, total=self.total))
+        except BaseException as error:
+            watch.failures.append(error)
+            raise
 
     def update_transfer(self, n: float | None = 1) -> None:
         """Bytes on the wire, which differ from the file's where chunks are reused: not shown."""
@@ -174,7 +188,7 @@ def is_commit(text: object) -> bool:
     return isinstance(text, str) and _COMMIT.fullmatch(text) is not None
 
 
-def make_meter_class(file: str, size: int | None, on_progress: OnProgress | None) -> type[DownloadMeter]:
+def make_meter_class(watch: Watch) -> Callable[..., DownloadMeter]:
     """A class of meters for one file, as ``huggingface_hub`` wants a class and gives it its own arguments."""
 
     class Meter(DownloadMeter):
@@ -190,6 +204,6 @@ def make_meter_class(file: str, size: int | None, on_progress: OnProgress | None
             bar_format: str | None = None,
             leave: bool = True,
         ) -> None:
-            super().__init__(file, size, on_progress, total, initial)
+            super().__init__(watch, total, initial)
 
     return Meter

@@ -1,0 +1,82 @@
+"""Which weights are taken, and why."""
+
+from __future__ import annotations
+
+import pytest
+
+from pictag.errors import ModelFileMissing, OptionError
+from pictag.models.weights import SUFFIXES, choose_weights, is_inside
+
+ALL = [f"onnx/model{suffix}.onnx" for suffix in SUFFIXES.values()]
+
+
+@pytest.mark.parametrize(("dtype", "suffix"), SUFFIXES.items())
+def test_each_dtype_has_the_hubs_file_name(dtype: str, suffix: str) -> None:
+    choice = choose_weights(ALL, model="m", dtype=dtype)
+    assert (choice.path, choice.dtype) == (f"onnx/model{suffix}.onnx", dtype)
+
+
+@pytest.mark.parametrize(
+    ("files", "device", "expected"),
+    [
+        (ALL, "cpu", "onnx/model_quantized.onnx"),
+        (["onnx/model.onnx", "onnx/model_uint8.onnx"], "cpu", "onnx/model_uint8.onnx"),
+        (["onnx/model.onnx", "onnx/model_fp16.onnx"], "cpu", "onnx/model.onnx"),
+        (ALL, "cuda", "onnx/model_fp16.onnx"),
+        (["onnx/model.onnx", "onnx/model_quantized.onnx"], "cuda", "onnx/model.onnx"),
+        (["model.onnx"], "cpu", "model.onnx"),
+        (["model.onnx", "onnx/model.onnx"], "cpu", "onnx/model.onnx"),
+        (["README.md", "mobilenet.onnx"], "cpu", "mobilenet.onnx"),
+    ],
+)
+def test_auto_takes_what_is_fastest_on_the_device(files: list[str], device: str, expected: str) -> None:
+    choice = choose_weights(files, model="m", device=device)
+    assert choice.path == expected
+
+
+def test_the_reason_names_what_was_passed_over() -> None:
+    choice = choose_weights(["onnx/model.onnx", "onnx/model_quantized.onnx"], model="m")
+    assert choice.why == "dtype=auto takes q8 on a CPU before fp32"
+
+
+def test_a_missing_dtype_names_those_that_exist() -> None:
+    with pytest.raises(ModelFileMissing, match=r"onnx/model\.onnx \(fp32\), onnx/model_q4\.onnx \(q4\)"):
+        choose_weights(["onnx/model.onnx", "onnx/model_q4.onnx"], model="m", dtype="fp16")
+
+
+def test_a_model_without_onnx_says_how_to_export_it() -> None:
+    with pytest.raises(ModelFileMissing, match="optimum-cli export onnx"):
+        choose_weights(["model.safetensors", "config.json"], model="org/name")
+
+
+def test_several_unknown_names_must_be_chosen_from() -> None:
+    with pytest.raises(ModelFileMissing, match="Say which with model_file"):
+        choose_weights(["a.onnx", "b.onnx"], model="m")
+
+
+def test_model_file_names_weights_with_or_without_the_folder() -> None:
+    assert choose_weights(ALL, model="m", model_file="onnx/model_q4.onnx").dtype == "q4"
+    assert choose_weights(ALL, model="m", model_file="model_q4.onnx").path == "onnx/model_q4.onnx"
+
+
+@pytest.mark.parametrize(
+    "name", ["../other/model.onnx", "/etc/model.onnx", "onnx\\model.onnx", "C:/model.onnx", ""]
+)
+def test_a_model_file_outside_the_model_is_refused(name: str) -> None:
+    with pytest.raises(OptionError, match="leads out of the model"):
+        choose_weights(ALL, model="m", model_file=name)
+
+
+def test_options_that_contradict_each_other_are_refused() -> None:
+    with pytest.raises(OptionError, match="both given"):
+        choose_weights(ALL, model="m", dtype="fp32", model_file="model.onnx")
+
+
+def test_an_unknown_dtype_names_the_near_ones() -> None:
+    with pytest.raises(OptionError, match="Did you mean fp16"):
+        choose_weights(ALL, model="m", dtype="pf16")
+
+
+@pytest.mark.parametrize("path", ["a//b", "./a", "a/.", "a/..", "~/a", "a\x00b"])
+def test_odd_paths_do_not_count_as_inside(path: str) -> None:
+    assert not is_inside(path)
