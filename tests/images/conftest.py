@@ -1,13 +1,16 @@
-"""Pictures drawn by code, and a way to write them in any format."""
+"""Pictures drawn by code, a way to write them in any format, and a server that sends them."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from images.pictureserver import Handler, Server, send
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +31,32 @@ def encode() -> Callable[..., bytes]:
         return stream.getvalue()
 
     return encode_image
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    running = []
+
+    def start(answers: dict[str, Callable[[Handler], None]], host: str = "127.0.0.1") -> Server:
+        server = Server(answers, host)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        running.append(server)
+        return server
+
+    yield start
+    for server in running:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def server(serve: Callable[..., Server]) -> Server:
+    return serve({})
+
+
+@pytest.fixture
+def canary(serve: Callable[..., Server]) -> Iterator[Server]:
+    """A server on loopback that must not be reached."""
+    server = serve({"/": send(b"secret")})
+    yield server
+    assert server.connections == 0

@@ -6,6 +6,7 @@ import base64
 import io
 import os
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -233,3 +234,15 @@ def test_no_file_stays_open(path: Path, tmp_path: Path) -> None:
         with pytest.raises(InputError):
             read(tmp_path / "bad.png")
     assert len(list(folder.iterdir())) == before
+
+
+def test_reading_files_loads_no_http_client(path: Path) -> None:
+    code = (
+        "import sys; from pictag.images import make_source, read_picture; "
+        "read_picture(make_source(sys.argv[1])); "
+        "sys.exit(', '.join({'httpx2', 'httpcore2', 'ssl', 'pillow_heif'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
