@@ -30,7 +30,7 @@ NEIGHBOURS = {
 LEAVES = {
     "onnxruntime": {"engines/onnxruntime.py"},
     "pyarrow": {"sinks/parquet.py"},
-    "httpx2": {"images/fetch.py", "models/hub_client.py", "models/hub_guard.py"},
+    "httpx2": {"images/fetch.py", "models/hub_client.py", "models/hub_errors.py", "models/hub_guard.py"},
     "openvino": set(),
     "starlette": set(),
     "torch": set(),
