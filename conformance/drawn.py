@@ -201,3 +201,28 @@ _DRAW: dict[str, Callable[[random.Random, int | None], Configuration]] = {
     "TextNetImageProcessor": _draw_textnet,
     "PPLCNetImageProcessor": _draw_pplcnet,
 }
+
+
+def fitted_configuration(processor: str, edge: int) -> Configuration:
+    """The default configuration, but for a model whose pictures are edge × edge."""
+    larger = edge * 8 // 7
+    sizes: dict[str, Configuration] = {
+        "BitImageProcessor": {"size": {"shortest_edge": edge}, "crop_size": edge},
+        "CLIPImageProcessor": {"size": {"shortest_edge": edge}, "crop_size": edge},
+        "ConvNextImageProcessor": {"size": {"shortest_edge": edge}},
+        "DeiTImageProcessor": {"size": {"height": larger, "width": larger}, "crop_size": edge},
+        "LevitImageProcessor": {"size": {"shortest_edge": edge}, "crop_size": edge},
+        "MobileNetV1ImageProcessor": {"size": {"shortest_edge": larger}, "crop_size": edge},
+        "MobileNetV2ImageProcessor": {"size": {"shortest_edge": larger}, "crop_size": edge},
+        "MobileViTImageProcessor": {"size": {"shortest_edge": larger}, "crop_size": edge},
+        "PerceiverImageProcessor": {"size": {"height": edge, "width": edge}, "crop_size": larger},
+        "PoolFormerImageProcessor": {"size": {"shortest_edge": edge}, "crop_size": edge},
+        "PPLCNetImageProcessor": {"resize_short": larger, "crop_size": edge},
+        "TextNetImageProcessor": {
+            "size": {"shortest_edge": edge},
+            "do_center_crop": True,
+            "crop_size": edge,
+        },
+    }
+    fitted = sizes.get(processor, {"size": {"height": edge, "width": edge}})
+    return {**default_configuration(processor), **fitted}

@@ -1,0 +1,35 @@
+"""What the conformance tests share: the pictures, and the results that become a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from preprocess.drawing import write_pictures
+from results import Results
+
+from pictag.images import make_source, read_picture
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)  # the models are tiny: threads would only wait for each other
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    paths = write_pictures(tmp_path_factory.mktemp("pictures"))
+    if read_picture(make_source(paths["keyed.png"])).image.info.get("transparency") is None:
+        # Reading forgets which colour is transparent, so the processors that lay it over white cannot know.
+        for name in ("keyed.png", "palette_transparent.png", "transparent.gif"):
+            del paths[name]
+    return paths
+
+
+@pytest.fixture(scope="session")
+def results() -> Iterator[Results]:
+    gathered = Results()
+    yield gathered
+    gathered.write()

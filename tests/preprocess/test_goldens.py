@@ -1,0 +1,36 @@
+"""The reference's own numbers, recorded by conformance/make_goldens.py and conformance/make_timm_goldens.py."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from preprocess.drawing import draw_pictures, sample
+
+from pictag.preprocess.reader import read_spec
+from pictag.preprocess.run import preprocess
+
+GOLDENS = Path(__file__).parent / "goldens"
+TRANSFORMERS: dict[str, list[dict[str, Any]]] = json.loads((GOLDENS / "transformers.json").read_text())[
+    "processors"
+]
+
+
+def compare(results: dict[str, dict[str, Any]], **files: Any) -> None:
+    spec = read_spec(**files)
+    pictures = draw_pictures()
+    for name, golden in results.items():
+        ours = sample(preprocess(pictures[name], spec))
+        assert ours["shape"] == golden["shape"], name
+        largest = max(1.0, max(abs(value) for value in golden["values"]))
+        assert np.allclose(ours["values"], golden["values"], rtol=0, atol=1e-5 * largest), name
+        assert np.isclose(ours["mean"], golden["mean"], rtol=0, atol=1e-5 * largest), name
+
+
+@pytest.mark.parametrize("processor", TRANSFORMERS)
+def test_a_processor_gives_the_recorded_numbers_of_the_reference(processor: str) -> None:
+    for entry in TRANSFORMERS[processor]:
+        compare(entry["results"], config={}, preprocessor=entry["configuration"])
