@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
+from pictag.cli.card import describe_card, show_size
 from pictag.cli.ending import SOME_FAILED, debug_option, escape
 from pictag.cli.progress import Progress
 from pictag.errors import EngineError, ModelError
@@ -18,6 +21,7 @@ from pictag.models.load import LoadOptions, Model, load_model
 from pictag.models.reference import EMBEDDED, ModelRef, parse_reference
 from pictag.models.weights import AUTO, DTYPES
 
+_MARGIN = 15
 _FIRST_LABELS = 5
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -88,7 +92,7 @@ def list_models(cache_dir: Path | None, format_: str) -> None:
             (
                 row["name"],
                 " ".join(filter(None, [(row["revision"] or "-")[:12], ", ".join(row["branches"])])),
-                _size(row["size"]),
+                show_size(row["size"]),
                 (row["last_used"] or "-")[:10],
             )
             for row in rows
@@ -121,7 +125,7 @@ def download_model(
     )
     card = loaded.card
     revised = f" at {card.revision[:12]}" if card.revision else ""
-    size = _size(card.size_bytes)
+    size = show_size(card.size_bytes)
     _print(f"{card.name}{revised}: {card.weights} ({size}), {card.label_count} labels. {card.why}.")
 
 
@@ -160,7 +164,14 @@ def inspect_model(
         card = dataclasses.asdict(loaded.card)
         _print_json(card | {"path": str(loaded.weights), "labels": list(shown), "graph": graph})
         return
-    _print_card(loaded, graph)
+    columns = max(40, shutil.get_terminal_size().columns - _MARGIN)
+    last = None
+    for name, value in describe_card(loaded, graph):
+        head = name if name != last else ""
+        for line in textwrap.wrap(str(value), columns, break_long_words=False) or [""]:
+            _print(f"{head:<{_MARGIN}}{line}")
+            head = ""
+        last = name
     more = len(loaded.labels) - len(shown)
     _print(f"labels         {len(loaded.labels)}")
     for index, label in enumerate(shown):
@@ -189,7 +200,7 @@ def verify_model(
     else:
         _print_table(
             ("FILE", "STATE", "SIZE", "DIGEST"),
-            ((c.path, c.state, _size(c.size_bytes), (c.measured or "-")[:16]) for c in checks),
+            ((c.path, c.state, show_size(c.size_bytes), (c.measured or "-")[:16]) for c in checks),
         )
         if all(check.state == "unknown" for check in checks):
             _print(
@@ -214,12 +225,12 @@ def remove_model(model: str, *, revision: str | None, cache_dir: Path | None, ye
     ref = parse_reference(model, revision=revision)
     plan = plan_removal(ref, cache_dir)
     count = f"{len(plan.commits)} revision{'s' if len(plan.commits) > 1 else ''}"
-    question = f"Remove {escape(str(ref))} ({count}, {_size(plan.freed_bytes)}) from the cache?"
+    question = f"Remove {escape(str(ref))} ({count}, {show_size(plan.freed_bytes)}) from the cache?"
     if not yes and not click.confirm(question, err=True):
         _print("Nothing was removed.", err=True)
         return
     removed = remove_cached(ref, cache_dir)
-    _print(f"Removed {ref} ({count}), {_size(removed.freed_bytes)} freed.")
+    _print(f"Removed {ref} ({count}), {show_size(removed.freed_bytes)} freed.")
 
 
 def _load(ref: ModelRef, options: LoadOptions, *, quiet: bool) -> Model:
@@ -257,45 +268,6 @@ def _describe_graph(model: Model) -> dict[str, Any]:
     finally:
         engine.close()
     return graph
-
-
-def _print_card(model: Model, graph: dict[str, Any]) -> None:
-    card = model.card
-    lines: list[tuple[str, object]] = [
-        ("model", card.name),
-        ("revision", card.revision),
-        ("type", card.model_type),
-        ("licence", card.licence or "not stated"),
-        ("weights", f"{card.weights}: {card.why}"),
-        ("sha256", card.sha256),
-        *(("note", note) for note in card.notes),
-        *(("file", f"{file.path} ({_size(file.size)})") for file in card.files),
-        *(("preprocessing", f"{number}. {step}") for number, step in enumerate(card.preprocessing, start=1)),
-        ("layout", f"{model.layout}, float32 pixel values from a {model.spec.channels}-channel picture"),
-        *(("graph input", _tensor(tensor)) for tensor in graph.get("inputs", ())),
-        *(("graph output", f"{_tensor(tensor)}, {card.outputs}") for tensor in graph.get("outputs", ())),
-        ("graph", graph.get("error")),
-        ("problem type", card.problem_type),
-    ]
-    last = None
-    for name, value in lines:
-        if value is not None:
-            _print(f"{name if name != last else '':<15}{value}")
-            last = name
-
-
-def _tensor(tensor: dict[str, Any]) -> str:
-    shape = ", ".join("?" if side is None else str(side) for side in tensor["shape"])
-    return f"{tensor['name']} {tensor['dtype']} [{shape}]"
-
-
-def _size(size: int | None) -> str:
-    if size is None:
-        return "size unknown"
-    for unit, divisor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if size >= divisor:
-            return f"{size / divisor:.1f} {unit}"
-    return f"{size} B"
 
 
 def _print(text: str, *, err: bool = False) -> None:

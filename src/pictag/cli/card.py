@@ -1,0 +1,92 @@
+"""What is known of a model, in lines for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pictag.models.load import Model
+
+
+def describe_card(model: Model, graph: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    """Names and values, in the order of reading; what is not known is left out.
+
+    ``graph`` has the ``inputs`` and ``outputs`` of the opened graph, or an ``error``.
+    """
+    card = model.card
+    lines: list[tuple[str, object]] = [
+        ("model", card.name),
+        ("revision", card.revision),
+        ("type", card.model_type),
+        ("licence", card.licence or "not stated"),
+        ("weights", f"{card.weights}: {card.why}"),
+        ("sha256", card.sha256),
+        *(("note", note) for note in card.notes),
+        *(("file", f"{file.path} ({show_size(file.size)})") for file in card.files),
+        *(("preprocessing", f"{number}. {step}") for number, step in enumerate(card.preprocessing, start=1)),
+        ("layout", f"{model.layout}, float32 pixel values from a {model.spec.channels}-channel picture"),
+        *(("graph input", _tensor(tensor)) for tensor in graph.get("inputs", ())),
+        *(("graph output", f"{_tensor(tensor)}, {card.outputs}") for tensor in graph.get("outputs", ())),
+        ("graph", graph.get("error")),
+        ("problem type", card.problem_type),
+        *_describe_details(card.details),
+    ]
+    return ((name, value) for name, value in lines if value is not None)
+
+
+def show_size(size: int | None) -> str:
+    """A number of bytes for people, such as ``3.7 MB``."""
+    if size is None:
+        return "size unknown"
+    for unit, divisor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size >= divisor:
+            return f"{size / divisor:.1f} {unit}"
+    return f"{size} B"
+
+
+def _describe_details(details: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    """What a ``card.json`` beside the weights says.
+
+    Anyone may write one: a key of another form is passed over.
+    ."""
+    yield "status", _text(details.get("status"))
+    data = _mapping(details.get("data"))
+    yield "data", _text(data.get("name"))
+    yield "data", _text(data.get("content"))
+    yield "data", _text(data.get("terms"))
+    yield "method", _text(details.get("method"))
+    training = _mapping(details.get("training"))
+    if _is_number(training.get("epochs")) and _is_number(training.get("minutes")):
+        hardware = _text(training.get("hardware")) or "hardware not stated"
+        yield "training", f"{training['epochs']} epochs, {training['minutes']:.0f} minutes on {hardware}"
+    evaluation = _mapping(details.get("evaluation"))
+    scores = [
+        f"{shown} {evaluation[key]:.3f}"
+        for key, shown in (("top1", "top-1"), ("top5", "top-5"), ("ece", "expected calibration error"))
+        if _is_number(evaluation.get(key))
+    ]
+    if scores:
+        where = _text(evaluation.get("on")) or "data not stated"
+        yield "accuracy", f"{', '.join(scores)} on {where}"
+    for key, name in (("limitations", "limitation"), ("not_for", "not for")):
+        found = details.get(key)
+        if isinstance(found, Sequence) and not isinstance(found, str):
+            yield from ((name, _text(item)) for item in found)
+
+
+def _tensor(tensor: Mapping[str, Any]) -> str:
+    shape = ", ".join("?" if side is None else str(side) for side in tensor["shape"])
+    return f"{tensor['name']} {tensor['dtype']} [{shape}]"
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,0 +1,41 @@
+"""What ``inspect`` says of a model."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pictag.cli.card import describe_card, show_size
+from pictag.models.load import load_model
+from pictag.models.reference import parse_reference
+from tinymodel import make_tiny_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_the_embedded_models_card_says_what_it_was_made_of_and_what_it_is_not_good_for() -> None:
+    model = load_model(parse_reference("embedded"))
+    told = dict(describe_card(model, {}))
+    assert "ImageNet" in str(told["data"])
+    assert "top-1" in str(told["accuracy"])
+    assert "calibration" in str(told["accuracy"])
+    assert {"licence", "method", "training", "limitation", "not for", "sha256"} <= told.keys()
+
+
+def test_a_card_of_another_form_is_passed_over(tmp_path: Path) -> None:
+    make_tiny_model(tmp_path)
+    card = {"status": 3, "data": "all", "training": [], "evaluation": {"top1": "high"}, "limitations": "none"}
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    told = dict(describe_card(load_model(parse_reference(tmp_path)), {"error": "broken"}))
+    assert told["graph"] == "broken"
+    assert not {"status", "data", "training", "accuracy", "limitation"} & told.keys()
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"), [(None, "size unknown"), (0, "0 B"), (999, "999 B"), (3_691_395, "3.7 MB")]
+)
+def test_sizes_are_shown_in_the_unit_that_fits(size: int | None, shown: str) -> None:
+    assert show_size(size) == shown
