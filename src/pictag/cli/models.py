@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import sys
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
@@ -164,7 +165,8 @@ def inspect_model(
         card = dataclasses.asdict(loaded.card)
         _print_json(card | {"path": str(loaded.weights), "labels": list(shown), "graph": graph})
         return
-    columns = max(40, shutil.get_terminal_size().columns - _MARGIN)
+    # In a pipe a value stays on its line, for grep.
+    columns = max(40, shutil.get_terminal_size().columns - _MARGIN) if sys.stdout.isatty() else sys.maxsize
     last = None
     for name, value in describe_card(loaded, graph):
         head = name if name != last else ""
