@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from preprocess.drawing import write_pictures
 from results import Results
 
 from pictag.images import make_source, read_picture
+from preprocess.drawing import write_pictures
 
 
 @pytest.fixture(scope="session", autouse=True)

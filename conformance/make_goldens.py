@@ -21,10 +21,10 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "tests")]
 import numpy as np  # noqa: E402
 import reference  # noqa: E402
 from drawn import configurations, default_configuration  # noqa: E402
-from preprocess.drawing import draw_pictures, sample  # noqa: E402
 from test_processors import ELSEWHERE  # noqa: E402
 
 from pictag.preprocess.classes import CLASSES  # noqa: E402
+from preprocess.drawing import draw_pictures, sample  # noqa: E402
 
 TARGET = HERE.parent / "tests" / "preprocess" / "goldens" / "transformers.json"
 DRAWN = 6

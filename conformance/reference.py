@@ -1,4 +1,4 @@
-"""The reference: transformers' processors on PIL, its models, its pipeline, and what is exported from them."""
+"""The reference: transformers' processors on PIL, its models, and what is exported from them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import logging
 import types
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -30,8 +30,8 @@ class PPLCNetOnPil(PilBackend):
     resample = 2
     image_mean = (0.406, 0.456, 0.485)
     image_std = (0.225, 0.224, 0.229)
-    size = {"height": 256, "width": 256}
-    crop_size = {"height": 224, "width": 224}
+    size: ClassVar = {"height": 256, "width": 256}
+    crop_size: ClassVar = {"height": 224, "width": 224}
     do_resize = do_rescale = do_normalize = do_center_crop = True
 
     def __init__(self, **values: Any) -> None:

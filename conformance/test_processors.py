@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import reference
 from drawn import configurations
-from preprocess.drawing import draw_pictures
 
 from pictag.preprocess.classes import CLASSES
 from pictag.preprocess.reader import read_spec
 from pictag.preprocess.run import preprocess
+from preprocess.drawing import draw_pictures
 
 ELSEWHERE = {"MobileNetV3ImageProcessor", "MobileNetV4ImageProcessor", "ViTHybridImageProcessor"}
 ELSEWHERE |= {"EfficientFormerImageProcessor"}  # transformers 5.23 has no such classes
@@ -30,7 +30,8 @@ def test_a_processor_makes_the_pixels_of_the_reference(processor: str, tmp_path:
             try:
                 theirs = theirs_of(picture, return_tensors="np")["pixel_values"][0].astype(np.float32)
             except ValueError as error:
-                assert "must be > 0" in str(error)
-                continue
+                if "must be > 0" not in str(error):
+                    raise
+                continue  # the reference resizes to nothing
             assert ours.shape == theirs.shape, (name, configuration)
             assert np.abs(ours - theirs).max() <= 1e-5, (name, configuration)

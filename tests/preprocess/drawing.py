@@ -6,6 +6,7 @@ Whole-number arithmetic only, no random generator: what a generator gives may ch
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -84,7 +85,7 @@ def write_pictures(folder: Path) -> dict[str, Path]:
     return paths
 
 
-def sample(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> dict[str, object]:
+def sample(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> dict[str, Any]:
     """What is kept of a result: its shape, its mean, and eight values spread over it."""
     flat = values.reshape(-1)
     places = [(n * 2_654_435_761 + 12_345) % flat.size for n in range(8)]

@@ -1,4 +1,4 @@
-"""The reference's own numbers, recorded by conformance/make_goldens.py and conformance/make_timm_goldens.py."""
+"""The reference's own numbers, recorded by conformance/make_goldens.py."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from preprocess.drawing import draw_pictures, sample
 
 from pictag.preprocess.reader import read_spec
 from pictag.preprocess.run import preprocess
+from preprocess.drawing import draw_pictures, sample
 
 GOLDENS = Path(__file__).parent / "goldens"
 TRANSFORMERS: dict[str, list[dict[str, Any]]] = json.loads((GOLDENS / "transformers.json").read_text())[
@@ -25,7 +25,7 @@ def compare(results: dict[str, dict[str, Any]], **files: Any) -> None:
     for name, golden in results.items():
         ours = sample(preprocess(pictures[name], spec))
         assert ours["shape"] == golden["shape"], name
-        largest = max(1.0, max(abs(value) for value in golden["values"]))
+        largest = max(1.0, *(abs(value) for value in golden["values"]))
         assert np.allclose(ours["values"], golden["values"], rtol=0, atol=1e-5 * largest), name
         assert np.isclose(ours["mean"], golden["mean"], rtol=0, atol=1e-5 * largest), name
 

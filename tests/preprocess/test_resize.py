@@ -1,0 +1,87 @@
+"""The geometry of resizing: properties that hold for every picture."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pictag.preprocess.resize import center_box, resized_size
+from pictag.preprocess.steps import (
+    CenterCrop,
+    OddPixel,
+    ResizeLongest,
+    ResizeShortest,
+    ResizeToCover,
+    ResizeWithin,
+)
+
+edges = st.integers(1, 30_000)
+sizes = st.tuples(edges, edges)
+targets = st.integers(1, 2048)
+
+
+@given(sizes, targets)
+def test_the_shorter_edge_is_hit_and_the_longer_is_cut_off_to_a_whole_pixel(
+    size: tuple[int, int], edge: int
+) -> None:
+    new = resized_size(ResizeShortest(edge=edge, resample="bilinear"), size)
+    assert min(new) == edge
+    exact = edge * max(size) / min(size)
+    assert max(new) <= exact + 1e-6 * exact
+    assert max(new) > exact - 1 - 1e-6 * exact
+    assert (new[0] >= new[1]) == (size[0] >= size[1]) or new[0] == new[1]
+
+
+@given(sizes, targets, st.integers(0, 2048))
+def test_a_bound_on_the_longer_edge_is_kept(size: tuple[int, int], edge: int, more: int) -> None:
+    new = resized_size(ResizeShortest(edge=edge, longest=edge + more, resample="bilinear"), size)
+    assert max(new) <= edge + more + 1
+    assert min(new) >= 1
+
+
+@given(sizes, targets, st.integers(1, 64))
+def test_multiples_are_rounded_up(size: tuple[int, int], edge: int, multiple: int) -> None:
+    plain = resized_size(ResizeShortest(edge=edge, resample="bilinear"), size)
+    new = resized_size(ResizeShortest(edge=edge, multiple=multiple, resample="bilinear"), size)
+    for before, after in zip(plain, new, strict=True):
+        assert after % multiple == 0
+        assert before <= after < before + multiple
+
+
+@given(sizes, targets, targets)
+def test_what_fits_within_a_box_is_inside_and_never_empty(
+    size: tuple[int, int], height: int, width: int
+) -> None:
+    new = resized_size(ResizeWithin(height=height, width=width, resample="bicubic"), size)
+    assert 1 <= new[0] <= height
+    assert 1 <= new[1] <= width
+
+
+@given(sizes, targets, targets)
+def test_what_covers_a_box_leaves_nothing_free(size: tuple[int, int], height: int, width: int) -> None:
+    new = resized_size(ResizeToCover(height=height, width=width, resample="bicubic"), size)
+    assert new[0] >= height
+    assert new[1] >= width
+
+
+@given(sizes, targets)
+def test_the_longer_edge_is_hit(size: tuple[int, int], edge: int) -> None:
+    assert max(resized_size(ResizeLongest(edge=edge, resample="bicubic"), size)) == edge
+
+
+@given(sizes, targets, targets, st.sampled_from(["transformers", "torchvision", "timm"]))
+def test_a_crop_has_the_size_asked_for_and_lies_in_the_centre(
+    size: tuple[int, int], height: int, width: int, odd_pixel: OddPixel
+) -> None:
+    left, top, right, bottom = center_box(CenterCrop(height=height, width=width, odd_pixel=odd_pixel), size)
+    assert (bottom - top, right - left) == (height, width)
+    assert abs(top + bottom - size[0]) <= 1
+    assert abs(left + right - size[1]) <= 1
+
+
+def test_the_odd_pixel_goes_where_each_rule_says() -> None:
+    def left(odd_pixel: OddPixel, edge: int, wanted: int) -> int:
+        return center_box(CenterCrop(height=1, width=wanted, odd_pixel=odd_pixel), (1, edge))[0]
+
+    assert [left(rule, 3, 6) for rule in ("transformers", "torchvision", "timm")] == [-2, -1, -1]
+    assert [left(rule, 9, 6) for rule in ("transformers", "torchvision", "timm")] == [1, 1, 2]

@@ -1,0 +1,114 @@
+"""The steps at work: shapes, order, borders, limits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pictag.errors import InvalidModel, PictureTooLarge
+from pictag.preprocess.run import preprocess
+from pictag.preprocess.spec import PreprocessSpec, plain_spec
+from pictag.preprocess.steps import (
+    CenterCrop,
+    FlipChannels,
+    Normalize,
+    Pad,
+    Rescale,
+    Resize,
+    ResizeShortest,
+    Step,
+)
+from preprocess.drawing import draw
+
+
+def spec(*steps: Step, channels: int = 3) -> PreprocessSpec:
+    return PreprocessSpec(processor="test", steps=steps, channels=channels)
+
+
+def test_the_result_is_contiguous_float32_with_channels_first() -> None:
+    values = preprocess(draw(10, 7), spec())
+    assert values.shape == (3, 7, 10)
+    assert values.dtype == np.float32
+    assert values.flags.c_contiguous
+
+
+def test_every_tone_is_what_the_reference_arithmetic_gives() -> None:
+    tones = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    picture = Image.fromarray(np.stack([tones] * 3, axis=-1))
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    ours = preprocess(picture, spec(Rescale(factor=1 / 255), Normalize(mean=mean, std=std)))
+    scaled = (tones.astype(np.float64) * (1 / 255)).astype(np.float32)
+    for channel in range(3):
+        theirs = (scaled - np.float32(mean[channel])) / np.float32(std[channel])
+        assert np.array_equal(ours[channel], theirs)
+
+
+def test_channels_are_flipped_after_they_were_normalised() -> None:
+    red = Image.new("RGB", (1, 1), (255, 0, 0))
+    flip = spec(Normalize(mean=(5.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)), FlipChannels())
+    assert preprocess(red, flip)[:, 0, 0].tolist() == [0.0, 0.0, 250.0]
+
+
+def test_a_small_picture_gets_a_border_in_the_colour_asked_for() -> None:
+    framed = preprocess(
+        Image.new("RGB", (1, 1), "white"), spec(CenterCrop(height=3, width=3, fill=(1, 2, 3)))
+    )
+    assert framed[:, 1, 1].tolist() == [255.0] * 3
+    assert framed[:, 0, 0].tolist() == [1.0, 2.0, 3.0]
+
+
+def test_padding_comes_last_and_is_zero() -> None:
+    padded = preprocess(
+        Image.new("RGB", (2, 1), "black"),
+        spec(Normalize(mean=(1.0,) * 3, std=(1.0,) * 3), Pad(height=2, width=3)),
+    )
+    assert padded[0].tolist() == [[-1.0, -1.0, 0.0], [0.0, 0.0, 0.0]]
+    with pytest.raises(PictureTooLarge, match="2×3"):
+        preprocess(draw(2, 3), spec(Pad(height=2, width=2)))
+
+
+def test_a_very_thin_picture_is_refused_before_it_is_blown_up() -> None:
+    with pytest.raises(PictureTooLarge, match="30000×1"):
+        preprocess(Image.new("RGB", (30_000, 1)), spec(ResizeShortest(edge=256, resample="bilinear")))
+
+
+def test_steps_in_the_wrong_order_are_refused() -> None:
+    with pytest.raises(ValueError, match="order"):
+        spec(Rescale(factor=1 / 255), Resize(height=1, width=1, resample="box"))
+
+
+def test_a_grey_picture_stays_one_plane() -> None:
+    plain = plain_spec(size=(28, 28), mean=[0.5], std=[0.5], channels=1)
+    assert preprocess(draw(40, 30), plain).shape == (1, 28, 28)
+
+
+def test_a_plain_model_crops_as_its_file_says() -> None:
+    cropped = plain_spec(size=(224, 224), mean=[0], std=[1], crop=0.875, channel_order="BGR")
+    assert cropped.describe()[:2] == (
+        "resize the shorter edge to 256 (bilinear)",
+        "crop the centre to 224×224",
+    )
+    assert cropped.output_size == (224, 224)
+    assert preprocess(draw(31, 80), plain_spec(size=(8, 20), mean=[0], std=[1], crop=True)).shape == (
+        3,
+        8,
+        20,
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"size": (0, 5)},
+        {"std": [0.0]},
+        {"mean": [1, 2]},
+        {"scale": 0},
+        {"crop": 7.0},
+        {"channels": 4},
+        {"resample": 9},
+    ],
+)
+def test_a_wrong_value_of_a_plain_model_names_its_key(options: dict[str, object]) -> None:
+    with pytest.raises(InvalidModel, match=next(iter(options))):
+        plain_spec(**{"size": (8, 8), "mean": [0.5], "std": [0.5], **options})  # type: ignore[arg-type]
