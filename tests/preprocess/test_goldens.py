@@ -17,6 +17,7 @@ GOLDENS = Path(__file__).parent / "goldens"
 TRANSFORMERS: dict[str, list[dict[str, Any]]] = json.loads((GOLDENS / "transformers.json").read_text())[
     "processors"
 ]
+TIMM: list[dict[str, Any]] = json.loads((GOLDENS / "timm.json").read_text())["pretrained_cfg"]
 
 
 def compare(results: dict[str, dict[str, Any]], **files: Any) -> None:
@@ -34,3 +35,8 @@ def compare(results: dict[str, dict[str, Any]], **files: Any) -> None:
 def test_a_processor_gives_the_recorded_numbers_of_the_reference(processor: str) -> None:
     for entry in TRANSFORMERS[processor]:
         compare(entry["results"], config={}, preprocessor=entry["configuration"])
+
+
+@pytest.mark.parametrize("number", range(len(TIMM)))
+def test_a_timm_configuration_gives_the_recorded_numbers_of_timm(number: int) -> None:
+    compare(TIMM[number]["results"], config={"pretrained_cfg": TIMM[number]["configuration"]})
