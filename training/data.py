@@ -96,12 +96,17 @@ def build_cache(folder: Path, cache: Path, limit: int | None = None) -> None:
     partial.rename(cache / "pictures.npy")
 
 
+def open_cache(cache: Path) -> Pictures:
+    """The decoded pictures in `cache`, mapped into memory."""
+    pixels = np.load(cache / "pictures.npy", mmap_mode="r")
+    return Pictures(pixels=pixels, labels=np.load(cache / "labels.npy"))
+
+
 def load_pictures(folder: Path, cache: Path, limit: int | None = None) -> Pictures:
     """The data set of `folder`, decoded into `cache` first where that has not been done."""
     if not (cache / "pictures.npy").exists():
         build_cache(folder, cache, limit)
-    pixels = np.load(cache / "pictures.npy", mmap_mode="r")
-    return Pictures(pixels=pixels, labels=np.load(cache / "labels.npy"))
+    return open_cache(cache)
 
 
 def split_pictures(labels: NDArray[np.int64], fraction: float = HELD_BACK, seed: int = SPLIT_SEED) -> Split:

@@ -2,9 +2,9 @@
 
 The momentum of a weight, seen as a matrix [out, in·height·width], is replaced by its nearest
 (semi-)orthogonal matrix, found by a Newton–Schulz iteration (K. Jordan and others, 2024; coefficients of
-the quintic as published there). A convolution that is followed by batch normalisation ignores its
-weight's length, so that is put back to its first value after every step: the learning rate then is the
-angle by which a weight turns.
+the quintic as published there). A convolution that is followed by batch normalisation ignores its weight's
+length, so that is put back to its first value after every step: the learning rate then is the angle by
+which a weight turns.
 """
 
 from __future__ import annotations
@@ -31,25 +31,32 @@ def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
     return result
 
 
+@torch.no_grad()
+def turn(
+    weight: Tensor, gradient: Tensor, *, velocity: Tensor, length: float, lr: float, momentum: float
+) -> None:
+    """One step of one weight, in place: `velocity` is its momentum, `length` what its norm stays at."""
+    velocity.mul_(momentum).add_(gradient)
+    push = gradient.add(velocity, alpha=momentum)
+    direction = orthogonalise(push.reshape(len(push), -1)).view_as(push)
+    weight.add_(direction, alpha=-lr * length / float(direction.norm() + 1e-7))
+    weight.mul_(length / float(weight.norm() + 1e-7))
+
+
 class Muon(torch.optim.Optimizer):
     """Nesterov momentum, orthogonalised; for convolutions that are followed by a normalisation."""
 
     def __init__(self, params: Iterable[nn.Parameter], lr: float, momentum: float = 0.9) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum})
+        for group in self.param_groups:
+            for weight in group["params"]:
+                velocity = torch.zeros_like(weight, requires_grad=False)
+                self.state[weight] = {"velocity": velocity, "length": float(weight.detach().norm())}
 
-    @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
             for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                state = self.state[weight]
-                if not state:
-                    state["velocity"] = torch.zeros_like(weight)
-                    state["length"] = float(weight.norm())
-                velocity = state["velocity"]
-                velocity.mul_(group["momentum"]).add_(weight.grad)
-                push = weight.grad.add(velocity, alpha=group["momentum"])
-                turn = orthogonalise(push.reshape(len(push), -1)).view_as(push)
-                weight.add_(turn, alpha=-group["lr"] * state["length"] / float(turn.norm() + 1e-7))
-                weight.mul_(state["length"] / float(weight.norm() + 1e-7))
+                if weight.grad is not None:
+                    turn(
+                        weight, weight.grad, **self.state[weight], lr=group["lr"], momentum=group["momentum"]
+                    )

@@ -15,6 +15,7 @@ class Plan:
     stages: Stages
     decay_epochs: int
     batch: int = 256
+    part: int = 64
     muon_rate: float = 0.025
     adam_rate: float = 2e-3
     momentum: float = 0.9

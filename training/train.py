@@ -22,15 +22,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.nn import functional
 
-from augment import Batch, cut_and_paste, random_views, whole_view
+from augment import whole_view
 from checkpoint import State, load_state, save_state, start_state
-from data import Pictures, Split, load_pictures, read_classes, split_pictures
+from data import Pictures, Split, load_pictures, open_cache, read_classes, split_pictures
 from network import Shape, count_parameters
 from plan import Plan, parse_stages
 from ship import ship
+from team import Alone, Team
 
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = (
@@ -38,7 +38,6 @@ COLUMNS = (
     "side",
     "rate",
     "loss",
-    "test_side",
     "top1",
     "top5",
     "held_back_loss",
@@ -49,13 +48,6 @@ STAGES = "32:10,48:10,64:4"
 DECAY_EPOCHS = 9
 SMOKE_PICTURES = 400
 TELL_EVERY_S = 20
-
-
-def compute_loss(logits: Tensor, batch: Batch, smoothing: float) -> Tensor:
-    """Cross entropy with smoothed labels, shared between the two classes of a mixed picture."""
-    own = functional.cross_entropy(logits, batch.labels, label_smoothing=smoothing, reduction="none")
-    other = functional.cross_entropy(logits, batch.others, label_smoothing=smoothing, reduction="none")
-    return (batch.share * own + (1 - batch.share) * other).mean()
 
 
 @torch.no_grad()
@@ -71,55 +63,30 @@ def average_weights(state: State, most: float) -> None:
             slow.copy_(fast)
 
 
-def take_step(state: State, plan: Plan, batch: Batch, moment: float) -> float:
-    """One step of both optimisers at `moment` (in epochs); the loss."""
-    for optimiser in state.optimisers:
-        for group in optimiser.param_groups:
-            group["lr"] = group["initial_rate"] * plan.rate(moment)
-    with torch.autocast(batch.pixels.device.type, torch.bfloat16):
-        logits = state.network(batch.pixels)
-    loss = compute_loss(logits.float(), batch, plan.smoothing)
-    loss.backward()  # type: ignore[no-untyped-call]
-    for optimiser in state.optimisers:
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-    state.steps += 1
-    average_weights(state, plan.average)
-    return loss.item()
-
-
-def train_epoch(
-    state: State, plan: Plan, pictures: Pictures, indices: NDArray[np.int64], device: torch.device
-) -> float:
+def train_epoch(state: State, plan: Plan, crew: Alone | Team, indices: NDArray[np.int64]) -> float:
     """One pass over the pictures; the mean loss. Order and views follow from the seed and the epoch alone."""
-    side = plan.side(state.epoch)
-    generator = torch.Generator().manual_seed(plan.seed * 1_000_003 + state.epoch)
-    order = indices[torch.randperm(len(indices), generator=generator).numpy()]
+    side, seed = plan.side(state.epoch), plan.seed * 1_000_003 + state.epoch
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.from_numpy(indices)[torch.randperm(len(indices), generator=generator)]
     steps = max(1, len(order) // plan.batch)
     total, began = 0.0, time.monotonic()
     told = began
     state.network.train()
     for step in range(steps):
-        chosen = np.sort(order[step * plan.batch : (step + 1) * plan.batch])
-        pixels = torch.from_numpy(pictures.pixels[chosen]).to(device)
-        labels = torch.from_numpy(pictures.labels[chosen]).to(device)
-        batch = cut_and_paste(random_views(pixels, side, generator), labels, plan.cutmix, generator)
-        total += take_step(state, plan, batch, state.epoch + step / steps)
+        for optimiser in state.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = group["initial_rate"] * plan.rate(state.epoch + step / steps)
+        total += crew.step(order[step * plan.batch : (step + 1) * plan.batch], seed * 10_007 + step, side)
+        state.steps += 1
+        average_weights(state, plan.average)
         if time.monotonic() - told > TELL_EVERY_S:
             told = time.monotonic()
             speed = (step + 1) * plan.batch / (told - began)
             left = (steps - step - 1) * plan.batch / speed
             place = f"epoch {state.epoch + 1}/{plan.epochs}  {side} px  step {step + 1}/{steps}"
-            print(
-                f"{place}  loss {total / (step + 1):.3f}  {speed:.0f} pictures/s  {left:.0f} s left",
-                flush=True,
-            )
+            figures = f"loss {total / (step + 1):.3f}  {speed:.0f} pictures/s  {left:.0f} s left"
+            print(f"{place}  {figures}", flush=True)
     return total / steps
-
-
-def choose_test_side(side: int) -> int:
-    """The side at which a network trained on crops of `side` pixels is judged: crops enlarge."""
-    return min(64, side * 5 // 4 // 8 * 8)
 
 
 @torch.no_grad()
@@ -144,17 +111,28 @@ def measure(
 def write_log(rows: list[dict[str, Any]], path: Path) -> None:
     """The log of all epochs so far, as CSV."""
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n", extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
 
 
-def train(plan: Plan, pictures: Pictures, split: Split, out: Path, device: torch.device) -> State:
-    """Trains to the end of `plan`, from the checkpoint in `out` where there is one."""
+def train(
+    plan: Plan, split: Split, cache: Path, out: Path, *, device: str = "cpu", workers: int = 1
+) -> State:
+    """Trains to the end of `plan`, from the checkpoint in `out` where there is one.
+
+    The pictures are those in `cache`. On a processor, `workers` processes share the work.
+    """
+    pictures, target = open_cache(cache), torch.device(device)
     out.mkdir(parents=True, exist_ok=True)
-    state = start_state(plan, Shape(), device)
+    state = start_state(plan, Shape(), target)
     if (out / "last.pt").exists():
-        load_state(state, out / "last.pt", device)
+        load_state(state, out / "last.pt", target)
+    crew: Alone | Team
+    if workers > 1 and target.type == "cpu":
+        crew = Team(state, plan, cache, workers)
+    else:
+        crew = Alone(state, plan, pictures, target)
     print(
         f"{count_parameters(state.network):,} parameters, {len(split.train):,} pictures, "
         f"{len(split.held_back):,} held back, epoch {state.epoch} of {plan.epochs} done",
@@ -163,15 +141,12 @@ def train(plan: Plan, pictures: Pictures, split: Split, out: Path, device: torch
     while state.epoch < plan.epochs:
         began = time.monotonic()
         side, rate = plan.side(state.epoch), plan.rate(state.epoch)
-        loss = train_epoch(state, plan, pictures, split.train, device)
+        loss = train_epoch(state, plan, crew, split.train)
         speed = len(split.train) / (time.monotonic() - began)
-        judged = measure(state, pictures, split.held_back, choose_test_side(side), device)
+        judged = measure(state, pictures, split.held_back, side, target)
         before = state.rows[-1]["minutes"] if state.rows else 0.0
         row = {"epoch": state.epoch + 1, "side": side, "rate": round(rate, 4), "loss": round(loss, 4)}
-        row |= {
-            "test_side": choose_test_side(side),
-            **{key: round(value, 4) for key, value in judged.items()},
-        }
+        row |= {key: round(value, 4) for key, value in judged.items()}
         row |= {"pictures_per_s": round(speed), "minutes": round(before + (time.monotonic() - began) / 60, 2)}
         state.rows.append(row)
         state.epoch += 1
@@ -180,6 +155,7 @@ def train(plan: Plan, pictures: Pictures, split: Split, out: Path, device: torch
         if state.epoch == plan.epochs - plan.decay_epochs:
             shutil.copyfile(out / "last.pt", out / "stable.pt")
         write_log(state.rows, out / "log.csv")
+    crew.close()
     return state
 
 
@@ -190,14 +166,12 @@ def run_smoke(data: Path, out: Path) -> None:
     pictures = load_pictures(data, out / "cache", SMOKE_PICTURES)
     split = split_pictures(pictures.labels, fraction=0.2)
     for stages, decay in (("32:1", 1), ("32:1,48:1", 1)):
-        plan = Plan(stages=parse_stages(stages), decay_epochs=decay, batch=64)
-        state = train(plan, pictures, split, out, torch.device("cpu"))
+        plan = Plan(stages=parse_stages(stages), decay_epochs=decay, batch=64, part=32)
+        state = train(plan, split, out / "cache", out, workers=2)
     if state.epoch != 2 or not all(np.isfinite(row["loss"]) for row in state.rows):
         raise RuntimeError(f"the short training went wrong: {state.rows}")
     figures = ship(out / "last.pt", out / "model", pictures, split, read_classes(data), status="smoke test")
-    if (
-        figures["top5"] < 0.25
-    ):  # five guesses among the four classes of these pictures; 0.025 is chance among 200
+    if figures["top5"] < 0.25:  # chance is 0.025 among 200 classes; these pictures have four
         raise RuntimeError(f"the short training learnt nothing: {figures}")
     print(f"smoke test passed: {out / 'model'}")
 
@@ -217,12 +191,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--muon-rate", type=float, default=0.025)
     parser.add_argument("--cutmix", type=float, default=0.2, help="share of pictures with a part of another")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes, one thread each")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--smoke", action="store_true", help="two epochs of a few hundred pictures, in --out")
     options = parser.parse_args(arguments)
     out = options.out or ROOT / "build" / "training" / ("smoke" if options.smoke else "run")
-    torch.set_num_threads(options.threads)
+    torch.set_num_threads(1)
     if options.smoke:
         run_smoke(options.data, out)
         return 0
@@ -234,7 +208,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     pictures = load_pictures(options.data, options.cache)
     split = split_pictures(pictures.labels)
-    train(plan, pictures, split, out, torch.device(options.device))
+    train(plan, split, options.cache, out, device=options.device, workers=options.workers)
     ship(out / "last.pt", out / "model", pictures, split, read_classes(options.data))
     return 0
 
