@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pictag.errors import CorruptPicture, EngineError, PictureNotFound
+from pictag.errors import CorruptPicture, EngineError, PictureNotFound, PipelineClosed
 from pictag.images import Failed, Source, make_source
 from pictag.stream import Outcome, run_line
 
@@ -110,6 +110,57 @@ def test_threads_end_with_the_run_even_when_it_is_left_early() -> None:
     assert any(t.name.startswith("pictag-decode") for t in threading.enumerate())
     outcomes.close()  # type: ignore[attr-defined]
     assert not any(t.name.startswith("pictag-decode") for t in threading.enumerate())
+
+
+def test_leaving_early_does_not_wait_for_a_picture_that_never_comes() -> None:
+    silent = threading.Event()
+
+    def load(source: Source) -> NDArray[np.float32]:
+        if source.name != "0.png":
+            silent.wait(20)
+        return load_number(source)
+
+    outcomes = run_line(make_sources(9), load=load, infer=infer_number, batch_size=1, threads=2)
+    next(outcomes)
+    begun = time.monotonic()
+    outcomes.close()  # type: ignore[attr-defined]
+    assert time.monotonic() - begun < 5
+    assert all(t.daemon for t in threading.enumerate() if t.name.startswith("pictag-decode"))
+    silent.set()
+
+
+def test_an_exit_in_a_loading_thread_reaches_the_caller() -> None:
+    def load(source: Source) -> NDArray[np.float32]:
+        raise SystemExit(3)
+
+    with pytest.raises(SystemExit):
+        next(run_line(make_sources(1), load=load, infer=infer_number, batch_size=1, threads=1))
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_a_source_that_is_slow_does_not_hold_back_what_is_loaded(batch_size: int) -> None:
+    read = 0
+
+    def frames() -> Iterator[Source]:
+        nonlocal read
+        while True:
+            time.sleep(0.02)
+            read += 1
+            yield make_source(f"{10 * read}.png")
+
+    outcomes = run_line(frames(), load=load_number, infer=infer_number, batch_size=batch_size, threads=16)
+    for had in range(1, 3 * batch_size):
+        next(outcomes)
+        assert read - had <= 2 * batch_size, "it waits for pictures that are not needed"
+    outcomes.close()  # type: ignore[attr-defined]
+
+
+def test_a_closed_pipeline_ends_the_run_instead_of_failing_every_picture() -> None:
+    def infer(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        raise PipelineClosed("closed")
+
+    with pytest.raises(PipelineClosed):
+        list(run_line(make_sources(5), load=load_number, infer=infer, batch_size=2, threads=2))
 
 
 def test_a_defect_in_loading_is_kept_as_the_error_it_is() -> None:

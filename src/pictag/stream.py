@@ -5,24 +5,29 @@ Memory is bounded by the window of pictures that are being worked on, however ma
 
 from __future__ import annotations
 
+import queue
+import threading
+import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pictag.errors import EngineError
+from pictag.errors import EngineError, PipelineClosed
 from pictag.images import Failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from concurrent.futures import Future
 
     from numpy.typing import NDArray
 
     from pictag.images import Source
+
+
+_PATIENCE_S = 0.5  # most pictures are loaded in less
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,30 +51,37 @@ def run_line(
 
     ``load`` turns a source into pixel values [C, H, W] and runs in ``threads`` threads; ``infer`` takes a
     batch [N, C, H, W] and runs in the caller's. ``sources`` is read in the caller's thread too, at most
-    ``2 × batch_size + threads`` ahead. When reading it fails, what was read before is finished first.
+    ``2 × batch_size + threads`` ahead, and no further than needed where it gives its pictures slowly: a
+    batch that is loaded does not wait for pictures that have not come yet. When reading it fails, what was
+    read before is finished first.
     """
     iterator = iter(sources)
     window = 2 * batch_size + threads
     pending: deque[tuple[str, Future[Any] | Exception]] = deque()
     reading_failed: Exception | None = None
     exhausted = False
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="pictag-decode")
+    loaders = _LoadingThreads(load, threads)
     try:
         while True:
+            read = 0
             while not exhausted and len(pending) < window:
+                # A batch's worth is read each time, so that loading goes on while the model runs.
+                if read >= batch_size and _is_loaded(pending, batch_size):
+                    break
+                read += 1
                 source = attempt(next, iterator, None)
                 if isinstance(source, Exception) or source is None:
                     reading_failed, exhausted = source, True
                 elif isinstance(source, Failed):
                     pending.append((source.name, source.error))
                 else:
-                    pending.append((source.name, pool.submit(attempt, load, source)))
+                    pending.append((source.name, loaders.submit(source)))
             if not pending:
                 break
             batch = [pending.popleft() for _ in range(min(batch_size, len(pending)))]
             yield from _infer_batch([(name, _settle(result)) for name, result in batch], infer)
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        loaders.close()
     if reading_failed is not None:
         raise reading_failed
 
@@ -80,6 +92,12 @@ def attempt(function: Callable[..., Any], *arguments: Any) -> Any:
         return function(*arguments)
     except Exception as error:  # noqa: BLE001 - the one place where a picture's failure becomes a record
         return error
+
+
+def _is_loaded(pending: deque[tuple[str, Future[Any] | Exception]], count: int) -> bool:
+    return len(pending) >= count and all(
+        not isinstance(result, Future) or result.done() for _, result in islice(pending, count)
+    )
 
 
 def _settle(result: Future[Any] | Exception) -> Any:
@@ -103,6 +121,8 @@ def _infer_group(
     infer: Callable[[NDArray[np.float32]], NDArray[np.float32]],
 ) -> Iterator[Outcome]:
     rows = attempt(infer, np.stack([pixels for _, pixels in group]))
+    if isinstance(rows, PipelineClosed):  # no picture's fault, and true of all that follow
+        raise rows
     if isinstance(rows, EngineError) and len(group) > 1:
         # One of them broke the run: each alone shows which, and saves the others.
         for member in group:
@@ -111,3 +131,52 @@ def _infer_group(
         yield from (Outcome(source=name, error=rows) for name, _ in group)
     else:
         yield from (Outcome(source=name, logits=row) for (name, _), row in zip(group, rows, strict=True))
+
+
+class _LoadingThreads:
+    """At most ``count`` threads that load pictures, started as pictures come.
+
+    ``ThreadPoolExecutor`` waits for its threads when it is shut down, and once more when the process ends:
+    one that reads from a server that has gone silent would hold up Ctrl-C for as long as a URL may take.
+    These are waited for a moment and then left to themselves.
+    """
+
+    def __init__(self, load: Callable[[Source], Any], count: int) -> None:
+        self._load = load
+        self._count = count
+        self._threads: list[threading.Thread] = []
+        self._waiting: queue.SimpleQueue[tuple[Future[Any], Source] | None] = queue.SimpleQueue()
+
+    def submit(self, source: Source) -> Future[Any]:
+        """Have the source loaded; the future gives what `attempt` gives."""
+        future: Future[Any] = Future()
+        self._waiting.put((future, source))
+        if len(self._threads) < self._count:
+            name = f"pictag-decode-{len(self._threads)}"
+            thread = threading.Thread(target=self._work, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        return future
+
+    def close(self) -> None:
+        """Begin no other picture, and wait a moment for those under way."""
+        try:
+            while True:
+                self._waiting.get_nowait()
+        except queue.Empty:
+            pass
+        for _ in self._threads:
+            self._waiting.put(None)
+        until = time.monotonic() + _PATIENCE_S
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+
+    def _work(self) -> None:
+        while (task := self._waiting.get()) is not None:
+            future, source = task
+            try:
+                future.set_result(attempt(self._load, source))
+            except BaseException as error:  # noqa: BLE001 - whoever waits for the future gets it
+                future.set_exception(error)
+            # Or the picture would stay in memory for as long as this thread waits for the next.
+            del task, future, source
