@@ -216,15 +216,16 @@ def test_the_three_steps_give_what_the_call_gives(
     assert classifier.postprocess(logits[0]) == classifier(several[0])
 
 
-@pytest.mark.parametrize("bad", [np.zeros((3, 8, 8)), np.zeros((1, 3, 8, 8), bool), "pixels"])
+@pytest.mark.parametrize("bad", [np.zeros((3, 8, 8)), np.zeros((1, 3, 8, 8), bool), "pixels", [[1], [2, 3]]])
 def test_forward_says_what_it_takes(classifier: ImageClassificationPipeline, bad: Any) -> None:
     with pytest.raises(OptionError, match=r"\[N, C, H, W\]"):
         classifier.forward(bad)
 
 
-def test_postprocess_says_what_it_takes(classifier: ImageClassificationPipeline) -> None:
+@pytest.mark.parametrize("bad", [np.zeros((1, 4)), [None] * 3, "logits", [[1], [2, 3]]])
+def test_postprocess_says_what_it_takes(classifier: ImageClassificationPipeline, bad: Any) -> None:
     with pytest.raises(OptionError, match=r"\[N, 3\]"):
-        classifier.postprocess(np.zeros((1, 4)))
+        classifier.postprocess(bad)
 
 
 @pytest.mark.parametrize(
@@ -288,11 +289,33 @@ def test_another_task_is_refused_with_what_exists(folder: Path) -> None:
 
 
 def test_stream_takes_several(classifier: ImageClassificationPipeline, pictures: Path) -> None:
-    with pytest.raises(UnsupportedInput, match=r"expand"):
+    with pytest.raises(UnsupportedInput, match=r"into a list"):
         classifier.stream(str(pictures / "red.png"))
     endless = itertools.repeat(colour_array("blue"))
     first = next(iter(classifier.stream(endless, batch_size=2)))
     assert first.labels[0].label == "blue"
+
+
+def test_stream_takes_folders_and_globs_among_other_inputs(
+    classifier: ImageClassificationPipeline, pictures: Path
+) -> None:
+    mixed = [pictures, str(pictures / "*e*.png"), colour_array("red"), str(pictures / "nothing*.png")]
+    told = [p.labels[0].label if p.labels else p.error for p in classifier.stream(mixed)]
+    assert told[0] == "blue"
+    assert told[2:6] == ["green", "red", "blue", "green"]
+    assert len(told) == 4 + 3 + 1 + 1
+    (prediction,) = classifier.predict(pictures)
+    assert prediction.error is not None
+    assert prediction.error.kind == "PictureUnreadable"
+
+
+def test_a_pipeline_that_is_closed_ends_its_streams(folder: Path) -> None:
+    classifier = pipeline(model=folder)
+    predictions = classifier.stream(itertools.repeat(colour_array()), batch_size=1)
+    next(predictions)
+    classifier.close()
+    with pytest.raises(PipelineClosed):
+        list(itertools.islice(predictions, 100))
 
 
 def test_a_closed_pipeline_says_so(folder: Path) -> None:

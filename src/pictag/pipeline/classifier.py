@@ -8,19 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pictag.engines.base import check_graph
-from pictag.errors import (
-    InvalidModel,
-    OptionError,
-    PictagError,
-    PipelineClosed,
-    UnsupportedInput,
-    shorten,
-)
-from pictag.images import Failed, FetchLimits, PictureLimits, Source, is_single, make_source, read_picture
+from pictag.errors import InvalidModel, OptionError, PipelineClosed, UnsupportedInput, shorten
+from pictag.images import FetchLimits, PictureLimits, Source, expand, is_single, make_source, read_picture
 from pictag.options import check_count, check_min_score, check_seconds, check_top_k, refuse_unknown_options
+from pictag.pipeline.numbers import describe_value, read_numbers
+from pictag.pipeline.records import as_source, make_entry, make_record
 from pictag.postprocess import activate, choose_activation, pick_labels
 from pictag.preprocess.run import preprocess
-from pictag.records import Failure, Label, Prediction
 from pictag.stream import Outcome, run_line
 
 if TYPE_CHECKING:
@@ -30,8 +24,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pictag.engines.base import Engine
+    from pictag.images import Failed
     from pictag.models.card import ModelCard
     from pictag.models.load import Model
+    from pictag.records import Label, Prediction
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +102,8 @@ class ImageClassificationPipeline:
         scorer = self._scorer(top_k, function_to_apply, min_score)
         single = is_single(inputs)
         entries = []
-        for outcome in self._outcomes([inputs] if single else inputs, batch_size, timeout_s):
+        several = [inputs] if single else inputs
+        for outcome in self._outcomes(map(as_source, several), batch_size, timeout_s):
             if outcome.error is not None:
                 raise outcome.error
             entries.append(self._shape(scorer(outcome), top_k))
@@ -124,17 +121,10 @@ class ImageClassificationPipeline:
         timeout_s: float | None = None,
     ) -> list[Prediction]:
         """The call in typed records: always a list, and a picture that fails has its ``error`` set."""
+        scorer = self._scorer(top_k, function_to_apply, min_score)
         several = [inputs] if is_single(inputs) else inputs
-        return list(
-            self.stream(
-                several,
-                top_k=top_k,
-                function_to_apply=function_to_apply,
-                min_score=min_score,
-                batch_size=batch_size,
-                timeout_s=timeout_s,
-            )
-        )
+        outcomes = self._outcomes(map(as_source, several), batch_size, timeout_s)
+        return [make_record(outcome, scorer) for outcome in outcomes]
 
     @refuse_unknown_options
     def stream(
@@ -149,17 +139,23 @@ class ImageClassificationPipeline:
     ) -> Iterator[Prediction]:
         """Classify as many pictures as there are, lazily, in order, in bounded memory.
 
-        Takes what the call takes, and what `pictag.images.expand` gives for folders and globs. A picture that
-        fails is a `Prediction` with ``error``; the others go on.
+        Takes what the call takes, and folders and globs, which stand for their pictures (for those of
+        subfolders too, give it ``pictag.images.expand([folder], recursive=True)``). A picture that fails is a
+        `Prediction` with ``error``; the others go on.
+
+        >>> from pictag import pipeline
+        >>> classifier = pipeline(model="embedded")
+        >>> [prediction.error.kind for prediction in classifier.stream(["missing.jpg", "missing/*.jpg"])]
+        ['PictureNotFound', 'PictureNotFound']
         """
         scorer = self._scorer(top_k, function_to_apply, min_score)
         if is_single(iterable):
             raise UnsupportedInput(
-                f"stream() takes several pictures, and {shorten(repr(iterable))} is one; put it into a list, "
-                "or use pictag.images.expand([folder]) for the pictures of a folder."
+                f"stream() takes several pictures, folders or globs, and {shorten(repr(iterable))} is one: "
+                "put it into a list."
             )
-        outcomes = self._outcomes(iterable, batch_size, timeout_s)
-        return (self._record(outcome, scorer) for outcome in outcomes)
+        outcomes = self._outcomes(expand(iterable), batch_size, timeout_s)
+        return (make_record(outcome, scorer) for outcome in outcomes)
 
     def preprocess(self, inputs: Any) -> NDArray[np.float32]:
         """What the model is given: float32 [N, C, H, W]; one picture gives N = 1."""
@@ -180,15 +176,15 @@ class ImageClassificationPipeline:
     def forward(self, pixel_values: NDArray[Any]) -> NDArray[np.float32]:
         """Run the model: pixel values [N, C, H, W] in, float32 logits [N, labels] out."""
         self._check_open()
-        values = np.asarray(pixel_values)
-        if values.ndim != 4 or values.dtype.kind not in "fiu":
+        values = read_numbers(pixel_values)
+        if values is None or values.ndim != 4:
             raise OptionError(
-                f"forward() takes numbers of shape [N, C, H, W], as preprocess() gives; "
-                f"this is {values.dtype} of shape {list(values.shape)}."
+                "forward() takes numbers of shape [N, C, H, W], as preprocess() gives; "
+                f"this is {describe_value(pixel_values)}."
             )
         if not len(values):
             return np.empty((0, len(self.labels)), np.float32)
-        return self._infer(values.astype(np.float32, copy=False))
+        return self._infer(values)
 
     @refuse_unknown_options
     def postprocess(
@@ -209,10 +205,11 @@ class ImageClassificationPipeline:
         True
         """
         scorer = self._scorer(top_k, function_to_apply, min_score)
-        values = np.asarray(logits, dtype=np.float32)
-        if values.ndim not in (1, 2) or values.shape[-1] != len(self.labels):
+        values = read_numbers(logits)
+        if values is None or values.ndim not in (1, 2) or values.shape[-1] != len(self.labels):
             raise OptionError(
-                f"postprocess() takes logits of shape [N, {len(self.labels)}]; this is {list(values.shape)}."
+                f"postprocess() takes logits of shape [N, {len(self.labels)}], as forward() gives; "
+                f"this is {describe_value(logits)}."
             )
         rows = [Outcome(source="<logits>", logits=row) for row in np.atleast_2d(values)]
         entries = [self._shape(scorer(row), top_k) for row in rows]
@@ -260,19 +257,18 @@ class ImageClassificationPipeline:
         return score
 
     def _outcomes(
-        self, several: Iterable[Any], batch_size: int | None, timeout_s: float | None
+        self, sources: Iterable[Source | Failed], batch_size: int | None, timeout_s: float | None
     ) -> Iterator[Outcome]:
         fetch = self._line.fetch
         if timeout_s is not None:
             fetch = dataclasses.replace(fetch, timeout_s=check_seconds("timeout_s", timeout_s))
         size = self._line.batch_size if batch_size is None else check_count("batch_size", batch_size)
-        count = len(several) if isinstance(several, (list, tuple)) else None
         return run_line(
-            map(_as_source, several),
+            sources,
             load=lambda source: self._load(source, fetch),
             infer=self._infer,
             batch_size=size,
-            threads=self._line.threads if count is None else max(1, min(self._line.threads, count)),
+            threads=self._line.threads,
         )
 
     def _load(self, source: Source, fetch: FetchLimits) -> NDArray[np.float32]:
@@ -289,29 +285,5 @@ class ImageClassificationPipeline:
             )
         return logits
 
-    def _record(self, outcome: Outcome, scorer: Callable[[Outcome], tuple[Label, ...]]) -> Prediction:
-        if outcome.error is not None:
-            return Prediction(source=outcome.source, error=_describe_failure(outcome.error))
-        try:
-            return Prediction(source=outcome.source, labels=scorer(outcome))
-        except PictagError as error:  # scores that are not numbers
-            return Prediction(source=outcome.source, error=_describe_failure(error))
-
     def _shape(self, labels: tuple[Label, ...], top_k: int | None) -> Any:
-        entries = [{"label": label.label, "score": label.score} for label in labels]
-        if top_k == 1 and not self._line.always_list:
-            return entries[0] if entries else None
-        return entries
-
-
-def _as_source(value: Any) -> Source | Failed:
-    if isinstance(value, (Source, Failed)):
-        return value
-    try:
-        return make_source(value)
-    except UnsupportedInput as error:
-        return Failed(name=f"<{type(value).__name__}>", error=error)
-
-
-def _describe_failure(error: Exception) -> Failure:
-    return Failure(kind=type(error).__name__, message=str(error))
+        return make_entry(labels, as_one=top_k == 1 and not self._line.always_list)
