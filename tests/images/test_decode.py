@@ -111,6 +111,21 @@ def test_avif_is_told_from_heic_by_its_brands(brands: bytes) -> None:
     assert found.name == "AVIF"
 
 
+@pytest.mark.parametrize("length", [b"\x11\xaf", b"\xaf\x11", b"\x12\xaf"])
+def test_a_length_that_reads_like_another_formats_sign_changes_nothing(
+    photo: Image.Image, encode: Encode, length: bytes
+) -> None:
+    # A camera's JPEG begins with its EXIF data; 4527 bytes of it are written as FLI's magic number.
+    size = int.from_bytes(length, "big") - 2
+    data = encode(photo, "JPEG")
+    assert decode_bytes(data[:2] + b"\xff\xe1" + length + bytes(size) + data[2:]).format == "JPEG"
+    webp = bytearray(encode(photo, "WEBP"))
+    webp[4:6] = length
+    found = recognise(bytes(webp))
+    assert found is not None
+    assert found.name == "WebP"
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [

@@ -70,9 +70,9 @@ _REFUSED: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x59\xa6\x6a\x95", "Sun raster"),
     (0, b"\x01\xda", "SGI"),
     (0, b"\x1a\x45\xdf\xa3", "Matroska video"),
-    (4, b"\x11\xaf", "FLI"),
-    (4, b"\x12\xaf", "FLC"),
 )
+# Two bytes in the middle are a weak sign: a JPEG or a WebP has its length there.
+_FLIC = {b"\x11\xaf": "FLI", b"\x12\xaf": "FLC"}
 _ICO = re.compile(rb"\0\0[\1\2]\0(?!\0\0)")  # with no icons in it, it would be the header of a TGA
 _NETPBM = re.compile(rb"P[1-7Ff][\s#]")
 _PCX = re.compile(rb"\x0a[\x00\x02\x03\x05]\x01[\x01\x02\x04\x08]")
@@ -176,7 +176,8 @@ def recognise(head: bytes, tail: bytes = b"") -> Format | None:
     if found is not None:
         return found if _is_opened(found) else Format(name=found.name, opened=False)
     name = (
-        (("", "ICO", "CUR")[head[2]] if _ICO.match(head) else "")
+        _FLIC.get(head[4:6], "")
+        or (("", "ICO", "CUR")[head[2]] if _ICO.match(head) else "")
         or ("PPM" if _NETPBM.match(head) else "")
         or ("PCX" if _PCX.match(head) else "")
         or ("XBM" if _XBM.match(head) else "")
