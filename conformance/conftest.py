@@ -9,7 +9,6 @@ import pytest
 import torch
 from results import Results
 
-from pictag.images import make_source, read_picture
 from preprocess.drawing import write_pictures
 
 
@@ -20,12 +19,7 @@ def one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    paths = write_pictures(tmp_path_factory.mktemp("pictures"))
-    if read_picture(make_source(paths["keyed.png"])).image.info.get("transparency") is None:
-        # Reading forgets which colour is transparent, so the processors that lay it over white cannot know.
-        for name in ("keyed.png", "palette_transparent.png", "transparent.gif"):
-            del paths[name]
-    return paths
+    return write_pictures(tmp_path_factory.mktemp("pictures"))
 
 
 @pytest.fixture(scope="session")

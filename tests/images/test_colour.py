@@ -263,3 +263,14 @@ def test_a_photograph_stored_in_every_orientation_is_one_picture(shared: Path, s
     for picture in pictures[1:]:
         # Each was compressed anew, and carries its number in the picture.
         assert np.abs(np.asarray(picture.resize((90, 90))).astype(int) - first).mean() < 6
+
+
+def test_a_transparent_colour_is_still_known_and_the_orientation_is_not(encode: Encode) -> None:
+    image = Image.new("P", (4, 3), 2)
+    image.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encode(image, "PNG", transparency=2, exif=exif)
+    picture = read_picture(make_source(data)).image
+    assert picture.info == {"transparency": (0, 255, 0)}
+    assert picture.size == (3, 4)

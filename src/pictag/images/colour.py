@@ -121,5 +121,7 @@ def to_rgb(image: Image.Image, *, alpha: Literal["drop", "white"] = "drop") -> I
         canvas = image.convert("RGB")
     if transposition is not None:
         canvas = canvas.transpose(transposition)
-    canvas.info = {}  # or whoever applies the orientation that is noted there would turn it once more
+    # Of what the file noted, the transparent colour stays: some processors lay it over white. The orientation
+    # goes, or whoever applies it would turn the picture once more.
+    canvas.info = {key: value for key, value in canvas.info.items() if key == "transparency"}
     return canvas
