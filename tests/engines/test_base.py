@@ -35,6 +35,7 @@ def test_a_graph_that_fits_its_files_is_taken() -> None:
         ([PIXELS], {"layout": "NHWC"}, "NHWC"),
         ([PIXELS, tensor("mask", None, 1)], {}, "one 4-D float input"),
         ([tensor("input_ids", None, 196, dtype="tensor(int64)")], {}, "input_ids"),
+        ([tensor("x", None, 3, 224, 224, dtype="tensor(bfloat16)")], {}, "bfloat16"),
         ([], {}, "none"),
     ],
 )

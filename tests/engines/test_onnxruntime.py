@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -104,6 +105,54 @@ def test_a_closed_engine_says_so(tmp_path: Path, pixels: NDArray[np.float32]) ->
     engine.close()
     with pytest.raises(EngineError, match="closed"):
         engine.run(pixels)
+
+
+def test_a_graph_of_floats_that_numpy_has_not_opens_so_that_it_can_be_refused(tmp_path: Path) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["y"])],
+        "brain",
+        [helper.make_tensor_value_info("x", TensorProto.BFLOAT16, [None, 3, 1, 1])],
+        [helper.make_tensor_value_info("y", TensorProto.BFLOAT16, [None, 3, 1, 1])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    engine = open_session(save(model, tmp_path / "m.onnx"))
+    assert engine.inputs[0].dtype == "tensor(bfloat16)"
+
+
+@pytest.mark.parametrize("labels", [10, 8])
+def test_a_graph_that_forgets_its_batch_is_an_engine_error(tmp_path: Path, labels: int) -> None:
+    # As an export with the batch of the example burnt in: [N, 3, 8, 8] in, always [1, labels] out.
+    graph = helper.make_graph(
+        [
+            helper.make_node("Shape", ["x"], ["shape"]),
+            helper.make_node("ConstantOfShape", ["size"], ["y"]),
+        ],
+        "forgetful",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 3, 8, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, labels])],
+        [helper.make_tensor("size", TensorProto.INT64, [2], [1, labels])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    engine = open_session(save(model, tmp_path / "m.onnx"))
+    assert engine.run(np.zeros((1, 3, 8, 8), np.float32)).shape == (1, labels)
+    with pytest.raises(EngineError, match="for 8 pictures"):
+        engine.run(np.zeros((8, 3, 8, 8), np.float32))
+
+
+def test_a_run_is_finished_when_the_engine_is_closed_meanwhile(
+    tmp_path: Path, pixels: NDArray[np.float32]
+) -> None:
+    for _ in range(20):
+        engine = open_session(save(make_graph(batch=1), tmp_path / "m.onnx"), threads=1)
+        closing = threading.Thread(target=engine.close)
+        failed: list[str] = []
+        try:
+            closing.start()
+            engine.run(pixels)
+        except EngineError as error:
+            failed.append(str(error))
+        closing.join()
+        assert failed in ([], ["The engine was closed."])
 
 
 def test_a_device_that_is_not_there_is_an_option_error(tmp_path: Path) -> None:

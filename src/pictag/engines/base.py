@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+FLOATS = ("float32", "float16", "float64")  # what numpy has too: bfloat16 and float8 are not among them
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorInfo:
     """A graph's input or output: ``shape`` has ``None`` where the graph leaves a dimension open."""
@@ -77,11 +80,11 @@ def check_graph(
     ``size`` is the (height, width) that preprocessing makes, ``None`` where it varies by picture.
     Raises `InvalidModel`, naming both sides of the contradiction.
     """
-    if len(inputs) != 1 or len(inputs[0].shape) != 4 or "float" not in inputs[0].dtype:
+    if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].dtype not in FLOATS:
         found = ", ".join(f"{i.name}{list(i.shape)} {i.dtype}" for i in inputs) or "none"
         raise InvalidModel(
-            f"An image classifier's graph takes one 4-D float input; this one takes: {found}. "
-            "Export the model for image classification."
+            f"An image classifier's graph takes one 4-D float input ({', '.join(FLOATS)}); this one takes: "
+            f"{found}. Export the model for image classification."
         )
     shape = inputs[0].shape
     graph_channels, graph_size = (shape[1], shape[2:]) if layout == "NCHW" else (shape[3], shape[1:3])

@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as _native
 
-from pictag.engines.base import Engine, TensorInfo, choose_output
+from pictag.engines.base import FLOATS, Engine, TensorInfo, choose_output
 from pictag.engines.cores import count_cores
 from pictag.errors import EngineError, InvalidModel, OptionError, shorten
 
@@ -67,7 +67,7 @@ class OnnxRuntimeEngine:
         self.outputs = tuple(_describe(o) for o in self._session.get_outputs())
         self._output = choose_output(self.outputs).name
         self._input = self.inputs[0] if self.inputs else TensorInfo(name="", shape=(), dtype="none")
-        self._input_type = np.dtype(self._input.dtype) if "float" in self._input.dtype else None
+        self._input_type = np.dtype(self._input.dtype) if self._input.dtype in FLOATS else None
 
     @property
     def name(self) -> str:
@@ -80,34 +80,41 @@ class OnnxRuntimeEngine:
         A graph with a fixed batch is run as often as needed, the last time padded with zeros.
         Raises `EngineError` when the run fails.
         """
-        if self._session is None:
+        session = self._session  # close() may come from another thread: this run is finished all the same
+        if session is None:
             raise EngineError("The engine was closed.")
         values = pixel_values if self._layout == "NCHW" else pixel_values.transpose(0, 2, 3, 1)
         values = np.ascontiguousarray(values, dtype=self._input_type)
         fixed = self._input.shape[0]
         if fixed is None or fixed == len(values):
-            return self._run_once(values)
+            return self._run_once(session, values)
         parts = []
         for start in range(0, len(values), fixed):
             part = values[start : start + fixed]
             missing = fixed - len(part)
             if missing:
                 part = np.concatenate([part, np.zeros((missing, *part.shape[1:]), part.dtype)])
-            parts.append(self._run_once(part)[: fixed - missing])
+            parts.append(self._run_once(session, part)[: fixed - missing])
         return np.concatenate(parts)
 
     def close(self) -> None:
         """Release the session; calling it again does nothing."""
         self._session = None
 
-    def _run_once(self, values: NDArray[Any]) -> NDArray[np.float32]:
+    def _run_once(self, session: Any, values: NDArray[Any]) -> NDArray[np.float32]:
         try:
-            (scores,) = self._session.run([self._output], {self._input.name: values})
+            (scores,) = session.run([self._output], {self._input.name: values})
         except NATIVE_ERRORS as error:
             raise EngineError(
                 f"ONNX Runtime failed on an input of shape {list(values.shape)}: {shorten(error)}"
             ) from error
-        return np.asarray(scores, dtype=np.float32).reshape(len(values), -1)
+        scores = np.asarray(scores, dtype=np.float32)
+        if scores.ndim < 2 or len(scores) != len(values):
+            raise EngineError(
+                f"The graph gave scores of shape {list(scores.shape)} for {len(values)} pictures. "
+                "Export it with a batch of any size, or with batch_size=1."
+            )
+        return scores.reshape(len(scores), -1)
 
 
 def _describe(tensor: Any) -> TensorInfo:
