@@ -66,6 +66,14 @@ def test_scores_that_are_not_numbers_are_an_error() -> None:
         pick_labels(np.array([0.1, np.nan], np.float32), "ab", top_k=1, min_score=0)
 
 
+@pytest.mark.parametrize("logits", [[np.inf, 0], [np.nan, 0], [-np.inf, -np.inf], [np.inf, np.inf]])
+def test_a_model_that_overflows_is_an_error_without_a_warning(logits: list[float]) -> None:
+    # Warnings are errors in these tests.
+    scores = activate(np.array([logits], np.float32), "softmax")
+    with pytest.raises(EngineError, match="NaN"):
+        pick_labels(scores[0], "ab", top_k=1, min_score=0)
+
+
 @pytest.mark.parametrize(
     ("problem_type", "label_count", "expected"),
     [

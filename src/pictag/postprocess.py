@@ -64,7 +64,9 @@ def activate(logits: NDArray[np.float32], activation: Activation) -> NDArray[np.
     if activation == "sigmoid":
         small = np.exp(-np.abs(logits))
         return np.where(logits >= 0, 1 / (1 + small), small / (1 + small)).astype(np.float32)
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    # Half precision can overflow to infinity; what comes of it is NaN, and `pick_labels` says so.
+    with np.errstate(invalid="ignore"):
+        shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True), dtype=np.float32)
 
 
