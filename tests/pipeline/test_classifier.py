@@ -275,12 +275,17 @@ def test_an_unknown_option_names_the_nearest(classifier: ImageClassificationPipe
     "options",
     [
         {"batch_size": 0}, {"threads": 0}, {"max_pixels": -1}, {"alpha": "black"}, {"engine": "abacus"},
-        {"device": "tpu"}, {"dtype": "fp31"},
+        {"engine": None}, {"device": "tpu"}, {"device": None}, {"dtype": "fp31"}, {"dtype": None},
     ],
 )  # fmt: skip
 def test_the_pipelines_own_options_are_checked(folder: Path, options: dict[str, Any]) -> None:
     with pytest.raises((OptionError, InvalidModel), match=next(iter(options))):
         pipeline(model=folder, **options)
+
+
+def test_a_device_that_is_not_there_is_refused_before_a_model_is_sought() -> None:
+    with pytest.raises(OptionError, match="cuda"):
+        pipeline(model="nobody/has-this-model", device="cuda")
 
 
 def test_another_task_is_refused_with_what_exists(folder: Path) -> None:

@@ -84,6 +84,13 @@ def pipeline(
         raise UnknownTask(f"Task {shorten(repr(task))} is not known; there is: {', '.join(TASKS)}.")
     if isinstance(engine, str) and engine not in ("auto", "onnxruntime"):
         raise OptionError(f"engine={shorten(engine)!r} is not known; there are: auto, onnxruntime.")
+    if not isinstance(engine, str) and not callable(getattr(engine, "run", None)):
+        raise OptionError(
+            f"engine={shorten(repr(engine))} is no engine; give 'auto', or an object of the protocol in "
+            "pictag.engines.base.Engine."
+        )
+    if isinstance(engine, str) and device != "cpu":  # said before a model is downloaded for it
+        raise OptionError(f"device={shorten(repr(device))} is not available; pictag runs on device='cpu'.")
     if alpha not in ("drop", "white"):
         raise OptionError(f"alpha={shorten(repr(alpha))} is not known; there are: drop, white.")
     line = Line(
