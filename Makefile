@@ -17,7 +17,7 @@ $(VENV)/.stamp: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "pictag needs Python 3.11 or newer: none was found. Install one, or say make PYTHON=/path/to/python3.11"; exit 1; }
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || "$(PYTHON)" -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[parquet]' --group dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[parquet,openvino]' --group dev
 	@touch $@
 
 $(VENV)/.stamp-demo: $(VENV)/.stamp

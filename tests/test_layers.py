@@ -31,7 +31,7 @@ LEAVES = {
     "onnxruntime": {"engines/onnxruntime.py"},
     "pyarrow": {"sinks/parquet.py"},
     "httpx2": {"images/fetch.py", "models/hub_client.py", "models/hub_errors.py", "models/hub_guard.py"},
-    "openvino": set(),
+    "openvino": {"engines/openvino.py"},
     "starlette": set(),
     "torch": set(),
     "transformers": set(),

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from pictag.errors import InvalidModel
+import numpy as np
+
+from pictag.errors import EngineError, InvalidModel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
+Layout = Literal["NCHW", "NHWC"]
 
 FLOATS = ("float32", "float16", "float64")  # what numpy has too: bfloat16 and float8 are not among them
 
@@ -104,3 +106,39 @@ def check_graph(
             f"The graph scores {width} labels, but the model's files name {label_count}. "
             "Labels would be wrong, so nothing is classified; correct id2label or labels.txt."
         )
+
+
+def order_axes(
+    pixel_values: NDArray[np.float32], *, layout: Layout, dtype: np.dtype[Any] | None
+) -> NDArray[Any]:
+    """Pixel values [N, C, H, W] as the graph takes them: its layout, its type, contiguous."""
+    values = pixel_values if layout == "NCHW" else pixel_values.transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(values, dtype=dtype)
+
+
+def run_in_parts(
+    values: NDArray[Any], *, fixed: int | None, run: Callable[[NDArray[Any]], NDArray[Any]]
+) -> NDArray[np.float32]:
+    """Scores as float32 [N, labels], from as many runs as a graph's ``fixed`` batch makes necessary.
+
+    The last part is padded with zeros. Raises `EngineError` where a run gives no row for each picture.
+    """
+    if fixed is None or fixed == len(values):
+        return _as_rows(run(values), len(values))
+    parts = []
+    for start in range(0, len(values), fixed):
+        part = values[start : start + fixed]
+        missing = fixed - len(part)
+        if missing:
+            part = np.concatenate([part, np.zeros((missing, *part.shape[1:]), part.dtype)])
+        parts.append(_as_rows(run(part), fixed)[: fixed - missing])
+    return np.concatenate(parts)
+
+
+def _as_rows(scores: NDArray[Any], count: int) -> NDArray[np.float32]:
+    if scores.ndim < 2 or len(scores) != count:
+        raise EngineError(
+            f"The graph gave scores of shape {list(scores.shape)} for {count} pictures. "
+            "Export it with a batch of any size, or with batch_size=1."
+        )
+    return scores.astype(np.float32, copy=False).reshape(count, -1)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as _native
 
-from pictag.engines.base import FLOATS, Engine, TensorInfo, choose_output
+from pictag.engines.base import FLOATS, Engine, TensorInfo, choose_output, order_axes, run_in_parts
 from pictag.engines.cores import count_cores
 from pictag.errors import EngineError, InvalidModel, OptionError, shorten
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-Layout = Literal["NCHW", "NHWC"]
+    from pictag.engines.base import Layout
 
 # Each kind of failure that this release of ONNX Runtime raises: they share no base class but Exception.
 NATIVE_ERRORS: tuple[type[Exception], ...] = (
@@ -83,38 +83,21 @@ class OnnxRuntimeEngine:
         session = self._session  # close() may come from another thread: this run is finished all the same
         if session is None:
             raise EngineError("The engine was closed.")
-        values = pixel_values if self._layout == "NCHW" else pixel_values.transpose(0, 2, 3, 1)
-        values = np.ascontiguousarray(values, dtype=self._input_type)
-        fixed = self._input.shape[0]
-        if fixed is None or fixed == len(values):
-            return self._run_once(session, values)
-        parts = []
-        for start in range(0, len(values), fixed):
-            part = values[start : start + fixed]
-            missing = fixed - len(part)
-            if missing:
-                part = np.concatenate([part, np.zeros((missing, *part.shape[1:]), part.dtype)])
-            parts.append(self._run_once(session, part)[: fixed - missing])
-        return np.concatenate(parts)
+        values = order_axes(pixel_values, layout=self._layout, dtype=self._input_type)
+        return run_in_parts(values, fixed=self._input.shape[0], run=lambda part: self._run(session, part))
 
     def close(self) -> None:
         """Release the session; calling it again does nothing."""
         self._session = None
 
-    def _run_once(self, session: Any, values: NDArray[Any]) -> NDArray[np.float32]:
+    def _run(self, session: Any, values: NDArray[Any]) -> NDArray[Any]:
         try:
             (scores,) = session.run([self._output], {self._input.name: values})
         except NATIVE_ERRORS as error:
             raise EngineError(
                 f"ONNX Runtime failed on an input of shape {list(values.shape)}: {shorten(error)}"
             ) from error
-        scores = np.asarray(scores, dtype=np.float32)
-        if scores.ndim < 2 or len(scores) != len(values):
-            raise EngineError(
-                f"The graph gave scores of shape {list(scores.shape)} for {len(values)} pictures. "
-                "Export it with a batch of any size, or with batch_size=1."
-            )
-        return scores.reshape(len(scores), -1)
+        return np.asarray(scores)
 
 
 def _describe(tensor: Any) -> TensorInfo:

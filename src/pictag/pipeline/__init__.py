@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pictag.engines.base import Engine
-    from pictag.models.load import DownloadProgress
+    from pictag.models.load import DownloadProgress, Model
 
 __all__ = ["ImageClassificationPipeline", "pipeline"]
 
 TASKS = ("image-classification",)
+ENGINES = ("auto", "onnxruntime", "openvino")
 DEFAULT_BATCH_SIZE = 8
 
 
@@ -57,7 +59,8 @@ def pipeline(
         dtype: Which weights: ``auto``, ``fp32``, ``fp16``, ``int8``, ``uint8``, ``q8``, ``q4``, ``q4f16`` or
             ``bnb4``. ``auto`` takes the quantised file on a CPU; ``.card`` says which it was.
         device: ``"cpu"``.
-        engine: ``"auto"`` or ``"onnxruntime"``, or an object of the `pictag.engines.base.Engine` protocol.
+        engine: ``"onnxruntime"`` (what ``"auto"`` takes), ``"openvino"`` (which needs the extra of that
+            name), or an object of the `pictag.engines.base.Engine` protocol.
         cache_dir: Where downloads are kept; by default huggingface_hub's own cache.
         local_files_only: Never ask the network.
         token: The Hub's token; by default what ``HF_TOKEN`` or ``hf auth login`` says. ``False`` sends none.
@@ -82,8 +85,8 @@ def pipeline(
     """
     if task not in TASKS:
         raise UnknownTask(f"Task {shorten(repr(task))} is not known; there is: {', '.join(TASKS)}.")
-    if isinstance(engine, str) and engine not in ("auto", "onnxruntime"):
-        raise OptionError(f"engine={shorten(engine)!r} is not known; there are: auto, onnxruntime.")
+    if isinstance(engine, str) and engine not in ENGINES:
+        raise OptionError(f"engine={shorten(engine)!r} is not known; there are: {', '.join(ENGINES)}.")
     if not isinstance(engine, str) and not callable(getattr(engine, "run", None)):
         raise OptionError(
             f"engine={shorten(repr(engine))} is no engine; give 'auto', or an object of the protocol in "
@@ -113,8 +116,12 @@ def pipeline(
         progress,
     )
     if isinstance(engine, str):
-        # ONNX Runtime takes a fifth of a second to import: not before the model's files are known to be good.
-        from pictag.engines.onnxruntime import open_session
-
-        engine = open_session(loaded.weights, layout=loaded.layout, threads=line.threads, device=device)
+        engine = _open_engine(engine, loaded, threads=line.threads, device=device)
     return ImageClassificationPipeline(loaded, engine, line)
+
+
+def _open_engine(name: str, model: Model, *, threads: int, device: str) -> Engine:
+    # An engine takes a fifth of a second to import: not before the model's files are known to be good.
+    module = import_module(f"pictag.engines.{'onnxruntime' if name == 'auto' else name}")
+    opened: Engine = module.open_session(model.weights, layout=model.layout, threads=threads, device=device)
+    return opened

@@ -1,0 +1,152 @@
+"""OpenVINO: the faster engine for many pictures on Intel and AMD processors (extra ``pictag[openvino]``)."""
+
+from __future__ import annotations
+
+import os
+import queue
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from pictag.engines.base import FLOATS, Engine, TensorInfo, choose_output, order_axes, run_in_parts
+from pictag.engines.cores import count_cores
+from pictag.errors import EngineError, InvalidModel, MissingExtra, OptionError, shorten
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from pictag.engines.base import Layout
+
+try:
+    import openvino
+    from openvino.frontend import FrontEndManager
+except ImportError as missing:
+    raise MissingExtra(
+        "engine='openvino' needs the package openvino: pip install 'pictag[openvino]'"
+    ) from missing
+
+Precision = Literal["f32", "bf16"]
+
+
+def open_session(
+    weights: Path,
+    *,
+    layout: Layout = "NCHW",
+    threads: int | None = None,
+    device: str = "cpu",
+    precision: Precision = "f32",
+    compiled_cache: Path | None = None,
+) -> Engine:
+    """Compile a graph file for inference.
+
+    ``layout`` is what the graph takes; callers always pass [N, C, H, W]. ``threads`` are those of all runs
+    together, by default every core that the process may use. ``precision`` ``"bf16"`` is faster where the
+    processor has it, and changes scores in the third decimal. ``compiled_cache`` is a folder that keeps the
+    compiled graph for the next start.
+
+    Raises `InvalidModel` for a file that is no usable graph and `OptionError` for a device that is not there.
+    """
+    if device != "cpu":
+        raise OptionError(f"device={shorten(device)!r} is not available with OpenVINO; use device='cpu'.")
+    return OpenVinoEngine(
+        weights,
+        layout=layout,
+        threads=threads or count_cores(),
+        precision=precision,
+        compiled_cache=compiled_cache,
+    )
+
+
+class OpenVinoEngine:
+    """One compiled graph with a pool of requests. ``run`` may be called from several threads."""
+
+    def __init__(
+        self,
+        weights: Path,
+        *,
+        layout: Layout,
+        threads: int,
+        precision: Precision,
+        compiled_cache: Path | None,
+    ) -> None:
+        settings: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": threads,
+            # OpenVINO's own default is bfloat16 where the processor has it; scores are to agree instead.
+            "INFERENCE_PRECISION_HINT": precision,
+        }
+        if compiled_cache is not None:
+            settings["CACHE_DIR"] = os.fspath(compiled_cache)
+        try:
+            # By name: left to itself, OpenVINO offers the file to all its readers, and some of them print.
+            reader = FrontEndManager().load_by_framework("onnx")
+            graph = reader.convert(reader.load(os.fspath(weights)))
+            self._compiled: Any = openvino.Core().compile_model(graph, "CPU", settings)
+        except RuntimeError as error:
+            raise InvalidModel(
+                f"{shorten(weights)} cannot be opened by OpenVINO: {_explain(error)}"
+            ) from error
+        self._layout = layout
+        self._precision = precision
+        self.inputs = tuple(_describe(port) for port in self._compiled.inputs)
+        self.outputs = tuple(_describe(port) for port in self._compiled.outputs)
+        self._output = self.outputs.index(choose_output(self.outputs))
+        self._input = self.inputs[0] if self.inputs else TensorInfo(name="", shape=(), dtype="none")
+        self._input_type = np.dtype(self._input.dtype) if self._input.dtype in FLOATS else None
+        self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    @property
+    def name(self) -> str:
+        """The engine and where it runs."""
+        return f"openvino (cpu, {self._precision})"
+
+    def run(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run the graph on float32 [N, C, H, W]; gives float32 [N, labels].
+
+        Raises `EngineError` when the run fails.
+        """
+        compiled = self._compiled  # close() may come from another thread: this run is finished all the same
+        if compiled is None:
+            raise EngineError("The engine was closed.")
+        values = order_axes(pixel_values, layout=self._layout, dtype=self._input_type)
+        # A request belongs to one run at a time.
+        try:
+            request = self._idle.get_nowait()
+        except queue.Empty:
+            request = compiled.create_infer_request()
+        try:
+            return run_in_parts(values, fixed=self._input.shape[0], run=lambda part: self._run(request, part))
+        finally:
+            self._idle.put(request)
+
+    def close(self) -> None:
+        """Release the compiled graph; calling it again does nothing."""
+        self._compiled = None
+        self._idle = queue.SimpleQueue()
+
+    def _run(self, request: Any, values: NDArray[Any]) -> NDArray[Any]:
+        try:
+            # The request reads the array where it lies; the result is copied out of the request.
+            request.infer({0: values}, share_inputs=True)
+            return np.array(request.get_output_tensor(self._output).data)
+        except (RuntimeError, ValueError) as error:
+            raise EngineError(
+                f"OpenVINO failed on an input of shape {list(values.shape)}: {_explain(error)}"
+            ) from error
+
+
+def _describe(port: Any) -> TensorInfo:
+    shape = tuple(None if side.is_dynamic else side.get_length() for side in port.get_partial_shape())
+    names = sorted(port.get_names())
+    return TensorInfo(
+        name=names[0] if names else "", shape=shape, dtype=str(port.get_element_type().to_dtype())
+    )
+
+
+def _explain(error: Exception) -> str:
+    """The last line that says something: before it stand places in OpenVINO's own source."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
+    return shorten((telling or lines or ["no reason given"])[0])

@@ -1,0 +1,126 @@
+"""OpenVINO behind the protocol gives what ONNX Runtime gives, and its errors are ours."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+import pytest
+
+from pictag import pipeline
+from pictag.engines import onnxruntime
+from pictag.errors import EngineError, InvalidModel, OptionError
+from tinymodel import COLOURS, make_graph, make_tiny_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+pytest.importorskip("openvino", reason="needs pip install 'pictag[openvino]'")
+from pictag.engines import openvino
+
+
+@pytest.fixture
+def pixels() -> NDArray[np.float32]:
+    return np.random.default_rng(0).normal(size=(5, 3, 8, 8)).astype(np.float32)
+
+
+@pytest.mark.parametrize("batch", [None, 1, 2, 5, 7])
+def test_scores_are_those_of_onnx_runtime(
+    tmp_path: Path, pixels: NDArray[np.float32], batch: int | None
+) -> None:
+    path = tmp_path / "m.onnx"
+    onnx.save(make_graph(batch=batch), path)
+    ours, theirs = openvino.open_session(path, threads=1), onnxruntime.open_session(path, threads=1)
+    assert ours.inputs == theirs.inputs
+    assert ours.outputs == theirs.outputs
+    scores = ours.run(pixels)
+    assert scores.dtype == np.float32
+    np.testing.assert_allclose(scores, theirs.run(pixels), atol=1e-6)
+
+
+def test_runs_at_the_same_time_do_not_disturb_each_other(tmp_path: Path) -> None:
+    onnx.save(make_graph(), tmp_path / "m.onnx")
+    engine = openvino.open_session(tmp_path / "m.onnx", threads=2)
+    batches = [np.full((1 + n % 3, 3, 8, 8), n, np.float32) for n in range(200)]
+    with ThreadPoolExecutor(4) as pool:
+        for batch, scores in zip(batches, pool.map(engine.run, batches), strict=True):
+            np.testing.assert_allclose(scores, 2 * batch.mean(axis=(2, 3)), atol=1e-4)
+
+
+def test_the_compiled_graph_is_kept_for_the_next_start(tmp_path: Path, pixels: NDArray[np.float32]) -> None:
+    onnx.save(make_graph(), tmp_path / "m.onnx")
+    cache = tmp_path / "cache"
+    first = openvino.open_session(tmp_path / "m.onnx", compiled_cache=cache)
+    assert list(cache.iterdir())
+    again = openvino.open_session(tmp_path / "m.onnx", compiled_cache=cache)
+    assert again.outputs == first.outputs
+    np.testing.assert_array_equal(again.run(pixels), first.run(pixels))
+
+
+def test_a_file_that_is_no_graph_is_refused_in_silence(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "broken.onnx"
+    for content in (b"", b"not a graph", b"\x08\x09" * 50):
+        path.write_bytes(content)
+        with pytest.raises(InvalidModel, match=r"broken\.onnx|no output"):
+            openvino.open_session(path)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_run_that_fails_is_an_engine_error_and_the_next_one_works(
+    tmp_path: Path, pixels: NDArray[np.float32]
+) -> None:
+    onnx.save(make_graph(), tmp_path / "m.onnx")
+    engine = openvino.open_session(tmp_path / "m.onnx")
+    with pytest.raises(EngineError, match=r"\[1, 3, 9, 9\]"):
+        engine.run(np.zeros((1, 3, 9, 9), np.float32))
+    assert engine.run(pixels).shape == (5, 3)
+    engine.close()
+    engine.close()
+    with pytest.raises(EngineError, match="closed"):
+        engine.run(pixels)
+
+
+def test_a_device_that_is_not_there_is_an_option_error(tmp_path: Path) -> None:
+    onnx.save(make_graph(), tmp_path / "m.onnx")
+    with pytest.raises(OptionError, match="'tpu'"):
+        openvino.open_session(tmp_path / "m.onnx", device="tpu")
+
+
+def test_a_pipeline_runs_on_it_when_asked_to(tmp_path: Path) -> None:
+    picture = np.full((6, 5, 3), COLOURS["green"], np.uint8)
+    with pipeline(model=make_tiny_model(tmp_path), engine="openvino") as classifier:
+        assert "openvino" in classifier.engine.name
+        assert classifier(picture)["label"] == "green"
+
+
+def test_without_the_package_the_error_says_how_to_install_it() -> None:
+    code = (
+        "import sys\nsys.modules['openvino'] = None\nfrom pictag import pipeline\n"
+        "try:\n    pipeline(model='embedded', engine='openvino')\n"
+        "except ImportError as error:\n    print(type(error).__name__, error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.startswith("MissingExtra")
+    assert "pip install 'pictag[openvino]'" in done.stdout
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(("model", "dtype"), [("mobilenet_v2", "fp32"), ("mobilenet_v1_0.25_128", "fp32")])
+def test_real_models_agree_with_onnx_runtime(shared: Path, model: str, dtype: str) -> None:
+    photographs = sorted((shared / "images" / "gallery").glob("*.jpg"))[:12]
+    found = []
+    for engine in ("onnxruntime", "openvino"):
+        with pipeline(model=shared / "models" / model, dtype=dtype, engine=engine) as classifier:
+            found.append(classifier.forward(classifier.preprocess(photographs)))
+    np.testing.assert_allclose(found[0], found[1], atol=1e-3)
+    assert (found[0].argmax(axis=1) == found[1].argmax(axis=1)).all()
