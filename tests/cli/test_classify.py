@@ -206,6 +206,24 @@ def test_wrong_usage_is_one_sentence_with_a_way_out(
     assert len(err.splitlines()) == 1
 
 
+def test_a_name_that_reads_like_an_option_says_how_to_write_it(
+    tiny: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    make_picture(tmp_path / "-dash.png")
+    assert main(["classify", "-dash.png", "--model", tiny]) == 2
+    assert "./-dash.png" in capfd.readouterr().err
+    assert main(["classify", "./-dash.png", "--model", tiny]) == 0
+
+
+@pytest.mark.parametrize("name", [".", "results", "results.csv"])
+def test_an_output_that_is_a_folder_is_called_one(
+    tiny: str, colours: list[str], capfd: pytest.CaptureFixture[str], name: str
+) -> None:
+    Path(name).mkdir(exist_ok=True)
+    assert main(["classify", colours[0], "--model", tiny, "--output", name]) == 2
+    assert f"{name} is a folder" in capfd.readouterr().err
+
+
 def test_debug_shows_the_traceback(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

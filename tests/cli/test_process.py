@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -90,6 +91,23 @@ def test_an_interrupted_run_leaves_a_whole_file_and_goes_on(
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert [prediction.source for prediction in reader(path)] == many
+
+
+@posix_only
+def test_an_interruption_does_not_wait_for_a_server_that_is_silent(tmp_path: Path, tiny: str) -> None:
+    make_picture(tmp_path / "red.png")
+    with socket.create_server(("127.0.0.1", 0), backlog=50) as silent:
+        urls = [f"http://127.0.0.1:{silent.getsockname()[1]}/{number}.png" for number in range(20)]
+        options = ["--allow-private-urls", "--timeout", "60", "--batch-size", "1", "--output", "run.jsonl"]
+        process = start("classify", "red.png", *urls, "--model", tiny, *options, cwd=tmp_path)
+        wait_for(tmp_path / "run.jsonl", 0)
+        begun = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=70)
+    assert time.monotonic() - begun < 20
+    assert process.returncode == 130, err
+    assert err.startswith(b"pictag: Interrupted after 1 picture; ")
+    assert [prediction.source for prediction in read_jsonl(tmp_path / "run.jsonl")] == ["red.png"]
 
 
 @posix_only

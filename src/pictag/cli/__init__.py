@@ -93,7 +93,7 @@ def app() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and give its exit status; ``arguments`` are those of the process by default."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    invocation = Invocation()
+    invocation = Invocation(given=given)
 
     def run() -> int:
         invocation.settings = settings = read_settings()

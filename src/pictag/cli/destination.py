@@ -54,6 +54,8 @@ def choose_destination(
 ) -> Destination:
     """Format and file from the options; raises a usage error for what does not go together."""
     path = None if output in (None, "-") else Path(str(output))
+    if path is not None and path.is_dir():
+        raise OutputError(f"{shorten(path)} is a folder; give the name of a file.")
     chosen = _guess_format(path) if asked is None else asked
     if retry_failed and not resume:
         raise click.UsageError("--retry-failed goes with --resume.")
@@ -107,8 +109,6 @@ def _guess_format(path: Path | None) -> Format:
 
 def _check_path(path: Path, *, may_exist: bool) -> None:
     """Refuse a path that cannot be written, before a model is loaded for nothing."""
-    if path.is_dir():
-        raise OutputError(f"{shorten(path)} is a folder; give the name of a file.")
     if not path.parent.is_dir():
         raise OutputError(f"There is no folder {shorten(path.parent)} to write {shorten(path.name)} into.")
     if path.is_file() and path.stat().st_size and not may_exist:

@@ -17,6 +17,7 @@ import sys
 import traceback
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
@@ -26,7 +27,7 @@ from pictag.errors import PictagError, shorten
 from pictag.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 ALL_WELL, SOME_FAILED, NOTHING_DONE, BROKEN = 0, 1, 2, 70
 STOPPED_READING = 128 + 13  # what a shell shows for a program that SIGPIPE ended
@@ -38,6 +39,7 @@ Command = TypeVar("Command", bound="Callable[..., Any]")
 class Invocation:
     """What holds for one run of the program; commands find it in click's ``ctx.obj``."""
 
+    given: Sequence[str] = ()
     debug: bool = False
     settings: Settings = field(default_factory=Settings)
 
@@ -68,7 +70,7 @@ def run_to_the_end(run: Callable[[], int], invocation: Invocation) -> int:  # no
     except click.exceptions.Exit as wish:
         return wish.exit_code
     except click.ClickException as error:
-        return _explain_usage(error)
+        return _explain_usage(error, invocation.given)
     except BrokenPipeError:
         _forget_stdout()
         return STOPPED_READING
@@ -112,14 +114,25 @@ def is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty()
 
 
-def _explain_usage(error: click.ClickException) -> int:
+def _explain_usage(error: click.ClickException, given: Sequence[str]) -> int:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         return NOTHING_DONE
     ctx = getattr(error, "ctx", None)
     advice = f" Try '{ctx.command_path} --help'." if ctx is not None else ""
+    name = next((argument for argument in given if _is_dashed_name(argument)), None)
+    if isinstance(error, click.NoSuchOption) and name is not None:
+        advice = f" Is the file meant? Write ./{shorten(name)}, or -- in front of all names."
     say(error.format_message() + advice)
     return NOTHING_DONE
+
+
+def _is_dashed_name(argument: str) -> bool:
+    """Whether an argument that reads like an option is the name of a file."""
+    try:
+        return argument.startswith("-") and Path(argument).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _show_trace(invocation: Invocation) -> None:

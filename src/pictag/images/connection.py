@@ -54,7 +54,7 @@ def find_addresses(
     # The message does not say which address it was: that would tell a stranger about the network here.
     refused = AddressRefused(
         f"{shown}: it leads to an address that is not on the public internet. "
-        "Where that is meant, allow private URLs."
+        "Where that is meant, allow private URLs: allow_private_urls=True, or --allow-private-urls."
     )
     literal = read_literal(host)
     if literal is None and not allow_private and is_local_name(host):
