@@ -21,13 +21,23 @@ if TYPE_CHECKING:
 
 try:
     import openvino
-    from openvino.frontend import FrontEndManager
+    from openvino import frontend
 except ImportError as missing:
     raise MissingExtra(
         "engine='openvino' needs the package openvino: pip install 'pictag[openvino]'"
     ) from missing
 
 Precision = Literal["f32", "bf16"]
+
+# What the reader of ONNX files raises; these share no base class but Exception.
+_UNREADABLE: tuple[type[Exception], ...] = (
+    RuntimeError,
+    frontend.GeneralFailure,
+    frontend.InitializationFailure,
+    frontend.NotImplementedFailure,
+    frontend.OpConversionFailure,
+    frontend.OpValidationFailure,
+)
 
 
 def open_session(
@@ -81,10 +91,10 @@ class OpenVinoEngine:
             settings["CACHE_DIR"] = os.fspath(compiled_cache)
         try:
             # By name: left to itself, OpenVINO offers the file to all its readers, and some of them print.
-            reader = FrontEndManager().load_by_framework("onnx")
+            reader = frontend.FrontEndManager().load_by_framework("onnx")
             graph = reader.convert(reader.load(os.fspath(weights)))
             self._compiled: Any = openvino.Core().compile_model(graph, "CPU", settings)
-        except RuntimeError as error:
+        except _UNREADABLE as error:
             raise InvalidModel(
                 f"{shorten(weights)} cannot be opened by OpenVINO: {_explain(error)}"
             ) from error
