@@ -22,6 +22,7 @@ from pictag.images.array import image_of_array
 from pictag.images.decode import Picture, check_size, decode, decode_bytes, picture_of_image
 from pictag.images.limits import FetchLimits, PictureLimits
 from pictag.images.source import Source, decode_base64
+from pictag.images.turns import take_turns
 
 if TYPE_CHECKING:
     from typing import Any
@@ -52,13 +53,15 @@ def read_picture(
         case "file":
             return _read_file(value, name=name, limits=limits)
         case "image":
-            return picture_of_image(value, name=name, limits=limits)
+            with take_turns(value):
+                return picture_of_image(value, name=name, limits=limits)
         case "array":
             return _read_array(value, name=name, limits=limits)
         case "bytes":
             data = bytes(value)
         case "stream":
-            data = _read_stream(value, name=name, limits=limits)
+            with take_turns(value):
+                data = _read_stream(value, name=name, limits=limits)
         case "url":
             # Half of a classification of local files would be spent on importing an HTTP client.
             from pictag.images.fetch import fetch_bytes
