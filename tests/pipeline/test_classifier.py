@@ -274,7 +274,8 @@ def test_an_unknown_option_names_the_nearest(classifier: ImageClassificationPipe
 @pytest.mark.parametrize(
     "options",
     [
-        {"batch_size": 0}, {"threads": 0}, {"max_pixels": -1}, {"alpha": "black"}, {"engine": "abacus"},
+        {"batch_size": 0}, {"threads": 0}, {"max_pixels": -1}, {"alpha": "black"}, {"decode": "slow"},
+        {"engine": "abacus"},
         {"engine": None}, {"device": "tpu"}, {"device": None}, {"dtype": "fp31"}, {"dtype": None},
     ],
 )  # fmt: skip
@@ -373,3 +374,10 @@ def test_a_graph_that_contradicts_its_labels_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(config)
     with pytest.raises(InvalidModel, match="scores 3 labels, but the model's files name 4"):
         pipeline(model=tmp_path)
+
+
+def test_fast_decoding_gives_the_same_label(folder: Path, tmp_path: Path) -> None:
+    path = make_picture(tmp_path / "large.jpg", "blue", size=(640, 480))
+    with pipeline(model=folder, decode="fast") as fast, pipeline(model=folder) as exact:
+        assert fast(path)["label"] == exact(path)["label"] == "blue"
+        assert fast(path)["score"] == pytest.approx(exact(path)["score"], abs=1e-3)

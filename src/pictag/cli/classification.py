@@ -35,6 +35,8 @@ class Loading:
     offline: bool
     threads: int | None
     max_pixels: int | None
+    engine: str
+    decode: Literal["exact", "fast"]
     alpha: Literal["drop", "white"]
     allow_private_urls: bool
 
@@ -53,6 +55,8 @@ class Loading:
             local_files_only=self.offline,
             threads=self.threads,
             max_pixels=self.max_pixels or PictureLimits().max_pixels,
+            engine=self.engine,
+            decode=self.decode,
             alpha=self.alpha,
             allow_private_urls=self.allow_private_urls,
             progress=progress.show_download,

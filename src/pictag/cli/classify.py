@@ -142,6 +142,20 @@ class TopK(click.ParamType[int | None]):
     help="Refuse pictures of more pixels (width × height). [default: 178956970]",
 )
 @click.option(
+    "--engine",
+    type=click.Choice(("auto", "onnxruntime", "openvino")),
+    default="auto",
+    show_default=True,
+    help="What runs the model; auto takes ONNX Runtime, OpenVINO is an extra.",
+)
+@click.option(
+    "--decode",
+    type=click.Choice(("exact", "fast")),
+    default="exact",
+    show_default=True,
+    help="fast: large JPEGs are scaled down while they are decoded; scores change a little.",
+)
+@click.option(
     "--alpha",
     type=click.Choice(("drop", "white")),
     default="drop",
@@ -184,6 +198,8 @@ def classify(
     batch_size: int | None,
     threads: int | None,
     max_pixels: int | None,
+    engine: str,
+    decode: Literal["exact", "fast"],
     alpha: Literal["drop", "white"],
     timeout_s: float | None,
     allow_private_urls: bool,
@@ -210,6 +226,8 @@ def classify(
         offline=offline,
         threads=threads,
         max_pixels=max_pixels,
+        engine=engine,
+        decode=decode,
         alpha=alpha,
         allow_private_urls=allow_private_urls,
     )

@@ -28,6 +28,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+SIDEWAYS = tuple(_UPRIGHT[orientation] for orientation in (5, 6, 7, 8))  # what swaps width and height
 # What parsing of metadata raises on garbage: it is read by slicing, unpacking and arithmetic.
 _BROKEN_EXIF = (
     SyntaxError,

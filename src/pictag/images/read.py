@@ -19,7 +19,7 @@ from pictag.errors import (
     shorten,
 )
 from pictag.images.array import image_of_array
-from pictag.images.decode import Picture, check_size, decode, decode_bytes, picture_of_image
+from pictag.images.decode import NeededSize, Picture, check_size, decode, decode_bytes, picture_of_image
 from pictag.images.limits import FetchLimits, PictureLimits
 from pictag.images.source import Source, decode_base64
 from pictag.images.turns import take_turns
@@ -36,9 +36,16 @@ _FETCH_LIMITS = FetchLimits()
 
 
 def read_picture(
-    source: Source, *, limits: PictureLimits = _PICTURE_LIMITS, fetch: FetchLimits = _FETCH_LIMITS
+    source: Source,
+    *,
+    limits: PictureLimits = _PICTURE_LIMITS,
+    fetch: FetchLimits = _FETCH_LIMITS,
+    needed: NeededSize | None = None,
 ) -> Picture:
     """Read and decode one picture.
+
+    ``needed`` gives, for a picture's (width, height), the size at which it is used: large JPEGs are then
+    scaled down while they are decoded, to twice that size at least. Without it they are decoded in full.
 
     Raises an `InputError`: `PictureNotFound`, `PictureUnreadable`, `FetchFailed` and its kinds for reading;
     `NotAPicture`, `FormatRefused`, `CorruptPicture` and `PictureTooLarge` for decoding.
@@ -51,7 +58,7 @@ def read_picture(
     name, value = source.name, source.value
     match source.kind:
         case "file":
-            return _read_file(value, name=name, limits=limits)
+            return _read_file(value, name=name, limits=limits, needed=needed)
         case "image":
             with take_turns(value):
                 return picture_of_image(value, name=name, limits=limits)
@@ -72,7 +79,7 @@ def read_picture(
         case "base64":
             data = _read_base64(value, name=name)
     _check_bytes(len(data), name=name, limits=limits)
-    return decode_bytes(data, name=name, limits=limits)
+    return decode_bytes(data, name=name, limits=limits, needed=needed)
 
 
 def _check_bytes(count: int, *, name: str, limits: PictureLimits) -> None:
@@ -90,7 +97,7 @@ def _open_without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def _read_file(path: str, *, name: str, limits: PictureLimits) -> Picture:
+def _read_file(path: str, *, name: str, limits: PictureLimits, needed: NeededSize | None) -> Picture:
     shown = shorten(name)
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116  (pathlib refuses names that the system takes)
@@ -108,7 +115,7 @@ def _read_file(path: str, *, name: str, limits: PictureLimits) -> Picture:
                 raise PictureUnreadable(f"{shown} is no regular file any more; it is not read.")
             _check_bytes(status.st_size, name=name, limits=limits)
             if status.st_size > _READ_AT_ONCE_BYTES:
-                return decode(file, name=name, limits=limits)
+                return decode(file, name=name, limits=limits, needed=needed)
             data = file.read(status.st_size)
     except InputError:
         raise
@@ -118,7 +125,7 @@ def _read_file(path: str, *, name: str, limits: PictureLimits) -> Picture:
         raise PictureUnreadable(f"{shown} could not be read: {error.strerror or error}.") from error
     except ValueError as error:  # NUL, or characters that the file system cannot encode
         raise PictureNotFound(f"{shown}: no file can have this name.") from error
-    return decode_bytes(data, name=name, limits=limits)
+    return decode_bytes(data, name=name, limits=limits, needed=needed)
 
 
 def _read_stream(stream: BinaryIO, *, name: str, limits: PictureLimits) -> bytes:

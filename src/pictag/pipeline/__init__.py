@@ -46,6 +46,7 @@ def pipeline(
     batch_size: int = DEFAULT_BATCH_SIZE,
     threads: int | None = None,
     max_pixels: int = PictureLimits().max_pixels,
+    decode: Literal["exact", "fast"] = "exact",
     alpha: Literal["drop", "white"] = "drop",
     allow_private_urls: bool = False,
 ) -> ImageClassificationPipeline:
@@ -70,6 +71,8 @@ def pipeline(
         batch_size: Pictures in one run of the model, where there are several.
         threads: Threads that decode, and those of one run of the model; by default all cores.
         max_pixels: Larger pictures are refused from their header.
+        decode: ``"exact"`` agrees with the reference to the bit; ``"fast"`` has large JPEGs scaled down while
+            they are decoded, never below twice the size that the model needs.
         alpha: ``"drop"`` transparency as the reference does, or lay the picture on ``"white"``.
         allow_private_urls: Read URLs on private and loopback addresses too.
 
@@ -96,11 +99,14 @@ def pipeline(
         raise OptionError(f"device={shorten(repr(device))} is not available; pictag runs on device='cpu'.")
     if alpha not in ("drop", "white"):
         raise OptionError(f"alpha={shorten(repr(alpha))} is not known; there are: drop, white.")
+    if decode not in ("exact", "fast"):
+        raise OptionError(f"decode={shorten(repr(decode))} is not known; there are: exact, fast.")
     line = Line(
         batch_size=check_count("batch_size", batch_size),
         threads=count_cores() if threads is None else check_count("threads", threads),
         limits=PictureLimits(max_pixels=check_count("max_pixels", max_pixels), alpha=alpha),
         fetch=FetchLimits(allow_private=allow_private_urls),
+        fast_decode=decode == "fast",
         always_list=always_list,
     )
     loaded = load_model(

@@ -14,6 +14,7 @@ from pictag.options import check_count, check_min_score, check_seconds, check_to
 from pictag.pipeline.numbers import describe_value, read_numbers
 from pictag.pipeline.records import as_source, make_entry, make_record
 from pictag.postprocess import activate, choose_activation, pick_labels
+from pictag.preprocess.demand import needed_size
 from pictag.preprocess.run import preprocess
 from pictag.stream import Outcome, run_line
 
@@ -38,6 +39,7 @@ class Line:
     threads: int
     limits: PictureLimits
     fetch: FetchLimits
+    fast_decode: bool
     always_list: bool
 
 
@@ -272,8 +274,14 @@ class ImageClassificationPipeline:
         )
 
     def _load(self, source: Source, fetch: FetchLimits) -> NDArray[np.float32]:
-        picture = read_picture(source, limits=self._line.limits, fetch=fetch)
+        needed = self._needed_size if self._line.fast_decode else None
+        picture = read_picture(source, limits=self._line.limits, fetch=fetch, needed=needed)
         return preprocess(picture.image, self.model.spec)
+
+    def _needed_size(self, size: tuple[int, int]) -> tuple[int, int] | None:
+        # Pictures speak of width × height, preprocessing of height × width.
+        needed = needed_size(self.model.spec, size[::-1])
+        return needed and needed[::-1]
 
     def _infer(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
         self._check_open()

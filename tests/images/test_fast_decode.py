@@ -1,0 +1,73 @@
+"""With a size that is needed, large JPEGs are scaled down while they are decoded, and never too far."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from pictag.images import make_source, read_picture
+
+
+def photograph(size: tuple[int, int], *, form: str = "JPEG", orientation: int = 1) -> bytes:
+    """A smooth picture whose upper left corner is dark."""
+    image = Image.linear_gradient("L").resize(size).convert("RGB")
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stream = io.BytesIO()
+    image.save(stream, form, exif=exif)
+    return stream.getvalue()
+
+
+@given(st.integers(8, 500), st.integers(8, 500), st.integers(1, 60), st.integers(1, 60))
+def test_never_below_twice_what_is_needed(width: int, height: int, needed_w: int, needed_h: int) -> None:
+    data = photograph((width, height))
+    picture = read_picture(make_source(data), needed=lambda size: (needed_w, needed_h))
+    assert picture.image.width >= min(width, 2 * needed_w)
+    assert picture.image.height >= min(height, 2 * needed_h)
+    assert picture.original_size == (width, height)
+
+
+@pytest.mark.parametrize(
+    ("needed", "size"),
+    [((100, 75), (200, 150)), ((101, 75), (400, 300)), ((800, 600), (1600, 1200)), ((10, 10), (200, 150))],
+)
+def test_the_decoder_halves_as_often_as_it_may(needed: tuple[int, int], size: tuple[int, int]) -> None:
+    data = photograph((1600, 1200))
+    assert read_picture(make_source(data), needed=lambda _: needed).image.size == size
+
+
+def test_a_picture_that_lies_on_its_side_is_asked_for_upright() -> None:
+    asked = []
+
+    def need(size: tuple[int, int]) -> tuple[int, int]:
+        asked.append(size)
+        return 75, 400
+
+    picture = read_picture(make_source(photograph((1600, 1200), orientation=6)), needed=need)
+    assert asked == [(1200, 1600)]
+    assert picture.image.size == (600, 800)
+    assert picture.original_size == (1200, 1600)
+
+
+def test_what_is_needed_whole_and_other_formats_are_decoded_in_full() -> None:
+    assert read_picture(make_source(photograph((400, 300))), needed=lambda _: None).image.size == (400, 300)
+    data = photograph((400, 300), form="PNG")
+    assert read_picture(make_source(data), needed=lambda _: (10, 10)).image.size == (400, 300)
+
+
+def test_an_image_in_memory_stays_as_it_is() -> None:
+    with Image.open(io.BytesIO(photograph((400, 300)))) as image:
+        picture = read_picture(make_source(image), needed=lambda _: (10, 10))
+        assert picture.image.size == image.size == (400, 300)
+
+
+def test_the_small_picture_shows_what_the_large_one_shows() -> None:
+    data = photograph((1600, 1200))
+    full = read_picture(make_source(data)).image.resize((100, 75))
+    fast = read_picture(make_source(data), needed=lambda _: (100, 75)).image.resize((100, 75))
+    assert np.abs(np.asarray(full, np.int16) - np.asarray(fast, np.int16)).max() <= 3
