@@ -15,6 +15,7 @@ from pictag.errors import OptionError, UnknownOption, shorten
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_DAY_S = 86_400  # what is longer is a slip, and the system's clocks overflow some time after it
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -29,7 +30,8 @@ def refuse_unknown_options(function: Callable[P, R]) -> Callable[P, R]:
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
                 advice = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}."
-                raise UnknownOption(f"{function.__name__}() has no option {shorten(name)!r}; {advice}")
+                called = "the call" if function.__name__ == "__call__" else f"{function.__name__}()"
+                raise UnknownOption(f"{called} has no option {shorten(name)!r}; {advice}")
         return function(*args, **kwargs)
 
     return checked
@@ -62,18 +64,22 @@ def check_min_score(min_score: object) -> float:
     return float(min_score)
 
 
-def check_count(name: str, value: object) -> int:
+def check_count(name: str, value: object, *, at_most: int | None = None) -> int:
     """The option as a whole number of 1 or more; raises `OptionError` for anything else."""
     count = _read_index(value)
     if count is None or count < 1:
         raise OptionError(f"{name}={shorten(repr(value))} is not a whole number of 1 or more.")
+    if at_most is not None and count > at_most:
+        raise OptionError(f"{name}={shorten(repr(value))} is above {at_most:,}, which is the most.")
     return count
 
 
 def check_seconds(name: str, value: object) -> float:
-    """The option as seconds above 0; raises `OptionError` for anything else."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < math.inf:
-        raise OptionError(f"{name}={shorten(repr(value))} is not a number of seconds above 0.")
+    """The option as seconds above 0, a day at most; raises `OptionError` for anything else."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) <= _DAY_S:
+        raise OptionError(
+            f"{name}={shorten(repr(value))} is not a number of seconds above 0 ({_DAY_S:,} at most)."
+        )
     return float(value)
 
 

@@ -77,6 +77,14 @@ def test_private_addresses_are_refused_without_a_connection(host: str) -> None:
     assert isinstance(caught.value, PermissionError)
 
 
+@pytest.mark.parametrize("port", [0, 65536])
+def test_a_port_that_no_host_has_is_refused_before_it_wraps_around(canary: Server, port: int) -> None:
+    # 65536 + n would lead to port n.
+    wrapped = port and canary.port + port
+    with pytest.raises(AddressRefused, match="port"):
+        fetch_bytes(f"http://127.0.0.1:{wrapped}/", limits=PRIVATE)
+
+
 @pytest.mark.parametrize(
     "addresses", [["127.0.0.1"], ["8.8.8.8", "127.0.0.1"], ["::1"], ["::ffff:127.0.0.1"]]
 )

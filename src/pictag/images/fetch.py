@@ -76,6 +76,8 @@ def _parse(url: str) -> httpx2.URL:
         raise AddressRefused(f"Only http: and https: URLs are read, not {shorten(parsed.scheme, 40)}:.")
     if not parsed.host:
         raise AddressRefused(f"{show_url(parsed)}: the URL names no host.")
+    if parsed.port is not None and not 1 <= parsed.port <= 65535:
+        raise AddressRefused(f"{show_url(parsed)}: there is no port {parsed.port}.")
     return parsed
 
 

@@ -9,6 +9,7 @@ from pictag.errors import OptionError
 
 MAX_PIXELS = 178_956_970  # twice Pillow's MAX_IMAGE_PIXELS: where Pillow itself refuses
 MAX_FETCHED_BYTES = 32 * 2**20
+MAX_TIMEOUT_S = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +54,8 @@ class FetchLimits:
     allow_private: bool = False
 
     def __post_init__(self) -> None:
-        if not self.timeout_s > 0 or self.max_bytes < 1 or self.max_redirects < 0:
+        if not 0 < self.timeout_s <= MAX_TIMEOUT_S or self.max_bytes < 1 or self.max_redirects < 0:
             raise OptionError(
-                "timeout_s is above 0, max_bytes at least 1 and max_redirects at least 0; "
-                f"got {self.timeout_s}, {self.max_bytes} and {self.max_redirects}."
+                f"timeout_s is above 0 and at most {MAX_TIMEOUT_S:,}, max_bytes at least 1 and max_redirects "
+                f"at least 0; got {self.timeout_s}, {self.max_bytes} and {self.max_redirects}."
             )
