@@ -274,7 +274,7 @@ def test_an_unknown_option_names_the_nearest(classifier: ImageClassificationPipe
 @pytest.mark.parametrize(
     "options",
     [
-        {"batch_size": 0}, {"threads": 0}, {"max_pixels": -1}, {"alpha": "black"}, {"decode": "slow"},
+        {"batch_size": 0}, {"threads": 0}, {"threads": 2**40}, {"max_pixels": -1}, {"alpha": "black"}, {"decode": "slow"},
         {"engine": "abacus"},
         {"engine": None}, {"device": "tpu"}, {"device": None}, {"dtype": "fp31"}, {"dtype": None},
     ],

@@ -26,6 +26,7 @@ __all__ = ["ImageClassificationPipeline", "pipeline"]
 TASKS = ("image-classification",)
 ENGINES = ("auto", "onnxruntime", "openvino")
 DEFAULT_BATCH_SIZE = 8
+MAX_THREADS = 1024  # beyond any machine; an engine would try to start them all
 
 
 @refuse_unknown_options
@@ -103,7 +104,7 @@ def pipeline(
         raise OptionError(f"decode={shorten(repr(decode))} is not known; there are: exact, fast.")
     line = Line(
         batch_size=check_count("batch_size", batch_size),
-        threads=count_cores() if threads is None else check_count("threads", threads),
+        threads=count_cores() if threads is None else check_count("threads", threads, at_most=MAX_THREADS),
         limits=PictureLimits(max_pixels=check_count("max_pixels", max_pixels), alpha=alpha),
         fetch=FetchLimits(allow_private=allow_private_urls),
         fast_decode=decode == "fast",
