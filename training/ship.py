@@ -37,7 +37,7 @@ from export import build_model, write_model
 from network import count_parameters
 
 ROOT = Path(__file__).resolve().parent.parent
-BICUBIC = 3
+BILINEAR = 2
 SIDE = 64
 
 
@@ -64,7 +64,7 @@ def write_configs(classes: Classes, side: int, shortest_edge: int, folder: Path)
         "do_convert_rgb": True,
         "do_resize": True,
         "size": {"shortest_edge": shortest_edge},
-        "resample": BICUBIC,
+        "resample": BILINEAR,
         "do_center_crop": True,
         "crop_size": {"height": side, "width": side},
         "do_rescale": True,

@@ -44,8 +44,8 @@ COLUMNS = (
     "pictures_per_s",
     "minutes",
 )
-STAGES = "32:10,48:10,64:4"
-DECAY_EPOCHS = 9
+STAGES = "32:9,48:12,64:7"
+DECAY_EPOCHS = 19
 SMOKE_PICTURES = 400
 TELL_EVERY_S = 20
 
