@@ -274,9 +274,9 @@ def test_an_unknown_option_names_the_nearest(classifier: ImageClassificationPipe
 @pytest.mark.parametrize(
     "options",
     [
-        {"batch_size": 0}, {"threads": 0}, {"threads": 2**40}, {"max_pixels": -1}, {"alpha": "black"}, {"decode": "slow"},
-        {"engine": "abacus"},
-        {"engine": None}, {"device": "tpu"}, {"device": None}, {"dtype": "fp31"}, {"dtype": None},
+        {"batch_size": 0}, {"threads": 0}, {"threads": 2**40}, {"max_pixels": -1}, {"alpha": "black"},
+        {"decode": "slow"}, {"engine": "abacus"}, {"engine": None}, {"device": "tpu"}, {"device": None},
+        {"dtype": "fp31"}, {"dtype": None},
     ],
 )  # fmt: skip
 def test_the_pipelines_own_options_are_checked(folder: Path, options: dict[str, Any]) -> None:

@@ -13,7 +13,8 @@ from pictag.images import FetchLimits, PictureLimits
 from pictag.models.load import LoadOptions, load_model
 from pictag.models.reference import DEFAULT_MODEL, parse_reference
 from pictag.options import check_count, refuse_unknown_options
-from pictag.pipeline.classifier import ImageClassificationPipeline, Line
+from pictag.pipeline.classifier import ImageClassificationPipeline
+from pictag.pipeline.line import Line
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ import numpy as np
 
 from pictag.engines.base import check_graph
 from pictag.errors import InvalidModel, OptionError, PipelineClosed, UnsupportedInput, shorten
-from pictag.images import FetchLimits, PictureLimits, Source, expand, is_single, make_source, read_picture
+from pictag.images import Source, expand, is_single, make_source, read_picture
 from pictag.options import check_count, check_min_score, check_seconds, check_top_k, refuse_unknown_options
 from pictag.pipeline.numbers import describe_value, read_numbers
 from pictag.pipeline.records import as_source, make_entry, make_record
@@ -25,22 +25,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pictag.engines.base import Engine
-    from pictag.images import Failed
+    from pictag.images import Failed, FetchLimits
     from pictag.models.card import ModelCard
     from pictag.models.load import Model
+    from pictag.pipeline.line import Line
     from pictag.records import Label, Prediction
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """How pictures travel: set once for a pipeline."""
-
-    batch_size: int
-    threads: int
-    limits: PictureLimits
-    fetch: FetchLimits
-    fast_decode: bool
-    always_list: bool
 
 
 class ImageClassificationPipeline:
@@ -100,6 +89,12 @@ class ImageClassificationPipeline:
         Raises:
             InputError: for the first picture that cannot be used. `predict` and `stream` go on instead.
             OptionError: for an option of no meaning.
+
+        >>> from pictag import pipeline
+        >>> classifier = pipeline(model="embedded")
+        >>> black = np.zeros((64, 64, 3), np.uint8)
+        >>> classifier(black).keys(), len(classifier(black, top_k=3)), len(classifier([black, black]))
+        (dict_keys(['label', 'score']), 3, 2)
         """
         scorer = self._scorer(top_k, function_to_apply, min_score)
         single = is_single(inputs)
@@ -122,7 +117,12 @@ class ImageClassificationPipeline:
         batch_size: int | None = None,
         timeout_s: float | None = None,
     ) -> list[Prediction]:
-        """The call in typed records: always a list, and a picture that fails has its ``error`` set."""
+        """The call in typed records: always a list, and a picture that fails has its ``error`` set.
+
+        >>> from pictag import pipeline
+        >>> pipeline(model="embedded").predict("missing.jpg")[0].error.kind
+        'PictureNotFound'
+        """
         scorer = self._scorer(top_k, function_to_apply, min_score)
         several = [inputs] if is_single(inputs) else inputs
         outcomes = self._outcomes(map(as_source, several), batch_size, timeout_s)
@@ -143,7 +143,8 @@ class ImageClassificationPipeline:
 
         Takes what the call takes, and folders and globs, which stand for their pictures (for those of
         subfolders too, give it ``pictag.images.expand([folder], recursive=True)``). A picture that fails is a
-        `Prediction` with ``error``; the others go on.
+        `Prediction` with ``error``; the others go on. Pictures are read some way ahead: an array or buffer
+        that is filled anew for the next one has to be copied.
 
         >>> from pictag import pipeline
         >>> classifier = pipeline(model="embedded")
