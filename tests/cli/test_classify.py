@@ -149,6 +149,16 @@ def test_an_output_that_is_there_is_not_lost(
     assert len(list(read_csv(Path("run.csv")))) == 3
 
 
+def test_an_option_of_no_meaning_is_refused_before_the_old_output_is_begun_anew(
+    tiny: str, colours: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path("run.csv").write_text("kept")
+    command = ["classify", *colours, "--model", tiny, "--output", "run.csv", "--overwrite"]
+    assert main([*command, "--min-score", "nan"]) == 2
+    assert "min_score" in capfd.readouterr().err
+    assert Path("run.csv").read_text() == "kept"
+
+
 def test_a_list_names_pictures_by_line_or_by_nul(
     tiny: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -107,6 +107,7 @@ def run(
         report = Report(destination, progress, quiet=quiet)
         progress.draw("Loading the model …")
         with closing(loading.load(progress)) as classifier:
+            classifying.stream(classifier, ())  # refuses options of no meaning before a file is touched
             sink, done = open_destination(destination, percent=classifying.gives_percent(classifier))
             try:
                 countable = _pictures(inputs, done, Skipped()) if inputs.countable else None
