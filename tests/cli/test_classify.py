@@ -197,6 +197,7 @@ def test_the_model_may_come_from_the_environment(
         (["classify", "a.jpg", "--retry-failed"], "--resume"),
         (["classify", "a.jpg", "-o", "a.txt", "--resume"], "table"),
         (["classify", "a.jpg", "-o", "a.csv", "--resume", "--overwrite"], "contradict"),
+        (["classify", "a.jpg", "-o", "a.json"], ".jsonl"),  # what would be written is not one JSON value
         (["classify", "a.jpg", "-o", "no/folder/a.csv"], "no/folder"),
         (["classify", "-", "--from-file", "-"], "once"),
         (["classify", "a.jpg", "--model", "./nowhere"], "nowhere"),
