@@ -101,15 +101,15 @@ def draw_reliability(card: dict[str, Any], path: Path) -> None:
     )
     width = (bins[0]["high"] - bins[0]["low"]) * 0.9
     middles = [(b["low"] + b["high"]) / 2 for b in bins]
-    upper.plot([0, 1], [0, 1], color=QUIET, linestyle="--", linewidth=1.2)
-    upper.bar(middles, [b["accuracy"] for b in bins], width=width, color=BLUE, alpha=0.85)
+    upper.plot([0, 1], [0, 1], color=INK, linestyle="--", linewidth=1.1)
+    upper.bar(middles, [b["accuracy"] for b in bins], width=width, color=BLUE, alpha=0.55)
     upper.plot(
         [b["confidence"] for b in bins], [b["accuracy"] for b in bins], "o", color=ORANGE, markersize=5
     )
-    upper.text(0.62, 0.56, "perfect", rotation=44, color=QUIET, fontsize=9)
+    upper.text(0.3, 0.335, "as sure as right", rotation=41, color=QUIET, fontsize=9, ha="center", va="bottom")
     upper.set_xlim(0, 1)
     upper.set_ylim(0, 1)
-    upper.set_ylabel("right")
+    upper.set_ylabel("share of right answers")
     style(upper, f"Scores against truth: calibration error {judged['ece']:.3f} (15 bins)")
     lower.bar(middles, [b["count"] / total for b in bins], width=width, color=QUIET, alpha=0.6)
     lower.set_ylabel("share of pictures")
