@@ -18,8 +18,9 @@ METHOD = (
     "flip, blur or sharpening, colours), CutMix on a fifth of them, smoothed labels. Muon for the "
     "convolutions, AdamW for the rest; the learning rate warms up, stays, and falls to zero; pictures "
     "grow over the epochs; an averaged copy of the weights is kept. Temperature fitted on the held-back "
-    "pictures. Weights stored as int8, one scale a channel; arithmetic in float32. The graph averages a "
-    "picture and its mirror image."
+    "pictures. Weights stored as int8, one scale a channel; arithmetic in float32. The graph "
+    "compresses a picture as those of the data set were (JPEG, quality 75), and averages it and its mirror "
+    "image."
 )
 LIMITATIONS = (
     "It knows 200 classes and nothing else: people, scenes, texts and most things of daily life are not "

@@ -2,8 +2,9 @@
 
 Batch normalisation is folded into the convolutions. The weights of convolutions are stored as int8 with
 one scale for each output channel and turned into float32 by `Cast` and `Mul`, which a runtime computes
-once when it loads the model; all arithmetic is float32. The graph looks at every picture and its mirror
-image, and averages their features. The temperature of the calibration is part of the last layer.
+once when it loads the model; all arithmetic is float32. The graph first puts every picture through the
+compression that the pictures of the data set went through (see `compression`); then it looks at it and at
+its mirror image, and averages their features. The temperature of the calibration is part of the last layer.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
+from augment import MEAN, STD
+from compression import add_compression
 from network import Block, Network, Normalised
 
 OPSET = 17
@@ -107,7 +110,7 @@ def build_model(
 ) -> onnx.ModelProto:
     """The ONNX model: `pixel_values` [batch, 3, side, side] to `logits` [batch, classes]."""
     graph = Graph(compress)
-    x = "pixel_values"
+    x = add_compression(graph, "pixel_values", mean=MEAN, std=STD)
     if mirror:
         last, before_first, axis, back = (
             graph.constant(name, np.array([value], dtype=np.int64))
