@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pictag.preprocess.resize import center_box, resized_size
@@ -33,9 +33,12 @@ def test_the_shorter_edge_is_hit_and_the_longer_is_cut_off_to_a_whole_pixel(
 
 
 @given(sizes, targets, st.integers(0, 2048))
+@example(size=(1, 5), edge=1, more=2)
 def test_a_bound_on_the_longer_edge_is_kept(size: tuple[int, int], edge: int, more: int) -> None:
     new = resized_size(ResizeShortest(edge=edge, longest=edge + more, resample="bilinear"), size)
-    assert max(new) <= edge + more + 1
+    # The reference leaves a picture as it is when its shorter edge already has the length that comes out,
+    # even where its longer one is beyond the bound.
+    assert max(new) <= edge + more + 1 or new == size
     assert min(new) >= 1
 
 
