@@ -10,7 +10,7 @@ from hypothesis import settings
 
 # A machine that is busy with something else is no failure of ours; pytest-timeout still ends what hangs.
 settings.register_profile("unhurried", deadline=None)
-# A desk searches anew each time; continuous integration tries what it tried before, and is red for changes alone.
+# A desk searches anew each time; in continuous integration only a change of the code turns a run red.
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady" if os.environ.get("CI") else "unhurried")
 
