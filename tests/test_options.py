@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from pictag.errors import OptionError, UnknownOption
-from pictag.options import check_count, check_min_score, check_seconds, check_top_k, refuse_unknown_options
+from pictag.options import (
+    check_count,
+    check_folder,
+    check_min_score,
+    check_seconds,
+    check_top_k,
+    refuse_unknown_options,
+)
 
 
 @pytest.mark.parametrize("good", [1, 5, 2**70, np.int64(3), np.uint8(1)])
@@ -39,6 +47,12 @@ def test_a_score_that_is_no_number_is_refused(bad: Any) -> None:
 def test_seconds_must_be_above_zero(bad: Any) -> None:
     with pytest.raises(OptionError, match="timeout_s="):
         check_seconds("timeout_s", bad)
+
+
+def test_a_folder_is_a_path_of_any_kind() -> None:
+    assert check_folder("cache_dir", "a/b") == check_folder("cache_dir", Path("a/b")) == Path("a/b")
+    with pytest.raises(OptionError, match="cache_dir=5"):
+        check_folder("cache_dir", 5)
 
 
 def test_an_unknown_option_names_the_nearest() -> None:

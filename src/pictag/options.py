@@ -8,6 +8,7 @@ import inspect
 import math
 import operator
 from numbers import Real
+from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, SupportsIndex, TypeVar
 
 from pictag.errors import OptionError, UnknownOption, shorten
@@ -81,6 +82,14 @@ def check_seconds(name: str, value: object) -> float:
             f"{name}={shorten(repr(value))} is not a number of seconds above 0 ({_DAY_S:,} at most)."
         )
     return float(value)
+
+
+def check_folder(name: str, value: object) -> Path:
+    """The option as a path; raises `OptionError` for anything else."""
+    try:
+        return Path(value)  # type: ignore[arg-type]  # what is no path raises TypeError
+    except TypeError as error:
+        raise OptionError(f"{name}={shorten(repr(value))} is not a path.") from error
 
 
 def _read_index(value: object) -> int | None:

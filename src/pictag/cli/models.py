@@ -245,8 +245,8 @@ def _load(ref: ModelRef, options: LoadOptions, *, quiet: bool) -> Model:
 
 def _describe_graph(model: Model) -> dict[str, Any]:
     """The graph's inputs and outputs, or why it cannot be used: what its files say is shown anyway."""
-    from pictag.engines.base import check_graph
     from pictag.engines.onnxruntime import open_session
+    from pictag.pipeline.graph import check_model
 
     try:
         engine = open_session(model.weights, layout=model.layout)
@@ -257,14 +257,7 @@ def _describe_graph(model: Model) -> dict[str, Any]:
         "outputs": [dataclasses.asdict(tensor) for tensor in engine.outputs],
     }
     try:
-        check_graph(
-            engine.inputs,
-            engine.outputs,
-            label_count=len(model.labels),
-            channels=model.spec.channels,
-            size=model.spec.output_size,
-            layout=model.layout,
-        )
+        check_model(model, engine)
     except ModelError as error:
         return graph | {"error": str(error)}
     finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pictag.engines.cores import count_cores
@@ -12,7 +11,7 @@ from pictag.errors import OptionError, UnknownTask, shorten
 from pictag.images import FetchLimits, PictureLimits
 from pictag.models.load import LoadOptions, load_model
 from pictag.models.reference import DEFAULT_MODEL, parse_reference
-from pictag.options import check_count, refuse_unknown_options
+from pictag.options import check_count, check_folder, refuse_unknown_options
 from pictag.pipeline.classifier import ImageClassificationPipeline
 from pictag.pipeline.line import Line
 
@@ -116,7 +115,7 @@ def pipeline(
         LoadOptions(
             dtype=dtype,
             model_file=model_file,
-            cache_dir=None if cache_dir is None else Path(cache_dir),
+            cache_dir=None if cache_dir is None else check_folder("cache_dir", cache_dir),
             local_files_only=local_files_only,
             token=token,
             device=device,

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pictag.engines.base import check_graph
 from pictag.errors import InvalidModel, OptionError, PipelineClosed, UnsupportedInput, shorten
 from pictag.images import Source, expand, is_single, make_source, read_picture
 from pictag.options import check_count, check_min_score, check_seconds, check_top_k, refuse_unknown_options
+from pictag.pipeline.graph import check_model
 from pictag.pipeline.numbers import describe_value, read_numbers
 from pictag.pipeline.records import as_source, make_entry, make_record
 from pictag.postprocess import activate, choose_activation, pick_labels
@@ -36,14 +36,7 @@ class ImageClassificationPipeline:
     """Says what is in a picture. Made by `pictag.pipeline`; may be used from several threads."""
 
     def __init__(self, model: Model, engine: Engine, line: Line) -> None:
-        check_graph(
-            engine.inputs,
-            engine.outputs,
-            label_count=len(model.labels),
-            channels=model.spec.channels,
-            size=model.spec.output_size,
-            layout=model.layout,
-        )
+        check_model(model, engine)
         self.model = model
         self.engine = engine
         self._line = line
