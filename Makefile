@@ -12,15 +12,18 @@ CONFORMANCE := .venv-conformance
 help:
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
-# The stamp holds when neither the interpreter nor what is to be installed has changed.
-$(VENV)/.stamp: pyproject.toml
+# A stamp holds when neither the interpreter nor what is to be installed has changed.
+$(VENV)/.stamp-venv: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "pictag needs Python 3.11 or newer: none was found. Install one, or say make PYTHON=/path/to/python3.11"; exit 1; }
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || "$(PYTHON)" -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@touch $@
+
+$(VENV)/.stamp: $(VENV)/.stamp-venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[parquet,openvino]' --group dev
 	@touch $@
 
-$(VENV)/.stamp-demo: $(VENV)/.stamp
+$(VENV)/.stamp-demo: $(VENV)/.stamp-venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]'
 	@touch $@
 
