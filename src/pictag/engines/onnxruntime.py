@@ -51,6 +51,9 @@ class OnnxRuntimeEngine:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
+        # Threads that spin while they wait take the cores from those that decode: measured on two cores, a
+        # stream of pictures is 10 to 50 % faster without, and one picture alone at most 0.4 ms slower.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # What goes wrong arrives as an exception; the library's own lines would land on the user's terminal.
         options.log_severity_level = _FATAL_ONLY
         try:
