@@ -7,7 +7,7 @@ import sys
 
 from benchmarks.figures import print_progress
 
-NAMES = ("import_time", "cold_start", "install_size", "stream_memory")
+NAMES = ("import_time", "cold_start", "accuracy", "embedded", "install_size", "stream_memory")
 
 
 def main(names: list[str]) -> int:
@@ -21,7 +21,9 @@ def main(names: list[str]) -> int:
         for figure in importlib.import_module(f"benchmarks.{name}").run():
             missed += not figure.is_reached
             verdict = "reached" if figure.is_reached else "MISSED"
-            print(f"{figure.name}: {figure.measured:.2f} {figure.unit} (at most {figure.bar:g}, {verdict})")
+            bound = "at least" if figure.more else "at most"
+            measured = f"{figure.measured:.3f}" if not figure.unit else f"{figure.measured:.2f} {figure.unit}"
+            print(f"{figure.name}: {measured} ({bound} {figure.bar:g}, {verdict})")
             print(f"    {figure.detail}", flush=True)
     return 1 if missed else 0
 

@@ -29,17 +29,18 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One measured figure; ``bar`` is the highest value that is good enough."""
+    """One measured figure; ``bar`` is the highest value that is good enough, or the lowest with ``more``."""
 
     name: str
     measured: float
     bar: float
     unit: str
     detail: str = ""
+    more: bool = False
 
     @property
     def is_reached(self) -> bool:
-        return self.measured <= self.bar
+        return self.measured >= self.bar if self.more else self.measured <= self.bar
 
 
 def measure_process(command: Sequence[str]) -> Cost:

@@ -62,8 +62,8 @@ def load_model(
     `OptionError`.
 
     >>> from pictag.models.reference import parse_reference
-    >>> model = load_model(parse_reference("embedded"))    # doctest: +SKIP
-    >>> len(model.labels)                                  # doctest: +SKIP
+    >>> model = load_model(parse_reference("embedded"))
+    >>> len(model.labels)
     200
     """
     options = options or LoadOptions()

@@ -1,0 +1,36 @@
+"""A real model on two hundred real photographs, float and quantised."""
+
+from __future__ import annotations
+
+from benchmarks.figures import MOBILENET_V2, SHARED, Figure, require_shared
+
+BARS = {"fp32": 0.86, "q8": 0.85}
+REFERENCE = {"fp32": "169", "q8": "170 or 171"}
+
+
+def run() -> list[Figure]:
+    if not require_shared():
+        return []
+    from pictag import pipeline
+
+    photographs = sorted((SHARED / "images" / "imagenet").glob("*_n*.jpg"))
+    figures = []
+    for dtype, bar in BARS.items():
+        with pipeline(model=MOBILENET_V2, dtype=dtype) as classifier:
+            predictions = classifier.predict(photographs)
+        # A photograph's name starts with its class in ImageNet's thousand; label 0 here is the background.
+        right = sum(
+            prediction.labels[0].index == int(photograph.name.split("_")[0]) + 1
+            for prediction, photograph in zip(predictions, photographs, strict=True)
+        )
+        figures.append(
+            Figure(
+                name=f"MobileNetV2 {dtype}, top-1 on photographs",
+                measured=right / len(photographs),
+                bar=bar,
+                unit="",
+                detail=f"{right} of {len(photographs)}; with the reference's processor: {REFERENCE[dtype]}",
+                more=True,
+            )
+        )
+    return figures

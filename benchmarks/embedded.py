@@ -1,0 +1,114 @@
+"""The embedded model through pictag itself: held-back pictures, photographs, size, speed."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks.figures import ROOT, SHARED, Figure, require_shared
+
+if TYPE_CHECKING:
+    from pictag import ImageClassificationPipeline
+
+RUNS = 300
+
+
+def run() -> list[Figure]:
+    from pictag import pipeline
+
+    with pipeline(model="embedded", threads=1) as classifier:
+        figures = [_measure_size(classifier), _measure_latency(classifier)]
+    if require_shared():
+        with pipeline(model="embedded") as classifier:
+            figures += [_judge_photographs(classifier), *_judge_held_back(classifier)]
+    return figures
+
+
+def _measure_size(classifier: ImageClassificationPipeline) -> Figure:
+    size = classifier.model.weights.stat().st_size
+    return Figure(name="embedded: weights", measured=size / 1e6, bar=6, unit="MB", detail=f"{size:,} bytes")
+
+
+def _measure_latency(classifier: ImageClassificationPipeline) -> Figure:
+    pixels = np.zeros((1, 3, *(classifier.model.spec.output_size or (64, 64))), np.float32)
+    times_ms = []
+    for _ in range(RUNS):
+        start = time.perf_counter()
+        classifier.forward(pixels)
+        times_ms.append((time.perf_counter() - start) * 1000)
+    return Figure(
+        name="embedded: one picture, one core, inference alone",
+        measured=float(np.median(times_ms)),
+        bar=10,
+        unit="ms",
+        detail=f"median of {RUNS}",
+    )
+
+
+def _judge_photographs(classifier: ImageClassificationPipeline) -> Figure:
+    wordnet_ids = classifier.model.config["wordnet_ids"]
+    classes = {
+        path: wordnet_ids.index(path.name.split("_")[1])
+        for path in sorted((SHARED / "images" / "imagenet").glob("*_n*.jpg"))
+        if path.name.split("_")[1] in wordnet_ids
+    }
+    predictions = classifier.predict(list(classes), top_k=5)
+    answers = [[label.index for label in prediction.labels] for prediction in predictions]
+    pairs = list(zip(answers, classes.values(), strict=True))
+    first = sum(answer[0] == right for answer, right in pairs) / len(pairs)
+    return Figure(
+        name="embedded: top-5 on full-size photographs of its classes",
+        measured=sum(right in answer for answer, right in pairs) / len(pairs),
+        bar=0.65,
+        unit="",
+        detail=f"{len(pairs)} photographs, top-1 {first:.3f}",
+        more=True,
+    )
+
+
+def _judge_held_back(classifier: ImageClassificationPipeline) -> list[Figure]:
+    """The pictures that the training held back, as files: the split is drawn again from its seed."""
+    sys.path.insert(0, str(ROOT / "training"))
+    from calibrate import expected_calibration_error, reliability, softmax
+    from data import ARCHIVES, iterate_archive, read_classes, split_pictures
+
+    folder = SHARED / "datasets"
+    index = {wordnet_id: place for place, wordnet_id in enumerate(read_classes(folder).wordnet_ids)}
+    pictures = [entry for archive in sorted(folder.glob(ARCHIVES)) for entry in iterate_archive(archive)]
+    labels = np.array([index[wordnet_id] for wordnet_id, _ in pictures], dtype=np.int64)
+    held_back = split_pictures(labels).held_back
+    labels = labels[held_back]
+    parts = np.array_split(held_back, 20)
+    logits = np.concatenate(
+        [classifier.forward(classifier.preprocess([pictures[i][1] for i in part])) for part in parts]
+    )
+    order = np.argsort(-logits, axis=1)[:, :5]
+    detail = f"{len(labels):,} pictures, in place of the official validation set"
+    return [
+        Figure(
+            name="embedded: top-1, held-back pictures",
+            measured=float((order[:, 0] == labels).mean()),
+            bar=0.46,
+            unit="",
+            detail=detail,
+            more=True,
+        ),
+        Figure(
+            name="embedded: top-5, held-back pictures",
+            measured=float((order == labels[:, None]).any(axis=1).mean()),
+            bar=0.72,
+            unit="",
+            detail=detail,
+            more=True,
+        ),
+        Figure(
+            name="embedded: expected calibration error, 15 bins",
+            measured=expected_calibration_error(reliability(softmax(logits), labels)),
+            bar=0.04,
+            unit="",
+            detail="the temperature was fitted on the same pictures",
+        ),
+    ]
