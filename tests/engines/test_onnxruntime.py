@@ -1,17 +1,20 @@
-"""ONNX Runtime behind the protocol: fixed batches, float16, layouts, and errors of ours."""
+"""ONNX Runtime behind the protocol: fixed batches, float16, layouts, devices, and errors of ours."""
 
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from onnxruntime import get_available_providers
 
-from pictag.engines.onnxruntime import NATIVE_ERRORS, open_session
-from pictag.errors import EngineError, InvalidModel, OptionError
+from pictag.engines import onnxruntime
+from pictag.engines.onnxruntime import NATIVE_ERRORS, check_installed, open_session
+from pictag.errors import EngineError, InvalidModel, MissingExtra, OptionError
 from tinymodel import make_graph
 
 if TYPE_CHECKING:
@@ -155,9 +158,91 @@ def test_a_run_is_finished_when_the_engine_is_closed_meanwhile(
         assert failed in ([], ["The engine was closed."])
 
 
-def test_a_device_that_is_not_there_is_an_option_error(tmp_path: Path) -> None:
+def test_each_of_several_threads_gets_the_scores_of_its_own_input(tmp_path: Path) -> None:
+    engine = open_session(save(make_graph(), tmp_path / "m.onnx"), job="many")
+
+    def run(number: int) -> NDArray[np.float32]:
+        return engine.run(np.full((1 + number % 3, 3, 8, 8), number, np.float32))
+
+    with ThreadPoolExecutor(8) as pool:
+        for number, scores in enumerate(pool.map(run, range(400))):
+            assert scores.shape == (1 + number % 3, 3)
+            np.testing.assert_allclose(scores, 2 * number, rtol=1e-6)
+
+
+def test_scores_stay_as_they_are_when_the_engine_goes_on_and_closes(tmp_path: Path) -> None:
+    engine = open_session(save(make_graph(), tmp_path / "m.onnx"))
+    kept = [engine.run(np.full((4, 3, 8, 8), number, np.float32)) for number in range(50)]
+    engine.close()
+    for number, scores in enumerate(kept):
+        np.testing.assert_allclose(scores, 2 * number, rtol=1e-6)
+
+
+def test_a_slice_and_a_view_of_pixel_values_are_read_as_they_look(
+    tmp_path: Path, pixels: NDArray[np.float32]
+) -> None:
+    engine = open_session(save(make_graph(), tmp_path / "m.onnx"))
+    np.testing.assert_allclose(engine.run(pixels[::2]), expected(pixels[::2]), atol=1e-6)
+    np.testing.assert_allclose(engine.run(pixels[:, ::-1]), expected(pixels)[:, ::-1], atol=1e-6)
+
+
+def test_one_run_takes_all_threads_and_one_of_many_takes_one(tmp_path: Path) -> None:
+    path = save(make_graph(), tmp_path / "m.onnx")
+    for job, threads in (("one", 3), ("many", 1)):
+        engine = open_session(path, threads=3, job=job)  # type: ignore[arg-type]
+        assert isinstance(engine, onnxruntime.OnnxRuntimeEngine)
+        assert engine._session.get_session_options().intra_op_num_threads == threads
+
+
+def test_a_device_of_no_meaning_is_an_option_error(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="'tpu'"):
         open_session(save(make_graph(), tmp_path / "m.onnx"), device="tpu")
+
+
+without_cuda = pytest.mark.skipif(
+    "CUDAExecutionProvider" in get_available_providers(),
+    reason="shows what an ONNX Runtime without CUDA does",
+)
+
+
+@without_cuda
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", "tensorrt"])
+def test_a_runtime_without_cuda_is_a_missing_extra(tmp_path: Path, device: str) -> None:
+    with pytest.raises(MissingExtra, match=r"pictag\[gpu\]"):
+        open_session(tmp_path / "never read.onnx", device=device)
+    with pytest.raises(MissingExtra, match=r"pictag\[gpu\]"):
+        check_installed(device)
+    check_installed("cpu")
+
+
+@without_cuda
+@pytest.mark.parametrize(("device", "advice"), [("cuda:1", "nvidia-smi"), ("tensorrt", "tensorrt-cu13")])
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_a_session_that_would_run_on_the_cpu_in_silence_is_an_engine_error(
+    tmp_path: Path,
+    device: str,
+    advice: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    # Without the question whether it could, ONNX Runtime opens the session all the same: on the CPU.
+    monkeypatch.setattr(onnxruntime, "check_installed", lambda device: None)
+    with pytest.raises(EngineError, match=f"{device}.*{advice}"):
+        open_session(save(make_graph(), tmp_path / "m.onnx"), device=device)
+    assert capfd.readouterr() == ("", "")
+
+
+@without_cuda
+@pytest.mark.parametrize("device", ["cuda", "tensorrt"])
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_a_broken_graph_is_no_fault_of_the_card(
+    tmp_path: Path, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnxruntime, "check_installed", lambda device: None)
+    path = tmp_path / "broken.onnx"
+    path.write_bytes(b"not a graph")
+    with pytest.raises(InvalidModel, match=r"broken\.onnx"):
+        open_session(path, device=device)
 
 
 def test_every_failure_that_the_runtime_can_raise_is_mapped() -> None:

@@ -201,8 +201,8 @@ def _explain(device: Device, reason: str) -> str:
     needs = " TensorRT 10 comes with: pip install 'tensorrt-cu13~=10.0'." * (device.kind == "tensorrt")
     return (
         f"device='{device.kind}:{device.index}' was asked for, but ONNX Runtime cannot compute there: "
-        f"{shorten(reason.strip(' .'))}. Whether the card and its driver are there, nvidia-smi says; CUDA's "
-        f"libraries come with: {INSTALL}.{needs} Or use device='cpu'."
+        f"{shorten(reason.strip().strip('.'))}. nvidia-smi says whether the card and its driver are there; "
+        f"CUDA's libraries come with: {INSTALL}.{needs} Or use device='cpu'."
     )
 
 
