@@ -37,7 +37,9 @@ def small_tensor(name: str) -> TensorProto:
 
 def test_a_graph_says_its_input_and_that_it_gives_logits(tmp_path: Path) -> None:
     facts = read(tmp_path, make_graph(size=8))
-    assert facts == GraphFacts(external=(), metadata={}, activation=None, input_shape=(None, 3, 8, 8))
+    assert facts == GraphFacts(
+        external=(), metadata={}, activation=None, input_shape=(None, 3, 8, 8), quantization="none"
+    )
 
 
 def test_a_softmax_at_the_end_is_seen_through_what_stands_behind_it(tmp_path: Path) -> None:
@@ -163,3 +165,23 @@ def test_real_graphs_are_read_as_the_onnx_package_reads_them(shared: Path) -> No
         shape = tuple(dimension.dim_value or None for dimension in picture.type.tensor_type.shape.dim)
         assert facts.input_shape == shape
         assert (facts.activation == "Softmax") is (model.graph.node[-1].op_type == "Softmax")
+
+
+@pytest.mark.parametrize(
+    ("operations", "quantization"),
+    [
+        (("DequantizeLinear",), "none"),  # weights that are stored in 8 bits alone
+        (("QuantizeLinear", "DequantizeLinear"), "static"),
+        (("QLinearConv",), "static"),
+        (("DynamicQuantizeLinear", "MatMulInteger"), "dynamic"),
+    ],
+)
+def test_a_graph_says_whether_it_computes_in_eight_bits(
+    tmp_path: Path, operations: tuple[str, ...], quantization: str
+) -> None:
+    model = make_graph()
+    for operation in operations:
+        model.graph.node.append(helper.make_node(operation, ["means"], [operation]))
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert read_graph_file(path).quantization == quantization

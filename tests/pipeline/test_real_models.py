@@ -22,7 +22,7 @@ def test_mobilenet_names_as_many_photographs_as_with_the_reference(
     photographs = sorted((shared / "images" / "imagenet").glob("*_n*.jpg"))
     assert len(photographs) == 200
     with pipeline(
-        "image-classification", model=shared / "models" / "mobilenet_v2", dtype=dtype
+        "image-classification", model=shared / "models" / "mobilenet_v2", dtype=dtype, engine="onnxruntime"
     ) as classifier:
         predictions = classifier.predict(photographs)
     # The file's name starts with its class in ImageNet's thousand; this model's label 0 is the background.

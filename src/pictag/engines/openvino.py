@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pictag.engines.base import Layout
+    from pictag.engines.choose import Job
 
 try:
     import openvino
@@ -45,6 +46,7 @@ def open_session(
     *,
     layout: Layout = "NCHW",
     threads: int | None = None,
+    job: Job = "one",
     device: str = "cpu",
     precision: Precision = "f32",
     compiled_cache: Path | None = None,
@@ -52,18 +54,25 @@ def open_session(
     """Compile a graph file for inference.
 
     ``layout`` is what the graph takes; callers always pass [N, C, H, W]. ``threads`` are those of all runs
-    together, by default every core that the process may use. ``precision`` ``"bf16"`` is faster where the
-    processor has it, and changes scores in the third decimal. ``compiled_cache`` is a folder that keeps the
-    compiled graph for the next start.
+    together, by default every core that the process may use: with ``job="one"`` they work on one run, with
+    ``"many"`` each on a run of its own. ``precision`` ``"bf16"`` is faster where the processor has it, and
+    changes scores in the third decimal. ``compiled_cache`` is a folder that keeps the compiled graph for
+    the next start.
 
-    Raises `InvalidModel` for a file that is no usable graph and `OptionError` for a device that is not there.
+    Raises `InvalidModel` for a file that is no usable graph and `OptionError` for a device that is not
+    there, or a precision that the processor does not have.
     """
     if device != "cpu":
         raise OptionError(f"device={shorten(device)!r} is not available with OpenVINO; use device='cpu'.")
+    core = openvino.Core()
+    if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise OptionError("precision='bf16' needs a processor with bfloat16 arithmetic; use 'f32' here.")
     return OpenVinoEngine(
         weights,
+        core=core,
         layout=layout,
         threads=threads or count_cores(),
+        job=job,
         precision=precision,
         compiled_cache=compiled_cache,
     )
@@ -76,13 +85,16 @@ class OpenVinoEngine:
         self,
         weights: Path,
         *,
+        core: Any,
         layout: Layout,
         threads: int,
+        job: Job,
         precision: Precision,
         compiled_cache: Path | None,
     ) -> None:
         settings: dict[str, Any] = {
-            "PERFORMANCE_HINT": "LATENCY",
+            "PERFORMANCE_HINT": "LATENCY" if job == "one" else "THROUGHPUT",
+            "NUM_STREAMS": 1 if job == "one" else threads,
             "INFERENCE_NUM_THREADS": threads,
             # OpenVINO's own default is bfloat16 where the processor has it; scores are to agree instead.
             "INFERENCE_PRECISION_HINT": precision,
@@ -93,7 +105,7 @@ class OpenVinoEngine:
             # By name: left to itself, OpenVINO offers the file to all its readers, and some of them print.
             reader = frontend.FrontEndManager().load_by_framework("onnx")
             graph = reader.convert(reader.load(os.fspath(weights)))
-            self._compiled: Any = openvino.Core().compile_model(graph, "CPU", settings)
+            self._compiled: Any = core.compile_model(graph, "CPU", settings)
         except _UNREADABLE as error:
             raise InvalidModel(
                 f"{shorten(weights)} cannot be opened by OpenVINO: {_explain(error)}"

@@ -11,6 +11,7 @@ import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from pictag.errors import InvalidModel, ModelFileMissing, shorten
 
@@ -23,6 +24,11 @@ _TRANSPARENT = frozenset(
 )
 _PROBABILITY = frozenset({"Softmax", "Sigmoid", "QLinearSigmoid", "QLinearSoftmax"})
 
+# Where a graph rounds what flows through it, it computes in 8 bits; weights alone may be stored so.
+_STATIC = frozenset({"QuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"})
+_DYNAMIC = "DynamicQuantizeLinear"
+
+Quantization = Literal["none", "static", "dynamic"]
 Span = tuple[int, int]
 
 
@@ -33,12 +39,15 @@ class GraphFacts:
     ``activation`` is the operation that the output comes from where it makes probabilities (``Softmax``,
     ``Sigmoid``), otherwise ``None``. ``input_shape`` is that of the first input that is no weight, with
     ``None`` where the graph leaves a dimension open; it is ``None`` where the graph does not say.
+    ``quantization`` says whether the graph computes in 8-bit integers, with ranges that were calibrated
+    (``static``) or that it finds as it runs, over all pictures of a batch (``dynamic``).
     """
 
     external: tuple[str, ...]
     metadata: dict[str, str]
     activation: str | None
     input_shape: tuple[int | None, ...] | None
+    quantization: Quantization
 
 
 def read_graph_file(path: Path) -> GraphFacts:
@@ -84,7 +93,14 @@ class _Walk:
             metadata=self.metadata,
             activation=self._activation(),
             input_shape=shape,
+            quantization=self._quantization(),
         )
+
+    def _quantization(self) -> Quantization:
+        operations = {operation for operation, _ in self.producers.values()}
+        if _DYNAMIC in operations:
+            return "dynamic"
+        return "none" if operations.isdisjoint(_STATIC) else "static"
 
     def _activation(self) -> str | None:
         if not self.outputs:

@@ -19,7 +19,7 @@ from pictag.models.files import (
     read_optional_json,
 )
 from pictag.models.folder import embedded_folder, find_file, find_folder
-from pictag.models.graph_file import GraphFacts, read_graph_file
+from pictag.models.graph_file import GraphFacts, Quantization, read_graph_file
 from pictag.models.labels import ProblemType, read_labels, read_problem_type
 from pictag.models.options import DownloadProgress, LoadOptions, OnProgress
 from pictag.models.plain import Layout, Outputs, read_plain
@@ -39,7 +39,8 @@ class Model:
 
     ``weights`` is opened by this very path (in the Hub's cache it is a link, and files that the graph refers
     to lie beside the link). ``labels`` are in the order of the output, ``outputs`` says whether the graph
-    gives logits or has its softmax or sigmoid in it.
+    gives logits or has its softmax or sigmoid in it. ``quantization`` says whether it computes in 8-bit
+    integers: with ranges that were calibrated (``static``), or that each batch sets anew (``dynamic``).
     """
 
     ref: ModelRef
@@ -51,6 +52,7 @@ class Model:
     problem_type: ProblemType
     outputs: Outputs
     layout: Layout
+    quantization: Quantization
 
 
 def load_model(
@@ -90,6 +92,7 @@ def load_model(
         problem_type=plain.problem_type,
         outputs=plain.outputs,
         layout=plain.layout,
+        quantization=graph.quantization,
     )
 
 
@@ -143,6 +146,7 @@ def _read_described(ref: ModelRef, files: ModelFiles, graph: GraphFacts) -> Mode
         problem_type=problem_type,
         outputs=outputs,
         layout="NCHW",
+        quantization=graph.quantization,
     )
 
 

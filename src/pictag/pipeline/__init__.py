@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from importlib import import_module
 from typing import TYPE_CHECKING, Literal
 
+from pictag.engines.choose import ENGINES
 from pictag.engines.cores import count_cores
 from pictag.errors import OptionError, UnknownTask, shorten
 from pictag.images import FetchLimits, PictureLimits
@@ -14,18 +14,19 @@ from pictag.models.reference import DEFAULT_MODEL, parse_reference
 from pictag.options import check_count, check_folder, refuse_unknown_options
 from pictag.pipeline.classifier import ImageClassificationPipeline
 from pictag.pipeline.line import Line
+from pictag.pipeline.sessions import EngineOptions, Sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pictag.engines.base import Engine
-    from pictag.models.load import DownloadProgress, Model
+    from pictag.models.load import DownloadProgress
 
 __all__ = ["ImageClassificationPipeline", "pipeline"]
 
 TASKS = ("image-classification",)
-ENGINES = ("auto", "onnxruntime", "openvino")
-DEFAULT_BATCH_SIZE = 8
+PRECISIONS = ("f32", "bf16")
+JOBS = ("auto", "one", "many")
 MAX_THREADS = 1024  # beyond any machine; an engine would try to start them all
 
 
@@ -44,8 +45,11 @@ def pipeline(
     model_file: str | None = None,
     progress: Callable[[DownloadProgress], None] | None = None,
     always_list: bool = False,
-    batch_size: int = DEFAULT_BATCH_SIZE,
+    job: Literal["auto", "one", "many"] = "auto",
+    batch_size: int | None = None,
     threads: int | None = None,
+    precision: Literal["f32", "bf16"] = "f32",
+    compiled_cache: str | os.PathLike[str] | None = None,
     max_pixels: int = PictureLimits().max_pixels,
     decode: Literal["exact", "fast"] = "exact",
     alpha: Literal["drop", "white"] = "drop",
@@ -61,16 +65,24 @@ def pipeline(
         dtype: Which weights: ``auto``, ``fp32``, ``fp16``, ``int8``, ``uint8``, ``q8``, ``q4``, ``q4f16`` or
             ``bnb4``. ``auto`` takes the quantised file on a CPU; ``.card`` says which it was.
         device: ``"cpu"``.
-        engine: ``"onnxruntime"`` (what ``"auto"`` takes), ``"openvino"`` (which needs the extra of that
-            name), or an object of the `pictag.engines.base.Engine` protocol.
+        engine: ``"onnxruntime"``, ``"openvino"`` (which needs the extra of that name), or an object of the
+            `pictag.engines.base.Engine` protocol. ``"auto"`` takes OpenVINO for many pictures where it is
+            installed and the weights are calibrated 8-bit integers, and otherwise ONNX Runtime.
         cache_dir: Where downloads are kept; by default huggingface_hub's own cache.
         local_files_only: Never ask the network.
         token: The Hub's token; by default what ``HF_TOKEN`` or ``hf auth login`` says. ``False`` sends none.
         model_file: A weights file of the model by name, instead of what ``dtype`` chooses.
         progress: Called with a `pictag.models.load.DownloadProgress` while files arrive.
         always_list: Give lists as transformers does: one for a picture, a list of lists for several.
-        batch_size: Pictures in one run of the model, where there are several.
-        threads: Threads that decode, and those of one run of the model; by default all cores.
+        job: What the pipeline is mostly for: ``"one"`` picture at a time, or ``"many"``. ``"auto"`` sees
+            it by each call: 256 pictures and more are many, and so is an iterator.
+        batch_size: Pictures in one run of the model, where there are many; by default chosen by measurement
+            on the first of them, between 1 and 4.
+        threads: Threads that share the run for one picture; for many, each thread loads pictures and runs
+            the model on its own. By default all cores, and a thread more that fills the gaps.
+        precision: ``"bf16"`` has OpenVINO compute in bfloat16, where the processor has it: about twice as
+            fast with weights in float, and scores differ in the third decimal.
+        compiled_cache: A folder where OpenVINO keeps the compiled graph for the next start.
         max_pixels: Larger pictures are refused from their header.
         decode: ``"exact"`` agrees with the reference to the bit; ``"fast"`` has large JPEGs scaled down while
             they are decoded, never below twice the size that the model needs.
@@ -89,46 +101,67 @@ def pipeline(
     """
     if task not in TASKS:
         raise UnknownTask(f"Task {shorten(repr(task))} is not known; there is: {', '.join(TASKS)}.")
-    if isinstance(engine, str) and engine not in ENGINES:
-        raise OptionError(f"engine={shorten(engine)!r} is not known; there are: {', '.join(ENGINES)}.")
-    if not isinstance(engine, str) and not callable(getattr(engine, "run", None)):
+    if isinstance(engine, str):
+        _check_choice("engine", engine, ENGINES)
+    elif not callable(getattr(engine, "run", None)):
         raise OptionError(
             f"engine={shorten(repr(engine))} is no engine; give 'auto', or an object of the protocol in "
             "pictag.engines.base.Engine."
         )
     if isinstance(engine, str) and device != "cpu":  # said before a model is downloaded for it
         raise OptionError(f"device={shorten(repr(device))} is not available; pictag runs on device='cpu'.")
-    if alpha not in ("drop", "white"):
-        raise OptionError(f"alpha={shorten(repr(alpha))} is not known; there are: drop, white.")
-    if decode not in ("exact", "fast"):
-        raise OptionError(f"decode={shorten(repr(decode))} is not known; there are: exact, fast.")
+    _check_choice("alpha", alpha, ("drop", "white"))
+    _check_choice("decode", decode, ("exact", "fast"))
+    _check_choice("job", job, JOBS)
+    _check_choice("precision", precision, PRECISIONS)
+    if precision != "f32" and engine != "openvino":
+        raise OptionError(f"precision={precision!r} is OpenVINO's; say engine='openvino' with it.")
+    if threads is not None:
+        threads = check_count("threads", threads, at_most=MAX_THREADS)
+    if batch_size is not None:
+        batch_size = check_count("batch_size", batch_size)
+    limits = PictureLimits(max_pixels=check_count("max_pixels", max_pixels), alpha=alpha)
+    options = LoadOptions(
+        dtype=dtype,
+        model_file=model_file,
+        cache_dir=None if cache_dir is None else check_folder("cache_dir", cache_dir),
+        local_files_only=local_files_only,
+        token=token,
+        device=device,
+    )
+    ref = parse_reference(DEFAULT_MODEL if model is None else model, revision=revision)
+    loaded = load_model(ref, options, progress)
     line = Line(
-        batch_size=check_count("batch_size", batch_size),
-        threads=count_cores() if threads is None else check_count("threads", threads, at_most=MAX_THREADS),
-        limits=PictureLimits(max_pixels=check_count("max_pixels", max_pixels), alpha=alpha),
+        batch_sizes=_choose_batch_sizes(batch_size, loaded.quantization, device),
+        lanes=threads,
+        cores=threads or count_cores(),
+        job=job,
+        limits=limits,
         fetch=FetchLimits(allow_private=allow_private_urls),
         fast_decode=decode == "fast",
         always_list=always_list,
     )
-    loaded = load_model(
-        parse_reference(DEFAULT_MODEL if model is None else model, revision=revision),
-        LoadOptions(
-            dtype=dtype,
-            model_file=model_file,
-            cache_dir=None if cache_dir is None else check_folder("cache_dir", cache_dir),
-            local_files_only=local_files_only,
-            token=token,
+    sessions = Sessions(
+        loaded,
+        EngineOptions(
+            engine=engine,
             device=device,
+            threads=line.cores,
+            precision=precision,
+            compiled_cache=None if compiled_cache is None else check_folder("compiled_cache", compiled_cache),
         ),
-        progress,
     )
-    if isinstance(engine, str):
-        engine = _open_engine(engine, loaded, threads=line.threads, device=device)
-    return ImageClassificationPipeline(loaded, engine, line)
+    return ImageClassificationPipeline(loaded, sessions, line)
 
 
-def _open_engine(name: str, model: Model, *, threads: int, device: str) -> Engine:
-    # An engine takes a fifth of a second to import: not before the model's files are known to be good.
-    module = import_module(f"pictag.engines.{'onnxruntime' if name == 'auto' else name}")
-    opened: Engine = module.open_session(model.weights, layout=model.layout, threads=threads, device=device)
-    return opened
+def _choose_batch_sizes(asked: int | None, quantization: str, device: str) -> tuple[int, ...]:
+    if asked is not None:
+        return (asked,)
+    if quantization == "dynamic":
+        return (1,)  # the ranges span the whole batch: a picture's scores would depend on its neighbours
+    return (1, 4) if device == "cpu" else (1, 8, 32)
+
+
+def _check_choice(name: str, value: object, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise OptionError(f"{name}={shorten(repr(value))} is not known; there are: {', '.join(known)}.")

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pictag.engines.choose import MANY
 from pictag.errors import InvalidModel, OptionError, PipelineClosed, UnsupportedInput, shorten
 from pictag.images import Source, expand, is_single, make_source, read_picture
 from pictag.options import check_count, check_min_score, check_seconds, check_top_k, refuse_unknown_options
-from pictag.pipeline.graph import check_model
 from pictag.pipeline.numbers import describe_value, read_numbers
 from pictag.pipeline.records import as_source, make_entry, make_record
 from pictag.postprocess import activate, choose_activation, pick_labels
 from pictag.preprocess.demand import needed_size
 from pictag.preprocess.run import preprocess
-from pictag.stream import Outcome, run_line
+from pictag.stream import Outcome, Tuning, run_line, run_one
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -25,22 +27,27 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pictag.engines.base import Engine
+    from pictag.engines.choose import Job
     from pictag.images import Failed, FetchLimits
     from pictag.models.card import ModelCard
     from pictag.models.load import Model
     from pictag.pipeline.line import Line
+    from pictag.pipeline.sessions import Sessions
     from pictag.records import Label, Prediction
 
 
 class ImageClassificationPipeline:
     """Says what is in a picture. Made by `pictag.pipeline`; may be used from several threads."""
 
-    def __init__(self, model: Model, engine: Engine, line: Line) -> None:
-        check_model(model, engine)
+    def __init__(self, model: Model, sessions: Sessions, line: Line) -> None:
         self.model = model
-        self.engine = engine
+        self.engine = sessions.get("many" if line.job == "many" else "one")
+        self._sessions = sessions
         self._line = line
         self._closed = False
+        # Pictures of a short list are loaded side by side, and run one after the other with all threads.
+        self._turn = threading.Lock()
+        self._tuning = self._make_tuning(None)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -93,7 +100,7 @@ class ImageClassificationPipeline:
         single = is_single(inputs)
         entries = []
         several = [inputs] if single else inputs
-        for outcome in self._outcomes(map(as_source, several), batch_size, timeout_s):
+        for outcome in self._outcomes(map(as_source, several), _count(several), batch_size, timeout_s):
             if outcome.error is not None:
                 raise outcome.error
             entries.append(self._shape(scorer(outcome), top_k))
@@ -118,7 +125,7 @@ class ImageClassificationPipeline:
         """
         scorer = self._scorer(top_k, function_to_apply, min_score)
         several = [inputs] if is_single(inputs) else inputs
-        outcomes = self._outcomes(map(as_source, several), batch_size, timeout_s)
+        outcomes = self._outcomes(map(as_source, several), _count(several), batch_size, timeout_s)
         return [make_record(outcome, scorer) for outcome in outcomes]
 
     @refuse_unknown_options
@@ -150,7 +157,13 @@ class ImageClassificationPipeline:
                 f"stream() takes several pictures, folders or globs, and {shorten(repr(iterable))} is one: "
                 "put it into a list."
             )
-        outcomes = self._outcomes(expand(iterable), batch_size, timeout_s)
+        sources = expand(iterable)
+        count = None
+        if _count(iterable) is not None:  # it does not wait for its pictures: folders may hold many
+            first = list(itertools.islice(sources, MANY))
+            count = len(first)
+            sources = itertools.chain(first, sources)
+        outcomes = self._outcomes(sources, count, batch_size, timeout_s)
         return (make_record(outcome, scorer) for outcome in outcomes)
 
     def preprocess(self, inputs: Any) -> NDArray[np.float32]:
@@ -180,7 +193,7 @@ class ImageClassificationPipeline:
             )
         if not len(values):
             return np.empty((0, len(self.labels)), np.float32)
-        return self._infer(values)
+        return self._infer(self.engine, values)
 
     @refuse_unknown_options
     def postprocess(
@@ -214,7 +227,7 @@ class ImageClassificationPipeline:
     def close(self) -> None:
         """Release the session; calling it again does nothing."""
         self._closed = True
-        self.engine.close()
+        self._sessions.close()
 
     def __enter__(self) -> ImageClassificationPipeline:
         return self
@@ -252,19 +265,58 @@ class ImageClassificationPipeline:
 
         return score
 
+    def _job(self, count: int | None) -> Job:
+        """What a call with so many pictures is; ``None`` where nobody knows how many will come."""
+        if self._line.job != "auto":
+            return self._line.job
+        return "many" if count is None or count >= MANY else "one"
+
     def _outcomes(
-        self, sources: Iterable[Source | Failed], batch_size: int | None, timeout_s: float | None
+        self,
+        sources: Iterable[Source | Failed],
+        count: int | None,
+        batch_size: int | None,
+        timeout_s: float | None,
     ) -> Iterator[Outcome]:
+        """Outcomes of ``count`` sources (``None``: nobody knows); wrong options raise at once."""
         fetch = self._line.fetch
         if timeout_s is not None:
             fetch = dataclasses.replace(fetch, timeout_s=check_seconds("timeout_s", timeout_s))
-        size = self._line.batch_size if batch_size is None else check_count("batch_size", batch_size)
-        return run_line(
-            sources,
-            load=lambda source: self._load(source, fetch),
-            infer=self._infer,
-            batch_size=size,
-            threads=self._line.threads,
+        size = None if batch_size is None else check_count("batch_size", batch_size)
+        return self._run(sources, count, size, fetch)
+
+    def _run(
+        self,
+        sources: Iterable[Source | Failed],
+        count: int | None,
+        batch_size: int | None,
+        fetch: FetchLimits,
+    ) -> Iterator[Outcome]:
+        job = self._job(count)
+        engine = self._sessions.get(job)
+
+        def infer(pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
+            if job == "many":
+                return self._infer(engine, pixel_values)
+            with self._turn:
+                return self._infer(engine, pixel_values)
+
+        def load(source: Source) -> NDArray[np.float32]:
+            return self._load(source, fetch)
+
+        if count == 1:
+            yield from (run_one(source, load=load, infer=infer) for source in sources)
+        else:
+            tuning = self._tuning if batch_size is None else self._make_tuning(batch_size)
+            yield from run_line(sources, load=load, infer=infer, tuning=tuning)
+
+    def _make_tuning(self, batch_size: int | None) -> Tuning:
+        fixed = self.engine.inputs[0].shape[0]
+        sizes = self._line.batch_sizes if fixed is None else (fixed,)
+        return Tuning(
+            batch_sizes=sizes if batch_size is None else (batch_size,),
+            cores=self._line.cores,
+            lanes=self._line.lanes,
         )
 
     def _load(self, source: Source, fetch: FetchLimits) -> NDArray[np.float32]:
@@ -277,9 +329,9 @@ class ImageClassificationPipeline:
         needed = needed_size(self.model.spec, size[::-1])
         return needed and needed[::-1]
 
-    def _infer(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _infer(self, engine: Engine, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
         self._check_open()
-        logits = self.engine.run(pixel_values)
+        logits = engine.run(pixel_values)
         if logits.shape != (len(pixel_values), len(self.labels)):
             raise InvalidModel(
                 f"The graph gave scores of shape {list(logits.shape)} for {len(pixel_values)} pictures, "
@@ -289,3 +341,7 @@ class ImageClassificationPipeline:
 
     def _shape(self, labels: tuple[Label, ...], top_k: int | None) -> Any:
         return make_entry(labels, as_one=top_k == 1 and not self._line.always_list)
+
+
+def _count(inputs: Any) -> int | None:
+    return len(inputs) if isinstance(inputs, (list, tuple)) else None

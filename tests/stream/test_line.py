@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pictag.errors import CorruptPicture, EngineError, PictureNotFound, PipelineClosed
 from pictag.images import Failed, Source, make_source
-from pictag.stream import Outcome, run_line
+from pictag.stream import Outcome, Tuning, run_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +40,10 @@ def infer_number(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     return pixels[:, :1, 0, 0]
 
 
+def fix(batch_size: int, lanes: int) -> Tuning:
+    return Tuning(batch_sizes=(batch_size,), lanes=lanes, cores=lanes)
+
+
 def describe(outcome: Outcome) -> tuple[str, float | str]:
     if outcome.logits is None:
         return outcome.source, type(outcome.error).__name__
@@ -49,7 +53,7 @@ def describe(outcome: Outcome) -> tuple[str, float | str]:
 @given(st.integers(0, 60), st.integers(1, 9), st.integers(1, 4))
 def test_order_batches_and_threads_never_change_a_result(count: int, batch_size: int, threads: int) -> None:
     outcomes = run_line(
-        make_sources(count), load=load_number, infer=infer_number, batch_size=batch_size, threads=threads
+        make_sources(count), load=load_number, infer=infer_number, tuning=fix(batch_size, threads)
     )
     assert [describe(o) for o in outcomes] == [
         (f"{n}.png", "CorruptPicture" if n % 10 == 7 else float(n)) for n in range(count)
@@ -59,13 +63,22 @@ def test_order_batches_and_threads_never_change_a_result(count: int, batch_size:
 def test_what_could_not_be_found_keeps_its_place() -> None:
     missing = Failed(name="x.png", error=PictureNotFound("x.png is not there"))
     sources: list[Source | Failed] = [*make_sources(1), missing, make_source("2.png")]
-    outcomes = list(run_line(sources, load=load_number, infer=infer_number, batch_size=4, threads=2))
+    outcomes = list(run_line(sources, load=load_number, infer=infer_number, tuning=fix(4, 2)))
     assert [describe(o) for o in outcomes] == [("0.png", 0.0), ("x.png", "PictureNotFound"), ("2.png", 2.0)]
     assert outcomes[1].error is missing.error
 
 
 def test_one_picture_that_breaks_the_run_fails_alone() -> None:
     runs = []
+    all_read = threading.Event()
+
+    def sources() -> Iterator[Source]:
+        yield from make_sources(4)
+        all_read.set()
+
+    def load(source: Source) -> NDArray[np.float32]:
+        all_read.wait(10)  # so that the three that follow the first make a batch
+        return np.full((3, 1, 1), int(source.name[0]), np.float32)
 
     def infer(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         runs.append(len(pixels))
@@ -73,9 +86,9 @@ def test_one_picture_that_breaks_the_run_fails_alone() -> None:
             raise EngineError("overflow")
         return infer_number(pixels)
 
-    outcomes = run_line(make_sources(3), load=load_number, infer=infer, batch_size=3, threads=1)
-    assert [describe(o) for o in outcomes] == [("0.png", 0.0), ("1.png", 1.0), ("2.png", "EngineError")]
-    assert runs == [3, 1, 1, 1]
+    outcomes = run_line(sources(), load=load, infer=infer, tuning=fix(3, 1))
+    assert [describe(o)[1] for o in outcomes] == [0.0, 1.0, "EngineError", 3.0]
+    assert runs == [1, 3, 1, 1, 1]
 
 
 def test_sources_are_read_lazily_within_the_window() -> None:
@@ -86,10 +99,10 @@ def test_sources_are_read_lazily_within_the_window() -> None:
             read.append(number)
             yield make_source(f"{number * 10}.png")
 
-    outcomes = run_line(endless(), load=load_number, infer=infer_number, batch_size=4, threads=2)
+    outcomes = run_line(endless(), load=load_number, infer=infer_number, tuning=fix(4, 2))
     for _ in range(100):
         next(outcomes)
-    assert len(read) <= 100 + 2 * 4 + 2
+    assert len(read) <= 100 + 2 * (4 + 2)
     outcomes.close()  # type: ignore[attr-defined]
 
 
@@ -98,18 +111,18 @@ def test_when_reading_fails_what_was_read_is_finished_first() -> None:
         yield from make_sources(3)
         raise OSError("the list of pictures ended in the middle")
 
-    outcomes = run_line(broken(), load=load_number, infer=infer_number, batch_size=8, threads=2)
+    outcomes = run_line(broken(), load=load_number, infer=infer_number, tuning=fix(8, 2))
     assert [next(outcomes).source for _ in range(3)] == ["0.png", "1.png", "2.png"]
     with pytest.raises(OSError, match="ended in the middle"):
         next(outcomes)
 
 
 def test_threads_end_with_the_run_even_when_it_is_left_early() -> None:
-    outcomes = run_line(make_sources(50), load=load_number, infer=infer_number, batch_size=2, threads=4)
+    outcomes = run_line(make_sources(50), load=load_number, infer=infer_number, tuning=fix(2, 4))
     next(outcomes)
-    assert any(t.name.startswith("pictag-decode") for t in threading.enumerate())
+    assert any(t.name.startswith("pictag-lane") for t in threading.enumerate())
     outcomes.close()  # type: ignore[attr-defined]
-    assert not any(t.name.startswith("pictag-decode") for t in threading.enumerate())
+    assert not any(t.name.startswith("pictag-lane") for t in threading.enumerate())
 
 
 def test_leaving_early_does_not_wait_for_a_picture_that_never_comes() -> None:
@@ -120,12 +133,12 @@ def test_leaving_early_does_not_wait_for_a_picture_that_never_comes() -> None:
             silent.wait(20)
         return load_number(source)
 
-    outcomes = run_line(make_sources(9), load=load, infer=infer_number, batch_size=1, threads=2)
+    outcomes = run_line(make_sources(9), load=load, infer=infer_number, tuning=fix(1, 2))
     next(outcomes)
     begun = time.monotonic()
     outcomes.close()  # type: ignore[attr-defined]
     assert time.monotonic() - begun < 5
-    assert all(t.daemon for t in threading.enumerate() if t.name.startswith("pictag-decode"))
+    assert all(t.daemon for t in threading.enumerate() if t.name.startswith("pictag-lane"))
     silent.set()
 
 
@@ -134,7 +147,7 @@ def test_an_exit_in_a_loading_thread_reaches_the_caller() -> None:
         raise SystemExit(3)
 
     with pytest.raises(SystemExit):
-        next(run_line(make_sources(1), load=load, infer=infer_number, batch_size=1, threads=1))
+        next(run_line(make_sources(1), load=load, infer=infer_number, tuning=fix(1, 1)))
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
@@ -148,7 +161,7 @@ def test_a_source_that_is_slow_does_not_hold_back_what_is_loaded(batch_size: int
             read += 1
             yield make_source(f"{10 * read}.png")
 
-    outcomes = run_line(frames(), load=load_number, infer=infer_number, batch_size=batch_size, threads=16)
+    outcomes = run_line(frames(), load=load_number, infer=infer_number, tuning=fix(batch_size, 16))
     for had in range(1, 3 * batch_size):
         next(outcomes)
         assert read - had <= 2 * batch_size, "it waits for pictures that are not needed"
@@ -160,12 +173,12 @@ def test_a_closed_pipeline_ends_the_run_instead_of_failing_every_picture() -> No
         raise PipelineClosed("closed")
 
     with pytest.raises(PipelineClosed):
-        list(run_line(make_sources(5), load=load_number, infer=infer, batch_size=2, threads=2))
+        list(run_line(make_sources(5), load=load_number, infer=infer, tuning=fix(2, 2)))
 
 
 def test_a_defect_in_loading_is_kept_as_the_error_it_is() -> None:
     def load(source: Source) -> NDArray[np.float32]:
         raise ZeroDivisionError("a defect")
 
-    (outcome,) = run_line(make_sources(1), load=load, infer=infer_number, batch_size=1, threads=1)
+    (outcome,) = run_line(make_sources(1), load=load, infer=infer_number, tuning=fix(1, 1))
     assert isinstance(outcome.error, ZeroDivisionError)
