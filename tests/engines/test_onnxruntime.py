@@ -199,10 +199,9 @@ def test_a_device_of_no_meaning_is_an_option_error(tmp_path: Path) -> None:
         open_session(save(make_graph(), tmp_path / "m.onnx"), device="tpu")
 
 
-without_cuda = pytest.mark.skipif(
-    "CUDAExecutionProvider" in get_available_providers(),
-    reason="shows what an ONNX Runtime without CUDA does",
-)
+HAS_CUDA = "CUDAExecutionProvider" in get_available_providers()
+without_cuda = pytest.mark.skipif(HAS_CUDA, reason="shows what an ONNX Runtime without CUDA does")
+with_cuda = pytest.mark.skipif(not HAS_CUDA, reason="needs onnxruntime-gpu")
 
 
 @without_cuda
@@ -243,6 +242,31 @@ def test_a_broken_graph_is_no_fault_of_the_card(
     path.write_bytes(b"not a graph")
     with pytest.raises(InvalidModel, match=r"broken\.onnx"):
         open_session(path, device=device)
+
+
+@with_cuda
+@pytest.mark.parametrize("device", ["cuda:999", "tensorrt:999"])
+def test_a_card_that_is_not_there_is_an_engine_error_in_silence(
+    tmp_path: Path, device: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(EngineError, match=f"{device}.*nvidia-smi"):
+        open_session(save(make_graph(), tmp_path / "m.onnx"), device=device)
+    assert capfd.readouterr() == ("", "")
+
+
+@with_cuda
+@pytest.mark.parametrize("device", ["cuda", "tensorrt"])
+@pytest.mark.parametrize("size", [8, None])
+def test_a_card_gives_the_scores_of_the_cpu(tmp_path: Path, device: str, size: int | None) -> None:
+    path = save(make_graph(size=size), tmp_path / "m.onnx")
+    try:
+        card = open_session(path, device=device, compiled_cache=tmp_path)
+    except EngineError as error:
+        pytest.skip(str(error))
+    cpu = open_session(path)
+    for count in (1, 5, 64, 65):
+        many = np.random.default_rng(count).normal(size=(count, 3, 8, 8)).astype(np.float32)
+        np.testing.assert_allclose(card.run(many), cpu.run(many), atol=2e-3)
 
 
 def test_every_failure_that_the_runtime_can_raise_is_mapped() -> None:

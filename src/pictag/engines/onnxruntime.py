@@ -176,9 +176,8 @@ def _open_on_card(weights: Path, options: Any, device: Device, compiled_cache: P
     tensor = None
     if device.kind == "tensorrt":
         tensor = _look_at_input(weights)
-        with contextlib.suppress(
-            ImportError, OSError
-        ):  # the package's way to load TensorRT; a system's own works too
+        # So its package loads TensorRT; one that the system has is found without.
+        with contextlib.suppress(ImportError, OSError):
             importlib.import_module("tensorrt_libs")
     providers = choose_providers(device, tensor, compiled_cache=compiled_cache)
     # A provider's library that cannot be loaded is only logged, by a logger that all sessions share.
@@ -223,7 +222,7 @@ def _load_libraries() -> str:
     said = io.StringIO()
     with contextlib.redirect_stdout(said):  # it prints, and raises nothing
         onnxruntime.preload_dlls()
-    return said.getvalue().strip().partition("\n")[0]
+    return next((line for line in said.getvalue().splitlines() if line.startswith("Failed")), "")
 
 
 def _find_packages() -> list[str]:
