@@ -1,32 +1,55 @@
-"""Run the benchmarks: ``python -m benchmarks [NAME …]``; prints each figure beside its bar."""
+"""Run the benchmarks: ``python -m benchmarks [NAME …] [--quick] [--save]``; each figure beside its bar."""
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import sys
 
-from benchmarks.figures import print_progress
+from benchmarks.figures import Figure, Options, print_progress
 
-NAMES = ("import_time", "cold_start", "accuracy", "embedded", "install_size", "stream_memory")
+NAMES = (
+    "import_time",
+    "cold_start",
+    "accuracy",
+    "embedded",
+    "install_size",
+    "stream_memory",
+    "speed",
+    "agreement",
+    "accelerator",
+)
+LONG = ("large_memory",)  # only when they are named
 
 
-def main(names: list[str]) -> int:
-    unknown = set(names) - set(NAMES)
-    if unknown:
-        print(f"There is no benchmark {', '.join(sorted(unknown))}; there are: {', '.join(NAMES)}.")
-        return 2
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure pictag and its peers.")
+    parser.add_argument(
+        "names", nargs="*", choices=[*NAMES, *LONG, []], metavar="NAME",
+        help=f"any of {', '.join(NAMES)} (these by default); {', '.join(LONG)} (minutes long)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--quick", action="store_true", help="only show that they work: figures are worth little"
+    )
+    parser.add_argument("--save", action="store_true", help="write the results into docs/performance")
+    arguments = parser.parse_args()
+    options = Options(quick=arguments.quick, save=arguments.save)
     missed = 0
-    for name in names or NAMES:
+    for name in arguments.names or NAMES:
         print_progress(name)
-        for figure in importlib.import_module(f"benchmarks.{name}").run():
+        for figure in importlib.import_module(f"benchmarks.{name}").run(options):
             missed += not figure.is_reached
-            verdict = "reached" if figure.is_reached else "MISSED"
-            bound = "at least" if figure.more else "at most"
-            measured = f"{figure.measured:.3f}" if not figure.unit else f"{figure.measured:.2f} {figure.unit}"
-            print(f"{figure.name}: {measured} ({bound} {figure.bar:g}, {verdict})")
-            print(f"    {figure.detail}", flush=True)
+            _print_figure(figure)
     return 1 if missed else 0
 
 
+def _print_figure(figure: Figure) -> None:
+    verdict = "reached" if figure.is_reached else "MISSED"
+    bound = "at least" if figure.more else "at most"
+    measured = f"{figure.measured:.3f}" if not figure.unit else f"{figure.measured:.2f} {figure.unit}"
+    print(f"{figure.name}: {measured} ({bound} {figure.bar:g}, {verdict})")
+    print(f"    {figure.detail}", flush=True)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from benchmarks.figures import MOBILENET_V2, SHARED, Figure, require_shared
+from benchmarks.figures import MOBILENET_V2, SHARED, Figure, Options, require_shared
 
 BARS = {"fp32": 0.86, "q8": 0.85}
 REFERENCE = {"fp32": "169", "q8": "170 or 171"}
 
 
-def run() -> list[Figure]:
+def run(_options: Options) -> list[Figure]:
     if not require_shared():
         return []
     from pictag import pipeline

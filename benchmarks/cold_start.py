@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks.figures import MOBILENET_V2, SHARED, Figure, compare_processes, require_shared
+from benchmarks.figures import MOBILENET_V2, SHARED, Figure, Options, compare_processes, require_shared
 
 # What somebody writes who knows the model: the same file, the same preprocessing, the same best label.
 BY_HAND = """
@@ -24,7 +24,7 @@ print(labels[str(logits.argmax())])
 """
 
 
-def run() -> list[Figure]:
+def run(_options: Options) -> list[Figure]:
     if not require_shared():
         return []
     picture, model = str(SHARED / "images" / "gallery" / "pytorch-hub_dog.jpg"), str(MOBILENET_V2)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.figures import ROOT, SHARED, Figure, require_shared
+from benchmarks.figures import ROOT, SHARED, Figure, Options, require_shared
 
 if TYPE_CHECKING:
     from pictag import ImageClassificationPipeline
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 RUNS = 300
 
 
-def run() -> list[Figure]:
+def run(_options: Options) -> list[Figure]:
     from pictag import pipeline
 
     with pipeline(model="embedded", threads=1) as classifier:

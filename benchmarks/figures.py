@@ -20,6 +20,14 @@ MOBILENET_V2 = SHARED / "models" / "mobilenet_v2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How the benchmarks are run: ``quick`` only shows that they work, ``save`` writes their results down."""
+
+    quick: bool = False
+    save: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
     """Wall time and peak resident memory of one process."""
 

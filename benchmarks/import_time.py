@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks.figures import Figure, compare_processes
+from benchmarks.figures import Figure, Options, compare_processes
 
 
-def run() -> list[Figure]:
+def run(_options: Options) -> list[Figure]:
     costs = compare_processes(
         {"pictag": [sys.executable, "-c", "import pictag"], "bare": [sys.executable, "-c", "pass"]}, rounds=15
     )

@@ -8,12 +8,12 @@ import tempfile
 import venv
 from pathlib import Path
 
-from benchmarks.figures import ROOT, Figure
+from benchmarks.figures import ROOT, Figure, Options
 
 TOOLS = ("pip", "setuptools", "wheel", "_distutils_hack", "pkg_resources")
 
 
-def run() -> list[Figure]:
+def run(_options: Options) -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
         python = Path(folder) / ("Scripts" if sys.platform == "win32" else "bin") / "python"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from benchmarks.figures import MOBILENET_V2, ROOT, SHARED, Figure, require_shared
+from benchmarks.figures import MOBILENET_V2, ROOT, SHARED, Figure, Options, require_shared
 
 PICTURES = 10_000
 SETTLED = 500
@@ -32,7 +32,7 @@ print(number, settled, highest)
 """
 
 
-def run() -> list[Figure]:
+def run(_options: Options) -> list[Figure]:
     if not require_shared():
         return []
     done = subprocess.run(

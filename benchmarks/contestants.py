@@ -1,0 +1,137 @@
+"""Who takes part in a race, and who is left out and why."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmarks.figures import ROOT
+from benchmarks.material import CONFORMANCE_PYTHON
+from benchmarks.race import Contestant
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmarks.material import ModelSet
+
+PEERS = ROOT / "benchmarks" / "peers"
+ENGINES = ("onnxruntime", "openvino")
+BATCH_SIZES = (1, 8)  # of the peers; pictag chooses its own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """The contestants of one race, and the reasons why others are missing."""
+
+    contestants: tuple[Contestant, ...]
+    left_out: dict[str, str]
+
+
+def enter_all(models: ModelSet, pictures: Path, *, decode: str, limit: str) -> Field:
+    """Everything that this machine has for one model and one folder of pictures.
+
+    ``limit`` is ``"multiply"`` for the matrix-multiply limit, ``"steps"`` for that of the line's own steps.
+    """
+    fields = [
+        _enter_transformers(models, pictures),
+        _enter_transformers_js(models, pictures),
+        _enter_pictag(models, pictures, decode=decode, with_steps=limit == "steps"),
+    ]
+    if limit == "multiply":
+        fields.append(_enter_multiply())
+    return Field(
+        contestants=tuple(contestant for field in fields for contestant in field.contestants),
+        left_out={name: reason for field in fields for name, reason in field.left_out.items()},
+    )
+
+
+def _enter_transformers(models: ModelSet, pictures: Path) -> Field:
+    if models.torch is None:
+        reason = models.why_missing.get("torch", "no such model")
+        return Field(contestants=(), left_out={"transformers": reason})
+    program = (str(CONFORMANCE_PYTHON), "-W", "ignore", "-m", "benchmarks.peers.transformers_torch")
+    return Field(
+        contestants=tuple(
+            Contestant(
+                name=f"transformers, torch float32, batch {size}",
+                command=(*program, str(pictures), str(models.torch), str(size)),
+                weights="float",
+                family="transformers",
+            )
+            for size in BATCH_SIZES
+        ),
+        left_out={},
+    )
+
+
+def _enter_transformers_js(models: ModelSet, pictures: Path) -> Field:
+    node = shutil.which("node")
+    missing = None
+    if node is None:
+        missing = "needs Node 20 or newer"
+    elif not (PEERS / "node_modules" / "@huggingface" / "transformers").is_dir():
+        missing = "run `make peers`"
+    elif models.onnx is None:
+        missing = models.why_missing.get("onnx", "no such model")
+    if node is None or missing is not None:
+        return Field(contestants=(), left_out={"transformers.js": missing or ""})
+    program = (node, str(PEERS / "transformers_js.mjs"), str(pictures), str(models.onnx))
+    return Field(
+        contestants=tuple(
+            Contestant(
+                name=f"transformers.js {dtype}, batch {size}",
+                command=(*program, dtype, str(size)),
+                weights="float" if dtype == "fp32" else "int8",
+                family="transformers.js",
+            )
+            for dtype in ("fp32", "q8")
+            for size in BATCH_SIZES
+        ),
+        left_out={},
+    )
+
+
+def _enter_pictag(models: ModelSet, pictures: Path, *, decode: str, with_steps: bool) -> Field:
+    contestants, left_out = [], {}
+    for weights, folder, dtype in (("float", models.onnx, "fp32"), ("int8", models.int8, "q8")):
+        for engine in ENGINES:
+            name = f"pictag {weights}, {engine}"
+            if folder is None:
+                left_out[name] = models.why_missing.get("onnx" if weights == "float" else "int8", "no model")
+                continue
+            if importlib.util.find_spec(engine) is None:
+                left_out[name] = f"pip install 'pictag[{engine}]'"
+                continue
+            for family, program in (("pictag", "line"), ("limit", "steps"))[: 1 + with_steps]:
+                contestants.append(
+                    Contestant(
+                        name=name if family == "pictag" else f"limit of {name}",
+                        command=(
+                            *(sys.executable, "-m", f"benchmarks.programs.{program}"),
+                            *(str(pictures), str(folder)),
+                            json.dumps({"engine": engine, "dtype": dtype, "decode": decode}),
+                        ),
+                        weights=weights,
+                        family=family,
+                    )
+                )
+    return Field(contestants=tuple(contestants), left_out=left_out)
+
+
+def _enter_multiply() -> Field:
+    return Field(
+        contestants=tuple(
+            Contestant(
+                name=f"limit of matrix multiplication, {kind}",
+                command=(sys.executable, "-m", "benchmarks.programs.multiply", kind),
+                weights=weights,
+                family="limit",
+            )
+            for weights, kind in (("float", "float32"), ("int8", "int8"))
+        ),
+        left_out={},
+    )

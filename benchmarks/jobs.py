@@ -1,0 +1,127 @@
+"""The jobs that pictag is to do faster than its peers, and by how much."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from benchmarks.material import Size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Race:
+    """One model and one size of picture: all contestants run in turns."""
+
+    key: str
+    title: str
+    model: Literal["vit", "mobilenet_v2"]
+    pictures: Size
+    picture_count: int
+    least_pictures: int
+    decode: Literal["exact", "fast"]
+    limit: Literal["multiply", "steps"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A row of the table: what runs, and what it is to reach over each peer's best setting.
+
+    ``js_weights`` says against which of transformers.js' files: its float one, its int8 one, or the faster.
+    """
+
+    race: str
+    title: str
+    weights: Literal["float", "int8"]
+    engine: Literal["onnxruntime", "best"]
+    over_transformers: float
+    over_transformers_js: float
+    js_weights: Literal["float", "int8", "any"]
+    of_limit: float
+
+
+RACES = (
+    Race(
+        key="vit-500x375",
+        title="ViT-B/16, 500×375",
+        model="vit",
+        pictures="500x375",
+        picture_count=100,
+        least_pictures=32,
+        decode="exact",
+        limit="multiply",
+    ),
+    Race(
+        key="mobilenet_v2-500x375",
+        title="MobileNetV2, 500×375",
+        model="mobilenet_v2",
+        pictures="500x375",
+        picture_count=100,
+        least_pictures=96,
+        decode="exact",
+        limit="steps",
+    ),
+    Race(
+        key="mobilenet_v2-12mp",
+        title="MobileNetV2, 12 MP",
+        model="mobilenet_v2",
+        pictures="12mp",
+        picture_count=24,
+        least_pictures=32,
+        decode="fast",
+        limit="steps",
+    ),
+)
+
+JOBS = (
+    Job(
+        race="vit-500x375",
+        title="ViT-B/16, 500×375, calibrated int8",
+        weights="int8",
+        engine="best",
+        over_transformers=3.5,
+        over_transformers_js=2.2,
+        js_weights="int8",
+        of_limit=0.70,
+    ),
+    Job(
+        race="vit-500x375",
+        title="ViT-B/16, 500×375, float32, ONNX Runtime",
+        weights="float",
+        engine="onnxruntime",
+        over_transformers=1.1,
+        over_transformers_js=1.05,
+        js_weights="float",
+        of_limit=0.85,
+    ),
+    Job(
+        race="mobilenet_v2-500x375",
+        title="MobileNetV2, 500×375, float",
+        weights="float",
+        engine="best",
+        over_transformers=6,
+        over_transformers_js=2.5,
+        js_weights="float",
+        of_limit=0.85,
+    ),
+    Job(
+        race="mobilenet_v2-500x375",
+        title="MobileNetV2, 500×375, int8",
+        weights="int8",
+        engine="best",
+        over_transformers=8,
+        over_transformers_js=3.5,
+        js_weights="any",
+        of_limit=0.85,
+    ),
+    Job(
+        race="mobilenet_v2-12mp",
+        title='MobileNetV2, 12 MP, decode="fast", int8',
+        weights="int8",
+        engine="best",
+        over_transformers=9,
+        over_transformers_js=4,
+        js_weights="any",
+        of_limit=0.85,
+    ),
+)

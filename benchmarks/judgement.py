@@ -1,0 +1,96 @@
+"""From the results of the races to the rows of the table: each job beside its bars."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.jobs import JOBS, Job
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """pictag's rate over another's, and how much it is to be."""
+
+    against: str
+    rate: float
+    ratio: float
+    bar: float
+
+    @property
+    def is_reached(self) -> bool:
+        return self.ratio >= self.bar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One job: who did it for pictag, how fast, and beside whom; ``None`` for who was left out."""
+
+    job: Job
+    contestant: str
+    rate: float
+    transformers: Comparison | None
+    transformers_js: Comparison | None
+    limit: Comparison | None
+
+
+def judge_all(races: Mapping[str, Mapping[str, Any]]) -> list[Verdict]:
+    """The verdicts on those jobs that were run; ``races`` as `benchmarks.speed` saves them."""
+    verdicts = [_judge(job, races[job.race]["results"]) for job in JOBS if job.race in races]
+    return [verdict for verdict in verdicts if verdict is not None]
+
+
+def _judge(job: Job, results: Iterable[Row]) -> Verdict | None:
+    rows = list(results)
+    ours = _fastest(
+        row
+        for row in rows
+        if row["family"] == "pictag"
+        and row["weights"] == job.weights
+        and (job.engine == "best" or job.engine in row["name"])
+    )
+    if ours is None:
+        return None
+    limits = [row for row in rows if row["family"] == "limit" and row["weights"] == job.weights]
+    return Verdict(
+        job=job,
+        contestant=ours["name"],
+        rate=ours["rate"],
+        transformers=_compare(
+            ours, _fastest(row for row in rows if row["family"] == "transformers"), job.over_transformers
+        ),
+        transformers_js=_compare(
+            ours,
+            _fastest(
+                row
+                for row in rows
+                if row["family"] == "transformers.js" and job.js_weights in ("any", row["weights"])
+            ),
+            job.over_transformers_js,
+        ),
+        # The line's own steps are those of one engine; a matrix multiplication is anybody's.
+        limit=_compare(
+            ours,
+            _fastest(
+                row
+                for row in limits
+                if row["name"] == f"limit of {ours['name']}" or "multiplication" in row["name"]
+            ),
+            job.of_limit,
+        ),
+    )
+
+
+def _fastest(rows: Iterable[Row]) -> Row | None:
+    return max(rows, key=lambda row: row["rate"], default=None)
+
+
+def _compare(ours: Row, other: Row | None, bar: float) -> Comparison | None:
+    if other is None:
+        return None
+    return Comparison(against=other["name"], rate=other["rate"], ratio=ours["rate"] / other["rate"], bar=bar)

@@ -1,0 +1,146 @@
+"""Pictures and models of the races, made once in ``benchmarks/work``."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.figures import MOBILENET_V2, ROOT, SHARED, print_progress
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+WORK = ROOT / "benchmarks" / "work"
+CONFORMANCE_PYTHON = ROOT / ".venv-conformance" / "bin" / "python"
+SMALL, LARGE = (500, 375), (4000, 3000)
+QUALITY = 90
+# A photograph that is only enlarged is smooth and its file small: scaling down while decoding would gain six
+# times on it. With this much grain a file has 2 to 4 MB and it gains three times, as on a camera's own.
+GRAIN = 4.0
+
+Size = Literal["500x375", "12mp"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSet:
+    """One model's weights in every form that takes part; ``None`` for a form that could not be made."""
+
+    name: str
+    onnx: Path | None
+    torch: Path | None
+    int8: Path | None
+    why_missing: dict[str, str]
+
+
+def list_photographs() -> list[Path]:
+    return sorted((SHARED / "images" / "imagenet").glob("*_n*.jpg"))
+
+
+def make_pictures(size: Size, count: int) -> Path:
+    """A folder of ``count`` JPEG files of one size, drawn from the photographs."""
+    folder = WORK / f"pictures-{size}"
+    wanted = {folder / f"{path.stem}.jpg": path for path in spread(list_photographs(), count)}
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in set(folder.iterdir()) - set(wanted):
+        path.unlink()
+    missing = [(source, target) for target, source in wanted.items() if not target.exists()]
+    if missing:
+        print_progress(f"drawing {len(missing)} pictures of {size}")
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda pair: draw_picture(pair[0], pair[1], size), missing))
+    return folder
+
+
+def draw_picture(source: Path, target: Path, size: Size) -> None:
+    """One photograph in another size, as a file of its own; the large ones with a camera's grain."""
+    with Image.open(source) as opened:
+        image = opened.convert("RGB")
+    if size == "500x375":
+        image = image.resize(SMALL, Image.Resampling.LANCZOS)
+    else:
+        image = _add_grain(image.resize(LARGE, Image.Resampling.BICUBIC), seed=source.name)
+    part = target.with_suffix(".part")
+    image.save(part, "JPEG", quality=QUALITY)
+    part.replace(target)
+
+
+def _add_grain(image: Image.Image, *, seed: str) -> Image.Image:
+    draw = np.random.default_rng(list(seed.encode()))
+    grain = (draw.standard_normal((image.height, image.width), np.float32) * GRAIN).astype(np.int16)
+    return Image.fromarray(np.clip(np.asarray(image) + grain[..., None], 0, 255).astype(np.uint8))
+
+
+def spread(items: Sequence[Path], count: int) -> list[Path]:
+    """``count`` of the items, evenly from first to last; all of them where there are fewer."""
+    count = min(count, len(items))
+    return [items[n * len(items) // count] for n in range(count)]
+
+
+def prepare_models() -> dict[str, ModelSet]:
+    """Both models in all forms that this machine can make."""
+    reasons = _make_reference_models()
+    calibration = make_pictures("500x375", 100)
+    sets = {}
+    for name, onnx in (("vit", WORK / "vit"), ("mobilenet_v2", MOBILENET_V2)):
+        why = dict(reasons)
+        has_onnx = (onnx / "onnx" / "model.onnx").exists()
+        int8 = WORK / f"{name}-int8"
+        if has_onnx and not int8.exists():
+            why |= _quantize(onnx, calibration, int8)
+        sets[name] = ModelSet(
+            name=name,
+            onnx=onnx if has_onnx else None,
+            torch=WORK / f"{name}-torch" if (WORK / f"{name}-torch").exists() else None,
+            int8=int8 if int8.exists() else None,
+            why_missing=why,
+        )
+    return sets
+
+
+def _make_reference_models() -> dict[str, str]:
+    if all((WORK / f"{name}-torch").exists() for name in ("vit", "mobilenet_v2")):
+        return {}
+    if not CONFORMANCE_PYTHON.exists():
+        reason = "needs torch and transformers: run `make peers`"
+        return {"torch": reason, "onnx": reason}
+    print_progress("exporting the models")
+    command: list[str | Path] = [CONFORMANCE_PYTHON, "-W", "ignore", "-m", "benchmarks.peers.make_models"]
+    done = subprocess.run(
+        [*command, WORK, MOBILENET_V2], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        reason = f"the export failed: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}"
+        return {"torch": reason, "onnx": reason}
+    return {}
+
+
+def _quantize(model: Path, calibration: Path, output: Path) -> dict[str, str]:
+    print_progress(f"pictag quantize {model.name}")
+    part = output.with_name(output.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pictag",
+        "quantize",
+        model,
+        "--calibrate",
+        calibration,
+        "--output",
+        part,
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        shutil.rmtree(part, ignore_errors=True)
+        lines = done.stderr.strip().splitlines() or ["no reason given"]
+        return {"int8": f"`pictag quantize` failed: {lines[-1]}"}
+    part.rename(output)
+    return {}

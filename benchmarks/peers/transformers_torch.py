@@ -1,0 +1,40 @@
+"""transformers on torch, run by the interpreter of ``make conformance``.
+
+Its pipeline over a list of files, as its documentation has it for many pictures; torch's own number of
+threads. Arguments: pictures, model folder, batch size.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import transformers
+from benchmarks.programs.laps import answer_laps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+def main(pictures: str, model: str, batch_size: str) -> None:
+    transformers.logging.set_verbosity_error()
+    # Where torchvision is installed, this takes the processor on tensors, and otherwise that on Pillow.
+    classifier: Any = transformers.pipeline("image-classification", model=model, device="cpu")
+
+    def classify(files: Iterator[str]) -> Iterable[str]:
+        for labels in classifier(list(files), top_k=1, batch_size=int(batch_size)):
+            yield labels[0]["label"]
+
+    answer_laps(
+        classify,
+        pictures=Path(pictures),
+        processor=type(classifier.image_processor).__name__,
+        threads=torch.get_num_threads(),
+        versions={"transformers": transformers.__version__, "torch": torch.__version__},
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

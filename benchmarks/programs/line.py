@@ -1,0 +1,34 @@
+"""pictag as its users run it: ``classifier.stream(files)``. Arguments: pictures, model, options as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.programs.laps import answer_laps
+from pictag import pipeline
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+def main(pictures: str, model: str, options: str) -> None:
+    with pipeline("image-classification", model=model, **json.loads(options)) as classifier:
+
+        def classify(files: Iterator[str]) -> Iterable[str]:
+            for prediction in classifier.stream(files):
+                assert prediction.error is None, prediction
+                yield prediction.labels[0].label
+
+        answer_laps(
+            classify,
+            pictures=Path(pictures),
+            engine=classifier.engine.name,
+            weights_bytes=classifier.model.weights.stat().st_size,
+        )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,125 @@
+"""The limit of a line: 1 / (decode + preprocess + inference core-seconds) × cores, each step measured alone.
+
+All cores do the same step at the same time, each on its own picture and without waiting for another: one
+thread a core that loads, then one thread a core that infers, at the batch size where that is quickest.
+Arguments: pictures, model, then pictag's options as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.programs.laps import answer
+from pictag import pipeline
+from pictag.engines.cores import count_cores
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Infer = Callable[[NDArray[np.float32]], object]
+
+BATCH_SIZES = (1, 2, 4, 8, 16)
+STEP_S = 1.0
+
+
+def main(pictures: str, model: str, options: str) -> None:
+    files = [str(path) for path in sorted(Path(pictures).iterdir())]
+    cores = count_cores()
+    with pipeline("image-classification", model=model, **json.loads(options)) as classifier:
+        engine = classifier.engine.name
+        open_lanes = _open_openvino_lanes if engine.startswith("openvino") else _open_onnxruntime_lanes
+        lanes = open_lanes(str(classifier.model.weights), cores)
+        one = classifier.preprocess(files[0])
+
+        def load(lane: int, turn: int) -> int:
+            classifier.preprocess(files[(turn * cores + lane) % len(files)])
+            return 1
+
+        def measure(count: int) -> dict[str, Any]:
+            loaded = _measure(load, cores, step_s=3 * STEP_S)
+            inferred = {
+                size: _measure(_infer_repeatedly(lanes, np.repeat(one, size, axis=0)), cores, step_s=STEP_S)
+                for size in BATCH_SIZES
+            }
+            best = max(inferred, key=lambda size: inferred[size])
+            return {
+                "pictures": count,
+                "seconds": count * (1 / loaded + 1 / inferred[best]),
+                "load_core_ms": 1000 * cores / loaded,
+                "infer_core_ms": 1000 * cores / inferred[best],
+                "batch_size": float(best),
+            }
+
+        answer(measure, engine=engine)
+
+
+def _infer_repeatedly(lanes: list[Infer], batch: NDArray[np.float32]) -> Callable[[int, int], int]:
+    batches = [batch.copy() for _ in lanes]
+
+    def infer(lane: int, _: int) -> int:
+        lanes[lane](batches[lane])
+        return len(batch)
+
+    for lane in range(len(lanes)):
+        infer(lane, 0)
+    return infer
+
+
+def _measure(step: Callable[[int, int], int], cores: int, *, step_s: float) -> float:
+    """Pictures a second of all cores together, as long as all of them are busy."""
+    until = time.perf_counter() + step_s
+    rates = [0.0] * cores
+
+    def work(lane: int) -> None:
+        done, turn, start = 0, 0, time.perf_counter()
+        while (now := time.perf_counter()) < until:
+            done, turn = done + step(lane, turn), turn + 1
+        rates[lane] = done / (now - start)
+
+    threads = [threading.Thread(target=work, args=(lane,)) for lane in range(cores)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(rates)
+
+
+def _open_onnxruntime_lanes(weights: str, cores: int) -> list[Infer]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return [lambda batch: session.run(None, {name: batch})] * cores
+
+
+def _open_openvino_lanes(weights: str, cores: int) -> list[Infer]:
+    import openvino
+
+    settings = {
+        "PERFORMANCE_HINT": "THROUGHPUT",
+        "INFERENCE_NUM_THREADS": cores,
+        "NUM_STREAMS": cores,
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    compiled = openvino.Core().compile_model(weights, "CPU", settings)
+    requests = [compiled.create_infer_request() for _ in range(cores)]
+    return [_bind(request) for request in requests]
+
+
+def _bind(request: Any) -> Infer:
+    return lambda batch: request.infer({0: batch}, share_inputs=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

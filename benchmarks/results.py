@@ -1,0 +1,80 @@
+"""What was measured, as a dated file under ``docs/performance``: the page and the chart are made from it."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from benchmarks.figures import ROOT
+
+FOLDER = ROOT / "docs" / "performance"
+PACKAGES = ("pictag", "numpy", "pillow", "onnxruntime", "openvino", "nncf")
+# What decides about the speed of inference on this kind of processor.
+FEATURES = (
+    "avx2",
+    "avx_vnni",
+    "avx512f",
+    "avx512_vnni",
+    "avx512_bf16",
+    "amx_int8",
+    "amx_bf16",
+    "neon",
+    "i8mm",
+)
+
+
+def save_section(name: str, value: Any) -> Path:
+    """Put one benchmark's results into today's file; what the others wrote there stays."""
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    path = FOLDER / f"{today}.json"
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    sections = {
+        **kept,
+        "date": today,
+        "machine": describe_machine(),
+        "versions": kept.get("versions", {}) | list_versions(),
+        name: value,
+    }
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(sections, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return path
+
+
+def read_newest() -> dict[str, Any]:
+    """The newest file there is."""
+    found: dict[str, Any] = json.loads(max(FOLDER.glob("*.json")).read_text(encoding="utf-8"))
+    return found
+
+
+def describe_machine() -> dict[str, Any]:
+    """The processor by what it can do, not by its name or place."""
+    from pictag.engines.cores import count_cores
+
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:  # only Linux has it
+        text = ""
+    flags = {
+        word for line in text.splitlines() if line.startswith(("flags", "Features")) for word in line.split()
+    }
+    return {
+        "architecture": platform.machine(),
+        "system": platform.system(),
+        "cores": count_cores(),
+        "features": [feature for feature in FEATURES if feature in flags],
+    }
+
+
+def list_versions() -> dict[str, str]:
+    """Python's version and those of the packages here that matter."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
