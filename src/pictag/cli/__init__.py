@@ -1,4 +1,4 @@
-"""The command line: ``pictag classify``, ``pictag models``.
+"""The command line: ``pictag classify``, ``pictag models``, ``pictag bench``.
 
 A command is a module of this folder that holds a click command, and one line in `COMMANDS`. It is imported
 when it is called, so that ``pictag --help`` costs nothing. Commands only call the public library; they
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "classify": ("pictag.cli.classify", "classify", "Say what is in pictures."),
     "models": ("pictag.cli.models", "models_app", "List, download, inspect, verify and remove models."),
+    "bench": ("pictag.cli.bench", "bench", "Measure a model on this machine."),
 }
 
 

@@ -1,0 +1,55 @@
+"""What machine this is, as far as it matters for speed."""
+
+from __future__ import annotations
+
+import platform
+import re
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+from pictag.benchmark.records import MachineFacts
+from pictag.engines.cores import count_cores
+
+_CPU_INFO = Path("/proc/cpuinfo")
+_PACKAGES = ("pictag", "numpy", "pillow", "onnxruntime", "onnxruntime-gpu", "openvino")
+# What matrix multiplication and decoding are written for, as Linux names it on x86-64 and ARM.
+_FEATURES = (
+    "sse4_2", "avx", "f16c", "fma", "avx2", "avx_vnni", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16",
+    "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16", "asimd", "asimddp", "i8mm", "bf16", "sve", "sve2",
+)  # fmt: skip
+
+
+def describe_machine(*, cpu_info: Path = _CPU_INFO) -> MachineFacts:
+    """The processor, the cores that the process may use, and the versions of what is installed."""
+    try:
+        text = cpu_info.read_text(encoding="utf-8", errors="replace")
+    except OSError:  # not Linux
+        text = ""
+    named = re.search(r"^model name\s*: (.+)$", text, re.M)
+    flags = re.search(r"^(?:flags|Features)\s*: (.+)$", text, re.M)
+    return MachineFacts(
+        system=platform.platform(),
+        processor=(named[1] if named else platform.processor() or platform.machine()).strip(),
+        cores=count_cores(),
+        features=tuple(name for name in _FEATURES if name in flags[1].split())
+        if flags
+        else _numpy_features(),
+        python=platform.python_version(),
+        versions={name: found for name in _PACKAGES if (found := _find_version(name)) is not None},
+    )
+
+
+def _numpy_features() -> tuple[str, ...]:
+    """What numpy found, where the system has no list: in its own names."""
+    facts = np.show_config(mode="dicts") or {}
+    found = facts.get("SIMD Extensions", {})
+    return tuple(name.lower() for name in (*found.get("baseline", ()), *found.get("found", ())))
+
+
+def _find_version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,252 @@
+"""The whole measurement: pictures, the machine's limits, then each engine with each of the model's dtypes."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pictag.benchmark.jobs import Broke, Found, LimitJob, ModelChoice, ModelJob, PictureJob
+from pictag.benchmark.judgement import judge
+from pictag.benchmark.machine import describe_machine
+from pictag.benchmark.pictures import choose_pictures, draw_pictures
+from pictag.benchmark.processes import run_job
+from pictag.benchmark.records import Limits, PictureFacts, Progress, Report, Result
+from pictag.engines.choose import ENGINES as KNOWN
+from pictag.engines.choose import find_installed
+from pictag.errors import MissingExtra, OptionError, PictagError, shorten
+from pictag.models.folder import embedded_folder, list_model_files
+from pictag.models.load import load_model
+from pictag.models.reference import DEFAULT_MODEL, MAIN, parse_reference
+from pictag.models.weights import AUTO, SUFFIXES, check_dtype, dtype_of
+from pictag.options import check_count, check_folder, check_seconds, refuse_unknown_options
+from pictag.records import Failure
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from pictag.benchmark.jobs import Job
+    from pictag.images import Failed, Source
+    from pictag.models.load import DownloadProgress
+    from pictag.models.reference import ModelRef
+
+ENGINES = tuple(name for name in KNOWN if name != "auto")
+PICTURES = 64
+STEP_S = 1.0
+
+
+@refuse_unknown_options
+def measure(
+    model: str | os.PathLike[str] | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    engines: Sequence[str] | None = None,
+    dtypes: Sequence[str] | None = None,
+    device: str = "cpu",
+    revision: str | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    local_files_only: bool = False,
+    decode: Literal["exact", "fast"] = "exact",
+    batch_size: int | None = None,
+    pictures: int = PICTURES,
+    step_s: float = STEP_S,
+    recursive: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+    on_download: Callable[[DownloadProgress], None] | None = None,
+) -> Report:
+    """Measure a model on this machine.
+
+    Every engine with every dtype has a process of its own, so that neither its memory nor its warm-up is
+    another's. It takes about ``7 × step_s`` for each of them, and ``4 × step_s`` before.
+
+    Args:
+        model: As for `pictag.pipeline`.
+        folder: The pictures to classify: a folder, a glob or a file; drawn by code when left out.
+        engines: ``"onnxruntime"``, ``"openvino"``; by default those that are installed.
+        dtypes: Which of the model's weights; by default all that a folder has, or that are in the Hub's
+            cache, or else the one that ``"auto"`` takes.
+        device: As for `pictag.pipeline`. The limits are those of the processor.
+        revision: Branch, tag or commit on the Hub.
+        cache_dir: Where downloads are kept.
+        local_files_only: Never ask the network.
+        decode: ``"exact"`` or ``"fast"``.
+        batch_size: Pictures in one run of the model; by default the line chooses.
+        pictures: How many different pictures at most, spread evenly over the folder.
+        step_s: About how many seconds each measurement takes.
+        recursive: Take the pictures of folders within the folder too.
+        on_progress: Called with a `Progress` before each step; it has all that is known so far.
+        on_download: Called while files of the model arrive.
+
+    Raises:
+        OptionError: for an option of no meaning.
+        MissingExtra: for an engine that is not installed.
+        ModelError: when the model cannot be found, fetched or understood.
+        InputError: when the folder has no picture that can be used.
+
+    What goes wrong with one engine and dtype is the ``failure`` of their result.
+
+    >>> from pictag.benchmark import measure
+    >>> report = measure("embedded", engines=["onnxruntime"], pictures=2, step_s=0.01)
+    >>> report.is_complete, report.results[0].line_per_s > 0
+    (True, True)
+    """
+    step_s = check_seconds("step_s", step_s)
+    count = check_count("pictures", pictures)
+    if batch_size is not None:
+        batch_size = check_count("batch_size", batch_size)
+    if decode not in ("exact", "fast"):
+        raise OptionError(f"decode={shorten(repr(decode))} is not known; there are: exact, fast.")
+    reference = parse_reference(DEFAULT_MODEL if model is None else model, revision=revision)
+    cache = None if cache_dir is None else check_folder("cache_dir", cache_dir)
+    named_engines = _choose_engines(engines)
+    choices = [
+        ModelChoice(reference=reference, dtype=dtype, cache_dir=cache, device=device)
+        for dtype in _choose_dtypes(reference, dtypes, cache)
+    ]
+    place = None if folder is None else str(check_folder("folder", folder))
+    found = None if place is None else choose_pictures(place, count=count, recursive=recursive)
+    for choice in choices:
+        options = replace(choice.load_options, local_files_only=local_files_only)
+        load_model(reference, options, on_download)  # fetched and checked before anything is measured
+
+    run = _Run(
+        Report(
+            model=str(reference),
+            revision=reference.revision,
+            device=device,
+            decode=decode,
+            machine=describe_machine(),
+        ),
+        total=2 + len(choices) * len(named_engines),
+        on_progress=on_progress,
+    )
+    with _provide(found, count) as given:
+        sources = run.measure_pictures(
+            PictureJob(model=choices[0], pictures=tuple(given), decode=decode, step_s=step_s),
+            folder=place,
+        )
+        run.measure_limits(LimitJob(step_s=step_s))
+        for choice in choices:
+            for engine in named_engines:
+                run.measure_model(
+                    ModelJob(
+                        model=choice,
+                        engine=engine,
+                        pictures=sources,
+                        decode=decode,
+                        batch_size=batch_size,
+                        step_s=step_s,
+                    )
+                )
+    return replace(run.report, is_complete=True)
+
+
+class _Run:
+    """Runs one job after the other, and has in ``report`` what is known so far."""
+
+    def __init__(self, report: Report, *, total: int, on_progress: Callable[[Progress], None] | None) -> None:
+        self.report = report
+        self._total = total
+        self._number = 0
+        self._on_progress = on_progress
+
+    def measure_pictures(self, job: PictureJob, *, folder: str | None) -> tuple[Source, ...]:
+        """Give the pictures that can be used."""
+        facts: dict[str, Any] = {}
+        for values, _ in self._follow(job, "pictures"):
+            facts |= values
+        sources: tuple[Source, ...] = facts.pop("sources")
+        origin: Literal["drawn", "folder"] = "drawn" if folder is None else "folder"
+        self.report = replace(self.report, pictures=PictureFacts(origin=origin, folder=folder, **facts))
+        return sources
+
+    def measure_limits(self, job: LimitJob) -> None:
+        limits = Limits()
+        for values, _ in self._follow(job, "limits"):
+            limits = replace(limits, **values)
+            self.report = replace(self.report, limits=limits)
+
+    def measure_model(self, job: ModelJob) -> None:
+        pictures, limits = self.report.pictures, self.report.limits
+        assert pictures is not None
+        result = Result(engine=job.engine, dtype=job.model.dtype)
+        before = self.report.results
+        try:
+            for values, elapsed_s in self._follow(job, f"{job.engine}, {job.model.dtype}"):
+                result = replace(result, **values)
+                if result.start_s is None:
+                    result = replace(result, start_s=elapsed_s)
+                judgement = judge(result, pictures=pictures, limits=limits or Limits(), decode=job.decode)
+                result = replace(result, judgement=judgement)
+                self.report = replace(self.report, results=(*before, result))
+        except PictagError as error:
+            failure = Failure(kind=type(error).__name__, message=str(error))
+            self.report = replace(self.report, results=(*before, replace(result, failure=failure)))
+
+    def _follow(self, job: Job, name: str) -> Iterator[tuple[Mapping[str, Any], float]]:
+        """What the job finds, and how many seconds after its process was started."""
+        self._number += 1
+        begun = time.monotonic()
+        with closing(run_job(job)) as messages:
+            for message in messages:
+                if isinstance(message, Broke):
+                    raise message.error
+                if isinstance(message, Found):
+                    yield message.values, time.monotonic() - begun
+                elif self._on_progress is not None:
+                    self._on_progress(
+                        Progress(
+                            step=f"{name}: {message.step}",
+                            number=self._number,
+                            total=self._total,
+                            report=self.report,
+                        )
+                    )
+
+
+@contextmanager
+def _provide(found: Sequence[Source | Failed] | None, count: int) -> Iterator[Sequence[Source | Failed]]:
+    if found is not None:
+        yield found
+        return
+    with tempfile.TemporaryDirectory(prefix="pictag-bench-") as folder:
+        yield draw_pictures(Path(folder), count)
+
+
+def _choose_engines(asked: Sequence[str] | None) -> tuple[str, ...]:
+    if asked is None:
+        return find_installed()
+    for name in asked:
+        if name not in ENGINES:
+            raise OptionError(f"engine={shorten(repr(name))} is not known; there are: {', '.join(ENGINES)}.")
+        if name not in find_installed():
+            raise MissingExtra(f"engine={name!r} needs the package {name}: pip install 'pictag[{name}]'")
+    return tuple(dict.fromkeys(asked))
+
+
+def _choose_dtypes(reference: ModelRef, asked: Sequence[str] | None, cache: Path | None) -> tuple[str, ...]:
+    if asked:
+        for dtype in asked:
+            check_dtype(dtype)
+        return tuple(dict.fromkeys(asked))
+    files: Sequence[str] = ()
+    if reference.kind == "folder" and reference.path is not None:
+        files = list_model_files(reference.path)
+    elif reference.kind == "embedded":
+        files = list_model_files(embedded_folder())
+    elif reference.kind == "hub":
+        from pictag.models.cache import list_cached
+
+        wanted = reference.revision or MAIN
+        files = [
+            name
+            for cached in list_cached(cache)
+            if cached.name == reference.name and wanted in (cached.commit, *cached.branches)
+            for name in cached.weights
+        ]
+    there = {dtype_of(name) for name in files if name.endswith(".onnx")}
+    return tuple(dtype for dtype in SUFFIXES if dtype in there) or (AUTO,)

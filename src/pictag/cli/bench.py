@@ -1,0 +1,165 @@
+"""``pictag bench``: how fast a model is on this machine, and how fast it could be."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from pictag.cli.ending import ALL_WELL, SOME_FAILED, debug_option
+from pictag.cli.interruption import Interrupted, Interruption
+from pictag.cli.progress import Progress
+from pictag.models.weights import DTYPES
+
+if TYPE_CHECKING:
+    from pictag.benchmark.records import Progress as Step
+    from pictag.benchmark.records import Report
+
+EXAMPLES = """
+Examples:
+
+\b
+  pictag bench embedded
+  pictag bench Xenova/vit-base-patch16-224 photos/ --dtype fp32 --dtype q8
+  pictag bench my-model photos/ --recursive --decode fast --format json > bench.json
+
+Exit status: 0 all well, 1 an engine or dtype failed, 2 wrong usage, no model or no picture, 130 interrupted;
+what was measured by then is shown.
+"""
+
+
+@click.command(epilog=EXAMPLES, short_help="Measure a model on this machine.")
+@click.argument("model", metavar="MODEL")
+@click.argument("folder", metavar="[FOLDER]", required=False)
+@click.option(
+    "--engine",
+    "engines",
+    multiple=True,
+    type=click.Choice(("onnxruntime", "openvino")),
+    help="Measure this engine; may be given again. [default: those that are installed]",
+)
+@click.option(
+    "--dtype",
+    "dtypes",
+    multiple=True,
+    type=click.Choice(DTYPES),
+    help="Measure these weights; may be given again. [default: all that the folder or the Hub's cache has]",
+)
+@click.option("--device", metavar="DEVICE", default="cpu", show_default=True, help="Where the model runs.")
+@click.option("--revision", metavar="REV", help="Branch, tag or commit on the Hub. [default: main]")
+@click.option(
+    "--cache-dir",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="The Hub's cache. [default: what HF_HOME and HF_HUB_CACHE say]",
+)
+@click.option("--offline", is_flag=True, help="Never ask the network; use what is in the cache.")
+@click.option(
+    "--decode",
+    type=click.Choice(("exact", "fast")),
+    default="exact",
+    show_default=True,
+    help="fast: large JPEGs are scaled down while they are decoded.",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Pictures in one run of the model. [default: chosen by measurement]",
+)
+@click.option("-r", "--recursive", is_flag=True, help="Take the pictures of folders within FOLDER too.")
+@click.option(
+    "--pictures",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    metavar="N",
+    help="How many different pictures, spread evenly over FOLDER.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    metavar="S",
+    help="About how long each measurement takes; more is steadier.",
+)
+@click.option(
+    "-f", "--format", "format_", type=click.Choice(("table", "json")), default="table", show_default=True
+)
+@click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
+@debug_option
+def bench(
+    *,
+    model: str,
+    folder: str | None,
+    engines: tuple[str, ...],
+    dtypes: tuple[str, ...],
+    device: str,
+    revision: str | None,
+    cache_dir: Path | None,
+    offline: bool,
+    decode: Literal["exact", "fast"],
+    batch_size: int | None,
+    recursive: bool,
+    pictures: int,
+    seconds: float,
+    format_: Literal["table", "json"],
+    quiet: bool,
+) -> int:
+    """Measure a model on this machine: rates, latencies, memory, and how far they are from the limit.
+
+    MODEL is a name on the Hub (org/name, org/name@revision), a folder, an .onnx file, or 'embedded'. FOLDER
+    (or a quoted pattern) has the pictures to measure with; without it, 500×375 JPEGs are drawn. Nothing else
+    should run meanwhile.
+    """
+    from pictag.benchmark import measure
+
+    known: Report | None = None
+    interruption = Interruption()
+    with interruption.listen(), closing(Progress(shown=not quiet)) as progress:
+
+        def show(step: Step) -> None:
+            nonlocal known
+            known = step.report
+            progress.draw(f"{step.number} of {step.total} · {step.step} …")
+
+        try:
+            report = measure(
+                model,
+                folder,
+                engines=engines or None,
+                dtypes=dtypes or None,
+                device=device,
+                revision=revision,
+                cache_dir=cache_dir,
+                local_files_only=offline,
+                decode=decode,
+                batch_size=batch_size,
+                pictures=pictures,
+                step_s=seconds,
+                recursive=recursive,
+                on_progress=show,
+                on_download=progress.show_download,
+            )
+        except Interrupted as interrupted:
+            progress.clear()
+            if known is not None:
+                _print(known, format_)
+            raise Interrupted(interrupted.number, "Interrupted; not everything was measured.") from None
+        progress.clear()
+        _print(report, format_)
+    return SOME_FAILED if any(result.failure for result in report.results) else ALL_WELL
+
+
+def _print(report: Report, format_: Literal["table", "json"]) -> None:
+    if format_ == "json":
+        click.echo(json.dumps(dataclasses.asdict(report), indent=2))
+        return
+    from pictag.cli.bench_table import draw_report
+
+    click.echo(draw_report(report), nl=False)
