@@ -22,6 +22,7 @@ WORK = ROOT / "benchmarks" / "work"
 CONFORMANCE_PYTHON = ROOT / ".venv-conformance" / "bin" / "python"
 SMALL, LARGE = (500, 375), (4000, 3000)
 QUALITY = 90
+CALIBRATION_COUNT = 100
 # A photograph that is only enlarged is smooth and its file small: scaling down while decoding would gain six
 # times on it. With this much grain a file has 2 to 4 MB and it gains three times, as on a camera's own.
 GRAIN = 4.0
@@ -87,7 +88,7 @@ def spread(items: Sequence[Path], count: int) -> list[Path]:
 def prepare_models() -> dict[str, ModelSet]:
     """Both models in all forms that this machine can make."""
     reasons = _make_reference_models()
-    calibration = make_pictures("500x375", 100)
+    calibration = make_pictures("500x375", CALIBRATION_COUNT)
     sets = {}
     for name, onnx in (("vit", WORK / "vit"), ("mobilenet_v2", MOBILENET_V2)):
         why = dict(reasons)

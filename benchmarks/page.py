@@ -24,7 +24,7 @@ def format_race(race: Mapping[str, Any]) -> str:
                 row["name"],
                 _format_rate(row["rate"]),
                 f"{_format_rate(min(row['rates']))}–{_format_rate(max(row['rates']))}",
-                "–" if row["family"] == "limit" else f"{row['peak_mb']:,}",
+                "–" if row["family"] == "limit" or row["peak_mb"] is None else f"{row['peak_mb']:,}",
                 "–" if row["same_labels"] is None else f"{row['same_labels']:.0%}",
             )
             for row in rows

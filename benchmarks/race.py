@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import os
+import re
 import statistics
 import subprocess
 import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.figures import ROOT, print_progress
@@ -51,7 +52,7 @@ class Result:
     contestant: Contestant
     rates: tuple[float, ...]
     pictures: int
-    peak_mb: float
+    peak_mb: float | None
     facts: dict[str, Any]
     labels: tuple[str, ...] = ()
     details: dict[str, float] = field(default_factory=dict)
@@ -91,6 +92,17 @@ def race(contestants: Sequence[Contestant], distance: Distance) -> tuple[list[Re
                     dropouts[name] = str(reason)
                     del running[name]
         return [process.finish() for process in running.values()], dropouts
+
+
+def _read_peak_mb(pid: int) -> float | None:
+    """The most memory that a program has had so far; ``None`` where the system does not say."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    # What wait4() gives is no use here: a new program starts with the peak of the one that started it.
+    found = re.search(r"VmHWM:\s*(\d+) kB", status)
+    return int(found[1]) / 1024 if found else None
 
 
 class _Running:
@@ -134,16 +146,14 @@ class _Running:
         self._laps.append(self._ask(self._count))
 
     def finish(self) -> Result:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        _, status, usage = os.wait4(self._process.pid, 0)
-        self._process.returncode = os.waitstatus_to_exitcode(status)
+        peak_mb = _read_peak_mb(self._process.pid)
+        self._process.communicate()
         last = self._laps[-1]
         return Result(
             contestant=self._contestant,
             rates=tuple(lap["pictures"] / lap["seconds"] for lap in self._laps),
             pictures=sum(lap["pictures"] for lap in self._laps),
-            peak_mb=usage.ru_maxrss / 1024,
+            peak_mb=peak_mb,
             facts=self._facts,
             labels=tuple(last.get("labels", ())),
             details={key: value for key, value in last.items() if isinstance(value, float)},

@@ -69,7 +69,7 @@ def _describe(result: Result, everybody: Sequence[Result]) -> dict[str, Any]:
         "rate": round(result.rate, 3),
         "rates": [round(rate, 3) for rate in result.rates],
         "pictures": result.pictures,
-        "peak_mb": round(result.peak_mb),
+        "peak_mb": result.peak_mb and round(result.peak_mb),
         "same_labels": _compare_labels(result, everybody),
         "facts": result.facts,
         "details": {key: round(value, 4) for key, value in result.details.items() if key != "seconds"},

@@ -1,0 +1,138 @@
+"""How far the quick ways move the scores: int8 beside float, ``decode="fast"`` beside ``"exact"``."""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks.contestants import ENGINES
+from benchmarks.figures import MOBILENET_V2, Figure, Options, print_progress, require_shared
+from benchmarks.material import CALIBRATION_COUNT, draw_picture, list_photographs, prepare_models, spread
+from benchmarks.results import save_section
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from pictag import ImageClassificationPipeline
+
+QUICK_COUNT = 16
+DRAWN_AT_ONCE = 8  # 12 MP pictures on the disk at one time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """Two ways of scoring the same pictures.
+
+    ``same_best`` is the share of pictures with the same best label, ``mean_difference`` that of the score of
+    the first way's best label, ``largest_difference`` that of any label on any picture.
+    """
+
+    name: str
+    pictures: int
+    same_best: float
+    mean_difference: float
+    largest_difference: float
+    bar: float
+
+
+def run(options: Options) -> list[Figure]:
+    if not require_shared():
+        return []
+    photographs = list_photographs()
+    if options.quick:
+        photographs = spread(photographs, QUICK_COUNT)
+    found = [*_compare_int8(photographs), _compare_decoding(photographs)]
+    if options.save:
+        print_progress(f"saved as {save_section('agreement', [asdict(one) for one in found]).name}")
+    return [
+        Figure(
+            name=f"{one.name}: same best label",
+            measured=one.same_best,
+            bar=one.bar,
+            unit="",
+            detail=f"{one.pictures} pictures; scores differ by {one.mean_difference:.4f} on average, "
+            f"by {one.largest_difference:.3f} at most",
+            more=True,
+        )
+        for one in found
+    ]
+
+
+def _compare_int8(photographs: Sequence[Path]) -> list[Agreement]:
+    from pictag import pipeline
+
+    models = prepare_models()["mobilenet_v2"]
+    if models.int8 is None:
+        print(f"  left out: int8: {models.why_missing.get('int8')}")
+        return []
+    with pipeline(model=MOBILENET_V2, dtype="fp32", engine="onnxruntime") as classifier:
+        exact = _score(classifier, photographs)
+    seen = {path.stem for path in spread(list_photographs(), CALIBRATION_COUNT)}
+    unseen = np.array([path.stem not in seen for path in photographs])
+    found = []
+    for engine in ENGINES:
+        if importlib.util.find_spec(engine) is None:
+            print(f"  left out: int8 with {engine}: pip install 'pictag[{engine}]'")
+            continue
+        with pipeline(model=models.int8, dtype="q8", engine=engine) as classifier:
+            scores = _score(classifier, photographs)
+        name = f"MobileNetV2, int8 of {engine} with float"
+        found += [
+            _compare(name, exact, scores, bar=0.97),
+            _compare(f"{name}, not calibrated with", exact[unseen], scores[unseen], bar=0.97),
+        ]
+    return found
+
+
+def _compare_decoding(photographs: Sequence[Path]) -> Agreement:
+    """Each photograph as a 12 MP picture, which lies on the disk only while it is looked at."""
+    from pictag import pipeline
+
+    found: dict[str, list[NDArray[np.float32]]] = {"exact": [], "fast": []}
+    with (
+        pipeline(model=MOBILENET_V2, dtype="fp32", decode="exact") as exact,
+        pipeline(model=MOBILENET_V2, dtype="fp32", decode="fast") as fast,
+        ThreadPoolExecutor() as pool,
+    ):
+        for start in range(0, len(photographs), DRAWN_AT_ONCE):
+            print_progress(f"12 MP pictures: {start} of {len(photographs)}")
+            several = photographs[start : start + DRAWN_AT_ONCE]
+            with tempfile.TemporaryDirectory() as folder:
+                drawn = [Path(folder) / f"{path.stem}.jpg" for path in several]
+                list(pool.map(lambda source, target: draw_picture(source, target, "12mp"), several, drawn))
+                found["exact"].append(_score(exact, drawn))
+                found["fast"].append(_score(fast, drawn))
+    name = 'MobileNetV2, 12 MP, decode="fast" with "exact"'
+    return _compare(name, np.concatenate(found["exact"]), np.concatenate(found["fast"]), bar=0.99)
+
+
+def _score(classifier: ImageClassificationPipeline, paths: Sequence[Path]) -> NDArray[np.float32]:
+    """The scores of all labels, [pictures, labels], in the order of the labels' numbers."""
+    scores = np.empty((len(paths), len(classifier.labels)), np.float32)
+    for row, prediction in zip(scores, classifier.stream(list(paths), top_k=None), strict=True):
+        assert prediction.error is None, prediction
+        for label in prediction.labels:
+            row[label.index] = label.score
+    return scores
+
+
+def _compare(name: str, first: NDArray[np.float32], second: NDArray[np.float32], *, bar: float) -> Agreement:
+    best = first.argmax(axis=1)
+    rows = np.arange(len(first))
+    differences = np.abs(first - second)
+    return Agreement(
+        name=name,
+        pictures=len(first),
+        same_best=float((best == second.argmax(axis=1)).mean()),
+        mean_difference=float(differences[rows, best].mean()),
+        largest_difference=float(differences.max()),
+        bar=bar,
+    )
