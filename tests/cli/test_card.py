@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 def test_the_embedded_models_card_says_what_it_was_made_of_and_what_it_is_not_good_for() -> None:
     model = load_model(parse_reference("embedded"))
-    told = dict(describe_card(model, {}))
+    told = dict(describe_card(model, {}, {"many": {"name": "openvino", "why": "it is faster"}}))
+    assert told["engine"] == "openvino for 256 pictures and more: it is faster"
     assert "ImageNet" in str(told["data"])
     assert "top-1" in str(told["accuracy"])
     assert "calibration" in str(told["accuracy"])
@@ -29,7 +30,7 @@ def test_a_card_of_another_form_is_passed_over(tmp_path: Path) -> None:
     make_tiny_model(tmp_path)
     card = {"status": 3, "data": "all", "training": [], "evaluation": {"top1": "high"}, "limitations": "none"}
     (tmp_path / "card.json").write_text(json.dumps(card))
-    told = dict(describe_card(load_model(parse_reference(tmp_path)), {"error": "broken"}))
+    told = dict(describe_card(load_model(parse_reference(tmp_path)), {"error": "broken"}, {}))
     assert told["graph"] == "broken"
     assert not {"status", "data", "training", "accuracy", "limitation"} & told.keys()
 

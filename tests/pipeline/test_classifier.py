@@ -17,6 +17,8 @@ from pictag import ImageClassificationPipeline, Prediction, pipeline
 from pictag.errors import (
     CorruptPicture,
     InvalidModel,
+    MissingExtra,
+    ModelUnavailable,
     OptionError,
     PictureNotFound,
     PictureTooLarge,
@@ -285,8 +287,10 @@ def test_the_pipelines_own_options_are_checked(folder: Path, options: dict[str, 
 
 
 def test_a_device_that_is_not_there_is_refused_before_a_model_is_sought() -> None:
-    with pytest.raises(OptionError, match="cuda"):
-        pipeline(model="nobody/has-this-model", device="cuda")
+    with pytest.raises(OptionError, match="graphics-card"):
+        pipeline(model="nobody/has-this-model", device="graphics-card")
+    with pytest.raises((MissingExtra, ModelUnavailable), match=r"pictag\[gpu\]|nobody/has-this-model"):
+        pipeline(model="nobody/has-this-model", device="cuda", local_files_only=True)
 
 
 def test_another_task_is_refused_with_what_exists(folder: Path) -> None:

@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pictag.engines.choose import MANY
+
 if TYPE_CHECKING:
     from pictag.models.load import Model
 
+_JOBS = {"one": "one picture", "many": f"{MANY} pictures and more"}
 
-def describe_card(model: Model, graph: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+
+def describe_card(
+    model: Model, graph: Mapping[str, Any], engines: Mapping[str, Mapping[str, str]]
+) -> Iterator[tuple[str, object]]:
     """Names and values, in the order of reading; what is not known is left out.
 
-    ``graph`` has the ``inputs`` and ``outputs`` of the opened graph, or an ``error``.
+    ``graph`` has the ``inputs`` and ``outputs`` of the opened graph, or an ``error``; ``engines`` has the
+    ``name`` and the ``why`` of what is chosen for each job.
     """
     card = model.card
     lines: list[tuple[str, object]] = [
@@ -29,6 +36,10 @@ def describe_card(model: Model, graph: Mapping[str, Any]) -> Iterator[tuple[str,
         *(("graph input", _tensor(tensor)) for tensor in graph.get("inputs", ())),
         *(("graph output", f"{_tensor(tensor)}, {card.outputs}") for tensor in graph.get("outputs", ())),
         ("graph", graph.get("error")),
+        *(
+            ("engine", f"{choice['name']} for {_JOBS[job]}: {choice['why']}")
+            for job, choice in engines.items()
+        ),
         ("problem type", card.problem_type),
         *_describe_details(card.details),
     ]

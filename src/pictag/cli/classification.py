@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pictag import ImageClassificationPipeline
+    from pictag.engines.choose import Job
     from pictag.images import Failed, Source
     from pictag.records import Prediction
     from pictag.sinks.resume import DoneSources
@@ -33,14 +34,18 @@ class Loading:
     model_file: str | None
     cache_dir: Path | None
     offline: bool
+    batch_size: int | None
     threads: int | None
+    device: str
+    precision: Literal["f32", "bf16"]
+    compiled_cache: Path | None
     max_pixels: int | None
     engine: str
     decode: Literal["exact", "fast"]
     alpha: Literal["drop", "white"]
     allow_private_urls: bool
 
-    def load(self, progress: Progress) -> ImageClassificationPipeline:
+    def load(self, progress: Progress, *, job: Job) -> ImageClassificationPipeline:
         """The pipeline; raises `pictag.errors.ModelError`."""
         from pictag import pipeline
         from pictag.images import PictureLimits
@@ -53,7 +58,12 @@ class Loading:
             model_file=self.model_file,
             cache_dir=self.cache_dir,
             local_files_only=self.offline,
+            job=job,
+            batch_size=self.batch_size,
             threads=self.threads,
+            device=self.device,
+            precision=self.precision,
+            compiled_cache=self.compiled_cache,
             max_pixels=self.max_pixels or PictureLimits().max_pixels,
             engine=self.engine,
             decode=self.decode,
@@ -70,7 +80,6 @@ class Classifying:
     top_k: int | None
     min_score: float
     function_to_apply: str | None
-    batch_size: int | None
     timeout_s: float | None
 
     def stream(
@@ -82,7 +91,6 @@ class Classifying:
             top_k=self.top_k,
             function_to_apply=self.function_to_apply,
             min_score=self.min_score,
-            batch_size=self.batch_size,
             timeout_s=self.timeout_s,
         )
 
@@ -106,7 +114,7 @@ def run(
     with interruption.listen(), closing(Progress(shown=not quiet)) as progress:
         report = Report(destination, progress, quiet=quiet)
         progress.draw("Loading the model …")
-        with closing(loading.load(progress)) as classifier:
+        with closing(loading.load(progress, job=inputs.find_job())) as classifier:
             classifying.stream(classifier, ())  # refuses options of no meaning before a file is touched
             sink, done = open_destination(destination, percent=classifying.gives_percent(classifier))
             try:

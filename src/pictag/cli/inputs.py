@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
@@ -14,6 +15,7 @@ from pictag.errors import PictureUnreadable, shorten
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pictag.engines.choose import Job
     from pictag.images import Failed, Source
     from pictag.sinks.resume import DoneSources
 
@@ -49,6 +51,13 @@ class Inputs:
     def countable(self) -> bool:
         """Whether the pictures can be listed twice: once to count them."""
         return self.listed_in != STDIN
+
+    def find_job(self) -> Job:
+        """Whether there are many pictures, for the choice of the engine; counts no further than needed."""
+        from pictag.engines.choose import MANY
+
+        count = sum(1 for _ in islice(self.expand(), MANY)) if self.countable else MANY
+        return "many" if count >= MANY else "one"
 
     def expand(self) -> Iterator[Source | Failed]:
         """Every picture, lazily: folders and globs give theirs in sorted order."""

@@ -160,15 +160,17 @@ def inspect_model(
         quiet=quiet,
     )
     graph = _describe_graph(loaded)
+    engines = _describe_engines(loaded)
     shown = loaded.labels if all_labels or format_ == "json" else loaded.labels[:_FIRST_LABELS]
     if format_ == "json":
         card = dataclasses.asdict(loaded.card)
-        _print_json(card | {"path": str(loaded.weights), "labels": list(shown), "graph": graph})
+        facts = {"path": str(loaded.weights), "labels": list(shown), "graph": graph, "engines": engines}
+        _print_json(card | facts)
         return
     # In a pipe a value stays on its line, for grep.
     columns = max(40, shutil.get_terminal_size().columns - _MARGIN) if sys.stdout.isatty() else sys.maxsize
     last = None
-    for name, value in describe_card(loaded, graph):
+    for name, value in describe_card(loaded, graph, engines):
         head = name if name != last else ""
         for line in textwrap.wrap(str(value), columns, break_long_words=False) or [""]:
             _print(f"{head:<{_MARGIN}}{line}")
@@ -263,6 +265,19 @@ def _describe_graph(model: Model) -> dict[str, Any]:
     finally:
         engine.close()
     return graph
+
+
+def _describe_engines(model: Model) -> dict[str, dict[str, str]]:
+    """What ``engine="auto"`` takes for one picture and for many, and why."""
+    from pictag.engines.choose import JOBS, choose_engine, find_installed
+
+    installed = find_installed()
+    return {
+        job: dataclasses.asdict(
+            choose_engine("auto", job=job, quantization=model.quantization, device="cpu", installed=installed)
+        )
+        for job in JOBS
+    }
 
 
 def _print(text: str, *, err: bool = False) -> None:

@@ -10,6 +10,7 @@ from typing import Literal
 Job = Literal["one", "many"]
 Quantization = Literal["none", "static", "dynamic"]
 
+JOBS: tuple[Job, ...] = ("one", "many")
 ENGINES = ("auto", "onnxruntime", "openvino")
 MANY = 256
 """From so many pictures on a run is worth the second that OpenVINO takes to compile a graph."""

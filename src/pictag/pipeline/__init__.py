@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Literal
 
-from pictag.engines.choose import ENGINES
+from pictag.engines.choose import ENGINES, JOBS
 from pictag.engines.cores import count_cores
+from pictag.engines.providers import check_device
 from pictag.errors import OptionError, UnknownTask, shorten
 from pictag.images import FetchLimits, PictureLimits
 from pictag.models.load import LoadOptions, load_model
@@ -26,7 +27,6 @@ __all__ = ["ImageClassificationPipeline", "pipeline"]
 
 TASKS = ("image-classification",)
 PRECISIONS = ("f32", "bf16")
-JOBS = ("auto", "one", "many")
 MAX_THREADS = 1024  # beyond any machine; an engine would try to start them all
 
 
@@ -64,7 +64,8 @@ def pipeline(
         revision: Branch, tag or commit on the Hub.
         dtype: Which weights: ``auto``, ``fp32``, ``fp16``, ``int8``, ``uint8``, ``q8``, ``q4``, ``q4f16`` or
             ``bnb4``. ``auto`` takes the quantised file on a CPU; ``.card`` says which it was.
-        device: ``"cpu"``.
+        device: ``"cpu"``, or with the extra ``gpu`` an NVIDIA card: ``"cuda"``, ``"tensorrt"``, and with
+            the number of one of several cards ``"cuda:1"``.
         engine: ``"onnxruntime"``, ``"openvino"`` (which needs the extra of that name), or an object of the
             `pictag.engines.base.Engine` protocol. ``"auto"`` takes OpenVINO for many pictures where it is
             installed and the weights are calibrated 8-bit integers, and otherwise ONNX Runtime.
@@ -82,7 +83,7 @@ def pipeline(
             the model on its own. By default all cores, and a thread more that fills the gaps.
         precision: ``"bf16"`` has OpenVINO compute in bfloat16, where the processor has it: about twice as
             fast with weights in float, and scores differ in the third decimal.
-        compiled_cache: A folder where OpenVINO keeps the compiled graph for the next start.
+        compiled_cache: A folder where OpenVINO and TensorRT keep the compiled graph for the next start.
         max_pixels: Larger pictures are refused from their header.
         decode: ``"exact"`` agrees with the reference to the bit; ``"fast"`` has large JPEGs scaled down while
             they are decoded, never below twice the size that the model needs.
@@ -92,6 +93,7 @@ def pipeline(
     Raises:
         UnknownTask: for another task.
         OptionError: for an option of no meaning.
+        MissingExtra: for an engine or a device whose packages are not installed.
         ModelError: when the model cannot be found, fetched, checked or understood.
 
     >>> from pictag import pipeline
@@ -103,16 +105,15 @@ def pipeline(
         raise UnknownTask(f"Task {shorten(repr(task))} is not known; there is: {', '.join(TASKS)}.")
     if isinstance(engine, str):
         _check_choice("engine", engine, ENGINES)
+        _check_device(device, engine)
     elif not callable(getattr(engine, "run", None)):
         raise OptionError(
             f"engine={shorten(repr(engine))} is no engine; give 'auto', or an object of the protocol in "
             "pictag.engines.base.Engine."
         )
-    if isinstance(engine, str) and device != "cpu":  # said before a model is downloaded for it
-        raise OptionError(f"device={shorten(repr(device))} is not available; pictag runs on device='cpu'.")
     _check_choice("alpha", alpha, ("drop", "white"))
     _check_choice("decode", decode, ("exact", "fast"))
-    _check_choice("job", job, JOBS)
+    _check_choice("job", job, ("auto", *JOBS))
     _check_choice("precision", precision, PRECISIONS)
     if precision != "f32" and engine != "openvino":
         raise OptionError(f"precision={precision!r} is OpenVINO's; say engine='openvino' with it.")
@@ -152,6 +153,15 @@ def pipeline(
         ),
     )
     return ImageClassificationPipeline(loaded, sessions, line)
+
+
+def _check_device(device: str, engine: str) -> None:
+    """Said before a model is downloaded for it."""
+    check_device(device, engine)
+    if device != "cpu":
+        from pictag.engines.onnxruntime import check_installed
+
+        check_installed(device)
 
 
 def _choose_batch_sizes(asked: int | None, quantization: str, device: str) -> tuple[int, ...]:

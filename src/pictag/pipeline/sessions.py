@@ -96,7 +96,12 @@ class Sessions:
             )
             if name == "openvino"
             else module.open_session(
-                model.weights, layout=model.layout, threads=options.threads, job=job, device=options.device
+                model.weights,
+                layout=model.layout,
+                threads=options.threads,
+                job=job,
+                device=options.device,
+                compiled_cache=options.compiled_cache,
             )
         )
         check_model(model, engine)

@@ -88,12 +88,14 @@ class Lanes:
         self._waiting: queue.SimpleQueue[tuple[Future[Outcome], Source] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._is_closed = False
+        self._idle = 0
+        tuning.begin()
 
     def submit(self, source: Source) -> Future[Outcome]:
         """Have a picture classified; of all errors, the future raises `PipelineClosed` alone."""
         future: Future[Outcome] = Future()
         self._waiting.put((future, source))
-        if len(self._lanes) < self._tuning.lanes:
+        if len(self._lanes) < self._tuning.lanes and self._waiting.qsize() > self._idle:
             lane = _Lane()
             name = f"pictag-lane-{len(self._lanes)}"
             lane.thread = threading.Thread(target=self._work, args=(lane,), name=name, daemon=True)
@@ -133,7 +135,9 @@ class Lanes:
 
     def _take(self) -> list[tuple[Future[Outcome], Source]]:
         """The next pictures, without waiting for a full batch, and leaving the other lanes their share."""
+        self._count_idle(1)
         first = self._waiting.get()
+        self._count_idle(-1)
         if first is None:
             return []
         tasks = [first]
@@ -150,10 +154,15 @@ class Lanes:
             tasks.append(task)
         return tasks
 
+    def _count_idle(self, change: int) -> None:
+        with self._lock:
+            self._idle += change
+
     def _classify(self, tasks: Sequence[tuple[Future[Outcome], Source]], lane: _Lane) -> None:
         groups: dict[tuple[int, ...], list[tuple[Future[Outcome], Source, NDArray[np.float32]]]] = {}
         for future, source in tasks:
-            pixels = self._load_measured(source)
+            pixels = attempt(self._load, source)
+            self._tuning.note_load()
             if isinstance(pixels, Exception):
                 future.set_result(Outcome(source=source.name, error=pixels))
             else:
@@ -173,12 +182,6 @@ class Lanes:
                     future.set_exception(result)
                 else:
                     future.set_result(_make_outcome(source, result))
-
-    def _load_measured(self, source: Source) -> Any:
-        begun, begun_cpu = time.perf_counter(), time.thread_time()
-        pixels = attempt(self._load, source)
-        self._tuning.note_load(time.perf_counter() - begun, time.thread_time() - begun_cpu)
-        return pixels
 
     def _infer_measured(self, rows: list[NDArray[np.float32]], lane: _Lane) -> list[Any]:
         if len(rows) > 1 and (

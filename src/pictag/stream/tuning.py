@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import math
 import statistics
 import threading
-from collections import deque
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,7 +13,9 @@ if TYPE_CHECKING:
 
 _RUNS_EACH = 4  # of each batch size, after the first, which allocates its memory
 _WORTH = 0.97  # a larger batch takes more memory: it has to be faster by more than the noise
-_LOADS = 16  # between two looks at how long lanes wait for their pictures
+_LOOK_EVERY = 16  # pictures, and
+_LOOK_AFTER_S = 0.25  # between two looks at how busy the cores are
+_BUSY = 0.5
 _MOST_LANES_A_CORE = 4  # each may hold a decoded picture, 36 MB for one of 12 megapixels
 
 _log = logging.getLogger("pictag.stream")
@@ -24,9 +25,10 @@ class Tuning:
     """What the first pictures show of the best batch size and count of lanes. Used by all lanes at once.
 
     A batch size is tried four times, and the one with the least seconds a picture is kept. Lanes are
-    one more than ``cores``, so that a core has work while a lane waits for a file; where measured loading
-    mostly waits (a slow disk, URLs), there are up to four times as many as cores. One ``batch_size`` alone,
-    or a number of ``lanes``, is taken as it is: nothing depends on measurement then.
+    one more than ``cores``, so that a core has work while a lane waits for a file; where the process keeps
+    its cores less than half busy, because pictures come from a slow disk or from URLs, their number is
+    doubled, up to four for each core. One batch size alone, or a number of ``lanes``, is taken as it is:
+    nothing depends on measurement then.
 
     >>> tuning = Tuning(batch_sizes=(1,), cores=2)
     >>> tuning.lanes, tuning.next_batch()
@@ -42,8 +44,7 @@ class Tuning:
         self._cores = cores
         self._are_lanes_fixed = lanes is not None
         self._lanes = lanes or cores + 1
-        self._loads: deque[tuple[float, float]] = deque(maxlen=_LOADS)
-        self._unseen = 0
+        self.begin()
 
     @property
     def lanes(self) -> int:
@@ -59,6 +60,12 @@ class Tuning:
     def window(self) -> int:
         """How many pictures may be under way: in every lane a batch, and two to go on with."""
         return self._lanes * ((self._chosen or max(self._sizes)) + 2)
+
+    def begin(self) -> None:
+        """A run begins: what the process did before it does not count."""
+        self._loaded = 0
+        self._since = time.perf_counter()
+        self._since_cpu = time.process_time()
 
     def next_batch(self) -> int:
         """How many pictures the next run should take."""
@@ -77,16 +84,15 @@ class Tuning:
             if all(len(runs) > _RUNS_EACH for runs in self._seconds.values()):
                 self._choose()
 
-    def note_load(self, seconds: float, cpu_seconds: float) -> None:
-        """Loading one picture took so long, and kept a core busy for so much of it."""
+    def note_load(self) -> None:
+        """A picture was loaded."""
         if self._are_lanes_fixed:
             return
         with self._lock:
-            self._loads.append((seconds, cpu_seconds))
-            self._unseen += 1
-            if self._unseen >= _LOADS:
-                self._unseen = 0
+            self._loaded += 1
+            if self._loaded >= _LOOK_EVERY and time.perf_counter() - self._since >= _LOOK_AFTER_S:
                 self._widen()
+                self.begin()
 
     def _choose(self) -> None:
         costs = {size: statistics.median(runs[1:]) for size, runs in self._seconds.items()}
@@ -97,13 +103,9 @@ class Tuning:
         _log.info("batches of %d, by the time that a picture takes (%s)", self._chosen, shown)
 
     def _widen(self) -> None:
-        cpu = sum(load[1] for load in self._loads)
-        # All lanes share the cores, so a load that never waits takes up to lanes / cores of its own time.
-        share = sum(load[0] for load in self._loads) / max(cpu, 1e-9)
-        wanted = math.floor(self._cores * share * self._cores / (self._cores + 1))
-        lanes = min(wanted, _MOST_LANES_A_CORE * self._cores)
-        if lanes > self._lanes:
+        cpu_s = time.process_time() - self._since_cpu
+        busy = cpu_s / (time.perf_counter() - self._since) / self._cores
+        lanes = min(2 * self._lanes, _MOST_LANES_A_CORE * self._cores)
+        if busy < _BUSY and lanes > self._lanes:
             self._lanes = lanes
-            _log.info(
-                "%d lanes, because loading a picture waits for %.0f %% of its time", lanes, 100 - 100 / share
-            )
+            _log.info("%d lanes, because the cores are busy for %.0f %% of the time", lanes, 100 * busy)
