@@ -80,3 +80,24 @@ def test_an_unknown_dtype_names_the_near_ones() -> None:
 @pytest.mark.parametrize("path", ["a//b", "./a", "a/.", "a/..", "~/a", "a\x00b"])
 def test_odd_paths_do_not_count_as_inside(path: str) -> None:
     assert not is_inside(path)
+
+
+TWO_OF_A_KIND = ["onnx/model.onnx", "onnx/model_quantized.onnx", "onnx/model_quantized_openvino.onnx"]
+
+
+@pytest.mark.parametrize("dtype", ["auto", "q8"])
+def test_each_engine_takes_the_file_made_for_it(dtype: str) -> None:
+    def path(engine: str) -> str:
+        return choose_weights(TWO_OF_A_KIND, model="m", dtype=dtype, engine=engine).path
+
+    assert path("openvino") == "onnx/model_quantized_openvino.onnx"
+    assert path("onnxruntime") == "onnx/model_quantized.onnx"
+
+
+def test_an_engine_without_a_file_of_its_own_takes_the_common_one() -> None:
+    assert choose_weights(TWO_OF_A_KIND[:2], model="m", engine="openvino").path == "onnx/model_quantized.onnx"
+
+
+def test_a_file_for_openvino_alone_is_not_given_to_another_engine() -> None:
+    with pytest.raises(ModelFileMissing, match=r"model_quantized_openvino\.onnx \(q8\)"):
+        choose_weights(TWO_OF_A_KIND[2:], model="m", dtype="q8")

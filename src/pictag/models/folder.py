@@ -33,7 +33,12 @@ def find_folder(folder: Path, options: LoadOptions, *, name: str) -> ModelFiles:
             f"{shorten(name)} has no {CONFIG} (or, for a plain .onnx file, {LABELS}). {_found(files)}"
         )
     choice = choose_weights(
-        files, model=name, dtype=options.dtype, model_file=options.model_file, device=options.device
+        files,
+        model=name,
+        dtype=options.dtype,
+        model_file=options.model_file,
+        device=options.device,
+        engine=options.engine,
     )
     return _collect(folder, choice)
 

@@ -42,7 +42,12 @@ def fetch_model(ref: ModelRef, options: LoadOptions, on_progress: OnProgress | N
     state = _find_state(ref, options, repository)
     available = state.ledger.files
     choice = choose_weights(
-        available, model=ref.name, dtype=options.dtype, model_file=options.model_file, device=options.device
+        available,
+        model=ref.name,
+        dtype=options.dtype,
+        model_file=options.model_file,
+        device=options.device,
+        engine=options.engine,
     )
     if CONFIG not in available:
         raise ModelFileMissing(f"{ref} has no {CONFIG}, which says what its labels are.")

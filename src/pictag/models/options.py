@@ -13,7 +13,8 @@ class LoadOptions:
 
     ``dtype`` is a key of `pictag.models.weights.SUFFIXES` or ``auto``; ``model_file`` names one ``.onnx``
     file of the model instead. ``cache_dir``, ``local_files_only`` and ``token`` mean what they mean to
-    ``huggingface_hub``; ``device`` (``cpu`` or ``cuda``) only steers what ``auto`` prefers.
+    ``huggingface_hub``; ``device`` (``cpu`` or ``cuda``) and ``engine``
+    (``onnxruntime`` or ``openvino``) only steer which files are preferred.
     """
 
     dtype: str = "auto"
@@ -23,6 +24,7 @@ class LoadOptions:
     # A token is never shown: not in messages, and not when the options are printed.
     token: str | bool | None = field(default=None, repr=False)
     device: str = "cpu"
+    engine: str = "onnxruntime"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

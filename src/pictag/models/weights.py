@@ -20,6 +20,8 @@ SUFFIXES = {
     "q4f16": "_q4f16",
     "bnb4": "_bnb4",
 }
+# An engine may have a file of its own of a dtype: model_quantized_openvino.onnx (`pictag quantize` writes it).
+OPENVINO_SUFFIX = "_openvino"
 AUTO = "auto"
 DTYPES = (AUTO, *SUFFIXES)
 
@@ -52,9 +54,17 @@ def check_dtype(dtype: str) -> None:
 
 
 def choose_weights(
-    files: Iterable[str], *, model: str, dtype: str = AUTO, model_file: str | None = None, device: str = "cpu"
+    files: Iterable[str],
+    *,
+    model: str,
+    dtype: str = AUTO,
+    model_file: str | None = None,
+    device: str = "cpu",
+    engine: str = "onnxruntime",
 ) -> Choice:
     """Choose the weights among a model's ``files`` (their paths inside the model, with ``/``).
+
+    Of two files of one dtype, ``engine="openvino"`` has the one that was made for it.
 
     Raises `ModelFileMissing` naming the ``.onnx`` files that exist, and `OptionError` for options that mean
     nothing.
@@ -73,23 +83,23 @@ def choose_weights(
             "or look for a variant with an onnx folder."
         )
     if dtype != AUTO:
-        found = _find(onnx, dtype)
+        found = _find(onnx, dtype, engine)
         if found is None:
             raise ModelFileMissing(
                 f"{shorten(model)} has no weights of dtype {dtype} (model{SUFFIXES[dtype]}.onnx). "
                 f"{_existing(onnx)}"
             )
         return Choice(path=found, dtype=dtype, why=f"dtype={dtype} was asked for")
-    return _choose_automatically(onnx, model, device)
+    return _choose_automatically(onnx, model, device, engine)
 
 
 def dtype_of(path: str) -> str | None:
     """The dtype that a file's name says, or ``None``.
 
-    >>> dtype_of("onnx/model_q4f16.onnx"), dtype_of("vit.onnx")
-    ('q4f16', None)
+    >>> dtype_of("onnx/model_q4f16.onnx"), dtype_of("onnx/model_quantized_openvino.onnx"), dtype_of("vit.onnx")
+    ('q4f16', 'q8', None)
     """
-    stem = PurePosixPath(path).stem
+    stem = PurePosixPath(path).stem.removesuffix(OPENVINO_SUFFIX)
     return next((dtype for dtype, suffix in SUFFIXES.items() if stem == f"model{suffix}"), None)
 
 
@@ -104,8 +114,9 @@ def is_inside(path: str) -> bool:
     return all(part not in ("", ".", "..") for part in path.split("/"))
 
 
-def _find(onnx: Collection[str], dtype: str) -> str | None:
-    names = (f"{folder}model{SUFFIXES[dtype]}.onnx" for folder in _FOLDERS)
+def _find(onnx: Collection[str], dtype: str, engine: str) -> str | None:
+    own = (OPENVINO_SUFFIX, "") if engine == "openvino" else ("",)
+    names = (f"{folder}model{SUFFIXES[dtype]}{suffix}.onnx" for folder in _FOLDERS for suffix in own)
     return next((name for name in names if name in onnx), None)
 
 
@@ -127,14 +138,14 @@ def _choose_named(onnx: list[str], model: str, dtype: str, model_file: str) -> C
     raise ModelFileMissing(f"{shorten(model)} has no weights {shorten(model_file)!r}. {_existing(onnx)}")
 
 
-def _choose_automatically(onnx: list[str], model: str, device: str) -> Choice:
+def _choose_automatically(onnx: list[str], model: str, device: str, engine: str) -> Choice:
     order = _PREFERENCE["cpu" if device == "cpu" else "cuda"]
-    present = [dtype for dtype in order if _find(onnx, dtype)]
+    present = [dtype for dtype in order if _find(onnx, dtype, engine)]
     if present:
         chosen = present[0]
         others = f" before {', '.join(present[1:])}" if present[1:] else ", the only one there is"
         where = "a CPU" if device == "cpu" else device
-        path = _find(onnx, chosen)
+        path = _find(onnx, chosen, engine)
         assert path is not None
         return Choice(path=path, dtype=chosen, why=f"dtype=auto takes {chosen} on {where}{others}")
     if len(onnx) == 1:
