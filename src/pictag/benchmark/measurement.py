@@ -6,22 +6,20 @@ import tempfile
 import time
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pictag.benchmark.choices import choose_dtypes, choose_engines
 from pictag.benchmark.jobs import Broke, Found, LimitJob, ModelChoice, ModelJob, PictureJob
 from pictag.benchmark.judgement import judge
 from pictag.benchmark.machine import describe_machine
 from pictag.benchmark.pictures import choose_pictures, draw_pictures
 from pictag.benchmark.processes import run_job
 from pictag.benchmark.records import Limits, PictureFacts, Progress, Report, Result
-from pictag.engines.choose import ENGINES as KNOWN
-from pictag.engines.choose import find_installed
-from pictag.errors import MissingExtra, OptionError, PictagError, shorten
-from pictag.models.folder import embedded_folder, list_model_files
+from pictag.errors import ModelError, OptionError, PictagError, shorten
 from pictag.models.load import load_model
-from pictag.models.reference import DEFAULT_MODEL, MAIN, parse_reference
-from pictag.models.weights import AUTO, SUFFIXES, check_dtype, dtype_of
+from pictag.models.reference import DEFAULT_MODEL, parse_reference
 from pictag.options import check_count, check_folder, check_seconds, refuse_unknown_options
 from pictag.records import Failure
 
@@ -32,11 +30,6 @@ if TYPE_CHECKING:
     from pictag.benchmark.jobs import Job
     from pictag.images import Failed, Source
     from pictag.models.load import DownloadProgress
-    from pictag.models.reference import ModelRef
-
-ENGINES = tuple(name for name in KNOWN if name != "auto")
-PICTURES = 64
-STEP_S = 1.0
 
 
 @refuse_unknown_options
@@ -52,8 +45,8 @@ def measure(
     local_files_only: bool = False,
     decode: Literal["exact", "fast"] = "exact",
     batch_size: int | None = None,
-    pictures: int = PICTURES,
-    step_s: float = STEP_S,
+    pictures: int = 64,
+    step_s: float = 1.0,
     recursive: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     on_download: Callable[[DownloadProgress], None] | None = None,
@@ -102,23 +95,23 @@ def measure(
         raise OptionError(f"decode={shorten(repr(decode))} is not known; there are: exact, fast.")
     reference = parse_reference(DEFAULT_MODEL if model is None else model, revision=revision)
     cache = None if cache_dir is None else check_folder("cache_dir", cache_dir)
-    named_engines = _choose_engines(engines)
+    named_engines = choose_engines(engines, device=device)
     choices = [
         ModelChoice(reference=reference, dtype=dtype, cache_dir=cache, device=device)
-        for dtype in _choose_dtypes(reference, dtypes, cache)
+        for dtype in choose_dtypes(reference, dtypes, cache_dir=cache)
     ]
-    place = None if folder is None else str(check_folder("folder", folder))
+    place = None if folder is None else check_folder("folder", folder)
     found = None if place is None else choose_pictures(place, count=count, recursive=recursive)
-    for choice in choices:
-        options = replace(choice.load_options, local_files_only=local_files_only)
-        load_model(reference, options, on_download)  # fetched and checked before anything is measured
-
+    sound = _fetch(choices, local_files_only=local_files_only, all_needed=bool(dtypes), tell=on_download)
     run = _Run(
         Report(
             model=str(reference),
             revision=reference.revision,
             device=device,
             decode=decode,
+            batch_size=batch_size,
+            step_s=step_s,
+            began_at=datetime.now(UTC).isoformat(timespec="seconds"),
             machine=describe_machine(),
         ),
         total=2 + len(choices) * len(named_engines),
@@ -126,8 +119,8 @@ def measure(
     )
     with _provide(found, count) as given:
         sources = run.measure_pictures(
-            PictureJob(model=choices[0], pictures=tuple(given), decode=decode, step_s=step_s),
-            folder=place,
+            PictureJob(model=sound, pictures=tuple(given), decode=decode, step_s=step_s),
+            folder=None if place is None else str(place),
         )
         run.measure_limits(LimitJob(step_s=step_s))
         for choice in choices:
@@ -208,6 +201,36 @@ class _Run:
                     )
 
 
+def _fetch(
+    choices: Sequence[ModelChoice],
+    *,
+    local_files_only: bool,
+    all_needed: bool,
+    tell: Callable[[DownloadProgress], None] | None,
+) -> ModelChoice:
+    """Fetch and check the files before anything is measured, and give a choice whose files are sound.
+
+    A file that nobody asked for may be broken: it will be a failure among the results.
+    """
+    sound = None
+    failed = None
+    for choice in choices:
+        try:
+            load_model(
+                choice.reference, replace(choice.load_options, local_files_only=local_files_only), tell
+            )
+        except ModelError as error:
+            if all_needed:
+                raise
+            failed = failed or error
+        else:
+            sound = sound or choice
+    if sound is None:
+        assert failed is not None
+        raise failed
+    return sound
+
+
 @contextmanager
 def _provide(found: Sequence[Source | Failed] | None, count: int) -> Iterator[Sequence[Source | Failed]]:
     if found is not None:
@@ -215,38 +238,3 @@ def _provide(found: Sequence[Source | Failed] | None, count: int) -> Iterator[Se
         return
     with tempfile.TemporaryDirectory(prefix="pictag-bench-") as folder:
         yield draw_pictures(Path(folder), count)
-
-
-def _choose_engines(asked: Sequence[str] | None) -> tuple[str, ...]:
-    if asked is None:
-        return find_installed()
-    for name in asked:
-        if name not in ENGINES:
-            raise OptionError(f"engine={shorten(repr(name))} is not known; there are: {', '.join(ENGINES)}.")
-        if name not in find_installed():
-            raise MissingExtra(f"engine={name!r} needs the package {name}: pip install 'pictag[{name}]'")
-    return tuple(dict.fromkeys(asked))
-
-
-def _choose_dtypes(reference: ModelRef, asked: Sequence[str] | None, cache: Path | None) -> tuple[str, ...]:
-    if asked:
-        for dtype in asked:
-            check_dtype(dtype)
-        return tuple(dict.fromkeys(asked))
-    files: Sequence[str] = ()
-    if reference.kind == "folder" and reference.path is not None:
-        files = list_model_files(reference.path)
-    elif reference.kind == "embedded":
-        files = list_model_files(embedded_folder())
-    elif reference.kind == "hub":
-        from pictag.models.cache import list_cached
-
-        wanted = reference.revision or MAIN
-        files = [
-            name
-            for cached in list_cached(cache)
-            if cached.name == reference.name and wanted in (cached.commit, *cached.branches)
-            for name in cached.weights
-        ]
-    there = {dtype_of(name) for name in files if name.endswith(".onnx")}
-    return tuple(dtype for dtype in SUFFIXES if dtype in there) or (AUTO,)

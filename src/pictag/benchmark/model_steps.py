@@ -89,9 +89,7 @@ def _load(job: ModelJob, kind: Literal["auto", "many"]) -> ImageClassificationPi
 
 def _measure_line(classifier: ImageClassificationPipeline, job: ModelJob) -> float:
     """Pictures a second through `stream`, from the first to the last, after some that do not count."""
-    for prediction in classifier.stream(islice(cycle(job.pictures), _LEAST_PICTURES)):
-        if prediction.error is not None:
-            raise EngineError(f"{shorten(prediction.source)}: {prediction.error.message}")
+    _classify_all(classifier, islice(cycle(job.pictures), _LEAST_PICTURES))
     begun = time.perf_counter()
     end = begun + _LINE_PARTS * job.step_s
 
@@ -101,8 +99,17 @@ def _measure_line(classifier: ImageClassificationPipeline, job: ModelJob) -> flo
                 return
             yield picture
 
-    done = sum(1 for _ in classifier.stream(give()))
+    done = _classify_all(classifier, give())
     return done / (time.perf_counter() - begun)
+
+
+def _classify_all(classifier: ImageClassificationPipeline, pictures: Iterator[Source]) -> int:
+    """How many there were. They were all usable before, so one that fails ends the measurement."""
+    done = 0
+    for done, prediction in enumerate(classifier.stream(pictures), start=1):  # noqa: B007
+        if prediction.error is not None:
+            raise EngineError(f"{shorten(prediction.source)}: {prediction.error.message}")
+    return done
 
 
 def _measure_inference(

@@ -13,7 +13,7 @@ from pictag.benchmark.jobs import Began, Found
 from pictag.benchmark.rates import measure_rate
 from pictag.benchmark.records import BrokenPicture
 from pictag.engines.cores import count_cores
-from pictag.errors import InputError, NotAPicture
+from pictag.errors import InputError, NotAPicture, PictureUnreadable, shorten
 from pictag.images import Failed, Source, read_picture
 from pictag.models.load import load_model
 from pictag.preprocess.demand import needed_size
@@ -105,12 +105,19 @@ def _look_at(picture: Source | Failed, spec: PreprocessSpec) -> _Usable | Broken
             raise picture.error
         decoded = _decode(picture, spec, is_fast=False)
         preprocess(decoded.image, spec)
+        size_bytes = _read_size(picture)
     except InputError as error:
         failure = Failure(kind=type(error).__name__, message=str(error))
         return BrokenPicture(source=picture.name, failure=failure)
     width, height = decoded.original_size
-    size_bytes = os.stat(picture.value).st_size  # noqa: PTH116 - pathlib refuses names that the system takes
     return _Usable(source=picture, size_bytes=size_bytes, pixels=width * height)
+
+
+def _read_size(picture: Source) -> int:
+    try:
+        return os.stat(picture.value).st_size  # noqa: PTH116 - pathlib refuses names that the system takes
+    except OSError as error:
+        raise PictureUnreadable(f"{shorten(picture.name)} is gone: {error.strerror}.") from error
 
 
 def _hold(sources: Sequence[Source], spec: PreprocessSpec, *, is_fast: bool) -> list[Image.Image]:

@@ -9,9 +9,9 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from pictag.errors import PictureNotFound, shorten
 from pictag.images import Failed, Source, expand
+from pictag.images.source import exists
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 SIZE = (500, 375)  # what most photographs of the usual data sets have
@@ -21,8 +21,8 @@ _QUALITY = 90
 def draw_pictures(folder: Path, count: int) -> list[Source]:
     """Write ``count`` JPEGs of 500×375 into the folder: the same ones each time.
 
-    Shapes with soft edges under fine noise make files of about 100 kB, as a camera's pictures of that size
-    are; flat shapes alone would be decoded in half the time.
+    Shapes with soft edges under fine noise make files of about 70 kB, as photographs of that size are; flat
+    shapes alone would be decoded in half the time.
     """
     paths = [folder / f"{number:04}.jpg" for number in range(count)]
     for number, path in enumerate(paths):
@@ -47,16 +47,14 @@ def draw_picture(number: int) -> Image.Image:
     return Image.fromarray(np.clip(pixels + noise, 0, 255).astype(np.uint8))
 
 
-def choose_pictures(folder: str, *, count: int, recursive: bool) -> list[Source | Failed]:
-    """At most ``count`` of the folder's pictures, spread evenly over it. Raises an `InputError`."""
-    found = list(_files(folder, recursive=recursive))
+def choose_pictures(folder: Path, *, count: int, recursive: bool) -> list[Source | Failed]:
+    """At most ``count`` of the pictures in a folder, or that match a glob, spread evenly over them.
+
+    Raises an `InputError` where there is none.
+    """
+    found = list(expand([folder], recursive=recursive))
     if len(found) == 1 and isinstance(found[0], Failed):
         raise found[0].error
+    if len(found) == 1 and not exists(found[0].name):
+        raise PictureNotFound(f"{shorten(folder)}: there is no such folder.")
     return [found[index * len(found) // count] for index in range(count)] if len(found) > count else found
-
-
-def _files(folder: str, *, recursive: bool) -> Iterator[Source | Failed]:
-    for entry in expand([folder], recursive=recursive):
-        if isinstance(entry, Source) and entry.kind != "file":
-            raise PictureNotFound(f"{shorten(folder)} is no folder; pictures are read from the disk alone.")
-        yield entry

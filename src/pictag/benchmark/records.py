@@ -152,18 +152,24 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """All that was measured; ``is_complete`` is false where it was interrupted."""
+    """All that was measured; ``is_complete`` is false where it was interrupted.
 
+    ``schema`` changes its number when a field goes or changes its meaning, not when one is added.
+    """
+
+    schema: str = SCHEMA
+    began_at: str
     model: str
     revision: str | None
     device: str
     decode: str
+    batch_size: int | None
+    step_s: float
     machine: MachineFacts
     pictures: PictureFacts | None = None
     limits: Limits | None = None
     results: tuple[Result, ...] = ()
     is_complete: bool = False
-    schema: str = SCHEMA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

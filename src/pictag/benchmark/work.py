@@ -103,12 +103,12 @@ def count_multiply_adds(operation: str, inputs: Shapes, outputs: Shapes) -> int:
         count = math.prod(outputs[0]) * math.isqrt(left * right // max(face, 1))
     elif operation == "MatMulNBits":
         count = math.prod(outputs[0]) * inputs[0][-1]
-    elif operation in ("Attention", "QAttention"):
+    elif operation in ("Attention", "QAttention") and len(inputs[1]) == 2:  # with weights, side by side
         batch, length, width = inputs[0]
-        joined = inputs[1][-1]  # queries, keys and values side by side
-        count = batch * length * joined * (width + 2 * length // 3)
-    elif operation == "MultiHeadAttention":
-        count = 2 * math.prod(inputs[0]) * inputs[1][1]
+        joined = inputs[1][-1]
+        count = batch * length * (width * joined + 2 * length * joined // 3)
+    elif operation in ("Attention", "MultiHeadAttention"):  # of queries [..., length, width] and keys
+        count = 2 * math.prod(inputs[0]) * inputs[1][-2]
     return count
 
 

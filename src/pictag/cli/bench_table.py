@@ -111,9 +111,9 @@ def _list_rows(results: Sequence[Result]) -> Iterator[tuple[str, list[str]]]:
         side = f", {runs} runs at once" if runs > 1 else ""
         yield f"inference, batch {size}{side}", [_unit(rate, "/s") for rate in rates]
     yield _LINE, [_unit(r.line_per_s, "/s") for r in results]
-    yield "  possible by its steps", _judged(results, lambda j: _unit(j.steps_per_s, "/s"))
-    yield "  possible on this machine", _judged(results, lambda j: _unit(j.limit_per_s, "/s"))
-    yield "  share of that", _judged(results, lambda j: _percent(j.limit_share))
+    yield "  its steps allow", _judged(results, lambda j: _unit(j.steps_per_s, "/s"))
+    yield "  this machine allows", _judged(results, lambda j: _unit(j.limit_per_s, "/s"))
+    yield "  reached of that", _judged(results, lambda j: _percent(j.limit_share))
     yield "most memory", [show_size(r.memory_bytes) if r.memory_bytes else _UNKNOWN for r in results]
     yield "multiply-adds a picture", [_millions(r) for r in results]
     yield "size of the model", [show_size(r.model_bytes) if r.model_bytes else _UNKNOWN for r in results]

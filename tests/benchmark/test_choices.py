@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pictag.benchmark import choices
+from pictag.benchmark.choices import choose_dtypes, choose_engines
+from pictag.errors import MissingExtra, OptionError
+from pictag.models.reference import parse_reference
+from tinymodel import make_tiny_model
+
+
+@pytest.fixture
+def without_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choices, "find_installed", lambda: ("onnxruntime",))
+
+
+@pytest.mark.usefixtures("without_openvino")
+def test_the_installed_engines_are_measured() -> None:
+    assert choose_engines(None, device="cpu") == ("onnxruntime",)
+    with pytest.raises(MissingExtra, match=r"pip install 'pictag\[openvino\]'"):
+        choose_engines(["openvino"], device="cpu")
+
+
+def test_on_a_card_there_is_one_engine() -> None:
+    assert choose_engines(None, device="cuda") == ("onnxruntime",)
+    with pytest.raises(OptionError, match="not available with engine='openvino'"):
+        choose_engines(["openvino"], device="cuda")
+
+
+def test_engines_and_devices_of_no_meaning_are_refused() -> None:
+    with pytest.raises(OptionError, match="there are: onnxruntime, openvino"):
+        choose_engines(["auto"], device="cpu")
+    with pytest.raises(OptionError, match="device='gpu'"):
+        choose_engines(None, device="gpu")
+
+
+def test_all_dtypes_of_a_folder_are_measured(tmp_path: Path) -> None:
+    files = ("onnx/model_quantized.onnx", "onnx/model.onnx", "onnx/other.onnx")
+    folder = make_tiny_model(tmp_path / "several", files=files)
+    assert choose_dtypes(parse_reference(folder), None, cache_dir=None) == ("fp32", "q8")
+    assert choose_dtypes(parse_reference(folder), ["q8", "q8"], cache_dir=None) == ("q8",)
+    with pytest.raises(OptionError, match="Did you mean int8"):
+        choose_dtypes(parse_reference(folder), ["int9"], cache_dir=None)
+
+
+def test_where_no_name_says_a_dtype_it_is_chosen_as_ever(tmp_path: Path) -> None:
+    folder = make_tiny_model(tmp_path / "one", files=("onnx/net.onnx",))
+    assert choose_dtypes(parse_reference(folder), None, cache_dir=None) == ("auto",)
+    file = parse_reference(folder / "onnx/net.onnx")
+    assert choose_dtypes(file, None, cache_dir=None) == ("auto",)
+
+
+def test_of_a_model_of_the_hub_what_the_cache_has_is_measured(tmp_path: Path) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repository = tmp_path / "models--org--name"
+    make_tiny_model(repository / "snapshots" / commit, files=("onnx/model_fp16.onnx",))
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    for name in ("org/name", f"org/name@{commit}"):
+        assert choose_dtypes(parse_reference(name), None, cache_dir=tmp_path) == ("fp16",)
+    for name in ("org/name@other", "org/another"):
+        assert choose_dtypes(parse_reference(name), None, cache_dir=tmp_path) == ("auto",)
