@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONFORMANCE := .venv-conformance
 
-.PHONY: help demo test check format conformance bench clean
+.PHONY: help demo test check format conformance bench peers clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -51,8 +51,13 @@ format: $(VENV)/.stamp ## put the code into the project's form
 conformance: $(CONFORMANCE)/.stamp ## compare with the reference implementation
 	$(CONFORMANCE)/bin/python -m pytest conformance
 
-bench: $(VENV)/.stamp ## print the benchmarks
+bench: $(VENV)/.stamp ## print the benchmarks; what is missing is named
 	$(BIN)/python -m benchmarks
 
+peers: $(VENV)/.stamp $(CONFORMANCE)/.stamp ## install what the benchmarks compare with (torch, Node's packages)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
+	@command -v npm >/dev/null || { echo "transformers.js needs Node 20 or newer: none was found, it will be left out"; exit 0; }; \
+	cd benchmarks/peers && npm install --ignore-scripts --no-audit --no-fund --no-package-lock
+
 clean: ## remove what the targets made
-	rm -rf $(VENV) $(CONFORMANCE) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(CONFORMANCE) benchmarks/work benchmarks/peers/node_modules build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

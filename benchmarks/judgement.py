@@ -47,7 +47,7 @@ def judge_all(races: Mapping[str, Mapping[str, Any]]) -> list[Verdict]:
 
 def _judge(job: Job, results: Iterable[Row]) -> Verdict | None:
     rows = list(results)
-    ours = _fastest(
+    ours = find_fastest(
         row
         for row in rows
         if row["family"] == "pictag"
@@ -56,38 +56,41 @@ def _judge(job: Job, results: Iterable[Row]) -> Verdict | None:
     )
     if ours is None:
         return None
-    limits = [row for row in rows if row["family"] == "limit" and row["weights"] == job.weights]
     return Verdict(
         job=job,
         contestant=ours["name"],
         rate=ours["rate"],
         transformers=_compare(
-            ours, _fastest(row for row in rows if row["family"] == "transformers"), job.over_transformers
+            ours, find_fastest(row for row in rows if row["family"] == "transformers"), job.over_transformers
         ),
         transformers_js=_compare(
             ours,
-            _fastest(
+            find_fastest(
                 row
                 for row in rows
                 if row["family"] == "transformers.js" and job.js_weights in ("any", row["weights"])
             ),
             job.over_transformers_js,
         ),
-        # The line's own steps are those of one engine; a matrix multiplication is anybody's.
-        limit=_compare(
-            ours,
-            _fastest(
-                row
-                for row in limits
-                if row["name"] == f"limit of {ours['name']}" or "multiplication" in row["name"]
-            ),
-            job.of_limit,
-        ),
+        limit=_compare(ours, find_limit(rows, ours), job.of_limit),
     )
 
 
-def _fastest(rows: Iterable[Row]) -> Row | None:
+def find_fastest(rows: Iterable[Row]) -> Row | None:
+    """The row with the highest rate, ``None`` where there is none."""
     return max(rows, key=lambda row: row["rate"], default=None)
+
+
+def find_limit(rows: Iterable[Row], ours: Row) -> Row | None:
+    """What could be reached at best by one of pictag's rows."""
+    return find_fastest(
+        row
+        for row in rows
+        if row["family"] == "limit"
+        and row["weights"] == ours["weights"]
+        # The line's own steps are those of one engine; a matrix multiplication is anybody's.
+        and (row["name"] == f"limit of {ours['name']}" or "multiplication" in row["name"])
+    )
 
 
 def _compare(ours: Row, other: Row | None, bar: float) -> Comparison | None:

@@ -1,56 +1,76 @@
-"""The tables of ``docs/performance.md``; ``python -m benchmarks.page`` makes them of the newest results."""
+"""``python -m benchmarks.page``: tables and chart of ``docs/performance.md``, from the newest results.
+
+Between ``<!-- tables: NAME -->`` and ``<!-- end -->`` the page is made by this; the rest is written by hand.
+"""
 
 from __future__ import annotations
 
+import re
+import sys
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.figures import ROOT
+from benchmarks.judgement import judge_all
+from benchmarks.results import read_newest
+from benchmarks.tables import (
+    format_agreement,
+    format_memory,
+    format_race,
+    format_steps,
+    format_verdicts,
+)
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping
+
+PAGE = ROOT / "docs" / "performance.md"
+CHART = ROOT / "docs" / "images" / "performance.png"
+SECTION = re.compile(r"(<!-- tables: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.S)
+NOT_MEASURED = "Not measured in this run."
 
 
-def format_race(race: Mapping[str, Any]) -> str:
-    """One race as a table, the fastest first, and who was left out."""
-    rows = sorted(race["results"], key=lambda row: -row["rate"])
-    table = format_table(
-        (
-            race["title"],
-            "pictures a second",
-            "slowest and fastest lap",
-            "memory, MB",
-            "labels as transformers",
-        ),
-        [
-            (
-                row["name"],
-                _format_rate(row["rate"]),
-                f"{_format_rate(min(row['rates']))}–{_format_rate(max(row['rates']))}",
-                "–" if row["family"] == "limit" or row["peak_mb"] is None else f"{row['peak_mb']:,}",
-                "–" if row["same_labels"] is None else f"{row['same_labels']:.0%}",
-            )
-            for row in rows
-        ],
+def main() -> int:
+    results = read_newest()
+    PAGE.write_text(fill_page(PAGE.read_text(encoding="utf-8"), results), encoding="utf-8")
+    try:
+        from benchmarks.chart import draw_chart
+    except ImportError:
+        print("The chart is left as it was: it needs matplotlib (pip install --group bench).")
+        return 1
+    draw_chart(results["races"], CHART)
+    return 0
+
+
+def fill_page(text: str, results: Mapping[str, Any]) -> str:
+    """The page with its tables made anew."""
+    tables = make_tables(results)
+    return SECTION.sub(lambda found: f"{found[1]}{tables[found['name']]}\n{found[3]}", text)
+
+
+def make_tables(results: Mapping[str, Any]) -> dict[str, str]:
+    """Each table by the name that the page calls it."""
+    races = results.get("races", {})
+    return {
+        "machine": _describe_machine(results),
+        "jobs": format_verdicts(judge_all(races)) if races else NOT_MEASURED,
+        **{key: format_race(race) for key, race in races.items()},
+        "steps": format_steps(races.values()) if races else NOT_MEASURED,
+        "agreement": format_agreement(results["agreement"]) if "agreement" in results else NOT_MEASURED,
+        "memory": format_memory(results["memory"]) if "memory" in results else NOT_MEASURED,
+    }
+
+
+def _describe_machine(results: Mapping[str, Any]) -> str:
+    machine = results["machine"]
+    features = ", ".join(machine["features"]) or "no features of note"
+    versions = ", ".join(
+        f"{name} {version.removeprefix('v')}" for name, version in results["versions"].items()
     )
-    left_out = [f"Left out: {name}: {reason}" for name, reason in race["left_out"].items()]
-    return "\n".join([table, *left_out])
-
-
-def format_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table: the first column to the left, the others to the right, even in plain sight."""
-    body = [tuple(row) for row in rows]
-    widths = [max(len(row[column]) for row in [tuple(head), *body]) for column in range(len(head))]
-    rule = tuple(
-        "-" * width if column == 0 else "-" * (width - 1) + ":" for column, width in enumerate(widths)
+    return (
+        f"Measured on {results['date']}: {machine['system']}, {machine['architecture']}, "
+        f"{machine['cores']} cores with {features}.\n{versions}."
     )
 
-    def line(row: Sequence[str]) -> str:
-        cells = (
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        return f"| {' | '.join(cells)} |"
 
-    return "\n".join(line(row) for row in [tuple(head), rule, *body])
-
-
-def _format_rate(rate: float) -> str:
-    return f"{rate:.1f}" if rate < 100 else f"{rate:.0f}"
+if __name__ == "__main__":
+    sys.exit(main())

@@ -7,9 +7,12 @@ import json
 import platform
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.figures import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 FOLDER = ROOT / "docs" / "performance"
 PACKAGES = ("pictag", "numpy", "pillow", "onnxruntime", "openvino", "nncf")
@@ -27,8 +30,11 @@ FEATURES = (
 )
 
 
-def save_section(name: str, value: Any) -> Path:
-    """Put one benchmark's results into today's file; what the others wrote there stays."""
+def save_section(name: str, value: Any, *, versions: Mapping[str, str] | None = None) -> Path:
+    """Put one benchmark's results into today's file; what the others wrote there stays.
+
+    ``versions`` are those of packages that are not installed here, such as the peers'.
+    """
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     path = FOLDER / f"{today}.json"
     kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
@@ -36,7 +42,7 @@ def save_section(name: str, value: Any) -> Path:
         **kept,
         "date": today,
         "machine": describe_machine(),
-        "versions": kept.get("versions", {}) | list_versions(),
+        "versions": kept.get("versions", {}) | list_versions() | dict(versions or {}),
         name: value,
     }
     FOLDER.mkdir(parents=True, exist_ok=True)

@@ -9,12 +9,12 @@ from benchmarks.figures import Figure, Options, print_progress, require_shared
 from benchmarks.jobs import RACES, Race
 from benchmarks.judgement import Comparison, judge_all
 from benchmarks.material import ModelSet, make_pictures, prepare_models
-from benchmarks.page import format_race
 from benchmarks.race import Distance, Result, race
 from benchmarks.results import save_section
+from benchmarks.tables import format_race, format_verdicts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 LAPS, LAP_S = 5, 8.0
 QUICK_LAPS, QUICK_LAP_S = 1, 2.0
@@ -30,10 +30,13 @@ def run(options: Options) -> list[Figure]:
         races[one.key] = _run_race(one, models[one.model], quick=options.quick)
         print(format_race(races[one.key]), flush=True)
     if options.save:
-        print_progress(f"saved as {save_section('races', races).name}")
+        path = save_section("races", races, versions=_collect_versions(races))
+        print_progress(f"saved as {path.name}")
+    verdicts = judge_all(races)
+    print(format_verdicts(verdicts), flush=True)
     return [
         figure
-        for verdict in judge_all(races)
+        for verdict in verdicts
         for figure in (
             _show(verdict.job.title, verdict.contestant, verdict.rate, verdict.transformers),
             _show(verdict.job.title, verdict.contestant, verdict.rate, verdict.transformers_js),
@@ -74,6 +77,12 @@ def _describe(result: Result, everybody: Sequence[Result]) -> dict[str, Any]:
         "facts": result.facts,
         "details": {key: round(value, 4) for key, value in result.details.items() if key != "seconds"},
     }
+
+
+def _collect_versions(races: Mapping[str, Any]) -> dict[str, str]:
+    """The peers' packages, as they themselves say."""
+    facts = [row["facts"] for race in races.values() for row in race["results"]]
+    return {name: version for fact in facts for name, version in fact.get("versions", {}).items()}
 
 
 def _compare_labels(result: Result, everybody: Sequence[Result]) -> float | None:

@@ -26,7 +26,7 @@ def main(pictures: str, model: str, options: str) -> None:
             classify,
             pictures=Path(pictures),
             engine=classifier.engine.name,
-            weights_bytes=classifier.model.weights.stat().st_size,
+            weights=classifier.model.weights.name,
         )
 
 

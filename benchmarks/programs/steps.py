@@ -19,6 +19,8 @@ import numpy as np
 from benchmarks.programs.laps import answer
 from pictag import pipeline
 from pictag.engines.cores import count_cores
+from pictag.models.load import LoadOptions, load_model
+from pictag.models.reference import parse_reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,10 +36,13 @@ STEP_S = 1.0
 def main(pictures: str, model: str, options: str) -> None:
     files = [str(path) for path in sorted(Path(pictures).iterdir())]
     cores = count_cores()
-    with pipeline("image-classification", model=model, **json.loads(options)) as classifier:
-        engine = classifier.engine.name
-        open_lanes = _open_openvino_lanes if engine.startswith("openvino") else _open_onnxruntime_lanes
-        lanes = open_lanes(str(classifier.model.weights), cores)
+    values = json.loads(options)
+    with pipeline("image-classification", model=model, **values) as classifier:
+        # The file that this engine is given, which may be one of its own.
+        chosen = LoadOptions(dtype=values["dtype"], engine=values["engine"])
+        weights = load_model(parse_reference(model), chosen).weights
+        openers = {"openvino": _open_openvino_lanes, "onnxruntime": _open_onnxruntime_lanes}
+        lanes = openers[values["engine"]](str(weights), cores)
         one = classifier.preprocess(files[0])
 
         def load(lane: int, turn: int) -> int:
@@ -59,7 +64,7 @@ def main(pictures: str, model: str, options: str) -> None:
                 "batch_size": float(best),
             }
 
-        answer(measure, engine=engine)
+        answer(measure, weights=weights.name)
 
 
 def _infer_repeatedly(lanes: list[Infer], batch: NDArray[np.float32]) -> Callable[[int, int], int]:
