@@ -24,11 +24,11 @@ def job(tmp_path: Path) -> ModelJob:
     return ModelJob(
         model=ModelChoice(
             reference=parse_reference(make_tiny_model(tmp_path / "model")),
+            engine="onnxruntime",
             dtype="fp32",
             cache_dir=None,
             device="cpu",
         ),
-        engine="onnxruntime",
         pictures=(Source(name=str(picture), kind="file", value=str(picture)),),
         decode="exact",
         batch_size=None,

@@ -15,9 +15,10 @@ from pictag.models.reference import ModelRef
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelChoice:
-    """One of a model's weights files, at hand already."""
+    """One engine with one of a model's weights files, which is at hand already."""
 
     reference: ModelRef
+    engine: str
     dtype: str
     cache_dir: Path | None
     device: str
@@ -26,7 +27,11 @@ class ModelChoice:
     def load_options(self) -> LoadOptions:
         """To load it with, without asking the network again."""
         return LoadOptions(
-            dtype=self.dtype, cache_dir=self.cache_dir, local_files_only=True, device=self.device
+            dtype=self.dtype,
+            cache_dir=self.cache_dir,
+            local_files_only=True,
+            device=self.device,
+            engine=self.engine,
         )
 
 
@@ -52,7 +57,6 @@ class ModelJob:
     """Measure one engine with one of the model's weights files."""
 
     model: ModelChoice
-    engine: str
     pictures: tuple[Source, ...]
     decode: Literal["exact", "fast"]
     batch_size: int | None

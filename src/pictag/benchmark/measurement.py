@@ -97,8 +97,9 @@ def measure(
     cache = None if cache_dir is None else check_folder("cache_dir", cache_dir)
     named_engines = choose_engines(engines, device=device)
     choices = [
-        ModelChoice(reference=reference, dtype=dtype, cache_dir=cache, device=device)
+        ModelChoice(reference=reference, engine=engine, dtype=dtype, cache_dir=cache, device=device)
         for dtype in choose_dtypes(reference, dtypes, cache_dir=cache)
+        for engine in named_engines
     ]
     place = None if folder is None else check_folder("folder", folder)
     found = None if place is None else choose_pictures(place, count=count, recursive=recursive)
@@ -114,7 +115,7 @@ def measure(
             began_at=datetime.now(UTC).isoformat(timespec="seconds"),
             machine=describe_machine(),
         ),
-        total=2 + len(choices) * len(named_engines),
+        total=2 + len(choices),
         on_progress=on_progress,
     )
     with _provide(found, count) as given:
@@ -124,17 +125,15 @@ def measure(
         )
         run.measure_limits(LimitJob(step_s=step_s))
         for choice in choices:
-            for engine in named_engines:
-                run.measure_model(
-                    ModelJob(
-                        model=choice,
-                        engine=engine,
-                        pictures=sources,
-                        decode=decode,
-                        batch_size=batch_size,
-                        step_s=step_s,
-                    )
+            run.measure_model(
+                ModelJob(
+                    model=choice,
+                    pictures=sources,
+                    decode=decode,
+                    batch_size=batch_size,
+                    step_s=step_s,
                 )
+            )
     return replace(run.report, is_complete=True)
 
 
@@ -166,10 +165,10 @@ class _Run:
     def measure_model(self, job: ModelJob) -> None:
         pictures, limits = self.report.pictures, self.report.limits
         assert pictures is not None
-        result = Result(engine=job.engine, dtype=job.model.dtype)
+        result = Result(engine=job.model.engine, dtype=job.model.dtype)
         before = self.report.results
         try:
-            for values, elapsed_s in self._follow(job, f"{job.engine}, {job.model.dtype}"):
+            for values, elapsed_s in self._follow(job, f"{job.model.engine}, {job.model.dtype}"):
                 result = replace(result, **values)
                 if result.start_s is None:
                     result = replace(result, start_s=elapsed_s)

@@ -78,7 +78,7 @@ def _load(job: ModelJob, kind: Literal["auto", "many"]) -> ImageClassificationPi
         revision=reference.revision,
         dtype=choice.dtype,
         device=choice.device,
-        engine=job.engine,
+        engine=choice.engine,
         job=kind,
         cache_dir=choice.cache_dir,
         local_files_only=True,

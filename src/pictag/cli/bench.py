@@ -126,6 +126,7 @@ def bench(
         def show(step: Step) -> None:
             nonlocal known
             known = step.report
+            progress.clear()  # or a step that comes soon after the last would not be shown
             progress.draw(f"{step.number} of {step.total} · {step.step} …")
 
         try:

@@ -1,0 +1,255 @@
+"""``pictag bench``, in a process of its own; the table is drawn from a report that is made up here."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pictag.benchmark.records import (
+    BrokenPicture,
+    GraphWork,
+    InferenceRate,
+    Judgement,
+    Latency,
+    Limits,
+    MachineFacts,
+    MultiplyRate,
+    PictureFacts,
+    Report,
+    Result,
+)
+from pictag.cli.bench_table import draw_report
+from pictag.records import Failure
+from tinymodel import make_picture, make_tiny_model
+
+QUICK = ("--engine", "onnxruntime", "--seconds", "0.01", "--pictures", "2")
+REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference.md"
+
+RESULT = Result(
+    engine="onnxruntime",
+    dtype="fp32",
+    weights="onnx/model.onnx",
+    model_bytes=14_035_566,
+    start_s=0.2,
+    line_per_s=310.0,
+    memory_bytes=298_000_000,
+    latency=Latency(p50_ms=4.2, p90_ms=4.3, p99_ms=4.5, count=230),
+    inference=(
+        InferenceRate(batch_size=1, runs=1, per_s=524.0),
+        InferenceRate(batch_size=4, runs=2, per_s=87.25),
+    ),
+    work=GraphWork(multiply_adds=300_775_552, arithmetic="float32"),
+    judgement=Judgement(
+        multiply_per_s=866.0,
+        limit_per_s=459.0,
+        limit_share=0.68,
+        steps_per_s=345.0,
+        steps_share=0.9,
+        time_shares={"decode": 0.2, "preprocess": 0.15, "inference": 0.65},
+        bottleneck="inference",
+        advice="Inference takes 65% of the time.",
+    ),
+)
+REPORT = Report(
+    began_at="2026-11-22T12:00:00+00:00",
+    model="my-model",
+    revision=None,
+    device="cpu",
+    decode="exact",
+    batch_size=None,
+    step_s=1.0,
+    machine=MachineFacts(
+        system="Linux", processor="Example CPU", cores=2, features=("avx2",), python="3.11.7",
+        versions={"pictag": "0.1.0"},
+    ),
+    pictures=PictureFacts(
+        origin="folder", folder="photos", count=64, broken=(), mean_bytes=72_404.0, mean_pixels=187_500.0,
+        decode_per_s=2050.0, fast_decode_gain=1.0, preprocess_per_s=1861.0, cpu_share=0.99,
+    ),
+    limits=Limits(float32=MultiplyRate(gops=521.0, engine="onnxruntime")),
+    results=(RESULT,),
+    is_complete=True,
+)  # fmt: skip
+
+
+def bench(*arguments: str | bytes, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pictag", "bench", *arguments],
+        capture_output=True, text=True, cwd=cwd, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    """The cells of the table by the name of their row."""
+    parts = [re.split(r"\s{2,}", line.strip()) for line in text.splitlines()]
+    return {name: cells for name, *cells in parts}
+
+
+def keys(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield key
+            if key not in ("versions", "time_shares"):  # their keys are names of packages and steps
+                yield from keys(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from keys(inner)
+
+
+def test_the_json_is_one_document_whose_every_field_is_in_the_reference(tiny: str, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    make_picture(tmp_path / "photos" / "red.png")
+    (tmp_path / "photos" / "torn.png").write_bytes(b"torn")
+    done = bench(tiny, "photos", "--format", "json", *QUICK, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    report = json.loads(done.stdout)
+    assert report["schema"] == "pictag-bench/1"
+    assert report["is_complete"] is True
+    assert report["pictures"]["count"] == 1
+    assert report["pictures"]["broken"][0]["failure"]["kind"] == "NotAPicture"
+    assert report["results"][0]["line_per_s"] > 0
+    text = REFERENCE.read_text(encoding="utf-8")
+    for key in keys(report):
+        assert f"`{key}`" in text, key
+
+
+def test_a_person_gets_a_table(tiny: str, tmp_path: Path) -> None:
+    done = bench(tiny, *QUICK, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "2 pictures drawn by code, 0.19 MP" in done.stdout
+    assert "whole line" in done.stdout
+    assert "onnxruntime, fp32: " in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_an_engine_or_dtype_that_fails_is_named_and_makes_the_status_1(tmp_path: Path) -> None:
+    folder = make_tiny_model(tmp_path / "model")
+    (folder / "onnx" / "model_int8.onnx").write_bytes(b"no graph")
+    done = bench("model", *QUICK, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "onnxruntime, int8: " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("missing-model",), "missing-model"),
+        (("model", "missing"), "missing: there is no such folder"),
+        (("model", ".", "--engine", "onnxruntime"), "the folder holds no pictures"),
+        (("model", "--dtype", "fp16"), "no weights of dtype fp16"),
+        (("model", "--engine", "tvm"), "'tvm' is not one of"),
+        (("model", "--device", "gpu"), "device='gpu'"),
+        (("model", "--seconds", "0"), "0.0 is not in the range"),
+        ((), "Missing argument 'MODEL'"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_sentence_and_status_2(
+    arguments: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    from pictag.cli import main
+
+    make_tiny_model(tmp_path / "model")
+    monkeypatch.chdir(tmp_path)
+    assert main(["bench", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert said in captured.err
+    assert captured.err.startswith("pictag: ")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="terminals and signals of POSIX")
+@pytest.mark.parametrize("format_", ["json", "table"])
+def test_ctrl_c_shows_what_is_measured_so_far(tiny: str, tmp_path: Path, format_: str) -> None:
+    import pty
+
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "pictag", "bench", tiny, "--engine", "onnxruntime", "--pictures", "2"),
+            *("--seconds", "0.05", "--format", format_),
+        ],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=slave,
+    )
+    os.close(slave)
+    seen = b""
+    while b"3 of 3 \xc2\xb7 onnxruntime, fp32: whole line" not in seen:
+        seen += os.read(master, 65536)
+    process.send_signal(signal.SIGINT)
+    shown = process.communicate(timeout=30)[0].decode()
+    assert process.returncode == 130
+    assert "Interrupted; not everything was measured." in os.read(master, 65536).decode()
+    os.close(master)
+    if format_ == "json":
+        report = json.loads(shown)
+        assert report["is_complete"] is False
+        assert report["pictures"]["count"] == 2
+        assert report["limits"]["float32"]["gops"] > 0
+        assert report["results"][0]["start_s"] > 0
+        assert report["results"][0]["line_per_s"] is None
+    else:
+        assert shown.rstrip().endswith("Interrupted: not everything was measured.")
+        assert "start, to the first label" in shown
+
+
+def test_the_table_has_a_row_a_measure_and_a_column_an_engine_and_dtype() -> None:
+    other = replace(RESULT, engine="openvino", line_per_s=None, judgement=None, inference=())
+    cells = rows(draw_report(replace(REPORT, results=(RESULT, other))))
+    assert cells["onnxruntime"] == ["openvino"]
+    assert cells["fp32"] == ["fp32"]
+    assert cells["start, to the first label"] == ["0.20 s", "0.20 s"]
+    assert cells["one picture, p99"] == ["4.5 ms", "4.5 ms"]
+    assert cells["inference, batch 1"] == ["524 /s", "-"]
+    assert cells["inference, batch 4, 2 runs at once"] == ["87.2 /s", "-"]
+    assert cells["whole line"] == ["310 /s", "-"]
+    assert cells["this machine allows"] == ["459 /s", "-"]
+    assert cells["reached of that"] == ["68%", "-"]
+    assert cells["most memory"] == ["298.0 MB", "298.0 MB"]
+    assert cells["multiply-adds a picture"] == ["301 M", "301 M"]
+
+
+def test_above_the_table_stands_what_was_measured_with() -> None:
+    text = draw_report(REPORT)
+    assert "my-model on cpu" in text
+    assert "Example CPU, 2 cores, Linux" in text
+    assert "64 pictures of photos, 0.19 MP and 72.4 kB each" in text
+    assert "float32 521 GFLOP/s (onnxruntime)" in text
+    assert "int8 not measured" in text
+    assert text.rstrip().endswith("onnxruntime, fp32: Inference takes 65% of the time.")
+
+
+def test_on_a_narrow_terminal_the_columns_are_shown_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pictag.cli.bench_table.is_terminal", lambda _: True)
+    monkeypatch.setenv("COLUMNS", "62")
+    text = draw_report(replace(REPORT, results=(RESULT,) * 5))
+    assert max(map(len, text.splitlines())) <= 62
+    assert text.count("whole line") == 3
+
+
+def test_broken_pictures_failures_and_a_busy_machine_are_told() -> None:
+    assert REPORT.pictures is not None
+    failure = Failure(kind="CorruptPicture", message="torn\x1b[31m.jpg: it was cut off.")
+    broken = (BrokenPicture(source="torn.jpg", failure=failure),) * 5
+    report = replace(
+        REPORT,
+        pictures=replace(REPORT.pictures, broken=broken, cpu_share=0.5),
+        results=(Result(engine="openvino", dtype="q8", failure=failure),),
+    )
+    text = draw_report(report)
+    assert text.count("it was cut off.") == 4
+    assert "… and 2 more" in text
+    assert "Only 50% of the cores' time was to be had" in text
+    assert "openvino, q8: torn" in text
+    assert "\x1b" not in text
