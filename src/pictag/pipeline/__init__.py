@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from typing import TYPE_CHECKING, Literal
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pictag.engines.base import Engine
-    from pictag.models.load import DownloadProgress
+    from pictag.models.load import DownloadProgress, Model
 
 __all__ = ["ImageClassificationPipeline", "pipeline"]
 
@@ -129,6 +130,7 @@ def pipeline(
         local_files_only=local_files_only,
         token=token,
         device=device,
+        engine=engine if engine == "openvino" else "onnxruntime",
     )
     ref = parse_reference(DEFAULT_MODEL if model is None else model, revision=revision)
     loaded = load_model(ref, options, progress)
@@ -142,6 +144,12 @@ def pipeline(
         fast_decode=decode == "fast",
         always_list=always_list,
     )
+
+    def load_for(name: str) -> Model:
+        # An engine may have weights of its own, which are found, or fetched, when it is first needed.
+        same = name == options.engine or loaded.quantization == "none"
+        return loaded if same else load_model(ref, dataclasses.replace(options, engine=name), progress)
+
     sessions = Sessions(
         loaded,
         EngineOptions(
@@ -151,6 +159,7 @@ def pipeline(
             precision=precision,
             compiled_cache=None if compiled_cache is None else check_folder("compiled_cache", compiled_cache),
         ),
+        load_for,
     )
     return ImageClassificationPipeline(loaded, sessions, line)
 

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pictag.engines.choose import MANY
-from pictag.errors import InvalidModel, OptionError, PipelineClosed, UnsupportedInput, shorten
-from pictag.images import Source, expand, is_single, make_source, read_picture
-from pictag.options import check_count, check_min_score, check_seconds, check_top_k, refuse_unknown_options
+from pictag.errors import OptionError, UnsupportedInput, shorten
+from pictag.images import expand, is_single, make_source
+from pictag.options import check_min_score, check_top_k, refuse_unknown_options
 from pictag.pipeline.numbers import describe_value, read_numbers
 from pictag.pipeline.records import as_source, make_entry, make_record
+from pictag.pipeline.runs import Runs
 from pictag.postprocess import activate, choose_activation, pick_labels
-from pictag.preprocess.demand import needed_size
-from pictag.preprocess.run import preprocess
-from pictag.stream import Outcome, Tuning, run_line, run_one
+from pictag.stream import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -26,9 +23,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pictag.engines.base import Engine
-    from pictag.engines.choose import Job
-    from pictag.images import Failed, FetchLimits
     from pictag.models.card import ModelCard
     from pictag.models.load import Model
     from pictag.pipeline.line import Line
@@ -42,12 +36,9 @@ class ImageClassificationPipeline:
     def __init__(self, model: Model, sessions: Sessions, line: Line) -> None:
         self.model = model
         self.engine = sessions.get("many" if line.job == "many" else "one")
+        self._runs = Runs(model, sessions, line, first=self.engine)
         self._sessions = sessions
         self._line = line
-        self._closed = False
-        # Pictures of a short list are loaded side by side, and run one after the other with all threads.
-        self._turn = threading.Lock()
-        self._tuning = self._make_tuning(None)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -100,7 +91,7 @@ class ImageClassificationPipeline:
         single = is_single(inputs)
         entries = []
         several = [inputs] if single else inputs
-        for outcome in self._outcomes(map(as_source, several), _count(several), batch_size, timeout_s):
+        for outcome in self._runs.classify(map(as_source, several), _count(several), batch_size, timeout_s):
             if outcome.error is not None:
                 raise outcome.error
             entries.append(self._shape(scorer(outcome), top_k))
@@ -125,7 +116,7 @@ class ImageClassificationPipeline:
         """
         scorer = self._scorer(top_k, function_to_apply, min_score)
         several = [inputs] if is_single(inputs) else inputs
-        outcomes = self._outcomes(map(as_source, several), _count(several), batch_size, timeout_s)
+        outcomes = self._runs.classify(map(as_source, several), _count(several), batch_size, timeout_s)
         return [make_record(outcome, scorer) for outcome in outcomes]
 
     @refuse_unknown_options
@@ -163,14 +154,14 @@ class ImageClassificationPipeline:
             first = list(itertools.islice(sources, MANY))
             count = len(first)
             sources = itertools.chain(first, sources)
-        outcomes = self._outcomes(sources, count, batch_size, timeout_s)
+        outcomes = self._runs.classify(sources, count, batch_size, timeout_s)
         return (make_record(outcome, scorer) for outcome in outcomes)
 
     def preprocess(self, inputs: Any) -> NDArray[np.float32]:
         """What the model is given: float32 [N, C, H, W]; one picture gives N = 1."""
-        self._check_open()
+        self._sessions.check_open()
         several = [inputs] if is_single(inputs) else inputs
-        pixels = [self._load(make_source(value), self._line.fetch) for value in several]
+        pixels = [self._runs.load(make_source(value), self._line.fetch) for value in several]
         if not pixels:
             return np.empty(
                 (0, self.model.spec.channels, *(self.model.spec.output_size or (0, 0))), np.float32
@@ -184,7 +175,7 @@ class ImageClassificationPipeline:
 
     def forward(self, pixel_values: NDArray[Any]) -> NDArray[np.float32]:
         """Run the model: pixel values [N, C, H, W] in, float32 logits [N, labels] out."""
-        self._check_open()
+        self._sessions.check_open()
         values = read_numbers(pixel_values)
         if values is None or values.ndim != 4:
             raise OptionError(
@@ -193,7 +184,7 @@ class ImageClassificationPipeline:
             )
         if not len(values):
             return np.empty((0, len(self.labels)), np.float32)
-        return self._infer(self.engine, values)
+        return self._runs.infer(self.engine, values)
 
     @refuse_unknown_options
     def postprocess(
@@ -226,7 +217,6 @@ class ImageClassificationPipeline:
 
     def close(self) -> None:
         """Release the session; calling it again does nothing."""
-        self._closed = True
         self._sessions.close()
 
     def __enter__(self) -> ImageClassificationPipeline:
@@ -238,17 +228,13 @@ class ImageClassificationPipeline:
         self.close()
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else self.engine.name
+        state = "closed" if self._sessions.is_closed else self.engine.name
         return f"<pictag image-classification, model {self.card.name!r}, {len(self.labels)} labels, {state}>"
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise PipelineClosed("This pipeline was closed; make a new one with pictag.pipeline(…).")
 
     def _scorer(
         self, top_k: object, function_to_apply: str | None, min_score: object
     ) -> Callable[[Outcome], tuple[Label, ...]]:
-        self._check_open()
+        self._sessions.check_open()
         count, floor = check_top_k(top_k), check_min_score(min_score)
         activation = choose_activation(
             function_to_apply,
@@ -264,80 +250,6 @@ class ImageClassificationPipeline:
             )
 
         return score
-
-    def _job(self, count: int | None) -> Job:
-        """What a call with so many pictures is; ``None`` where nobody knows how many will come."""
-        if self._line.job != "auto":
-            return self._line.job
-        return "many" if count is None or count >= MANY else "one"
-
-    def _outcomes(
-        self,
-        sources: Iterable[Source | Failed],
-        count: int | None,
-        batch_size: int | None,
-        timeout_s: float | None,
-    ) -> Iterator[Outcome]:
-        """Outcomes of ``count`` sources (``None``: nobody knows); wrong options raise at once."""
-        fetch = self._line.fetch
-        if timeout_s is not None:
-            fetch = dataclasses.replace(fetch, timeout_s=check_seconds("timeout_s", timeout_s))
-        size = None if batch_size is None else check_count("batch_size", batch_size)
-        return self._run(sources, count, size, fetch)
-
-    def _run(
-        self,
-        sources: Iterable[Source | Failed],
-        count: int | None,
-        batch_size: int | None,
-        fetch: FetchLimits,
-    ) -> Iterator[Outcome]:
-        job = self._job(count)
-        engine = self._sessions.get(job)
-
-        def infer(pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
-            if job == "many":
-                return self._infer(engine, pixel_values)
-            with self._turn:
-                return self._infer(engine, pixel_values)
-
-        def load(source: Source) -> NDArray[np.float32]:
-            return self._load(source, fetch)
-
-        if count == 1:
-            yield from (run_one(source, load=load, infer=infer) for source in sources)
-        else:
-            tuning = self._tuning if batch_size is None else self._make_tuning(batch_size)
-            yield from run_line(sources, load=load, infer=infer, tuning=tuning)
-
-    def _make_tuning(self, batch_size: int | None) -> Tuning:
-        fixed = self.engine.inputs[0].shape[0]
-        sizes = self._line.batch_sizes if fixed is None else (fixed,)
-        return Tuning(
-            batch_sizes=sizes if batch_size is None else (batch_size,),
-            cores=self._line.cores,
-            lanes=self._line.lanes,
-        )
-
-    def _load(self, source: Source, fetch: FetchLimits) -> NDArray[np.float32]:
-        needed = self._needed_size if self._line.fast_decode else None
-        picture = read_picture(source, limits=self._line.limits, fetch=fetch, needed=needed)
-        return preprocess(picture.image, self.model.spec)
-
-    def _needed_size(self, size: tuple[int, int]) -> tuple[int, int] | None:
-        # Pictures speak of width × height, preprocessing of height × width.
-        needed = needed_size(self.model.spec, size[::-1])
-        return needed and needed[::-1]
-
-    def _infer(self, engine: Engine, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
-        self._check_open()
-        logits = engine.run(pixel_values)
-        if logits.shape != (len(pixel_values), len(self.labels)):
-            raise InvalidModel(
-                f"The graph gave scores of shape {list(logits.shape)} for {len(pixel_values)} pictures, "
-                f"but the model's files name {len(self.labels)} labels."
-            )
-        return logits
 
     def _shape(self, labels: tuple[Label, ...], top_k: int | None) -> Any:
         return make_entry(labels, as_one=top_k == 1 and not self._line.always_list)

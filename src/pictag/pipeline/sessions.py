@@ -35,15 +35,13 @@ class EngineOptions:
 class Sessions:
     """Opens sessions and keeps them; ``load`` gives the model with the files that suit an engine best."""
 
-    def __init__(
-        self, model: Model, options: EngineOptions, load: Callable[[str], Model] | None = None
-    ) -> None:
+    def __init__(self, model: Model, options: EngineOptions, load: Callable[[str], Model]) -> None:
         self._model = model
         self._options = options
         self._load = load
         self._lock = threading.Lock()
         self._open: dict[tuple[str, Job], Engine] = {}
-        self._is_closed = False
+        self.is_closed = False
 
     def choose(self, job: Job) -> EngineChoice:
         """The engine for a job, and why."""
@@ -59,8 +57,7 @@ class Sessions:
     def get(self, job: Job) -> Engine:
         """The session for a job. Raises an error of the ``ModelError`` branch where it cannot be opened."""
         with self._lock:
-            if self._is_closed:
-                raise PipelineClosed("This pipeline was closed; make a new one with pictag.pipeline(…).")
+            self.check_open()
             if not isinstance(self._options.engine, str):
                 if not self._open:
                     check_model(self._model, self._options.engine)
@@ -73,10 +70,15 @@ class Sessions:
                 self._open[name, job] = self._open_session(name, job)
             return self._open[name, job]
 
+    def check_open(self) -> None:
+        """Raise `PipelineClosed` after `close`."""
+        if self.is_closed:
+            raise PipelineClosed("This pipeline was closed; make a new one with pictag.pipeline(…).")
+
     def close(self) -> None:
         """Release all; calling it again does nothing."""
         with self._lock:
-            self._is_closed = True
+            self.is_closed = True
             for engine in self._open.values():
                 engine.close()
 
@@ -84,7 +86,7 @@ class Sessions:
         options = self._options
         # An engine takes a fifth of a second to import: not before the model's files are known to be good.
         module = import_module(f"pictag.engines.{name}")
-        model = self._model if self._load is None else self._load(name)
+        model = self._load(name)
         engine: Engine = (
             module.open_session(
                 model.weights,

@@ -1,0 +1,114 @@
+"""From sources to logits: with the session, the lanes and the batches that a call's job asks for."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from typing import TYPE_CHECKING
+
+from pictag.engines.choose import MANY
+from pictag.errors import InvalidModel
+from pictag.images import read_picture
+from pictag.options import check_count, check_seconds
+from pictag.preprocess.demand import needed_size
+from pictag.preprocess.run import preprocess
+from pictag.stream import Tuning, run_line, run_one
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pictag.engines.base import Engine
+    from pictag.engines.choose import Job
+    from pictag.images import Failed, FetchLimits, Source
+    from pictag.models.load import Model
+    from pictag.pipeline.line import Line
+    from pictag.pipeline.sessions import Sessions
+    from pictag.stream import Outcome
+
+
+class Runs:
+    """Runs one model on pictures; ``first`` is the session that is open already."""
+
+    def __init__(self, model: Model, sessions: Sessions, line: Line, *, first: Engine) -> None:
+        self._model = model
+        self._sessions = sessions
+        self._line = line
+        self._fixed_batch = first.inputs[0].shape[0]
+        # Pictures of a short list are loaded side by side, and run one after the other with all threads.
+        self._turn = threading.Lock()
+        self._tuning = self._make_tuning(None)
+
+    def classify(
+        self,
+        sources: Iterable[Source | Failed],
+        count: int | None,
+        batch_size: int | None,
+        timeout_s: float | None,
+    ) -> Iterator[Outcome]:
+        """Outcomes of ``count`` sources (``None``: nobody knows); wrong options raise at once."""
+        fetch = self._line.fetch
+        if timeout_s is not None:
+            fetch = dataclasses.replace(fetch, timeout_s=check_seconds("timeout_s", timeout_s))
+        size = None if batch_size is None else check_count("batch_size", batch_size)
+        return self._classify(sources, count, size, fetch)
+
+    def load(self, source: Source, fetch: FetchLimits) -> NDArray[np.float32]:
+        """Pixel values [C, H, W]. Raises an error of the ``InputError`` branch."""
+        needed = self._needed_size if self._line.fast_decode else None
+        picture = read_picture(source, limits=self._line.limits, fetch=fetch, needed=needed)
+        return preprocess(picture.image, self._model.spec)
+
+    def infer(self, engine: Engine, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits [N, labels] of pixel values [N, C, H, W]. Raises `EngineError` or `PipelineClosed`."""
+        self._sessions.check_open()
+        logits = engine.run(pixel_values)
+        labels = len(self._model.labels)
+        if logits.shape != (len(pixel_values), labels):
+            raise InvalidModel(
+                f"The graph gave scores of shape {list(logits.shape)} for {len(pixel_values)} pictures, "
+                f"but the model's files name {labels} labels."
+            )
+        return logits
+
+    def _classify(
+        self,
+        sources: Iterable[Source | Failed],
+        count: int | None,
+        batch_size: int | None,
+        fetch: FetchLimits,
+    ) -> Iterator[Outcome]:
+        job: Job = "many" if count is None or count >= MANY else "one"
+        if self._line.job != "auto":
+            job = self._line.job
+        engine = self._sessions.get(job)
+
+        def infer(pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
+            if job == "many":
+                return self.infer(engine, pixel_values)
+            with self._turn:
+                return self.infer(engine, pixel_values)
+
+        def load(source: Source) -> NDArray[np.float32]:
+            return self.load(source, fetch)
+
+        if count == 1:
+            yield from (run_one(source, load=load, infer=infer) for source in sources)
+        else:
+            tuning = self._tuning if batch_size is None else self._make_tuning(batch_size)
+            yield from run_line(sources, load=load, infer=infer, tuning=tuning)
+
+    def _make_tuning(self, batch_size: int | None) -> Tuning:
+        sizes = self._line.batch_sizes if self._fixed_batch is None else (self._fixed_batch,)
+        return Tuning(
+            batch_sizes=sizes if batch_size is None else (batch_size,),
+            cores=self._line.cores,
+            lanes=self._line.lanes,
+        )
+
+    def _needed_size(self, size: tuple[int, int]) -> tuple[int, int] | None:
+        # Pictures speak of width × height, preprocessing of height × width.
+        needed = needed_size(self._model.spec, size[::-1])
+        return needed and needed[::-1]
