@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pictag.benchmark import measure
-from pictag.benchmark.records import Progress, Report
+from pictag.benchmark import measure, measurement
+from pictag.benchmark.jobs import Broke, Job, LimitJob, Message
+from pictag.benchmark.processes import run_job
+from pictag.benchmark.records import Limits, Progress, Report
 from pictag.errors import (
+    EngineError,
     InvalidModel,
     ModelFileMissing,
     NotAPicture,
@@ -91,6 +95,22 @@ def test_a_file_of_weights_that_is_broken_fails_alone_unless_it_was_asked_for(tm
     (folder / "onnx" / "model.onnx").write_bytes(b"no graph")
     with pytest.raises(InvalidModel):
         measure(folder, **QUICK)
+
+
+def test_without_limits_the_model_is_measured_all_the_same(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end_by_signal(job: Job) -> Generator[Message, None, None]:
+        if isinstance(job, LimitJob):
+            yield Broke(error=EngineError("The process that measured was ended by SIGILL."))
+        else:
+            yield from run_job(job)
+
+    monkeypatch.setattr(measurement, "run_job", end_by_signal)
+    report = measure(tiny, dtypes=["fp32"], **QUICK)
+    assert report.limits == Limits()
+    assert report.results[0].judgement is not None
+    assert report.results[0].judgement.limit_share is None
 
 
 def test_what_is_known_when_it_is_interrupted_was_told(tiny: Path) -> None:

@@ -48,8 +48,14 @@ def measure_model(job: ModelJob) -> Iterator[Message]:
             }
         )
         yield Began(step="whole line")
-        line_per_s = _measure_line(classifier, job)
-        yield Found(values={"line_per_s": line_per_s, "memory_bytes": read_peak_memory()})
+        line_per_s, cpu_share = _measure_line(classifier, job)
+        yield Found(
+            values={
+                "line_per_s": line_per_s,
+                "cpu_share": cpu_share,
+                "memory_bytes": read_peak_memory(),
+            }
+        )
 
         yield Began(step="one picture at a time")
         count = len(job.pictures)
@@ -87,10 +93,13 @@ def _load(job: ModelJob, kind: Literal["auto", "many"]) -> ImageClassificationPi
     )
 
 
-def _measure_line(classifier: ImageClassificationPipeline, job: ModelJob) -> float:
-    """Pictures a second through `stream`, from the first to the last, after some that do not count."""
+def _measure_line(classifier: ImageClassificationPipeline, job: ModelJob) -> tuple[float, float]:
+    """Pictures a second through `stream`, from the first to the last, after some that do not count.
+
+    Beside it, the part of the cores' time that it took.
+    """
     _classify_all(classifier, islice(cycle(job.pictures), _LEAST_PICTURES))
-    begun = time.perf_counter()
+    begun, begun_cpu = time.perf_counter(), time.process_time()
     end = begun + _LINE_PARTS * job.step_s
 
     def give() -> Iterator[Source]:
@@ -100,7 +109,8 @@ def _measure_line(classifier: ImageClassificationPipeline, job: ModelJob) -> flo
             yield picture
 
     done = _classify_all(classifier, give())
-    return done / (time.perf_counter() - begun)
+    elapsed_s = time.perf_counter() - begun
+    return done / elapsed_s, (time.process_time() - begun_cpu) / elapsed_s / count_cores()
 
 
 def _classify_all(classifier: ImageClassificationPipeline, pictures: Iterator[Source]) -> int:

@@ -133,7 +133,8 @@ class Result:
     ``dtype`` is what the file's name says, ``model_bytes`` the size of all files that are used.
     ``start_s`` lies between the start of a process and its first label, ``memory_bytes`` is the most
     that the process held while pictures went through the line, ``line_per_s`` are pictures a second from
-    file to label. ``failure`` says why there is no more.
+    file to label, and ``cpu_share`` is the part of the cores' time that this took: well below 1, they waited,
+    or something else was running. ``failure`` says why there is no more.
     """
 
     engine: str
@@ -142,6 +143,7 @@ class Result:
     model_bytes: int | None = None
     start_s: float | None = None
     line_per_s: float | None = None
+    cpu_share: float | None = None
     memory_bytes: int | None = None
     latency: Latency | None = None
     inference: tuple[InferenceRate, ...] = ()

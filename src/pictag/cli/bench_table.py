@@ -114,6 +114,7 @@ def _list_rows(results: Sequence[Result]) -> Iterator[tuple[str, list[str]]]:
     yield "  its steps allow", _judged(results, lambda j: _unit(j.steps_per_s, "/s"))
     yield "  this machine allows", _judged(results, lambda j: _unit(j.limit_per_s, "/s"))
     yield "  reached of that", _judged(results, lambda j: _percent(j.limit_share))
+    yield "  cores kept busy", [_percent(r.cpu_share) for r in results]
     yield "most memory", [show_size(r.memory_bytes) if r.memory_bytes else _UNKNOWN for r in results]
     yield "multiply-adds a picture", [_millions(r) for r in results]
     yield "size of the model", [show_size(r.model_bytes) if r.model_bytes else _UNKNOWN for r in results]
