@@ -4,6 +4,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+import onnxruntime
 import pytest
 
 from pictag.benchmark import measure, measurement
@@ -13,6 +14,7 @@ from pictag.benchmark.records import Limits, Progress, Report
 from pictag.errors import (
     EngineError,
     InvalidModel,
+    MissingExtra,
     ModelFileMissing,
     NotAPicture,
     OptionError,
@@ -95,6 +97,14 @@ def test_a_file_of_weights_that_is_broken_fails_alone_unless_it_was_asked_for(tm
     (folder / "onnx" / "model.onnx").write_bytes(b"no graph")
     with pytest.raises(InvalidModel):
         measure(folder, **QUICK)
+
+
+@pytest.mark.skipif(
+    "CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="what it needs is installed"
+)
+def test_a_device_whose_package_is_missing_is_refused_before_anything_is_measured(tiny: Path) -> None:
+    with pytest.raises(MissingExtra, match=r"pip install 'pictag\[gpu\]'"):
+        measure(tiny, device="cuda", step_s=0.01)
 
 
 def test_without_limits_the_model_is_measured_all_the_same(

@@ -76,7 +76,7 @@ def measure(
 
     Raises:
         OptionError: for an option of no meaning.
-        MissingExtra: for an engine that is not installed.
+        MissingExtra: for an engine or a device whose package is not installed.
         ModelError: when the model cannot be found, fetched or understood.
         InputError: when the folder has no picture that can be used.
 
@@ -96,6 +96,10 @@ def measure(
     reference = parse_reference(DEFAULT_MODEL if model is None else model, revision=revision)
     cache = None if cache_dir is None else check_folder("cache_dir", cache_dir)
     named_engines = choose_engines(engines, device=device)
+    if device != "cpu":
+        from pictag.engines.onnxruntime import check_installed  # a fifth of a second to import
+
+        check_installed(device)
     choices = [
         ModelChoice(reference=reference, engine=engine, dtype=dtype, cache_dir=cache, device=device)
         for dtype in choose_dtypes(reference, dtypes, cache_dir=cache)
