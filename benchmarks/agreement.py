@@ -31,8 +31,9 @@ DRAWN_AT_ONCE = 8  # 12 MP pictures on the disk at one time
 class Agreement:
     """Two ways of scoring the same pictures.
 
-    ``same_best`` is the share of pictures with the same best label, ``mean_difference`` that of the score of
-    the first way's best label, ``largest_difference`` that of any label on any picture.
+    ``same_best`` is the share of pictures with the same best label. Of each picture the largest difference of
+    a score, over all labels, is taken: ``mean_difference`` is the mean of those, ``largest_difference`` the
+    largest.
     """
 
     name: str
@@ -125,14 +126,12 @@ def _score(classifier: ImageClassificationPipeline, paths: Sequence[Path]) -> ND
 
 
 def _compare(name: str, first: NDArray[np.float32], second: NDArray[np.float32], *, bar: float) -> Agreement:
-    best = first.argmax(axis=1)
-    rows = np.arange(len(first))
-    differences = np.abs(first - second)
+    differences = np.abs(first - second).max(axis=1)
     return Agreement(
         name=name,
         pictures=len(first),
-        same_best=float((best == second.argmax(axis=1)).mean()),
-        mean_difference=float(differences[rows, best].mean()),
+        same_best=float((first.argmax(axis=1) == second.argmax(axis=1)).mean()),
+        mean_difference=float(differences.mean()),
         largest_difference=float(differences.max()),
         bar=bar,
     )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PEERS = ROOT / "benchmarks" / "peers"
 ENGINES = ("onnxruntime", "openvino")
+JS_FILES = {"fp32": "model.onnx", "q8": "model_quantized.onnx", "int8": "model_int8.onnx"}
 BATCH_SIZES = (1, 8)  # of the peers; pictag chooses its own
 
 
@@ -70,15 +71,14 @@ def _enter_transformers(models: ModelSet, pictures: Path) -> Field:
 
 def _enter_transformers_js(models: ModelSet, pictures: Path) -> Field:
     node = shutil.which("node")
-    missing = None
     if node is None:
-        missing = "needs Node 20 or newer"
-    elif not (PEERS / "node_modules" / "@huggingface" / "transformers").is_dir():
-        missing = "run `make peers`"
-    elif models.onnx is None:
-        missing = models.why_missing.get("onnx", "no such model")
-    if node is None or missing is not None:
-        return Field(contestants=(), left_out={"transformers.js": missing or ""})
+        return Field(contestants=(), left_out={"transformers.js": "needs Node 20 or newer"})
+    if not (PEERS / "node_modules" / "@huggingface" / "transformers").is_dir():
+        return Field(contestants=(), left_out={"transformers.js": "run `make peers`"})
+    if models.onnx is None:
+        reason = models.why_missing.get("onnx", "no such model")
+        return Field(contestants=(), left_out={"transformers.js": reason})
+    files = models.onnx / "onnx"
     program = (node, str(PEERS / "transformers_js.mjs"), str(pictures), str(models.onnx))
     return Field(
         contestants=tuple(
@@ -88,8 +88,9 @@ def _enter_transformers_js(models: ModelSet, pictures: Path) -> Field:
                 weights="float" if dtype == "fp32" else "int8",
                 family="transformers.js",
             )
-            for dtype in ("fp32", "q8")
+            for dtype, file in JS_FILES.items()
             for size in BATCH_SIZES
+            if (files / file).exists()
         ),
         left_out={},
     )

@@ -68,7 +68,8 @@ def _judge(job: Job, results: Iterable[Row]) -> Verdict | None:
             find_fastest(
                 row
                 for row in rows
-                if row["family"] == "transformers.js" and job.js_weights in ("any", row["weights"])
+                if row["family"] == "transformers.js"
+                and any(f" {dtype}," in row["name"] for dtype in job.js_dtypes)
             ),
             job.over_transformers_js,
         ),

@@ -1,8 +1,8 @@
 """The same weights for all: ViT-B/16 with drawn ones, MobileNetV2 with those of its ONNX file.
 
 Run by the interpreter of ``make conformance``. Arguments: the folder to fill, the folder of the real
-MobileNetV2. Makes ``vit`` (the Hub's layout, with the dynamically quantised file that transformers.js takes
-for ``q8``), and ``vit-torch`` and ``mobilenet_v2-torch`` for transformers.
+MobileNetV2. Makes ``vit`` (the Hub's layout, with the dynamically quantised files that transformers.js
+takes for ``q8`` and ``int8``), and ``vit-torch`` and ``mobilenet_v2-torch`` for transformers.
 """
 
 from __future__ import annotations
@@ -71,8 +71,10 @@ def make_vit(hub_folder: Path, torch_folder: Path) -> None:
         opset_version=OPSET,
     )
     _check_same(model, weights)
-    # As the scripts of transformers.js make the files that its users download.
+    # As transformers.js' scripts make the files that its users download: unsigned weights for q8 where
+    # a model has a convolution (signed ones do not run in browsers), signed ones for int8.
     quantize_dynamic(weights, weights.with_name("model_quantized.onnx"), weight_type=QuantType.QUInt8)
+    quantize_dynamic(weights, weights.with_name("model_int8.onnx"), weight_type=QuantType.QInt8)
     shutil.copy(torch_folder / "config.json", hub_folder)
     for folder in (hub_folder, torch_folder):
         (folder / "preprocessor_config.json").write_text(json.dumps(PROCESSOR, indent=2))

@@ -20,8 +20,8 @@ def test_each_job_is_judged_by_the_fastest_setting_of_each_program() -> None:
         race(
             row("transformers, batch 1", "transformers", "float", 10),
             row("transformers, batch 8", "transformers", "float", 20),
-            row("transformers.js fp32", "transformers.js", "float", 80),
-            row("transformers.js q8", "transformers.js", "int8", 50),
+            row("transformers.js fp32, batch 8", "transformers.js", "float", 80),
+            row("transformers.js q8, batch 8", "transformers.js", "int8", 50),
             row("pictag float, onnxruntime", "pictag", "float", 160),
             row("pictag float, openvino", "pictag", "float", 200),
             row("pictag int8, openvino", "pictag", "int8", 400),
@@ -33,7 +33,7 @@ def test_each_job_is_judged_by_the_fastest_setting_of_each_program() -> None:
     assert (float_job.transformers.ratio, float_job.transformers.is_reached) == (10, True)
     assert (float_job.transformers_js.ratio, float_job.transformers_js.is_reached) == (2.5, True)
     assert int8_job.transformers_js is not None
-    assert int8_job.transformers_js.against == "transformers.js fp32"
+    assert int8_job.transformers_js.against == "transformers.js fp32, batch 8"
 
 
 def test_what_did_not_run_is_not_judged() -> None:
