@@ -1,0 +1,90 @@
+// One picture on the page, with its labels or what went wrong. Whatever comes from outside is text, never markup.
+
+/** A card in the list; `onRemove` and `onRetry` are called when a person asks for it. */
+export class Card {
+  constructor(file, { onRemove, onRetry }) {
+    this.name = file.name || "picture";
+    this.address = URL.createObjectURL(file);
+    this.picture = element("img", { alt: "", loading: "lazy", decoding: "async" });
+    this.frame = element("div", { className: "frame" }, this.picture);
+    this.picture.addEventListener("error", () => {
+      // A format that the server knows and the browser does not.
+      this.frame.replaceChildren(element("span", { className: "hint", textContent: "No preview" }));
+    });
+    this.picture.src = this.address;
+    const title = element("h3", { textContent: this.name, title: this.name });
+    const remove = element("button", { type: "button", className: "remove", textContent: "×" });
+    remove.setAttribute("aria-label", `Remove ${this.name}`);
+    remove.addEventListener("click", onRemove);
+    this.state = element("p", { className: "state" });
+    this.labels = element("ol", { className: "labels", hidden: true });
+    this.labels.setAttribute("aria-label", `Labels of ${this.name}`);
+    this.retry = element("button", { type: "button", textContent: "Try again", hidden: true });
+    this.retry.addEventListener("click", onRetry);
+    const body = element("div", { className: "body" });
+    body.append(element("div", { className: "title" }, title, remove), this.state, this.retry, this.labels);
+    this.root = element("li", { className: "card" }, this.frame, body);
+    this.wait();
+  }
+
+  wait(text = "Waiting") {
+    this.#show("waiting", text);
+  }
+
+  run() {
+    this.#show("running", "Looking");
+  }
+
+  /** The labels as bars with their percentages; scores that are no probabilities as plain numbers. */
+  finish(labels) {
+    const shares = labels.every(({ score }) => score >= 0 && score <= 1);
+    const largest = Math.max(...labels.map(({ score }) => Math.abs(score)), Number.MIN_VALUE);
+    this.labels.replaceChildren(...labels.map(({ label, score }) => {
+      const bar = element("span", { className: "bar" }, element("span"));
+      bar.setAttribute("aria-hidden", "true");
+      bar.firstChild.style.setProperty("inline-size", `${100 * (shares ? score : Math.abs(score) / largest)}%`);
+      return element(
+        "li",
+        {},
+        element("span", { className: "label", textContent: label }),
+        " ",
+        element("span", { className: "score", textContent: shares ? percent(score) : score.toFixed(3) }),
+        bar,
+      );
+    }));
+    this.#show("done", labels.length ? "" : "No label");
+  }
+
+  fail(message, requestId = "") {
+    this.labels.replaceChildren();
+    this.#show("failed", message);
+    if (requestId) this.state.append(element("small", { textContent: `Request ${requestId}` }));
+  }
+
+  remove() {
+    URL.revokeObjectURL(this.address);
+    this.root.remove();
+  }
+
+  #show(state, text) {
+    this.root.dataset.state = state;
+    this.state.textContent = text;
+    this.state.hidden = text === "";
+    this.retry.hidden = state !== "failed";
+    this.labels.hidden = this.labels.childElementCount === 0;
+    // While a picture is looked at again, its former labels stay, dimmed, so that nothing jumps.
+    this.root.setAttribute("aria-busy", String(state === "waiting" || state === "running"));
+  }
+}
+
+export function percent(score) {
+  if (score > 0 && score < 0.001) return "< 0.1%";
+  if (score < 1 && score > 0.999) return "> 99.9%";
+  return `${(100 * score).toFixed(1)}%`;
+}
+
+function element(tag, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}

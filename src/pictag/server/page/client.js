@@ -1,0 +1,100 @@
+// Talks to the server: the models there are, and the labels of one picture.
+
+const MAX_TRIES = 6;
+const LONGEST_PAUSE_S = 60;
+
+/** What went wrong with a request, in words for a person. */
+export class Refusal extends Error {
+  constructor(message, { status = 0, requestId = "" } = {}) {
+    super(message);
+    this.status = status;
+    this.requestId = requestId;
+  }
+}
+
+/** The models of the server: [{name, state, labels}, …], the one it takes by default first. */
+export async function fetchModels(key) {
+  const models = await request("models", { headers: headersOf(key) });
+  if (!Array.isArray(models) || !models.every((m) => typeof m?.name === "string")) {
+    throw new Refusal("The server's list of models was not understood.");
+  }
+  return models;
+}
+
+/** The path of a model's route; a name may hold slashes, which stay what they are. */
+export function pathOf(model, topK) {
+  return `models/${model.split("/").map(encodeURIComponent).join("/")}?top_k=${topK}`;
+}
+
+/**
+ * The labels of one picture, best first: [{label, score}, …].
+ *
+ * A server that is busy (429) says when to come again; that is kept to, a few times. `onTry()` is told of each
+ * try, `onPause(seconds)` of each wait.
+ */
+export async function classify({ file, model, topK, key, signal, onTry, onPause }) {
+  for (let tries = 1; ; tries += 1) {
+    onTry();
+    try {
+      const labels = await request(pathOf(model, topK), {
+        method: "POST",
+        body: file,
+        // The content tells what it is; a name that ends in .json must not.
+        headers: { ...headersOf(key), "Content-Type": "application/octet-stream" },
+        signal,
+      });
+      const sound = Array.isArray(labels)
+        && labels.every((l) => typeof l?.label === "string" && Number.isFinite(l?.score));
+      if (!sound) throw new Refusal("The server's answer was not understood.");
+      return labels;
+    } catch (error) {
+      if (error.status !== 429 || tries === MAX_TRIES) throw error;
+      const seconds = Math.min(error.retryAfter ?? 2 ** (tries - 1), LONGEST_PAUSE_S);
+      onPause(seconds);
+      await pause(seconds, signal);
+    }
+  }
+}
+
+async function request(path, options) {
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Refusal("The server could not be reached, or the file cannot be read any more.");
+  }
+  const body = await response.json().catch((error) => {
+    if (error.name === "AbortError") throw error;
+    return null;
+  });
+  if (response.ok) return body;
+  const said = body?.message ?? body?.error;
+  const refusal = new Refusal(
+    typeof said === "string" && said ? said.slice(0, 500) : `The server answered with status ${response.status}.`,
+    { status: response.status, requestId: String(body?.request_id ?? "") },
+  );
+  if (response.status === 429) refusal.retryAfter = secondsOf(response.headers.get("Retry-After"));
+  throw refusal;
+}
+
+function headersOf(key) {
+  return key ? { Authorization: `Bearer ${key}` } : {};
+}
+
+/** Seconds of a Retry-After header, which holds a number or a date. */
+function secondsOf(text) {
+  if (!text) return undefined;
+  const seconds = /^\d+(\.\d+)?$/.test(text) ? Number(text) : (Date.parse(text) - Date.now()) / 1000;
+  return Number.isFinite(seconds) ? Math.max(0.2, seconds) : undefined;
+}
+
+function pause(seconds, signal) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, seconds * 1000);
+    signal.addEventListener("abort", () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    }, { once: true });
+  });
+}

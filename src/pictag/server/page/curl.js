@@ -1,0 +1,29 @@
+// The line for a terminal that does what the page does.
+
+import { pathOf } from "./client.js";
+
+// Characters that a terminal obeys, or that show a text in another order than it has.
+const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/;
+
+/** A curl line; the key stays in the reader's environment. */
+export function curlLine({ fileName, model, topK, withKey }) {
+  const url = new URL(pathOf(model, topK), document.baseURI).href;
+  const name = fileName.startsWith("-") ? `./${fileName}` : fileName; // `@-` would be standard input
+  const key = withKey ? ' -H "Authorization: Bearer $PICTAG_API_KEY"' : "";
+  return `curl${key} --data-binary ${quote(`@${name}`)} ${quote(url)}`;
+}
+
+/** One word of a POSIX shell; with characters that cannot be seen, one of bash, zsh and ksh. */
+export function quote(text) {
+  if (!UNSEEN.test(text)) return `'${text.replaceAll("'", "'\\''")}'`;
+  const escaped = Array.from(text, (character) => {
+    if (character === "'" || character === "\\") return `\\${character}`;
+    return UNSEEN.test(character) ? bytesOf(character) : character;
+  });
+  return `$'${escaped.join("")}'`;
+}
+
+function bytesOf(character) {
+  const bytes = new TextEncoder().encode(character);
+  return Array.from(bytes, (byte) => `\\${byte.toString(8).padStart(3, "0")}`).join("");
+}

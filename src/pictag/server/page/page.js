@@ -1,0 +1,262 @@
+// The page: takes pictures in, sends them two at a time, shows what comes back.
+
+import { Card, percent } from "./card.js";
+import { classify, fetchModels } from "./client.js";
+import { curlLine } from "./curl.js";
+import { MAX_PICTURES, watchForPictures } from "./intake.js";
+
+const AT_ONCE = 2; // a folder of pictures is no reason to keep other people waiting
+const ANNOUNCE_MS = 700;
+
+const at = (id) => document.getElementById(id);
+const maxBytes = Number(document.body.dataset.maxBodyBytes);
+
+let models = [];
+let key = ""; // in memory only
+let keyNeeded = false;
+let topK = Number(at("top-k").value);
+let jobs = []; // {file, card, state: "waiting" | "running" | "done" | "failed", controller}
+let news = []; // what a screen reader has not been told yet
+let newsTimer;
+
+// ---- pictures come in, and go
+
+function take(files) {
+  const room = MAX_PICTURES - jobs.length;
+  if (files.length > room) {
+    showTrouble(`The page holds ${MAX_PICTURES.toLocaleString("en")} pictures; the rest was left out.`);
+  }
+  const added = files.slice(0, Math.max(0, room)).map((file) => {
+    const job = { file, state: "waiting" };
+    job.card = new Card(file, { onRemove: () => remove(job), onRetry: () => again(job) });
+    return job;
+  });
+  jobs.push(...added);
+  at("results").append(...added.map((job) => job.card.root));
+  refresh();
+  work();
+}
+
+function remove(job) {
+  const index = jobs.indexOf(job);
+  jobs.splice(index, 1);
+  job.controller?.abort();
+  job.card.remove();
+  // The focus goes to the neighbour, or a keyboard would have to start from the top.
+  const neighbour = jobs[Math.min(index, jobs.length - 1)];
+  (neighbour?.card.root.querySelector(".remove") ?? at("files")).focus();
+  refresh();
+  work();
+}
+
+function clear() {
+  for (const job of jobs) {
+    job.controller?.abort();
+    job.card.remove();
+  }
+  jobs = [];
+  refresh();
+  say("All pictures removed.");
+  at("files").focus();
+}
+
+function again(...some) {
+  for (const job of some) {
+    job.controller?.abort();
+    job.state = "waiting";
+    job.card.wait();
+  }
+  refresh();
+  work();
+}
+
+// ---- pictures go to the server
+
+function work() {
+  if (!at("model").value || (keyNeeded && !key)) return;
+  const running = jobs.filter((job) => job.state === "running").length;
+  jobs.filter((job) => job.state === "waiting").slice(0, AT_ONCE - running).forEach(run);
+}
+
+async function run(job) {
+  const controller = new AbortController();
+  const keyUsed = key;
+  job.controller = controller;
+  job.state = "running";
+  try {
+    if (job.file.size > maxBytes) {
+      throw new Error(`The picture has ${megabytes(job.file.size)}; this server takes up to ${megabytes(maxBytes)}.`);
+    }
+    const labels = await classify({
+      file: job.file,
+      model: at("model").value,
+      topK,
+      key: keyUsed,
+      signal: controller.signal,
+      onTry: () => job.card.run(),
+      onPause: (s) => job.card.wait(`The server is busy. Trying again in ${Math.ceil(s)} s.`),
+    });
+    job.state = "done";
+    job.card.finish(labels);
+    const best = labels[0];
+    tell(best ? `${job.card.name}: ${best.label}, ${percent(best.score)}` : `${job.card.name}: no label`);
+  } catch (error) {
+    if (controller.signal.aborted) return; // removed, or asked for again: whoever aborted goes on from here
+    if (error.status === 401) {
+      job.state = "waiting";
+      job.card.wait("Waiting for the key");
+      askForKey(keyUsed);
+    } else {
+      job.state = "failed";
+      job.card.fail(error.message, error.requestId);
+      tell(`${job.card.name} failed: ${error.message}`);
+    }
+  }
+  refresh();
+  work();
+  if (jobs.every(({ state }) => state === "done" || state === "failed")) loadModels();
+}
+
+function megabytes(bytes) {
+  return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+}
+
+// ---- settings
+
+async function loadModels() {
+  const keyUsed = key;
+  try {
+    models = await fetchModels(keyUsed);
+  } catch (error) {
+    if (error.status === 401) askForKey(keyUsed);
+    else showTrouble(error.message, loadModels);
+    return;
+  }
+  at("key-form").hidden = true;
+  const select = at("model");
+  const chosen = select.value;
+  const shown = Array.from(select.options, ({ value }) => value);
+  if (JSON.stringify(shown) !== JSON.stringify(models.map(({ name }) => name))) {
+    select.replaceChildren(...models.map(({ name }) => new Option(name, name, false, name === chosen)));
+    select.disabled = models.length === 0;
+  }
+  refresh();
+  work();
+}
+
+function readTopK() {
+  const input = at("top-k");
+  const valid = input.value !== "" && input.checkValidity();
+  input.setAttribute("aria-invalid", String(!valid));
+  at("top-k-hint").textContent = valid ? "" : "A whole number from 1 on.";
+  if (!valid || Number(input.value) === topK) return;
+  topK = Number(input.value);
+  again(...jobs);
+}
+
+/** Shows the field for the key; `refused` is the key that the server did not take, if one was sent. */
+function askForKey(refused) {
+  if (refused !== key) return; // another has been given meanwhile
+  if (refused) at("key-hint").textContent = "The server did not take that key.";
+  key = "";
+  keyNeeded = true;
+  if (at("key-form").hidden) {
+    at("key-form").hidden = false;
+    at("key").focus();
+  }
+  refresh();
+}
+
+function useKey(event) {
+  event.preventDefault();
+  const given = at("key").value.trim();
+  at("key").value = "";
+  if (/^[\x21-\x7e]+$/.test(given)) {
+    key = given;
+    loadModels();
+  } else {
+    at("key-hint").textContent = "A key has letters, digits and signs without spaces or accents.";
+  }
+}
+
+// ---- what is shown
+
+function refresh() {
+  const model = models.find(({ name }) => name === at("model").value);
+  at("model-hint").textContent = hintOf(model);
+  at("curl").textContent = curlLine({
+    fileName: jobs.at(-1)?.card.name ?? "picture.jpg",
+    model: model?.name ?? "MODEL",
+    topK,
+    withKey: keyNeeded,
+  });
+  document.body.classList.toggle("filled", jobs.length > 0);
+  at("results-section").hidden = jobs.length === 0;
+  at("progress").textContent = summary();
+}
+
+function hintOf(model) {
+  if (!model) return "";
+  if (model.state === "failed") return "Could not be loaded; the next picture tries again.";
+  if (model.state === "loading") return "Loading…";
+  if (model.state === "unloaded") return "Not loaded yet: the first picture takes longer.";
+  return model.labels ? `Knows ${model.labels.toLocaleString("en")} labels.` : "";
+}
+
+function summary() {
+  const count = (state) => jobs.filter((job) => job.state === state).length;
+  const failed = count("failed");
+  const done = count("done") + failed;
+  return `${done} of ${jobs.length} done${failed ? `, ${failed} failed` : ""}`;
+}
+
+function showTrouble(text, retry) {
+  at("trouble-text").textContent = text;
+  at("trouble-retry").hidden = !retry;
+  at("trouble-retry").onclick = () => {
+    at("trouble").hidden = true;
+    retry();
+  };
+  at("trouble").hidden = false;
+}
+
+/** News for a screen reader: one picture by its best label, many as a count. */
+function tell(text) {
+  news.push(text);
+  newsTimer ??= setTimeout(() => {
+    newsTimer = undefined;
+    say(news.length === 1 ? news[0] : `${summary()}.`);
+    news = [];
+  }, ANNOUNCE_MS);
+}
+
+function say(text) {
+  at("announcer").textContent = text;
+}
+
+async function copy() {
+  const text = at("curl").textContent;
+  const button = at("copy");
+  let copied = true;
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // Without https there is no such clipboard; the old way goes by the selection.
+    getSelection().selectAllChildren(at("curl"));
+    copied = document.execCommand("copy");
+  }
+  button.textContent = copied ? "Copied" : "Selected";
+  say(copied ? "Copied." : "The line is selected, to be copied by hand.");
+  setTimeout(() => { button.textContent = "Copy"; }, 2000);
+}
+
+// ---- begin
+
+watchForPictures({ input: at("files"), zone: at("drop"), take });
+at("model").addEventListener("change", () => again(...jobs));
+at("top-k").addEventListener("change", readTopK);
+at("clear").addEventListener("click", clear);
+at("copy").addEventListener("click", copy);
+at("key-form").addEventListener("submit", useKey);
+refresh();
+loadModels();
