@@ -15,7 +15,7 @@ FLOORS = {
     "images": 1, "preprocess": 1, "models": 1, "engines": 1, "postprocess": 1, "sinks": 1,
     "pipeline": 2, "stream": 2,
     "gallery": 3, "keywords": 3, "moderation": 3, "medical": 3, "evaluation": 3, "cluster": 3,
-    "benchmark": 3,
+    "benchmark": 3, "quantize": 3,
     "cli": 4, "server": 4, "settings": 4, "__main__": 4,
 }  # fmt: skip
 # Rooms of one floor that may see each other, each for a reason that architecture.md gives.
@@ -30,7 +30,9 @@ NEIGHBOURS = {
 SERVER = {str(path.relative_to(SRC)) for path in (SRC / "server").rglob("*.py")}  # its one extra, in one room
 # Each optional or heavy package is imported in one leaf module alone.
 LEAVES = {
-    "onnxruntime": {"engines/onnxruntime.py", "benchmark/limits.py", "benchmark/work.py"},
+    "onnxruntime": {
+        "engines/onnxruntime.py", "engines/quantize_static.py", "benchmark/limits.py", "benchmark/work.py",
+    },
     "pyarrow": {"sinks/parquet.py"},
     "httpx2": {"images/fetch.py", "models/hub_client.py", "models/hub_errors.py", "models/hub_guard.py"},
     "openvino": {"engines/openvino.py", "benchmark/limits.py"},
@@ -42,7 +44,8 @@ LEAVES = {
     "pydantic_settings": SERVER,
     "torch": set(),
     "transformers": set(),
-    "onnx": set(),
+    "onnx": {"engines/quantize_graph.py"},
+    "nncf": {"engines/quantize_nncf.py"},
     "skimage": set(),
 }  # fmt: skip
 

@@ -24,6 +24,7 @@
     │   ├── ModelFileMissing (FileNotFoundError)   a file of the model, or a dtype, is not there
     │   ├── CorruptModel (ValueError)              bytes are not what was promised
     │   ├── InvalidModel (ValueError)              a configuration or graph that contradicts itself
+    │   ├── QuantizationRejected (ValueError)      8-bit weights agree too little with the original
     │   └── UnsupportedProcessor (NotImplementedError)   preprocessing that pictag does not do
     ├── EngineError (RuntimeError)          the inference engine failed
     ├── MissingExtra (ImportError)          an optional package is not installed
@@ -148,6 +149,10 @@ class CorruptModel(ModelError, ValueError):
 
 class InvalidModel(ModelError, ValueError):
     """A configuration or a graph that contradicts itself."""
+
+
+class QuantizationRejected(ModelError, ValueError):
+    """8-bit weights name another best label than the original too often."""
 
 
 class UnsupportedProcessor(ModelError, NotImplementedError):

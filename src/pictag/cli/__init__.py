@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "classify": ("pictag.cli.classify", "classify", "Say what is in pictures."),
     "models": ("pictag.cli.models", "models_app", "List, download, inspect, verify and remove models."),
+    "quantize": ("pictag.cli.quantize", "quantize", "Make a model's weights 8-bit integers."),
     "bench": ("pictag.cli.bench", "bench", "Measure a model on this machine."),
 }
 

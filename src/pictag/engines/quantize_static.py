@@ -1,0 +1,122 @@
+"""Calibrated quantisation by ONNX Runtime's own tools: for graphs of convolutions."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from typing import TYPE_CHECKING, Any, Literal
+
+from pictag.engines.quantize_graph import INSTALL, Graph, input_name, save_graph
+from pictag.errors import EngineError, MissingExtra, shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from pictag.engines.quantize_target import Target
+
+try:
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+except ImportError as missing:
+    raise MissingExtra(f"Quantising needs the package onnx: {INSTALL}") from missing
+
+Ranges = Literal["minmax", "percentile", "entropy"]
+
+_METHODS: dict[Ranges, tuple[Any, dict[str, Any]]] = {
+    "minmax": (CalibrationMethod.MinMax, {}),
+    "percentile": (CalibrationMethod.Percentile, {"CalibPercentile": 99.99}),
+    "entropy": (CalibrationMethod.Entropy, {}),
+}
+_AT_ONCE = 1  # pictures whose activations are in memory at the same time
+_MOST_FOR_HISTOGRAMS = 64  # they take a second a picture, and change little after that many
+
+
+def quantize_statically(
+    graph: Graph,
+    samples: Sequence[NDArray[Any]],
+    *,
+    ranges: Ranges,
+    target: Target,
+    folder: Path,
+    on_sample: Callable[[int], None],
+) -> Path:
+    """Quantise per channel, with the ranges of activations found by a method; gives the file it wrote.
+
+    ``samples`` are inputs of the graph for one picture each. Files go into ``folder``.
+    Raises `EngineError` where ONNX Runtime fails.
+    """
+    plain, ready, target_file = (folder / f"{name}.onnx" for name in ("plain", "ready", f"static-{ranges}"))
+    method, options = _METHODS[ranges]
+    if ranges != "minmax":
+        samples = samples[:_MOST_FOR_HISTOGRAMS]
+    reader = _Reader(samples, input_name(graph), on_sample)
+    save_graph(graph, plain)
+    try:
+        with _silence():
+            quant_pre_process(plain, ready, skip_symbolic_shape=True)
+            quantize_static(
+                ready,
+                target_file,
+                reader,
+                quant_format=QuantFormat.QDQ,
+                per_channel=True,
+                reduce_range=target == "x86",
+                activation_type=QuantType.QInt8 if target == "arm" else QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                calibrate_method=method,
+                extra_options={
+                    **options,
+                    "CalibStridedMinMax": _AT_ONCE,
+                    # Otherwise a ReLU is no more than the edge of a rounding, and lost where that is undone.
+                    "QDQKeepRemovableActivations": True,
+                },
+            )
+    except (RuntimeError, ValueError, TypeError, KeyError, AssertionError, NotImplementedError) as error:
+        raise EngineError(
+            f"ONNX Runtime could not quantise the graph ({ranges}): {shorten(error)}"
+        ) from error
+    finally:
+        plain.unlink(missing_ok=True)
+        ready.unlink(missing_ok=True)
+    return target_file
+
+
+class _Reader:
+    """Samples in the form that ONNX Runtime asks for, a range of them at a time."""
+
+    def __init__(self, samples: Sequence[NDArray[Any]], name: str, on_sample: Callable[[int], None]) -> None:
+        self._samples = samples
+        self._name = name
+        self._on_sample = on_sample
+        self._rest: Iterator[int] = iter(range(len(samples)))
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        self._rest = iter(range(start_index, end_index))
+
+    def get_next(self) -> dict[str, NDArray[Any]] | None:
+        index = next(self._rest, None)
+        if index is None:
+            return None
+        self._on_sample(index + 1)
+        return {self._name: self._samples[index]}
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """The tools print and log as they go; what matters arrives as an exception."""
+    level = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)

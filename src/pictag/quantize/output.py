@@ -1,0 +1,112 @@
+"""The folder of a quantised model: written beside its place, moved there when it is whole."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import tempfile
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from pictag.errors import OutputError, shorten
+from pictag.models.files import CONFIG, PREPROCESSOR, PROCESSOR
+from pictag.models.folder import LABELS, SETTINGS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pictag.models.load import Model
+
+CARD = "card.json"
+_CARRIED = (
+    CONFIG,
+    PREPROCESSOR,
+    PROCESSOR,
+    LABELS,
+    SETTINGS,
+    "README.md",
+    "LICENSE",
+    "LICENSE.txt",
+    "NOTICE",
+)
+
+
+def check_output(output: Path, *, overwrite: bool, sources: tuple[Path, ...]) -> None:
+    """Refuse a place that must not or cannot be written, before any work is done.
+
+    ``overwrite`` replaces a folder that was written by this very command, and no other.
+    """
+    if not output.absolute().parent.is_dir():
+        raise OutputError(f"There is no folder {shorten(output.absolute().parent)} to write into.")
+    if output.is_symlink() or (output.exists() and not output.is_dir()):
+        raise OutputError(f"{shorten(output)} is no folder; give the name of a new one.")
+    place = output.resolve()
+    for source in sources:
+        if source.exists() and (place == source.resolve() or place in source.resolve().parents):
+            raise OutputError(f"{shorten(output)} holds what is read; give the name of a new folder.")
+    if not output.exists() or not any(output.iterdir()):
+        return
+    if not overwrite:
+        raise OutputError(f"{shorten(output)} is there already; --overwrite (overwrite=True) begins it anew.")
+    if not _is_ours(output):
+        raise OutputError(
+            f"{shorten(output)} was not written by 'pictag quantize', so it is not overwritten; give the "
+            "name of a new folder."
+        )
+
+
+@contextlib.contextmanager
+def staging_folder(output: Path) -> Iterator[Path]:
+    """A folder beside the output that is gone afterwards, whatever happens."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.absolute().parent))
+    except OSError as error:
+        raise OutputError(f"Cannot write beside {shorten(output)}: {error.strerror}.") from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def folder_of(model: Model) -> Path:
+    """The folder that a model's files lie in."""
+    return model.weights.parents[len(PurePosixPath(model.card.weights).parts) - 1]
+
+
+def carry_over(model_folder: Path, target: Path) -> None:
+    """Copy what describes the model: configuration, preprocessing, labels, licence."""
+    for name in _CARRIED:
+        if (model_folder / name).is_file():
+            shutil.copyfile(model_folder / name, target / name)  # a link of the Hub's cache becomes a file
+
+
+def write_card(target: Path, card: dict[str, Any]) -> None:
+    """Write what is known of the model."""
+    text = json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False)
+    (target / CARD).write_text(text + "\n", encoding="utf-8")
+
+
+def put_in_place(target: Path, output: Path) -> None:
+    """Move the finished folder to its place; what was there goes when the new one has come."""
+    old = target.parent / "replaced"
+    try:
+        if output.exists():
+            output.rename(old)
+        try:
+            target.rename(output)
+        except OSError:
+            if old.exists():
+                old.rename(output)
+            raise
+        output.chmod(0o755)
+    except OSError as error:
+        raise OutputError(f"Cannot write {shorten(output)}: {error.strerror}.") from error
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(card, dict) and "quantization" in card
