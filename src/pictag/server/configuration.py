@@ -1,0 +1,228 @@
+"""The server's settings: command line, environment, file, defaults, in this order, each with its origin."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
+
+from pictag.errors import OptionError, UnknownOption, shorten
+from pictag.models.reference import DEFAULT_MODEL
+from pictag.models.weights import DTYPES
+
+PREFIX = "PICTAG_SERVER_"
+CONFIG_VARIABLE = "PICTAG_SERVER_CONFIG"
+
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+Words = Annotated[tuple[str, ...], NoDecode]
+
+
+class ServerSettings(BaseSettings):
+    """Everything that can be set; ``pictag serve --show-config`` prints it."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True, env_ignore_empty=True
+    )
+
+    host: str = Field("127.0.0.1", min_length=1, description="address to listen on; 0.0.0.0 for all of IPv4")
+    port: int = Field(8000, ge=0, le=65_535, description="port to listen on; 0 takes a free one")
+    models: Words = Field((DEFAULT_MODEL,), description="models, the default one first: M, or NAME=M")
+    engine: Literal["auto", "onnxruntime", "openvino"] = Field("auto", description="what runs the models")
+    dtype: str = Field("auto", description=f"which weights: {', '.join(DTYPES)}")
+    device: str = Field("cpu", min_length=1, description="where the models run: cpu, cuda, tensorrt")
+    decode: Literal["exact", "fast"] = Field(
+        "exact", description="fast: large JPEGs are scaled while decoded"
+    )
+    threads: Count | None = Field(None, le=1024, description="pictures worked on at a time; empty: the cores")
+    offline: bool = Field(False, description="never ask the network for a model")
+    cache_dir: Path | None = Field(None, description="where downloaded models are kept")
+    preload: bool = Field(True, description="load all models before the first request")
+    memory_budget_mb: Count | None = Field(None, description="idle models are unloaded above this")
+    idle_s: Seconds | None = Field(None, description="unload a model that was not asked for so long")
+
+    max_body_bytes: Count = Field(32 * 2**20, description="largest body, also when decompressed")
+    max_pixels: Count = Field(50_000_000, description="largest picture")
+    max_queue: Count = Field(256, description="pictures that may wait")
+    max_queued_bytes: Count = Field(256 * 2**20, description="bytes of pictures that may wait")
+    max_queued_pixels: Count = Field(1_000_000_000, description="pixels of pictures that may wait")
+    max_batch: Count = Field(8, le=1024, description="most pictures in one run of a model")
+    request_timeout_s: Seconds = Field(30.0, description="answer within, where the client does not say")
+    max_request_timeout_s: Seconds = Field(300.0, description="the longest that a client may ask for")
+
+    max_connections: Count = Field(1000, description="connections at a time; more are told 503 and closed")
+    silent_timeout_s: Seconds = Field(10.0, description="close a new connection that sends nothing")
+    header_timeout_s: Seconds = Field(10.0, description="a request's headers must be complete within")
+    body_timeout_s: Seconds = Field(30.0, description="a request's body must be complete within")
+    keep_alive_s: Seconds = Field(30.0, description="close a connection that was idle so long")
+    max_header_bytes: int = Field(16 * 2**10, ge=1024, description="largest request line and headers")
+    max_headers: Count = Field(100, description="most headers of a request")
+    shutdown_timeout_s: Seconds = Field(20.0, description="what is accepted is finished within, when stopped")
+
+    api_key: SecretStr | None = Field(None, description="requests need this key")
+    allow_urls: bool = Field(False, description="read pictures from URLs in requests")
+    allow_private_urls: bool = Field(False, description="also from private addresses; with allow_urls")
+    trusted_proxies: Words = Field((), description="addresses whose X-Forwarded-For is believed, for the log")
+    default_top_k: Count = Field(5, description="labels, where the client does not say")
+    page: bool = Field(True, description="a page for browsers at /")
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="auto: text on a terminal, or JSON"
+    )
+    log_requests: bool = Field(True, description="a line for each request")
+
+    @field_validator("models", "trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        """Environment variables hold lists as JSON, or separated by commas."""
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("["):
+            return json.loads(value)
+        return [word.strip() for word in value.split(",") if word.strip()]
+
+    @field_validator("dtype")
+    @classmethod
+    def _check_dtype(cls, value: str) -> str:
+        if value not in DTYPES:
+            raise ValueError(f"there are: {', '.join(DTYPES)}")
+        return value
+
+    @field_validator("api_key")
+    @classmethod
+    def _check_key(cls, value: SecretStr | None) -> SecretStr | None:
+        """What no header could carry would lock everybody out."""
+        text = value.get_secret_value() if value is not None else "key"
+        if not (text.isascii() and text.isprintable() and text.strip() == text and text):
+            raise ValueError("a key is printable ASCII, without white space around it")
+        return value
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if not self.models:
+            raise ValueError("models: at least one is needed")
+        if self.request_timeout_s > self.max_request_timeout_s:
+            raise ValueError("request_timeout_s is above max_request_timeout_s")
+        return self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """The settings, and where each value comes from."""
+
+    settings: ServerSettings
+    origins: Mapping[str, str]
+
+    def render(self) -> str:
+        """All settings as TOML that can be given back as a file, each with its origin; the key is hidden."""
+        lines = []
+        for name in ServerSettings.model_fields:
+            value = getattr(self.settings, name)
+            written = f"{name} = {_write(value)}" if value is not None else f"# {name} ="
+            lines.append(f"{written:<48} # {self.origins[name]}")
+        return "\n".join(lines) + "\n"
+
+
+def read_configuration(
+    given: Mapping[str, Any],
+    environ: Mapping[str, str],
+    *,
+    file: Path | None = None,
+    model: str | None = None,
+) -> Configuration:
+    """The settings that hold: ``given`` on the command line, then ``environ``, then ``file``, then defaults.
+
+    ``model`` is the default model where nothing names one. Raises `OptionError` for a value that means
+    nothing and `UnknownOption` for a name that there is not, saying where it stands.
+    """
+    file = file or (Path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None)
+    _refuse_unknown_variables(environ)
+    from_file = _read_file(file) if file is not None else {}
+    layers = [
+        ("default", {"models": (model,)} if model else {}),
+        (f"file {file}", from_file),
+        ("environment", dict(EnvSettingsSource(ServerSettings)())),
+        ("command line", given),
+    ]
+    values: dict[str, Any] = {}
+    origins = dict.fromkeys(ServerSettings.model_fields, "default")
+    for origin, layer in layers:
+        for name, value in layer.items():
+            values[name] = value
+            origins[name] = f"environment {PREFIX}{name.upper()}" if origin == "environment" else origin
+    try:
+        settings = ServerSettings(**values)
+    except ValidationError as error:
+        raise OptionError(_explain(error, values, origins)) from None  # its own text might show the key
+    return Configuration(settings=settings, origins=origins)
+
+
+def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
+    for variable in sorted(environ):
+        name = variable.upper().removeprefix(PREFIX).lower()
+        if (
+            variable.upper().startswith(PREFIX)
+            and name not in ServerSettings.model_fields
+            and name != "config"
+        ):
+            near = _name_near(name, prefix=PREFIX, upper=True)
+            links = (
+                " (Kubernetes sets it for a service of the name pictag-server: enableServiceLinks: false.)"
+            )
+            hint = links if "_port" in name or "service" in name else ""
+            raise UnknownOption(
+                f"Environment variable {shorten(variable, 80)}: no such setting; {near}{hint}"
+            )
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    try:
+        found = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise OptionError(
+            f"The configuration file {shorten(file)} cannot be read: {error.strerror}."
+        ) from error
+    except ValueError as error:  # no TOML, or no UTF-8
+        raise OptionError(f"The configuration file {shorten(file)} is no TOML: {shorten(error)}.") from error
+    for name in found:
+        if name not in ServerSettings.model_fields:
+            raise UnknownOption(
+                f"{shorten(file)}: there is no setting {shorten(repr(name), 80)}; {_name_near(name)}"
+            )
+    return found
+
+
+def _name_near(name: str, *, prefix: str = "", upper: bool = False) -> str:
+    near = difflib.get_close_matches(name, ServerSettings.model_fields, n=3, cutoff=0.5)
+    written = [f"{prefix}{word.upper() if upper else word}" for word in near]
+    return f"did you mean {' or '.join(written)}?" if near else "pictag serve --show-config shows all."
+
+
+def _explain(error: ValidationError, values: Mapping[str, Any], origins: Mapping[str, str]) -> str:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    message = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return f"{message}."
+    name = str(first["loc"][0])
+    shown = "****" if name == "api_key" else shorten(repr(values.get(name)), 80)
+    return f"{name}={shown} ({origins.get(name, 'command line')}): {message[:1].lower()}{message[1:]}."
+
+
+def _write(value: object) -> str:
+    """A value in TOML."""
+    if isinstance(value, SecretStr):
+        return '"****"'
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(int(value)) if isinstance(value, float) and math.floor(value) == value else str(value)
+    if isinstance(value, tuple):
+        return f"[{', '.join(_write(item) for item in value)}]"
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

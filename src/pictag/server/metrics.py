@@ -1,0 +1,147 @@
+"""What the server counts, in Prometheus' text form.
+
+Times are in seconds, sizes in bytes. As in Triton, an *inference* is one picture that a model has seen and an
+*execution* one run of the model: ``inferences / executions`` is the mean batch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.exposition import generate_latest
+
+from pictag import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_BATCHES = (1, 2, 4, 8, 16, 32, 64)
+
+
+class Metrics:
+    """One server's counts. Its methods may be called from any thread; each takes microseconds.
+
+    >>> metrics = Metrics()
+    >>> metrics.executed("embedded", 4, 0.02)
+    >>> b'pictag_inferences_total{model="embedded"} 4.0' in metrics.render()
+    True
+    """
+
+    def __init__(self) -> None:
+        self._registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self._requests = Counter(
+            "pictag_requests", "Requests answered.", ("route", "status"), registry=registry
+        )
+        self._request_seconds = Histogram(
+            "pictag_request_seconds",
+            "From a request's headers to the end of its answer.",
+            ("route",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._received = Counter(
+            "pictag_received_bytes", "Bytes of request bodies, as they came over the wire.", registry=registry
+        )
+        self._inferences = Counter(
+            "pictag_inferences", "Pictures that the model has seen.", ("model",), registry=registry
+        )
+        self._executions = Counter("pictag_executions", "Runs of the model.", ("model",), registry=registry)
+        self._batch_size = Histogram(
+            "pictag_batch_size", "Pictures in one run.", ("model",), buckets=_BATCHES, registry=registry
+        )
+        self._execution_seconds = Histogram(
+            "pictag_execution_seconds", "Time of one run.", ("model",), buckets=_SECONDS, registry=registry
+        )
+        self._queue_seconds = Histogram(
+            "pictag_queue_seconds",
+            "Time from admission to the beginning of work on a picture.",
+            ("model",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._queued = Gauge("pictag_queued", "Pictures that are admitted and wait.", registry=registry)
+        self._running = Gauge("pictag_running", "Pictures that are worked on.", registry=registry)
+        self._refused = Counter(
+            "pictag_refused", "Pictures that were not admitted.", ("reason",), registry=registry
+        )
+        self._abandoned = Counter(
+            "pictag_abandoned", "Pictures not run because their client had left.", registry=registry
+        )
+        self._expired = Counter(
+            "pictag_expired", "Pictures not run because their deadline had passed.", registry=registry
+        )
+        self._loaded = Gauge(
+            "pictag_model_loaded", "1 while the model is in memory.", ("model",), registry=registry
+        )
+        self._connections = Gauge("pictag_connections", "Connections that are open.", registry=registry)
+        self._dropped = Counter(
+            "pictag_dropped_connections",
+            "Connections that the server closed.",
+            ("reason",),
+            registry=registry,
+        )
+        Gauge("pictag_info", "The version.", ("version",), registry=registry).labels(__version__).set(1)
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """A request to ``route`` (its pattern, not its path) got its answer."""
+        self._requests.labels(route, str(status)).inc()
+        self._request_seconds.labels(route).observe(seconds)
+
+    def received(self, count_bytes: int) -> None:
+        """So many bytes of a body have come."""
+        self._received.inc(count_bytes)
+
+    def executed(self, model: str, batch: int, seconds: float) -> None:
+        """The model has run once, on ``batch`` pictures."""
+        self._inferences.labels(model).inc(batch)
+        self._executions.labels(model).inc()
+        self._batch_size.labels(model).observe(batch)
+        self._execution_seconds.labels(model).observe(seconds)
+
+    def waited(self, model: str, seconds: float) -> None:
+        """A picture has waited so long between its admission and the work on it."""
+        self._queue_seconds.labels(model).observe(seconds)
+
+    def queued(self, count: int) -> None:
+        """So many pictures wait now."""
+        self._queued.set(count)
+
+    def running(self, count: int) -> None:
+        """So many pictures are worked on now."""
+        self._running.set(count)
+
+    def observe_load(self, *, queued: Callable[[], int], running: Callable[[], int]) -> None:
+        """Ask these for what waits and what is worked on, each time the metrics are read."""
+        self._queued.set_function(lambda: float(queued()))
+        self._running.set_function(lambda: float(running()))
+
+    def refused(self, reason: str) -> None:
+        """A picture was not admitted; ``reason`` is one of a few words, such as ``"count"``."""
+        self._refused.labels(reason).inc()
+
+    def abandoned(self, count: int = 1) -> None:
+        """Pictures were not run because their client had left."""
+        self._abandoned.inc(count)
+
+    def expired(self, count: int = 1) -> None:
+        """Pictures were not run because their deadline had passed."""
+        self._expired.inc(count)
+
+    def loaded(self, model: str, is_loaded: bool) -> None:
+        """A model has come into memory, or has left it."""
+        self._loaded.labels(model).set(1 if is_loaded else 0)
+
+    def connected(self, count: int) -> None:
+        """So many connections are open now."""
+        self._connections.set(count)
+
+    def dropped(self, reason: str) -> None:
+        """The server closed a connection; ``reason`` is one of a few words, such as ``"silent"``."""
+        self._dropped.labels(reason).inc()
+
+    def render(self) -> bytes:
+        """All counts in Prometheus' text form, version 0.0.4."""
+        return generate_latest(self._registry)
