@@ -1,0 +1,202 @@
+"""The ASGI application: addresses to protocols, and round them ids, the key, and one form of error."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.routing import Route, Router
+
+from pictag.errors import shorten
+from pictag.server import page
+from pictag.server.exchange import ClientLeft, Exchange
+from pictag.server.protocols import huggingface, information, oip, torchserve
+from pictag.server.refusals import MethodRefused, Reply, RouteUnknown, Unauthorized, describe_error
+from pictag.server.services import Readiness, Services
+
+__all__ = ["Readiness", "Services", "make_app"]
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+Handler = Callable[[Exchange], Awaitable[Reply]]
+
+_CALL = "pictag.call"
+_SANE_ID = re.compile(rb"[A-Za-z0-9._~+/=:@-]{1,128}")
+_SENDERS_OWN = ("X-Request-Id", "Connection")
+_CLIENT_LEFT = 499  # for log and metrics alone: there is nobody to tell
+_GET, _POST = ("GET",), ("POST",)
+
+# In the order in which they are tried. What is open needs no key.
+_TABLE: Sequence[tuple[str, Sequence[str], Handler, bool]] = (
+    ("/", _POST, huggingface.classify, False),
+    ("/", _GET, information.describe_server, False),
+    ("/v2/health/live", _GET, oip.say_live, True),
+    ("/v2/health/ready", _GET, oip.say_ready, True),
+    ("/v2", _GET, oip.describe_server, False),
+    ("/v2/repository/index", _POST, oip.list_models, False),
+    ("/v2/models/{model:path}/versions/{version}/infer", _POST, oip.infer, False),
+    ("/v2/models/{model:path}/infer", _POST, oip.infer, False),
+    ("/v2/models/{model:path}/versions/{version}/ready", _GET, oip.say_model_ready, True),
+    ("/v2/models/{model:path}/ready", _GET, oip.say_model_ready, True),
+    ("/v2/models/{model:path}/versions/{version}/config", _GET, oip.configure_model, False),
+    ("/v2/models/{model:path}/config", _GET, oip.configure_model, False),
+    ("/v2/models/{model:path}/versions/{version}", _GET, oip.describe_model, False),
+    ("/v2/models/{model:path}", _GET, oip.describe_model, False),
+    ("/predictions/{model:path}", ("POST", "PUT"), torchserve.predict, False),
+    ("/ping", _GET, torchserve.say_healthy, True),
+    ("/health", _GET, information.say_healthy, True),
+    ("/info", _GET, information.describe_server, False),
+    ("/metrics", _GET, information.show_metrics, False),
+    ("/openapi.json", _GET, information.show_description, True),
+    ("/models", _GET, information.list_models, False),
+    ("/models/{model:path}/health", _GET, information.say_model_healthy, True),
+    ("/models/{model:path}/info", _GET, information.describe_model, False),
+    ("/models/{model:path}", _POST, huggingface.classify, False),
+)
+
+
+@dataclass(slots=True)
+class _Endpoint:
+    """A handler as Starlette's routes take it."""
+
+    handler: Handler
+    is_open: bool
+    path: str
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        call: Exchange = scope[_CALL]
+        call.path_params = scope["path_params"]
+        call.route = self.path
+        if not self.is_open:
+            _check_key(call)
+        reply = await self.handler(call)
+        call.stop_watching()
+        await _send_reply(reply, send)
+
+
+class _Sender:
+    """Passes an answer on, with the request's id, and notes how it went."""
+
+    __slots__ = ("call", "send", "status")
+
+    def __init__(self, send: Send, call: Exchange) -> None:
+        self.send = send
+        self.call = call
+        self.status = 0
+
+    async def __call__(self, message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"].append((b"x-request-id", self.call.request_id.encode()))
+            if not self.call.is_read:
+                # What is left of the body would have to be read before the next request.
+                message["headers"].append((b"connection", b"close"))
+        await self.send(message)
+
+
+def make_app(services: Services) -> Application:
+    """The application that serves all protocols.
+
+    Whatever goes wrong is answered in the one form of `pictag.server.refusals.describe_error`.
+    """
+    routes = [
+        Route(path, _Endpoint(handler, is_open, path), methods=list(methods))
+        for path, methods, handler, is_open in _TABLE
+    ]
+    router = Router([*page.routes(services.settings), *routes], redirect_slashes=False, default=_refuse_path)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+            return
+        headers = dict(scope["headers"])
+        call = Exchange(scope, receive, services=services, headers=headers, request_id=_choose_id(headers))
+        scope[_CALL] = call
+        scope["app"] = app  # so that Starlette raises its errors rather than answering in its own form
+        sender = _Sender(send, call)
+        try:
+            await router(scope, receive, sender)
+        except ClientLeft:
+            sender.status = _CLIENT_LEFT
+        except asyncio.CancelledError:
+            if not call.client_left:
+                raise
+            sender.status = _CLIENT_LEFT
+        except Exception as error:
+            if sender.status:
+                raise
+            call.stop_watching()
+            v2 = scope["path"].startswith("/v2")
+            error = _translate(error, router, scope["path"])
+            await _send_reply(describe_error(error, request_id=call.request_id, v2=v2), sender)
+        finally:
+            call.stop_watching()
+
+    return app
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    """There is nothing to do when the server starts or stops: who made the services closes them."""
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+async def _refuse_path(scope: Scope, receive: Receive, send: Send) -> None:
+    raise RouteUnknown(f"There is nothing at {shorten(scope['path'], 80)}; /openapi.json says what there is.")
+
+
+def _translate(error: Exception, router: Router, path: str) -> Exception:
+    """Starlette's one error, for a method that a path does not take, as ours."""
+    if not isinstance(error, HTTPException) or error.status_code != 405:
+        return error
+    routes = [route for route in router.routes if isinstance(route, Route) and route.path_regex.match(path)]
+    allowed = tuple(sorted({method for route in routes for method in route.methods or ()}))
+    return MethodRefused(f"This path takes {', '.join(allowed)}.", allowed=allowed)
+
+
+async def _send_reply(reply: Reply, send: Send) -> None:
+    headers = [
+        (name.encode(), value.encode("latin-1"))
+        for name, value in reply.headers.items()
+        if name not in _SENDERS_OWN
+    ]
+    headers.append((b"content-length", str(len(reply.body)).encode()))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})
+
+
+def _choose_id(headers: Mapping[bytes, bytes]) -> str:
+    """The client's own id, where it is one that no log or header trips over; otherwise a new one."""
+    given = headers.get(b"x-request-id")
+    if given is not None and _SANE_ID.fullmatch(given):
+        return given.decode()
+    return secrets.token_hex(8)
+
+
+def _check_key(call: Exchange) -> None:
+    """Raise `Unauthorized` unless the request has the server's key, where there is one."""
+    key = call.services.settings.api_key
+    if key is None:
+        return
+    scheme, _, credential = call.headers.get(b"authorization", b"").partition(b" ")
+    bearer = credential.strip() if scheme.lower() == b"bearer" else b""
+    right = key.get_secret_value().encode()
+    # Both are compared, whichever was given, in the same time.
+    matches = hmac.compare_digest(bearer, right) | hmac.compare_digest(
+        call.headers.get(b"x-api-key", b""), right
+    )
+    if not matches:
+        raise Unauthorized(
+            "This server needs a key: send it as 'Authorization: Bearer KEY' or as 'X-Api-Key: KEY'."
+        )

@@ -1,0 +1,82 @@
+"""From the pictures of one request to their logits: model, dispatcher, deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from pictag.errors import InputError
+from pictag.server.refusals import BadRequest, DeadlinePassed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pictag.images import Source
+    from pictag.server.exchange import Exchange
+    from pictag.server.registry import ServedModel
+
+MAX_PICTURES = 128  # in one request; more make several requests
+T = TypeVar("T")
+
+
+@asynccontextmanager
+async def use_model(call: Exchange, name: str, *, deadline_s: float) -> AsyncIterator[ServedModel]:
+    """Hold a model while it is used; one that is not loaded is loaded first. Raises `DeadlinePassed`."""
+    held = call.services.registry.use(name)
+    try:
+        async with asyncio.timeout(deadline_s - time.monotonic()):
+            served = await held.__aenter__()
+    except TimeoutError as error:
+        raise DeadlinePassed(
+            f"The model {name} was not loaded within the time allowed; try again."
+        ) from error
+    try:
+        yield served
+    finally:
+        await held.__aexit__(None, None, None)
+
+
+async def classify_one(
+    call: Exchange, served: ServedModel, picture: bytes | Source, *, deadline_s: float
+) -> NDArray[np.float32]:
+    """The logits [L] of one picture."""
+    return await call.services.dispatcher.classify(served, picture, deadline_s=deadline_s)
+
+
+async def classify_each(
+    call: Exchange, served: ServedModel, pictures: Sequence[bytes | Source], *, deadline_s: float
+) -> list[NDArray[np.float32] | InputError]:
+    """The logits [L] of each picture, or why that one could not be used; all are dispatched together."""
+
+    async def run(picture: bytes | Source) -> NDArray[np.float32] | InputError:
+        try:
+            return await classify_one(call, served, picture, deadline_s=deadline_s)
+        except InputError as error:
+            return error
+
+    return await run_all([lambda picture=picture: run(picture) for picture in pictures])  # type: ignore[misc]
+
+
+async def run_all(jobs: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
+    """The results of jobs that run beside each other; the first that fails has the rest cancelled."""
+    check_count_of_pictures(len(jobs))
+    if len(jobs) == 1:
+        return [await jobs[0]()]
+    tasks = [asyncio.ensure_future(job()) for job in jobs]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def check_count_of_pictures(count: int) -> None:
+    """Raise `BadRequest` for more pictures than one request may have, or none."""
+    if not 1 <= count <= MAX_PICTURES:
+        raise BadRequest(f"A request has from 1 to {MAX_PICTURES} pictures; this one has {count:,}.")

@@ -1,0 +1,92 @@
+"""What a model takes and gives, in the words of the Open Inference Protocol."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pictag.engines.base import choose_output
+from pictag.server.classification import MAX_PICTURES
+from pictag.server.refusals import BadRequest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pictag import ImageClassificationPipeline
+
+VERSION = "1"  # of every model: which files are served is the server's matter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """The names and sizes of a graph's tensors; -1 is a dimension of any size, the first one the batch.
+
+    ``shape`` has the axes in the graph's own order, ``layout``.
+    """
+
+    input: str
+    shape: tuple[int, ...]
+    layout: str
+    output: str
+    label_count: int
+    platform: str
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raise `BadRequest` for a tensor that is not of this shape."""
+        if len(shape) != len(self.shape) or any(
+            mine not in (-1, theirs) for mine, theirs in zip(self.shape, shape, strict=True)
+        ):
+            raise BadRequest(f"The input {self.input!r} has the shape {list(self.shape)}, not {list(shape)}.")
+
+    def order(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The tensor as [N, C, H, W]."""
+        return tensor if self.layout == "NCHW" else tensor.transpose(0, 3, 1, 2)
+
+
+def read_signature(classifier: ImageClassificationPipeline) -> Signature:
+    """The signature of a model that is loaded."""
+    model, engine = classifier.model, classifier.engine
+    graph = engine.inputs[0]
+    size = model.spec.output_size or (None, None)
+    prepared = (model.spec.channels, *size) if model.layout == "NCHW" else (*size, model.spec.channels)
+    sides = [theirs or mine for theirs, mine in zip(graph.shape[1:], prepared, strict=True)]
+    return Signature(
+        input=graph.name,
+        shape=(-1, *(-1 if side is None else side for side in sides)),
+        layout=model.layout,
+        output=choose_output(engine.outputs).name,
+        label_count=len(model.labels),
+        platform=f"{engine.name.partition(' ')[0]}_onnx",
+    )
+
+
+def describe_metadata(name: str, signature: Signature) -> dict[str, Any]:
+    """The reply to ``GET /v2/models/{model}``."""
+    return {
+        "name": name,
+        "versions": [VERSION],
+        "platform": signature.platform,
+        "inputs": [{"name": signature.input, "datatype": "FP32", "shape": list(signature.shape)}],
+        "outputs": [{"name": signature.output, "datatype": "FP32", "shape": [-1, signature.label_count]}],
+    }
+
+
+def describe_config(name: str, signature: Signature) -> dict[str, Any]:
+    """The reply to ``GET /v2/models/{model}/config``: dimensions are those of one picture."""
+    return {
+        "name": name,
+        "platform": signature.platform,
+        "backend": signature.platform.removesuffix("_onnx"),
+        "version_policy": {"latest": {"num_versions": 1}},
+        "max_batch_size": MAX_PICTURES,
+        "input": [
+            {
+                "name": signature.input,
+                "data_type": "TYPE_FP32",
+                "format": f"FORMAT_{signature.layout}",
+                "dims": list(signature.shape[1:]),
+            }
+        ],
+        "output": [{"name": signature.output, "data_type": "TYPE_FP32", "dims": [signature.label_count]}],
+    }

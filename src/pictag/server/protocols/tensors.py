@@ -1,0 +1,121 @@
+"""Tensors on the wire of the Open Inference Protocol: JSON numbers and texts, and binary tails."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pictag.errors import shorten
+from pictag.server.bodies import decode_picture_text
+from pictag.server.refusals import BadRequest
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FLOATS: Mapping[str, Any] = {"FP32": np.dtype("<f4"), "FP16": np.dtype("<f2"), "FP64": np.dtype("<f8")}
+_LENGTH = struct.Struct("<I")
+_MAX_DIMENSIONS = 8
+_MAX_ELEMENTS = 2**31
+
+
+def check_shape(shape: object) -> tuple[int, ...]:
+    """A tensor's ``shape`` as whole numbers that are not negative; raises `BadRequest` for anything else."""
+    if (
+        not isinstance(shape, list)
+        or not 1 <= len(shape) <= _MAX_DIMENSIONS
+        or not all(isinstance(side, int) and not isinstance(side, bool) for side in shape)
+        or not all(0 <= side <= _MAX_ELEMENTS for side in shape)
+        or math.prod(shape) > _MAX_ELEMENTS
+    ):
+        raise BadRequest(f"shape={shorten(repr(shape), 80)} is not a list of whole numbers.")
+    return tuple(shape)
+
+
+def split_texts(data: bytes | memoryview) -> list[bytes]:
+    """The elements of a BYTES tensor: each a length of four bytes, lowest first, and as many bytes.
+
+    >>> split_texts(b"\\x03\\x00\\x00\\x00abc\\x00\\x00\\x00\\x00")
+    [b'abc', b'']
+    """
+    found, position = [], 0
+    while position < len(data):
+        if position + 4 > len(data):
+            raise BadRequest("The BYTES tensor was cut off within a length.")
+        (length,) = _LENGTH.unpack_from(data, position)
+        position += 4 + length
+        if position > len(data):
+            raise BadRequest(
+                f"An element of the BYTES tensor says that it has {length:,} bytes, but fewer follow. Each "
+                "element is a length of four bytes, little-endian, and then the bytes."
+            )
+        found.append(bytes(data[position - length : position]))
+    return found
+
+
+def join_texts(texts: Sequence[str]) -> bytes:
+    """A BYTES tensor of these texts, as `split_texts` reads it."""
+    encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
+    return b"".join(_LENGTH.pack(len(part)) + part for part in encoded)
+
+
+def read_pictures(data: object, shape: tuple[int, ...]) -> list[bytes]:
+    """The pictures of a BYTES tensor: base64 texts from JSON, or a binary tail."""
+    if isinstance(data, memoryview):
+        found = split_texts(data)
+    else:
+        texts = _flatten(data)
+        if not all(isinstance(text, str) for text in texts):
+            raise BadRequest(
+                "The data of a BYTES tensor in JSON are texts in base64; as binary data they are smaller."
+            )
+        found = [decode_picture_text(text) for text in texts]
+    if len(found) != math.prod(shape):
+        raise BadRequest(
+            f"A tensor of shape {list(shape)} has {math.prod(shape):,} elements, not {len(found):,}."
+        )
+    return found
+
+
+def read_numbers(data: object, shape: tuple[int, ...], datatype: str) -> NDArray[np.float32]:
+    """The float32 array of a tensor of numbers: a list (nested or flat) from JSON, or a binary tail."""
+    count = math.prod(shape)
+    if isinstance(data, memoryview):
+        dtype = FLOATS[datatype]
+        if len(data) != count * dtype.itemsize:
+            raise BadRequest(
+                f"A tensor of shape {list(shape)} in {datatype} has {count * dtype.itemsize:,} bytes, "
+                f"not {len(data):,}."
+            )
+        numbers = np.frombuffer(data, dtype)
+    else:
+        values = _flatten(data)
+        if len(values) != count:
+            raise BadRequest(f"A tensor of shape {list(shape)} has {count:,} elements, not {len(values):,}.")
+        if not {type(value) for value in values} <= {int, float}:
+            raise BadRequest("The data of a tensor of numbers has something in it that is no number.")
+        try:
+            numbers = np.array(values, np.float64)
+        except OverflowError as error:
+            raise BadRequest("The data has a number that is too large for a float.") from error
+    with np.errstate(over="ignore"):
+        result = numbers.astype(np.float32).reshape(shape)
+    if not np.isfinite(result).all():
+        raise BadRequest("The tensor has values that are not finite numbers in FP32.")
+    return result
+
+
+def _flatten(data: object) -> list[Any]:
+    if not isinstance(data, list):
+        raise BadRequest("The 'data' of a tensor is a list.")
+    values = data
+    for _ in range(_MAX_DIMENSIONS):
+        if not values or not isinstance(values[0], list):
+            return values
+        if not all(isinstance(part, list) for part in values):
+            break
+        values = [value for part in values for value in part]
+    raise BadRequest("The 'data' of a tensor mixes lists and values, or is nested too deep.")
