@@ -18,6 +18,7 @@ export class Card {
     remove.addEventListener("click", onRemove);
     this.state = element("p", { className: "state" });
     this.labels = element("ol", { className: "labels", hidden: true });
+    this.labels.setAttribute("role", "list"); // which some readers forget of a list without marks
     this.labels.setAttribute("aria-label", `Labels of ${this.name}`);
     this.retry = element("button", { type: "button", textContent: "Try again", hidden: true });
     this.retry.addEventListener("click", onRetry);
