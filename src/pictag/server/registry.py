@@ -1,0 +1,300 @@
+"""The models of a server: loaded when they are first needed, once, and unloaded when nobody needs them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pictag.errors import PictagError, shorten
+from pictag.server.refusals import ModelUnknown, NotReady
+from pictag.server.served import ModelSpec, ModelStatus, ServedModel, make_served, open_pipeline
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from pictag.pipeline import ImageClassificationPipeline
+
+__all__ = ["ModelSpec", "ModelStatus", "Registry", "ServedModel", "open_pipeline"]
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0  # after a failed load; doubled each time
+
+T = TypeVar("T")
+_log = logging.getLogger("pictag.server")
+
+
+@dataclass(slots=True, eq=False)
+class _Loaded:
+    served: ServedModel
+    uses: int = 0
+    is_retired: bool = False
+    last_used: float = field(default_factory=time.monotonic)
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    spec: ModelSpec
+    waiting: int = 0  # for the load that is under way
+    loaded: _Loaded | None = None
+    loading: asyncio.Task[_Loaded] | None = None
+    error: Exception | None = None
+    pause_s: float = _FIRST_PAUSE_S
+    retry_at: float = 0.0
+    timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody uses the model that is loaded, or is about to."""
+        return self.waiting == 0 and (self.loaded is None or self.loaded.uses == 0)
+
+
+class Registry:
+    """Models by name, the first of them the default. Used from one event loop.
+
+    ``open_pipeline`` opens a model, in a thread of its own. ``memory_budget_bytes`` bounds the weights of
+    all models that are loaded: those that were not used for the longest time are unloaded for others, and a
+    model in use never. ``idle_s`` has a model unloaded that nobody used for so long. With ``preload``,
+    `start` loads all.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[ModelSpec],
+        *,
+        open_pipeline: Callable[[ModelSpec], ImageClassificationPipeline] = open_pipeline,
+        memory_budget_bytes: int | None = None,
+        idle_s: float | None = None,
+        preload: bool = False,
+    ) -> None:
+        if not specs:
+            raise ValueError("a registry needs at least one model")
+        self._entries = {spec.name: _Entry(spec) for spec in specs}
+        if len(self._entries) < len(specs):
+            raise ValueError("two models have the same name")
+        self._open = open_pipeline
+        self._budget_bytes = memory_budget_bytes
+        self._idle_s = idle_s
+        self._preload = preload
+        self._retired: set[_Loaded] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._is_closed = False
+
+    @property
+    def default(self) -> str:
+        """The name of the model that answers where none is named."""
+        return next(iter(self._entries))
+
+    def names(self) -> tuple[str, ...]:
+        """The models' names, the default first."""
+        return tuple(self._entries)
+
+    def describe(self, name: str) -> ModelStatus:
+        """What is known of a model now. Raises `ModelUnknown`."""
+        entry = self._find(name)
+        loaded = entry.loaded.served.classifier if entry.loaded else None
+        return ModelStatus(
+            name=name,
+            reference=entry.spec.reference,
+            state="ready"
+            if loaded
+            else "loading"
+            if entry.loading
+            else "failed"
+            if entry.error
+            else "unloaded",
+            labels=loaded.labels if loaded else None,
+            card=loaded.card if loaded else None,
+            error=None if entry.error is None else shorten(entry.error),
+        )
+
+    async def start(self) -> None:
+        """Load all models, where that was asked for. Raises an error after all were tried."""
+        if not self._preload:
+            return
+        failed: Exception | None = None
+        for entry in reversed(self._entries.values()):  # the default last: under a budget the newest stay
+            try:
+                await self._load(entry)
+            except Exception as error:  # noqa: BLE001 - the others are tried all the same
+                failed = error
+        if failed is not None:
+            raise failed
+
+    @asynccontextmanager
+    async def use(self, name: str) -> AsyncIterator[ServedModel]:
+        """Hold a model while it is used; it is loaded first where it is not.
+
+        Raises `ModelUnknown`, and what kept the model from being loaded: whoever waits is told, and so is
+        whoever comes within a pause that grows with each failure.
+        """
+        entry = self._find(name)
+        loaded = entry.loaded or await self._load(entry)
+        loaded.uses += 1
+        try:
+            yield loaded.served
+        finally:
+            self._release(loaded)
+
+    async def replace(self, name: str) -> None:
+        """Load a model anew and put it in the place of the old, which is closed when its last use ends.
+
+        Where the new one cannot be loaded the old one stays, and the error is raised.
+        """
+        entry = self._find(name)
+        while entry.loading is not None:
+            await asyncio.wait([entry.loading])
+        await self._share_load(entry)
+
+    async def close(self) -> None:
+        """Unload all, in use or not; what is being loaded is left to itself."""
+        self._is_closed = True
+        for entry in self._entries.values():
+            if entry.loading is not None:
+                entry.loading.cancel()
+            self._unload(entry)
+        for loaded in tuple(self._retired):
+            self._close(loaded)
+        if self._closing:
+            await asyncio.wait(self._closing)
+
+    def _find(self, name: str) -> _Entry:
+        entry = self._entries.get(name)
+        if entry is None:
+            known = shorten(", ".join(self._entries))
+            raise ModelUnknown(f"There is no model {shorten(repr(name), 100)}; there are: {known}.")
+        return entry
+
+    async def _load(self, entry: _Entry) -> _Loaded:
+        if entry.loading is None and entry.error is not None and time.monotonic() < entry.retry_at:
+            # Without the traces of all who were told before.
+            raise entry.error.with_traceback(None)
+        return await self._share_load(entry)
+
+    async def _share_load(self, entry: _Entry) -> _Loaded:
+        if self._is_closed:
+            raise NotReady("The server is stopping.")
+        if entry.loading is None:
+            entry.loading = asyncio.create_task(self._open_anew(entry), name=f"load {entry.spec.name}")
+            # Where all who waited have left, nobody asks.
+            entry.loading.add_done_callback(lambda task: task.cancelled() or task.exception())
+        task = entry.loading
+        entry.waiting += 1
+        try:
+            await asyncio.wait([task])  # one who leaves does not end the load for the others
+        finally:
+            entry.waiting -= 1
+        if task.cancelled():
+            raise NotReady("The server is stopping.")
+        error = task.exception()
+        if error is not None:
+            raise error.with_traceback(None)
+        return task.result()
+
+    async def _open_anew(self, entry: _Entry) -> _Loaded:
+        try:
+            served = await _run_in_thread(lambda: make_served(entry.spec, self._open(entry.spec)))
+        except Exception as error:
+            entry.error = error
+            entry.retry_at = time.monotonic() + entry.pause_s
+            entry.pause_s = min(2 * entry.pause_s, _LONGEST_PAUSE_S)
+            known = isinstance(error, PictagError)
+            _log.error(
+                "model %s was not loaded: %s",
+                entry.spec.name,
+                shorten(error),
+                exc_info=None if known else error,
+            )
+            raise
+        finally:
+            entry.loading = None
+        loaded = _Loaded(served)
+        entry.error, entry.pause_s = None, _FIRST_PAUSE_S
+        self._unload(entry)
+        entry.loaded = loaded
+        self._watch(entry)
+        self._keep_budget(entry)
+        return loaded
+
+    def _release(self, loaded: _Loaded) -> None:
+        loaded.uses -= 1
+        loaded.last_used = time.monotonic()
+        if loaded.uses == 0:
+            if loaded.is_retired:
+                self._close(loaded)
+            elif self._budget_bytes is not None:
+                self._keep_budget(None)
+
+    def _keep_budget(self, newest: _Entry | None) -> None:
+        """Unload idle models, those first that were not used for the longest time, until the rest fits."""
+        if self._budget_bytes is None:
+            return
+        loaded = [entry for entry in self._entries.values() if entry.loaded is not None]
+        size = sum(entry.loaded.served.size_bytes for entry in loaded if entry.loaded)
+        idle = [entry for entry in loaded if entry.is_idle and entry is not newest]
+        for entry in sorted(idle, key=lambda entry: entry.loaded.last_used if entry.loaded else 0.0):
+            if size <= self._budget_bytes or entry.loaded is None:
+                return
+            size -= entry.loaded.served.size_bytes
+            self._unload(entry)
+
+    def _watch(self, entry: _Entry) -> None:
+        """Unload a model when nobody has used it for long enough; until then look again."""
+        if self._idle_s is None or entry.loaded is None:
+            return
+        loaded = entry.loaded
+        left_s = loaded.last_used + self._idle_s - time.monotonic() if entry.is_idle else self._idle_s
+        if left_s <= 0:
+            self._unload(entry)
+            return
+        entry.timer = asyncio.get_running_loop().call_later(left_s, self._watch, entry)
+
+    def _unload(self, entry: _Entry) -> None:
+        loaded, entry.loaded = entry.loaded, None
+        if entry.timer is not None:
+            entry.timer.cancel()
+            entry.timer = None
+        if loaded is None:
+            return
+        loaded.is_retired = True
+        self._retired.add(loaded)
+        if loaded.uses == 0:
+            self._close(loaded)
+
+    def _close(self, loaded: _Loaded) -> None:
+        if loaded not in self._retired:
+            return
+        self._retired.discard(loaded)
+        _log.info("model %s is unloaded", loaded.served.name)
+        task = asyncio.create_task(_run_in_thread(loaded.served.classifier.close))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+
+async def _run_in_thread(function: Callable[[], T]) -> T:
+    """The function's result, from a thread that does not hold up the end of the process.
+
+    A model may take minutes to come from the Hub; ``asyncio.to_thread`` would be waited for.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(setter: Callable[[Any], None], value: Any) -> None:
+        if not future.done():
+            setter(value)
+
+    def work() -> None:
+        try:
+            arguments: tuple[Any, Any] = (future.set_result, function())
+        except Exception as error:  # noqa: BLE001 - handed to whoever waits
+            arguments = (future.set_exception, error)
+        try:
+            loop.call_soon_threadsafe(settle, *arguments)
+        except RuntimeError:  # the loop has ended: nobody waits any more
+            return
+
+    threading.Thread(target=work, daemon=True, name="pictag-model").start()
+    return await future
