@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from importlib.resources import files
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
-__all__ = ["PageSettings", "routes"]
+if TYPE_CHECKING:
+    from pictag.server.configuration import ServerSettings
+
+__all__ = ["routes"]
 
 _ASSETS = {
     "page.css": "text/css; charset=utf-8",
@@ -50,23 +53,7 @@ _HEADERS = {
 }
 
 
-class PageSettings(Protocol):
-    """What the page is told of the server's settings."""
-
-    @property
-    def page(self) -> bool:
-        """Whether there is a page."""
-
-    @property
-    def max_body_bytes(self) -> int:
-        """Larger pictures are not sent."""
-
-    @property
-    def default_top_k(self) -> int:
-        """How many labels the page asks for at first."""
-
-
-def routes(settings: PageSettings) -> list[Route]:
+def routes(settings: ServerSettings) -> list[Route]:
     """Where a browser finds the page: ``GET /`` that accepts ``text/html``, and its files below ``/page/``.
 
     They stand before the other routes: a request to ``/`` that does not ask for HTML is left to them. They
@@ -76,8 +63,8 @@ def routes(settings: PageSettings) -> list[Route]:
         return []
     html = (
         _read("index.html")
-        .replace(b"{max_body_bytes}", str(int(settings.max_body_bytes)).encode())
-        .replace(b"{top_k}", str(int(settings.default_top_k)).encode())
+        .replace(b"{max_body_bytes}", str(settings.max_body_bytes).encode())
+        .replace(b"{top_k}", str(settings.default_top_k).encode())
     )
     headers = {**_HEADERS, "Vary": "Accept"}
     page = _PageRoute("/", _Static(html, "text/html; charset=utf-8", headers), methods=["GET"])

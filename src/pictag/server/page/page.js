@@ -171,11 +171,11 @@ function useKey(event) {
   event.preventDefault();
   const given = at("key").value.trim();
   at("key").value = "";
-  if (/^[\x21-\x7e]+$/.test(given)) {
+  if (/^[\x20-\x7e]+$/.test(given)) {
     key = given;
     loadModels();
   } else {
-    at("key-hint").textContent = "A key has letters, digits and signs without spaces or accents.";
+    at("key-hint").textContent = "A key has letters, digits and signs, without accents.";
   }
 }
 
