@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.contestants import ENGINES
 from benchmarks.figures import MOBILENET_V2, Figure, Options, print_progress, require_shared
-from benchmarks.material import CALIBRATION_COUNT, draw_picture, list_photographs, prepare_models, spread
+from benchmarks.material import draw_picture, list_photographs, prepare_models, split_photographs, spread
 from benchmarks.results import save_section
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ def _compare_int8(photographs: Sequence[Path]) -> list[Agreement]:
         return []
     with pipeline(model=MOBILENET_V2, dtype="fp32", engine="onnxruntime") as classifier:
         exact = _score(classifier, photographs)
-    seen = {path.stem for path in spread(list_photographs(), CALIBRATION_COUNT)}
-    unseen = np.array([path.stem not in seen for path in photographs])
+    _, others = split_photographs()
+    unseen = np.array([path in others for path in photographs])
     found = []
     for engine in ENGINES:
         if importlib.util.find_spec(engine) is None:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from benchmarks.figures import ROOT
 from benchmarks.material import CONFORMANCE_PYTHON
 from benchmarks.race import Contestant
+from benchmarks.results import describe_machine
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from benchmarks.material import ModelSet
@@ -98,29 +100,36 @@ def _enter_transformers_js(models: ModelSet, pictures: Path) -> Field:
 
 def _enter_pictag(models: ModelSet, pictures: Path, *, decode: str, with_steps: bool) -> Field:
     contestants, left_out = [], {}
-    for weights, folder, dtype in (("float", models.onnx, "fp32"), ("int8", models.int8, "q8")):
-        for engine in ENGINES:
-            name = f"pictag {weights}, {engine}"
-            if folder is None:
-                left_out[name] = models.why_missing.get("onnx" if weights == "float" else "int8", "no model")
-                continue
-            if importlib.util.find_spec(engine) is None:
-                left_out[name] = f"pip install 'pictag[{engine}]'"
-                continue
-            for family, program in (("pictag", "line"), ("limit", "steps"))[: 1 + with_steps]:
-                contestants.append(
-                    Contestant(
-                        name=name if family == "pictag" else f"limit of {name}",
-                        command=(
-                            *(sys.executable, "-m", f"benchmarks.programs.{program}"),
-                            *(str(pictures), str(folder)),
-                            json.dumps({"engine": engine, "dtype": dtype, "decode": decode}),
-                        ),
-                        weights=weights,
-                        family=family,
-                    )
-                )
+    programs = {"pictag": "line", "limit": "steps"} if with_steps else {"pictag": "line"}
+    for weights, folder, options in _list_settings(models, with_bf16=not with_steps):
+        engine = options["engine"]
+        name = f"pictag {weights}, {engine}"
+        if folder is None:
+            left_out[name] = models.why_missing.get("int8" if weights == "int8" else "onnx", "no such model")
+            continue
+        if importlib.util.find_spec(engine) is None:
+            left_out[name] = f"pip install 'pictag[{engine}]'"
+            continue
+        arguments = (str(pictures), str(folder), json.dumps({**options, "decode": decode}))
+        contestants += [
+            Contestant(
+                name=name if family == "pictag" else f"limit of {name}",
+                command=(sys.executable, "-m", f"benchmarks.programs.{program}", *arguments),
+                weights=weights,
+                family=family,
+            )
+            for family, program in programs.items()
+        ]
     return Field(contestants=tuple(contestants), left_out=left_out)
+
+
+def _list_settings(models: ModelSet, *, with_bf16: bool) -> Iterator[tuple[str, Path | None, dict[str, str]]]:
+    for engine in ENGINES:
+        yield "float", models.onnx, {"engine": engine, "dtype": "fp32"}
+        yield "int8", models.int8, {"engine": engine, "dtype": "q8"}
+    # Where the processor multiplies in it; asked for, as its scores are not the reference's.
+    if with_bf16 and any("bf16" in feature for feature in describe_machine()["features"]):
+        yield "bf16", models.onnx, {"engine": "openvino", "dtype": "fp32", "precision": "bf16"}
 
 
 def _enter_multiply() -> Field:
