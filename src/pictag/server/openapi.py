@@ -1,10 +1,249 @@
-"""The description of the interface at /openapi.json."""
+"""The description of the interface, in the words of OpenAPI 3.1."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from pictag import __version__
+from pictag.server.openapi_schemas import (
+    BINARY,
+    FUNCTION,
+    MIN_SCORE,
+    SCHEMAS,
+    TEXT,
+    TOP_K,
+    Schema,
+    refer,
+)
+
+_REASONS = {
+    400: "The request means nothing; on /v2, also a picture that cannot be used, or not ready.",
+    401: "The key is missing or wrong.",
+    404: "There is no such model or version.",
+    408: "The body was not complete in time.",
+    413: "The body has too many bytes.",
+    415: "No picture, or of a format that is not opened.",
+    422: "A picture that is broken or has too many pixels.",
+    429: "More work waits than can be done in time: try again after Retry-After seconds.",
+    500: "The server failed.",
+    503: "Not ready.",
+    504: "The deadline passed before the work was done.",
+}
+_JSON = "application/json"
+_CLASSIFY_ERRORS = (400, 401, 404, 408, 413, 415, 422, 429, 500, 504)
+_SCORING: Schema = {"top_k": TOP_K, "function_to_apply": FUNCTION, "min_score": MIN_SCORE}
+_RAW_PICTURE = {"image/*": {"schema": BINARY}, "application/octet-stream": {"schema": BINARY}}
+
 
 def describe_interface() -> dict[str, Any]:
-    """The interface in the words of OpenAPI 3.1."""
-    return {"openapi": "3.1.0", "info": {"title": "pictag", "version": "1"}, "paths": {}}
+    """The whole description, ready for JSON.
+
+    >>> sorted(describe_interface())
+    ['components', 'info', 'openapi', 'paths', 'security']
+    """
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "pictag",
+            "version": __version__,
+            "description": (
+                "Image classification over the protocols of Hugging Face inference, the Open Inference "
+                "Protocol (v2) and TorchServe. Names of models may have slashes in them, as they are. Bodies "
+                "may come in gzip or deflate. Every answer has an X-Request-Id: the client's, if it sent one."
+            ),
+        },
+        "security": [{}, {"bearer": []}, {"key": []}],
+        "paths": {
+            **_describe_hugging_face(),
+            **_describe_oip(),
+            **_describe_torchserve(),
+            **_describe_rest(),
+        },
+        "components": {
+            "schemas": SCHEMAS,
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
+            },
+        },
+    }
+
+
+def _describe_hugging_face() -> Schema:
+    return {
+        "/": {
+            "post": _classification("Classify a picture with the default model."),
+            "get": _operation(
+                "What is served; a page for who accepts text/html.", reply="Info", errors=(401,)
+            ),
+        },
+        "/models/{model}": {"post": _classification("Classify a picture.", path=("model",))},
+        "/models/{model}/health": {
+            "get": _operation(
+                "Whether a model can be used.",
+                reply="Status",
+                errors=(404, 503),
+                path=("model",),
+                is_open=True,
+            )
+        },
+        "/models/{model}/info": {
+            "get": _operation("What is known of a model.", reply="Info", errors=(401, 404), path=("model",))
+        },
+    }
+
+
+def _classification(summary: str, *, path: tuple[str, ...] = ()) -> Schema:
+    return _operation(
+        summary,
+        body={**_RAW_PICTURE, _JSON: {"schema": refer("ClassifyRequest")}},
+        reply="ClassifyReply",
+        errors=_CLASSIFY_ERRORS,
+        query=_SCORING,
+        has_deadline=True,
+        path=path,
+    )
+
+
+def _describe_oip() -> Schema:
+    paths: Schema = {
+        "/v2": {"get": _operation("The server and its extensions.", reply="Server", errors=(401,))},
+        "/v2/health/live": {"get": _operation("Whether the server lives.", reply="Live", is_open=True)},
+        "/v2/health/ready": {
+            "get": _operation("Whether the server is ready.", reply="Ready", errors=(400,), is_open=True)
+        },
+        "/v2/repository/index": {
+            "post": _operation("The models.", reply="Index", errors=(400, 401, 408, 413), body={_JSON: {}})
+        },
+    }
+    for prefix, path in (
+        ("/v2/models/{model}", ("model",)),
+        ("/v2/models/{model}/versions/{version}", ("model", "version")),
+    ):
+        paths[prefix] = {
+            "get": _operation(
+                "A model's tensors.", reply="ModelMetadata", errors=(400, 401, 404, 500, 504), path=path
+            )
+        }
+        paths[f"{prefix}/ready"] = {
+            "get": _operation(
+                "Whether a model is ready.", reply="ModelReady", errors=(400, 404), path=path, is_open=True
+            )
+        }
+        paths[f"{prefix}/config"] = {
+            "get": _operation(
+                "A model's configuration.", reply="ModelConfig", errors=(400, 401, 404, 500, 504), path=path
+            )
+        }
+        paths[f"{prefix}/infer"] = {
+            "post": _operation(
+                "Run a model on a tensor or on pictures: a row of results for each, or one error.",
+                body={
+                    _JSON: {"schema": refer("InferRequest")},
+                    "application/octet-stream": {"schema": BINARY},
+                },
+                reply="InferReply",
+                is_binary_too=True,
+                errors=(400, 401, 404, 408, 413, 429, 500, 504),
+                headers={
+                    "Inference-Header-Content-Length": {
+                        "type": "integer",
+                        "minimum": 0,
+                        "description": "Bytes of JSON before the binary data; 0: the body is one picture.",
+                    }
+                },
+                has_deadline=True,
+                path=path,
+            )
+        }
+    return paths
+
+
+def _describe_torchserve() -> Schema:
+    paths: Schema = {
+        "/ping": {
+            "get": _operation("Whether the server is ready.", reply="Status", errors=(503,), is_open=True)
+        }
+    }
+    for address, path in (
+        ("/predictions/{model}", ("model",)),
+        ("/predictions/{model}/{version}", ("model", "version")),
+    ):
+        paths[address] = {
+            method: _operation(
+                "Classify a picture: its five best labels and their scores.",
+                body={**_RAW_PICTURE, "multipart/form-data": {"schema": refer("Form")}},
+                reply="Predictions",
+                errors=_CLASSIFY_ERRORS,
+                query=_SCORING,
+                has_deadline=True,
+                path=path,
+            )
+            for method in ("post", "put")
+        }
+    return paths
+
+
+def _describe_rest() -> Schema:
+    metrics = _operation("Metrics in Prometheus' text form.", reply=None, errors=(401,))
+    metrics["responses"]["200"] = {"description": "The metrics.", "content": {"text/plain": {"schema": TEXT}}}
+    return {
+        "/health": {
+            "get": _operation("Whether the server is ready.", reply="Status", errors=(503,), is_open=True)
+        },
+        "/info": {"get": _operation("What is served.", reply="Info", errors=(401,))},
+        "/models": {"get": _operation("The models and their states.", reply="Models", errors=(401,))},
+        "/metrics": {"get": metrics},
+        "/openapi.json": {"get": _operation("This description.", reply=None, is_open=True)},
+    }
+
+
+def _operation(
+    summary: str,
+    *,
+    reply: str | None,
+    errors: tuple[int, ...] = (),
+    body: Schema | None = None,
+    query: Schema | None = None,
+    headers: Schema | None = None,
+    path: tuple[str, ...] = (),
+    has_deadline: bool = False,
+    is_binary_too: bool = False,
+    is_open: bool = False,
+) -> Schema:
+    """One operation; ``is_open`` needs no key, ``is_binary_too`` may answer with a binary tail."""
+    content: Schema = {_JSON: {"schema": refer(reply) if reply is not None else {"type": "object"}}}
+    if is_binary_too:
+        content["application/octet-stream"] = {"schema": BINARY}
+    operation: Schema = {
+        "summary": summary,
+        "responses": {
+            "200": {"description": "Done.", "content": content},
+            **{
+                str(status): {"description": _REASONS[status], "content": {_JSON: {"schema": refer("Error")}}}
+                for status in errors
+            },
+        },
+    }
+    if has_deadline:
+        headers = {
+            **(headers or {}),
+            "X-Request-Timeout-Ms": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 10**12 - 1,
+                "description": "Answer within so many milliseconds from when the body has come, or with 504.",
+            },
+        }
+    parameters = [
+        *({"name": name, "in": "path", "required": True, "schema": TEXT} for name in path),
+        *({"name": name, "in": "query", "schema": schema} for name, schema in (query or {}).items()),
+        *({"name": name, "in": "header", "schema": schema} for name, schema in (headers or {}).items()),
+    ]
+    if parameters:
+        operation["parameters"] = parameters
+    if body is not None:
+        operation["requestBody"] = {"required": True, "content": body}
+    if is_open:
+        operation["security"] = []
+    return operation

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pictag.errors import shorten
-from pictag.server.refusals import ModelUnknown, NotReady
+from pictag.server.refusals import NotReady
 
 if TYPE_CHECKING:
     from pictag.server.services import Services
@@ -13,12 +12,7 @@ if TYPE_CHECKING:
 
 def find_model(services: Services, name: str) -> str:
     """The name, where there is such a model; raises `ModelUnknown`."""
-    names = services.registry.names()
-    if name not in names:
-        raise ModelUnknown(
-            f"There is no model {shorten(repr(name), 80)}; there are: {shorten(', '.join(names))}."
-        )
-    return name
+    return services.registry.describe(name).name
 
 
 def check_ready(services: Services) -> None:
@@ -33,6 +27,6 @@ def check_model_ready(services: Services, name: str) -> None:
 
     One that is not loaded is ready: it is loaded when it is asked for.
     """
-    status = services.registry.describe(find_model(services, name))
+    status = services.registry.describe(name)
     if status.state in ("loading", "failed"):
         raise NotReady(f"The model {name} is not ready: {status.state}.")

@@ -68,17 +68,14 @@ def read_field(body: bytes, content_type: str, names: tuple[str, ...]) -> bytes:
     parser = MultipartParser(
         boundary,
         {
-            name: getattr(fields, name)
-            for name in (
-                "on_part_begin",
-                "on_header_begin",
-                "on_header_field",
-                "on_header_value",
-                "on_header_end",
-                "on_part_data",
-                "on_part_end",
-                "on_end",
-            )
+            "on_part_begin": fields.on_part_begin,
+            "on_header_begin": fields.on_header_begin,
+            "on_header_field": fields.on_header_field,
+            "on_header_value": fields.on_header_value,
+            "on_header_end": fields.on_header_end,
+            "on_part_data": fields.on_part_data,
+            "on_part_end": fields.on_part_end,
+            "on_end": fields.on_end,
         },
     )
     try:

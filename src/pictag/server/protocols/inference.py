@@ -115,7 +115,7 @@ def _read_input(
     if datatype == "BYTES":
         check_count_of_pictures(shape[0] if len(shape) == 1 else max(shape))
         return tuple(read_pictures(data, shape)), None
-    if datatype not in FLOATS or name == PICTURES:
+    if not isinstance(datatype, str) or datatype not in FLOATS or name == PICTURES:
         raise BadRequest(
             f"datatype={shorten(repr(datatype), 40)} is not taken for {name!r}: numbers come in "
             f"{', '.join(FLOATS)}, pictures in BYTES."
@@ -136,7 +136,7 @@ def _find_data(tensor: dict[str, Any], parameters: dict[str, Any], tail: memoryv
         raise BadRequest("The tensor has both 'data' and 'binary_data_size': one of them.")
     if isinstance(size, bool) or not isinstance(size, int) or size != len(tail):
         raise BadRequest(
-            f"binary_data_size={shorten(repr(size), 40)}, but behind the JSON there are {len(tail):,} bytes; its "
+            f"binary_data_size={shorten(repr(size), 40)}, but {len(tail):,} bytes follow the JSON. Its "
             "length is what Inference-Header-Content-Length says."
         )
     return tail

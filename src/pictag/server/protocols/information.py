@@ -66,7 +66,7 @@ async def list_models(call: Exchange) -> Reply:
             {
                 "name": status.name,
                 "state": status.state,
-                "labels": status.card.label_count if status.card is not None else None,
+                "labels": len(status.labels) if status.labels is not None else None,
             }
             for status in found
         ]
