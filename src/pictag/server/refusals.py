@@ -7,6 +7,8 @@
         ├── RouteUnknown (LookupError)      there is no such path
         ├── MethodRefused                   the path takes another method
         ├── ModelUnknown (LookupError)      there is no model of that name here
+        ├── HeadersTooLarge                 the request line or the headers are larger than the limit
+        ├── HeadersTooSlow (TimeoutError)   the headers did not arrive in time
         ├── BodyTooSlow (TimeoutError)      the body did not arrive in time
         ├── BodyTooLarge                    the body is larger than the limit
         ├── Overloaded                      more work waits than can be done in time
@@ -59,6 +61,14 @@ class ModelUnknown(Refusal, LookupError):
     """There is no model of that name here."""
 
 
+class HeadersTooLarge(Refusal):
+    """The request line or the headers are larger than the limit."""
+
+
+class HeadersTooSlow(Refusal, TimeoutError):
+    """The headers did not arrive within their time."""
+
+
 class BodyTooSlow(Refusal, TimeoutError):
     """The body did not arrive within its time."""
 
@@ -68,12 +78,22 @@ class BodyTooLarge(Refusal):
 
 
 class Overloaded(Refusal):
-    """More work waits than can be done in time; ``retry_after_s`` is when there should be room again."""
+    """More work waits than can be done in time.
 
-    def __init__(self, retry_after_s: float, why: str = "The server has more work than it can do.") -> None:
+    ``retry_after_s`` is when there should be room again, ``reason`` the bound that was met, as one word.
+    """
+
+    def __init__(
+        self,
+        retry_after_s: float,
+        why: str = "The server has more work than it can do.",
+        *,
+        reason: str = "load",
+    ) -> None:
         seconds = _whole_seconds(retry_after_s)
         super().__init__(f"{why} Try again in {seconds} second{'s' if seconds > 1 else ''}.")
         self.retry_after_s = retry_after_s
+        self.reason = reason
 
 
 class DeadlinePassed(Refusal, TimeoutError):
@@ -101,6 +121,8 @@ STATUSES: tuple[tuple[type[PictagError], int, int], ...] = (
     (RouteUnknown, 404, 404),
     (ModelUnknown, 404, 404),
     (MethodRefused, 405, 405),
+    (HeadersTooLarge, 431, 431),
+    (HeadersTooSlow, 408, 408),
     (BodyTooSlow, 408, 408),
     (BodyTooLarge, 413, 413),
     (Overloaded, 429, 429),
