@@ -40,7 +40,14 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     desk = tmp_path_factory.mktemp("desk")
     (desk / "photos" / "holiday").mkdir(parents=True)
     for number, name in enumerate(
-        ["tiger.jpg", "cat.jpg", "photos/beach.jpg", "photos/cup.png", "photos/holiday/tower.webp"]
+        [
+            "tiger.jpg",
+            "cat.jpg",
+            "photos/beach.jpg",
+            "photos/cup.png",
+            "photos/holiday/tower.webp",
+            "photos/holiday/wave.jpg",
+        ]
     ):
         gradient = Image.radial_gradient("L").resize((320, 240))
         flat = Image.new("L", gradient.size, 40 * number)

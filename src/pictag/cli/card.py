@@ -80,10 +80,34 @@ def _describe_details(details: Mapping[str, Any]) -> Iterator[tuple[str, object]
     if scores:
         where = _text(evaluation.get("on")) or "data not stated"
         yield "accuracy", f"{', '.join(scores)} on {where}"
+    yield from _describe_quantization(_mapping(details.get("quantization")))
     for key, name in (("limitations", "limitation"), ("not_for", "not for")):
         found = details.get(key)
         if isinstance(found, Sequence) and not isinstance(found, str):
             yield from ((name, _text(item)) for item in found)
+
+
+def _describe_quantization(quantization: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    """What ``pictag quantize`` says of its weights."""
+    calibration, check = (_mapping(quantization.get(key)) for key in ("calibration", "check"))
+    if _is_number(calibration.get("pictures")) and _is_number(check.get("pictures")):
+        yield (
+            "quantised",
+            f"from {_text(_mapping(quantization.get('original')).get('model')) or 'a model not stated'}, "
+            f"calibrated with {calibration['pictures']} pictures, checked on {check['pictures']}",
+        )
+    for path, artefact in _mapping(quantization.get("artefacts")).items():
+        for engine, measured in _mapping(_mapping(artefact).get("engines")).items():
+            agreement = _mapping(_mapping(measured).get("agreement"))
+            speed = _mapping(_mapping(measured).get("pictures_per_second"))
+            if not _is_number(agreement.get("top1")):
+                continue
+            told = f"{path} with {engine}: {agreement['top1']:.1%} same best label"
+            if _is_number(agreement.get("mean_difference")):
+                told += f", scores differ by {agreement['mean_difference']:.3f}"
+            if _is_number(speed.get("original")) and _is_number(speed.get("quantized")) and speed["original"]:
+                told += f", {speed['quantized'] / speed['original']:.1f} times as fast"
+            yield "agreement", told
 
 
 def _tensor(tensor: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from pictag.engines.quantize_target import Target
 
+# Its own errors share no base class but Exception, and it lets through what arises inside.
 _FAILURES: tuple[type[Exception], ...] = (
     RuntimeError,
     ValueError,
@@ -47,6 +48,7 @@ def quantize_with_nncf(
     are corrected. Raises `MissingExtra` and `EngineError`.
     """
     nncf = import_nncf()
+    own = tuple(e for e in vars(nncf.errors).values() if isinstance(e, type) and issubclass(e, Exception))
     name = input_name(graph)
 
     def feed() -> Iterator[dict[str, NDArray[Any]]]:
@@ -65,7 +67,7 @@ def quantize_with_nncf(
                 subset_size=len(samples),
                 advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=overflow),
             )
-    except _FAILURES as error:
+    except (*_FAILURES, *own) as error:
         raise EngineError(f"NNCF could not quantise the graph: {shorten(error)}") from error
 
 

@@ -20,7 +20,7 @@ SUFFIXES = {
     "q4f16": "_q4f16",
     "bnb4": "_bnb4",
 }
-# An engine may have a file of its own of a dtype: model_quantized_openvino.onnx (`pictag quantize` writes it).
+# An engine may have a file of its own: `pictag quantize` writes model_quantized_openvino.onnx.
 OPENVINO_SUFFIX = "_openvino"
 AUTO = "auto"
 DTYPES = (AUTO, *SUFFIXES)
@@ -96,7 +96,7 @@ def choose_weights(
 def dtype_of(path: str) -> str | None:
     """The dtype that a file's name says, or ``None``.
 
-    >>> dtype_of("onnx/model_q4f16.onnx"), dtype_of("onnx/model_quantized_openvino.onnx"), dtype_of("vit.onnx")
+    >>> dtype_of("onnx/model_q4f16.onnx"), dtype_of("model_quantized_openvino.onnx"), dtype_of("vit.onnx")
     ('q4f16', 'q8', None)
     """
     stem = PurePosixPath(path).stem.removesuffix(OPENVINO_SUFFIX)

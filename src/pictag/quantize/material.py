@@ -11,8 +11,9 @@ import numpy as np
 
 from pictag.engines.base import order_axes
 from pictag.engines.cores import count_cores
-from pictag.errors import InputError, OptionError, PictagError, shorten
+from pictag.errors import InputError, OptionError, PictagError, PictureNotFound, shorten
 from pictag.images import Failed, FetchLimits, PictureLimits, Source, expand, read_picture
+from pictag.images.source import exists
 from pictag.preprocess.run import preprocess
 from pictag.quantize.records import OnProgress, Progress, Skipped
 
@@ -117,6 +118,8 @@ def _choose(place: Path, *, recursive: bool, most: int, skipped: list[Skipped]) 
             raise entry.error
         else:
             skipped.append(_explain(entry))
+    if len(sources) == 1 and not exists(sources[0].name):
+        raise PictureNotFound(f"{shorten(place)}: there is no such folder.")
     if len(sources) <= most:
         return sources
     return [sources[number * len(sources) // most] for number in range(most)]

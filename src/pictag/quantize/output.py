@@ -48,7 +48,7 @@ def check_output(output: Path, *, overwrite: bool, sources: tuple[Path, ...]) ->
     if not output.exists() or not any(output.iterdir()):
         return
     if not overwrite:
-        raise OutputError(f"{shorten(output)} is there already; --overwrite (overwrite=True) begins it anew.")
+        raise OutputError(f"{shorten(output)} exists already; --overwrite (overwrite=True) begins it anew.")
     if not _is_ours(output):
         raise OutputError(
             f"{shorten(output)} was not written by 'pictag quantize', so it is not overwritten; give the "
