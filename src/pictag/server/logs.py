@@ -1,0 +1,145 @@
+"""The server's log: a line an event, in JSON or as text, without secrets and without surprises.
+
+Credentials in URLs, their queries, tokens and keys are blotted out of whatever is logged, and what could
+move a cursor or begin a line of its own is escaped. Pictures and headers are never logged.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import time
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from pictag.server.configuration import ServerSettings
+
+# The id of the request that this task works on; it stands in each of its lines.
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+_LOGGERS = ("pictag", "uvicorn", "asyncio")
+_REQUESTS = logging.getLogger("pictag.server.requests")
+_BLOT = "***"
+_SECRETS = (
+    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]{1,20}://)[^\s/?#@]*@"), rf"\1{_BLOT}@"),
+    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]{1,20}://[^\s?#'\"<>]*)[?#][^\s'\"<>]*"), rf"\1?{_BLOT}"),
+    (re.compile(r"(?i)\b(bearer|basic|token)\s+[A-Za-z0-9._~+/=-]{6,}"), rf"\1 {_BLOT}"),
+    (
+        re.compile(
+            r"(?i)\b((?:proxy-)?authorization|x-api-key|api[_-]?key|cookie|password)(['\"]?\s*[:=]\s*).+"
+        ),
+        rf"\1\2{_BLOT}",
+    ),
+    (re.compile(r"\bhf_[A-Za-z0-9]{8,}"), _BLOT),
+)
+
+
+def configure_logging(settings: ServerSettings, stream: TextIO | None = None) -> None:
+    """Send what the server, uvicorn and asyncio log to ``stream``, standard error by default."""
+    stream = sys.stderr if stream is None else stream
+    form = settings.log_format
+    if form == "auto":
+        form = "text" if stream.isatty() else "json"
+    key = settings.api_key.get_secret_value() if settings.api_key is not None else None
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter((JsonFormatter if form == "json" else TextFormatter)(key))
+    for name in _LOGGERS:
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.propagate = False
+        logger.setLevel(logging.INFO if name == "pictag" else logging.WARNING)
+    _REQUESTS.disabled = not settings.log_requests
+
+
+def log_request(
+    *, method: str, route: str, model: str, status: int, seconds: float, received_bytes: int, client: str
+) -> None:
+    """A line for a request that is done; ``route`` is its pattern, for paths and queries may hold secrets."""
+    fields = {
+        "method": method,
+        "route": route,
+        "model": model,
+        "status": status,
+        "ms": round(seconds * 1000, 1),
+        "bytes": received_bytes,
+        "client": client,
+    }
+    _REQUESTS.info("request", extra={"fields": fields})
+
+
+def conceal(text: str, key: str | None = None) -> str:
+    """The text without the secrets that it may have; ``key`` is the server's own.
+
+    >>> conceal("GET https://me:secret@host/a.jpg?sig=1 failed")
+    'GET https://***@host/a.jpg?*** failed'
+    """
+    if key is not None:
+        text = text.replace(key, _BLOT)
+    for pattern, replacement in _SECRETS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def escape(text: str) -> str:
+    r"""The text on one line of printable characters.
+
+    >>> escape("two\nlines \x1b[31m")
+    'two\\nlines \\x1b[31m'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+class _Formatter(logging.Formatter):
+    """What both forms share: the fields of a line, free of secrets."""
+
+    def __init__(self, key: str | None = None) -> None:
+        super().__init__()
+        self.key = key
+
+    def clean(self, value: Any) -> Any:
+        """A field's value as it may be shown."""
+        return value if isinstance(value, int | float) else conceal(str(value), self.key)
+
+    def read(self, record: logging.LogRecord) -> tuple[dict[str, Any], str]:
+        """The fields of a record, and its traceback or nothing."""
+        fields: dict[str, Any] = {"message": self.clean(record.getMessage())}
+        named = request_id.get() or getattr(record, "request_id", "")
+        if named:
+            fields["request_id"] = self.clean(named)
+        fields |= {
+            name: self.clean(value) for name, value in getattr(record, "fields", {}).items() if value != ""
+        }
+        trace = self.formatException(record.exc_info) if record.exc_info else ""
+        return fields, self.clean(trace)
+
+
+def _show_time(seconds: float) -> str:
+    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{whole}.{int(seconds % 1 * 1000):03}Z"
+
+
+class JsonFormatter(_Formatter):
+    """A JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record in JSON, in ASCII."""
+        fields, trace = self.read(record)
+        line = {"time": _show_time(record.created), "level": record.levelname.lower(), **fields}
+        if trace:
+            line["traceback"] = trace
+        return json.dumps(line).replace("\x7f", "\\u007f")
+
+
+class TextFormatter(_Formatter):
+    """A line for a person's eyes; a traceback stands below it, each of its lines marked with a bar."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as text."""
+        fields, trace = self.read(record)
+        message = escape(fields.pop("message"))
+        rest = "".join(f" {name}={escape(str(value))}" for name, value in fields.items())
+        line = f"{_show_time(record.created)} {record.levelname.lower():<7} {message}{rest}"
+        return "\n".join([line, *(f"  | {escape(part)}" for part in trace.splitlines())])
