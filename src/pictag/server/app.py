@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import re
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route, Router
 
 from pictag.errors import shorten
-from pictag.server import page
+from pictag.server import logs, page
 from pictag.server.exchange import ClientLeft, Exchange
 from pictag.server.protocols import huggingface, information, oip, torchserve
 from pictag.server.refusals import MethodRefused, Reply, RouteUnknown, Unauthorized, describe_error
@@ -119,6 +120,7 @@ def make_app(services: Services) -> Application:
             return
         headers = dict(scope["headers"])
         call = Exchange(scope, receive, services=services, headers=headers, request_id=_choose_id(headers))
+        logs.request_id.set(call.request_id)
         scope[_CALL] = call
         scope["app"] = app  # so that Starlette raises its errors rather than answering in its own form
         sender = _Sender(send, call)
@@ -139,8 +141,28 @@ def make_app(services: Services) -> Application:
             await _send_reply(describe_error(error, request_id=call.request_id, v2=v2), sender)
         finally:
             call.stop_watching()
+            _note(call, scope, sender.status)
 
     return app
+
+
+def _note(call: Exchange, scope: Scope, status: int) -> None:
+    """Count a request that is done, and log it."""
+    seconds = time.monotonic() - call.started_s
+    metrics = call.services.metrics
+    if call.received_bytes:
+        metrics.received(call.received_bytes)
+    metrics.answered(call.route, status, seconds)
+    client = scope.get("client")
+    logs.log_request(
+        method=scope["method"],
+        route=call.route,
+        model=call.model,
+        status=status,
+        seconds=seconds,
+        received_bytes=call.received_bytes,
+        client=client[0] if client else "",
+    )
 
 
 async def _live(receive: Receive, send: Send) -> None:

@@ -18,7 +18,6 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 MAX_MEMBERS = 10_000  # names in all objects of one JSON body: a request has about ten
 MAX_NUMBERS = 2_000_000  # 13 tensors of 3×224×224; a number takes 32 bytes in memory, and 4 in a binary tail
 _MAX_LISTS = 100_000
-_MAX_UNREAD_S = 1.0  # how long a body that was refused is read on, so that the client comes to read why
 _INFLATE_STEP = 2**18
 _INLINE_BYTES = 2**16  # what is decompressed faster than a thread is woken
 # zlib's numbers for the two wrappings, and for the bare stream that some clients call deflate.
@@ -39,7 +38,6 @@ async def read_body(
     ``timeout_s``, `BadRequest` where it cannot be decompressed, and `ClientLeft`.
     """
     if announced is not None and announced.isdecimal() and int(announced[:19]) > max_bytes:
-        await _read_on(receive, at_most=2 * max_bytes if int(announced[:19]) <= 2 * max_bytes else 0)
         raise _too_large(max_bytes)
     message = await _next_or_none(receive, timeout_s)
     if message is None:
@@ -84,18 +82,6 @@ async def _read_rest(receive: Receive, body: bytearray, max_bytes: int) -> bytea
         if len(body) > max_bytes:
             raise _too_large(max_bytes)
     return body
-
-
-async def _read_on(receive: Receive, *, at_most: int) -> None:
-    """Read and forget: a client that is still writing does not see an answer on a connection that breaks."""
-    left = at_most
-    try:
-        async with asyncio.timeout(_MAX_UNREAD_S):
-            while left > 0:
-                message = await _next(receive)
-                left = left - len(message.get("body", b"")) if message.get("more_body", False) else 0
-    except TimeoutError:
-        return
 
 
 def _too_large(max_bytes: int) -> BodyTooLarge:

@@ -24,8 +24,8 @@ class Exchange:
     """One request. Its body is read once, by `read`; from then on a client that leaves cancels the work."""
 
     __slots__ = (
+        "_body_came_s",
         "_receive",
-        "_started_s",
         "_watcher",
         "client_left",
         "headers",
@@ -33,9 +33,11 @@ class Exchange:
         "model",
         "path_params",
         "query_string",
+        "received_bytes",
         "request_id",
         "route",
         "services",
+        "started_s",
     )
 
     def __init__(
@@ -54,9 +56,10 @@ class Exchange:
         self.path_params: Mapping[str, str] = {}
         self.route = self.model = ""  # for log and metrics
         self.client_left = False
+        self.received_bytes = 0  # before anything is decompressed
         self.is_read = b"content-length" not in headers and b"transfer-encoding" not in headers
         self._receive = receive
-        self._started_s = time.monotonic()
+        self.started_s = self._body_came_s = time.monotonic()
         self._watcher: asyncio.Task[None] | None = None
 
     def header(self, name: bytes) -> str | None:
@@ -85,14 +88,14 @@ class Exchange:
         """The body, within the server's limits. See `pictag.server.bodies.read_body` for what it raises."""
         settings = self.services.settings
         body = await read_body(
-            self._receive,
+            self._count,
             announced=self.header(b"content-length"),
             encoding=self.header(b"content-encoding"),
             max_bytes=settings.max_body_bytes,
             timeout_s=settings.body_timeout_s,
         )
         self.is_read = True
-        self._started_s = time.monotonic()
+        self._body_came_s = time.monotonic()
         self._watcher = asyncio.create_task(self._watch(asyncio.current_task()))
         return body
 
@@ -112,13 +115,18 @@ class Exchange:
             timeout_s = int(text) / 1000
         if timeout_s is None:
             timeout_s = settings.request_timeout_s
-        return self._started_s + min(timeout_s, settings.max_request_timeout_s)
+        return self._body_came_s + min(timeout_s, settings.max_request_timeout_s)
 
     def stop_watching(self) -> None:
         """The work is done: a client that leaves now cancels nothing."""
         if self._watcher is not None:
             self._watcher.cancel()
             self._watcher = None
+
+    async def _count(self) -> MutableMapping[str, Any]:
+        message = await self._receive()
+        self.received_bytes += len(message.get("body", b""))
+        return message
 
     async def _watch(self, worker: asyncio.Task[Any] | None) -> None:
         message = await self._receive()

@@ -92,8 +92,6 @@ async def list_models(call: Exchange) -> Reply:
 async def infer(call: Exchange) -> Reply:
     """``POST /v2/models/{model}/infer``: one row of results for each picture, or one error for them all."""
     name = call.model = _find_version(call)
-    if call.query():
-        raise BadRequest("An inference request has no query; its parameters stand in its JSON.")
     body = await call.read()
     async with use_model(call, name, deadline_s=call.deadline_s()) as served:
         classifier = served.classifier
