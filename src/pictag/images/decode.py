@@ -16,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from pictag.errors import CorruptPicture, DecodeError, FormatRefused, NotAPicture, PictureTooLarge, shorten
 from pictag.images import sniff
 from pictag.images.colour import SIDEWAYS, find_transposition, to_rgb
+from pictag.images.header import webp_size
 from pictag.images.limits import PictureLimits
 from pictag.images.silence import hush_libtiff, hush_pillow
 
@@ -36,7 +37,6 @@ _BROKEN = (
     struct.error,
     zlib.error,
 )
-_WEBP_HEADER_BYTES = 30
 
 NeededSize = Callable[[tuple[int, int]], tuple[int, int] | None]
 """From a picture's upright (width, height) to the size at which it is used, or ``None`` for all of it."""
@@ -151,22 +151,6 @@ def _refuse(head: bytes, found: sniff.Format | None, *, name: str) -> DecodeErro
     return NotAPicture(f"{shorten(name)}: no picture format was recognised. pictag opens {opened}.")
 
 
-def _webp_size(head: bytes) -> tuple[int, int] | None:
-    """Width and height from a WebP header: Pillow allocates the canvas when it opens the file."""
-    kind, body = head[12:16], head[20:_WEBP_HEADER_BYTES]
-    if len(head) < _WEBP_HEADER_BYTES:
-        return None
-    if kind == b"VP8X":
-        return int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1
-    if kind == b"VP8L":
-        packed = int.from_bytes(body[1:5], "little")
-        return (packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1
-    if kind == b"VP8 ":
-        width, height = struct.unpack("<HH", body[6:10])
-        return width & 0x3FFF, height & 0x3FFF
-    return None
-
-
 def _open(stream: BinaryIO, form: sniff.Format, *, name: str) -> Image.Image:
     # Only the recognised format's plugin is loaded and may run, whatever the file is called.
     if form is sniff.HEIC:
@@ -225,7 +209,7 @@ def decode(
     form = sniff.recognise(head, stream.read(sniff.TAIL_BYTES))
     if form is None or not form.opened:
         raise _refuse(head, form, name=name)
-    if form is sniff.WEBP and (size := _webp_size(head)) is not None:
+    if form is sniff.WEBP and (size := webp_size(head)) is not None:
         check_size(size, name=name, limits=limits)
     try:
         with hush_pillow():

@@ -10,7 +10,7 @@ from pictag.engines.choose import MANY
 from pictag.errors import InvalidModel
 from pictag.images import read_picture
 from pictag.options import check_count, check_seconds
-from pictag.preprocess.demand import needed_size
+from pictag.preprocess.demand import check_demand, needed_size
 from pictag.preprocess.run import preprocess
 from pictag.stream import Tuning, run_line, run_one
 
@@ -59,6 +59,8 @@ class Runs:
         """Pixel values [C, H, W]. Raises an error of the ``InputError`` branch."""
         needed = self._needed_size if self._line.fast_decode else None
         picture = read_picture(source, limits=self._line.limits, fetch=fetch, needed=needed)
+        width, height = picture.image.size
+        check_demand(self._model.spec, (height, width), max_pixels=self._line.limits.max_pixels)
         return preprocess(picture.image, self._model.spec)
 
     def infer(self, engine: Engine, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,10 +1,15 @@
-"""How much of a picture a model really needs."""
+"""How much of a picture a model really needs, and how large it becomes on the way."""
 
 from __future__ import annotations
 
-from pictag.preprocess.resize import Size, resized_size
+from pictag.errors import PictureTooLarge
+from pictag.preprocess.resize import Size, fraction_size, resized_size
 from pictag.preprocess.spec import PreprocessSpec
-from pictag.preprocess.steps import OverWhite, ResizeStep, ToGrey
+from pictag.preprocess.steps import CenterCrop, CropFraction, OverWhite, ResizeStep, ToGrey
+
+ALWAYS_ALLOWED_PIXELS = 2**24
+"""A picture may be resized to so many, however low the limit for pictures as they come: models ask for far
+less, and only very thin pictures become larger."""
 
 
 def needed_size(spec: PreprocessSpec, size: Size) -> Size | None:
@@ -22,3 +27,32 @@ def needed_size(spec: PreprocessSpec, size: Size) -> Size | None:
         if not isinstance(step, OverWhite | ToGrey):
             return None
     return None
+
+
+def check_demand(spec: PreprocessSpec, size: Size, *, max_pixels: int) -> None:
+    """Raise `PictureTooLarge` for a picture that grows beyond ``max_pixels`` while it is prepared.
+
+    ``size`` is its (height, width): a line of 30000×1 pixels whose shorter edge is enlarged to 224 would
+    become one of a gigapixel and a half. `ALWAYS_ALLOWED_PIXELS` are allowed in any case.
+
+    >>> from pictag.preprocess.spec import plain_spec
+    >>> spec = plain_spec(size=(224, 224), mean=[0.5], std=[0.5], crop=True)
+    >>> check_demand(spec, (1, 30_000), max_pixels=50_000_000)
+    Traceback (most recent call last):
+    ...
+    pictag.errors.PictureTooLarge: The picture is 30000×1 (width×height); resized as the model asks, ...
+    """
+    limit = max(max_pixels, ALWAYS_ALLOWED_PIXELS)
+    height, width = size
+    for step in spec.steps:
+        if isinstance(step, ResizeStep):
+            height, width = resized_size(step, (height, width))
+        elif isinstance(step, CropFraction):
+            height, width = (max(1, edge) for edge in fraction_size(step, (height, width)))
+        elif isinstance(step, CenterCrop):
+            height, width = step.height, step.width
+        if height * width > limit and isinstance(step, ResizeStep):
+            raise PictureTooLarge(
+                f"The picture is {size[1]}×{size[0]} (width×height); resized as the model asks, it would be "
+                f"{width}×{height}, more than {limit:,} pixels. Crop it before."
+            )

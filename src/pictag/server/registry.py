@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from pictag.errors import PictagError, shorten
 from pictag.server.refusals import ModelUnknown, NotReady
 from pictag.server.served import ModelSpec, ModelStatus, ServedModel, make_served, open_pipeline
+from pictag.server.threads import run_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -23,7 +23,6 @@ __all__ = ["ModelSpec", "ModelStatus", "Registry", "ServedModel", "open_pipeline
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0  # after a failed load; doubled each time
 
-T = TypeVar("T")
 _log = logging.getLogger("pictag.server")
 
 
@@ -196,7 +195,9 @@ class Registry:
 
     async def _open_anew(self, entry: _Entry) -> _Loaded:
         try:
-            served = await _run_in_thread(lambda: make_served(entry.spec, self._open(entry.spec)))
+            served = await run_in_thread(
+                lambda: make_served(entry.spec, self._open(entry.spec)), name="pictag-load"
+            )
         except Exception as error:
             entry.error = error
             entry.retry_at = time.monotonic() + entry.pause_s
@@ -269,32 +270,6 @@ class Registry:
             return
         self._retired.discard(loaded)
         _log.info("model %s is unloaded", loaded.served.name)
-        task = asyncio.create_task(_run_in_thread(loaded.served.classifier.close))
+        task = asyncio.create_task(run_in_thread(loaded.served.classifier.close, name="pictag-unload"))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
-
-
-async def _run_in_thread(function: Callable[[], T]) -> T:
-    """The function's result, from a thread that does not hold up the end of the process.
-
-    A model may take minutes to come from the Hub; ``asyncio.to_thread`` would be waited for.
-    """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def settle(setter: Callable[[Any], None], value: Any) -> None:
-        if not future.done():
-            setter(value)
-
-    def work() -> None:
-        try:
-            arguments: tuple[Any, Any] = (future.set_result, function())
-        except Exception as error:  # noqa: BLE001 - handed to whoever waits
-            arguments = (future.set_exception, error)
-        try:
-            loop.call_soon_threadsafe(settle, *arguments)
-        except RuntimeError:  # the loop has ended: nobody waits any more
-            return
-
-    threading.Thread(target=work, daemon=True, name="pictag-model").start()
-    return await future

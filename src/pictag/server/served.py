@@ -36,7 +36,7 @@ class ModelSpec:
     local_files_only: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, weakref_slot=True, kw_only=True, eq=False)
 class ServedModel:
     """A model that is loaded; two of one name are different models.
 

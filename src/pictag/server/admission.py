@@ -1,0 +1,116 @@
+"""Who is let in: bounds on what waits, and a forecast of how long it would take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from pictag.images import FetchLimits
+from pictag.server.refusals import DeadlinePassed, Overloaded
+from pictag.server.work import Cost
+
+if TYPE_CHECKING:
+    from pictag.server.served import ServedModel
+    from pictag.server.work import Work
+
+_NEWEST_COUNTS = 0.1  # of a new measurement, in a mean that moves with the load
+_SAFETY = 1.25  # the mean is of the past: what it does not know takes longer more often than shorter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkLimits:
+    """How much work may be under way, waiting and worked on, and how large one picture may be.
+
+    Bytes are those of encoded pictures and of tensors, pixels those that the pictures' headers announce.
+    Something is let in when nothing else is under way, whatever its size. ``fetch`` says what a picture's URL
+    may cost; ``None`` refuses URLs.
+    """
+
+    max_queue: int = 256
+    max_queued_bytes: int = 256 * 2**20
+    max_queued_pixels: int = 1_000_000_000
+    max_pixels: int = 50_000_000
+    fetch: FetchLimits | None = None
+
+
+@dataclass(slots=True)
+class _Mean:
+    value: float | None = None
+
+    def note(self, measured: float) -> None:
+        self.value = measured if self.value is None else self.value + _NEWEST_COUNTS * (measured - self.value)
+
+
+@dataclass(slots=True)
+class _Means:
+    decode_s_per_pixel: _Mean = field(default_factory=_Mean)
+    run_s: _Mean = field(default_factory=_Mean)
+
+
+class Admission:
+    """Counts what is under way, and refuses what would be too much. Used in the event loop alone."""
+
+    def __init__(self, limits: WorkLimits, *, workers: int) -> None:
+        self._limits = limits
+        self._workers = workers
+        self._means: WeakKeyDictionary[ServedModel, _Means] = WeakKeyDictionary()
+        self.count = 0
+        self._bytes = 0
+        self._pixels = 0
+        self._seconds = 0.0
+
+    @property
+    def predicted_wait_s(self) -> float:
+        """How long what is under way will keep all workers busy, by the mean of what was measured."""
+        return max(0.0, self._seconds) / self._workers
+
+    def admit(self, served: ServedModel, *, size_bytes: int, pixels: int, left_s: float) -> Cost:
+        """Let a picture in that has ``left_s`` seconds left; `leave` is to be called for it later.
+
+        Raises `Overloaded` where it would be too much or too late, with the time after which that should be
+        different, and `DeadlinePassed`.
+        """
+        if left_s <= 0:
+            raise DeadlinePassed("The time allowed for the request was over before it came to its picture.")
+        limits, wait_s = self._limits, self.predicted_wait_s
+        seconds = self._predict(served, pixels)
+        if self.count:
+            if self.count >= limits.max_queue:
+                raise Overloaded(wait_s, "Too many pictures are waiting.", reason="count")
+            if self._bytes + size_bytes > limits.max_queued_bytes:
+                raise Overloaded(wait_s, "Too many bytes of pictures are waiting.", reason="bytes")
+            if self._pixels + pixels > limits.max_queued_pixels:
+                raise Overloaded(wait_s, "Too many pixels of pictures are waiting.", reason="pixels")
+            late_s = _SAFETY * (wait_s + seconds) - left_s
+            if late_s > 0:
+                raise Overloaded(
+                    late_s, "The pictures before this one take longer than it may.", reason="wait"
+                )
+        cost = Cost(size_bytes=size_bytes, pixels=pixels, seconds=seconds)
+        self.count += 1
+        self._bytes += size_bytes
+        self._pixels += pixels
+        self._seconds += seconds
+        return cost
+
+    def leave(self, cost: Cost) -> None:
+        """A picture that was let in is done with, in whatever way."""
+        self.count -= 1
+        self._bytes -= cost.size_bytes
+        self._pixels -= cost.pixels
+        self._seconds = self._seconds - cost.seconds if self.count else 0.0
+
+    def learn(self, work: Work) -> None:
+        """Take what a picture really took into the forecast."""
+        means = self._means.setdefault(work.served, _Means())
+        if work.decode_s and work.cost.pixels:
+            means.decode_s_per_pixel.note(work.decode_s / work.cost.pixels)
+        if work.run_s:
+            means.run_s.note(work.run_s)
+
+    def _predict(self, served: ServedModel, pixels: int) -> float:
+        means = self._means.get(served)
+        if means is None:  # nothing is known of the first: the other bounds hold
+            return 0.0
+        return pixels * (means.decode_s_per_pixel.value or 0.0) + (means.run_s.value or 0.0)

@@ -1,0 +1,52 @@
+"""One picture's way through the server: what is to be done, and who waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pictag.images import Source
+    from pictag.server.served import ServedModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What a picture takes up while it is under way: bytes, pixels, and (expected) seconds of a worker."""
+
+    size_bytes: int
+    pixels: int
+    seconds: float
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Work:
+    """One admitted picture. The event loop owns ``future``; a worker owns the rest from when it takes it.
+
+    It comes with a ``source`` to decode, or with the finished ``pixel_values`` [1, C, H, W]; ``logits`` [L]
+    or an ``error`` is what becomes of it. ``is_wanted`` turns false when nobody waits any more.
+    """
+
+    served: ServedModel
+    source: Source | None
+    pixel_values: NDArray[np.float32] | None
+    deadline_s: float
+    cost: Cost
+    future: asyncio.Future[NDArray[np.float32]]
+    admitted_s: float = field(default_factory=time.monotonic)
+    is_wanted: bool = True
+    is_begun: bool = False
+    logits: NDArray[np.float32] | None = None
+    error: Exception | None = None
+    decode_s: float = 0.0
+    run_s: float = 0.0
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is still worth doing."""
+        return self.is_wanted and time.monotonic() < self.deadline_s
