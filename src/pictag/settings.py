@@ -4,6 +4,7 @@
 |---|---|
 | ``PICTAG_MODEL`` | the model when ``--model`` is not given |
 | ``PICTAG_DEBUG`` | ``1`` shows tracebacks, as ``--debug`` does |
+| ``PICTAG_SERVER_…`` | the settings of `pictag serve`, see `pictag.server.configuration` |
 | ``_PICTAG_COMPLETE`` | set by a shell that asks for completions, e.g. ``bash_source`` |
 
 Others read their own: huggingface_hub ``HF_TOKEN``, ``HF_HOME``, ``HF_ENDPOINT`` and ``HF_HUB_OFFLINE``;
@@ -13,7 +14,7 @@ the terminal output ``NO_COLOR``, ``FORCE_COLOR``, ``TERM`` and ``COLUMNS``.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pictag.errors import OptionError, shorten
@@ -33,19 +34,21 @@ class Settings:
     model: str | None = None
     debug: bool = False
     completion: str | None = None
+    server: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """The settings of this process; raises `OptionError` naming a variable whose value means nothing.
 
     >>> read_settings({"PICTAG_MODEL": "embedded", "PICTAG_DEBUG": "yes"})
-    Settings(model='embedded', debug=True, completion=None)
+    Settings(model='embedded', debug=True, completion=None, server={})
     """
     environ = os.environ if environ is None else environ
     return Settings(
         model=environ.get("PICTAG_MODEL", "").strip() or None,
         debug=_read_boolean(environ, "PICTAG_DEBUG"),
         completion=environ.get("_PICTAG_COMPLETE") or None,
+        server={name: value for name, value in environ.items() if name.upper().startswith("PICTAG_SERVER_")},
     )
 
 

@@ -30,6 +30,7 @@ COMMANDS = {
     "models": ("pictag.cli.models", "models_app", "List, download, inspect, verify and remove models."),
     "quantize": ("pictag.cli.quantize", "quantize", "Make a model's weights 8-bit integers."),
     "bench": ("pictag.cli.bench", "bench", "Measure a model on this machine."),
+    "serve": ("pictag.cli.serve", "serve_app", "Classify pictures over HTTP."),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pictag.errors import OptionError, UnknownOption, shorten
 from pictag.models.reference import DEFAULT_MODEL
@@ -44,7 +45,6 @@ class ServerSettings(BaseSettings):
     )
     threads: Count | None = Field(None, le=1024, description="pictures worked on at a time; empty: the cores")
     offline: bool = Field(False, description="never ask the network for a model")
-    cache_dir: Path | None = Field(None, description="where downloaded models are kept")
     preload: bool = Field(True, description="load all models before the first request")
     memory_budget_mb: Count | None = Field(None, description="idle models are unloaded above this")
     idle_s: Seconds | None = Field(None, description="unload a model that was not asked for so long")
@@ -58,7 +58,7 @@ class ServerSettings(BaseSettings):
     request_timeout_s: Seconds = Field(30.0, description="answer within, where the client does not say")
     max_request_timeout_s: Seconds = Field(300.0, description="the longest that a client may ask for")
 
-    max_connections: Count = Field(1000, description="connections at a time; more are told 503 and closed")
+    max_connections: Count = Field(1000, description="connections at a time; more are told 429 and closed")
     silent_timeout_s: Seconds = Field(10.0, description="close a new connection that sends nothing")
     header_timeout_s: Seconds = Field(10.0, description="a request's headers must be complete within")
     body_timeout_s: Seconds = Field(30.0, description="a request's body must be complete within")
@@ -143,18 +143,20 @@ def read_configuration(
     nothing and `UnknownOption` for a name that there is not, saying where it stands.
     """
     file = file or (Path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None)
-    _refuse_unknown_variables(environ)
-    from_file = _read_file(file) if file is not None else {}
     layers = [
         ("default", {"models": (model,)} if model else {}),
-        (f"file {file}", from_file),
-        ("environment", dict(EnvSettingsSource(ServerSettings)())),
+        (f"file {file}", _read_file(file) if file is not None else {}),
+        ("environment", _read_variables(environ)),
         ("command line", given),
     ]
     values: dict[str, Any] = {}
     origins = dict.fromkeys(ServerSettings.model_fields, "default")
     for origin, layer in layers:
         for name, value in layer.items():
+            if name not in ServerSettings.model_fields:
+                raise UnknownOption(
+                    f"{origin}: there is no setting {shorten(repr(name), 80)}; {_name_near(name)}"
+                )
             values[name] = value
             origins[name] = f"environment {PREFIX}{name.upper()}" if origin == "environment" else origin
     try:
@@ -164,44 +166,39 @@ def read_configuration(
     return Configuration(settings=settings, origins=origins)
 
 
-def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
+def _read_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """The settings among the environment variables; one that is empty says nothing."""
+    found = {}
     for variable in sorted(environ):
-        name = variable.upper().removeprefix(PREFIX).lower()
-        if (
-            variable.upper().startswith(PREFIX)
-            and name not in ServerSettings.model_fields
-            and name != "config"
-        ):
-            near = _name_near(name, prefix=PREFIX, upper=True)
-            links = (
-                " (Kubernetes sets it for a service of the name pictag-server: enableServiceLinks: false.)"
-            )
-            hint = links if "_port" in name or "service" in name else ""
+        if not variable.upper().startswith(PREFIX) or variable.upper() == CONFIG_VARIABLE:
+            continue
+        name = variable[len(PREFIX) :].lower()
+        if name not in ServerSettings.model_fields:
+            links = "Kubernetes sets it for a service of the name pictag-server: enableServiceLinks: false."
+            hint = f" ({links})" if re.search(r"_port|service", name) else ""
             raise UnknownOption(
-                f"Environment variable {shorten(variable, 80)}: no such setting; {near}{hint}"
+                f"environment {shorten(variable, 80)}: there is no such setting; "
+                f"{_name_near(name, upper=True)}{hint}"
             )
+        if environ[variable]:
+            found[name] = environ[variable]
+    return found
 
 
 def _read_file(file: Path) -> dict[str, Any]:
     try:
-        found = tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise OptionError(
             f"The configuration file {shorten(file)} cannot be read: {error.strerror}."
         ) from error
     except ValueError as error:  # no TOML, or no UTF-8
         raise OptionError(f"The configuration file {shorten(file)} is no TOML: {shorten(error)}.") from error
-    for name in found:
-        if name not in ServerSettings.model_fields:
-            raise UnknownOption(
-                f"{shorten(file)}: there is no setting {shorten(repr(name), 80)}; {_name_near(name)}"
-            )
-    return found
 
 
-def _name_near(name: str, *, prefix: str = "", upper: bool = False) -> str:
-    near = difflib.get_close_matches(name, ServerSettings.model_fields, n=3, cutoff=0.5)
-    written = [f"{prefix}{word.upper() if upper else word}" for word in near]
+def _name_near(name: str, *, upper: bool = False) -> str:
+    near = difflib.get_close_matches(name[:64], ServerSettings.model_fields, n=3, cutoff=0.5)
+    written = [f"{PREFIX}{word.upper()}" if upper else word for word in near]
     return f"did you mean {' or '.join(written)}?" if near else "pictag serve --show-config shows all."
 
 

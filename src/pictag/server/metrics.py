@@ -6,15 +6,23 @@ Times are in seconds, sizes in bytes. As in Triton, an *inference* is one pictur
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.exposition import generate_latest
 
 from pictag import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _BATCHES = (1, 2, 4, 8, 16, 32, 64)
@@ -31,6 +39,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
+        disable_created_metrics()  # a second series for each, which nobody reads
         ProcessCollector(registry=registry)
         self._requests = Counter(
             "pictag_requests", "Requests answered.", ("route", "status"), registry=registry
@@ -105,14 +114,6 @@ class Metrics:
         """A picture has waited so long between its admission and the work on it."""
         self._queue_seconds.labels(model).observe(seconds)
 
-    def queued(self, count: int) -> None:
-        """So many pictures wait now."""
-        self._queued.set(count)
-
-    def running(self, count: int) -> None:
-        """So many pictures are worked on now."""
-        self._running.set(count)
-
     def observe_load(self, *, queued: Callable[[], int], running: Callable[[], int]) -> None:
         """Ask these for what waits and what is worked on, each time the metrics are read."""
         self._queued.set_function(lambda: float(queued()))
@@ -130,9 +131,10 @@ class Metrics:
         """Pictures were not run because their deadline had passed."""
         self._expired.inc(count)
 
-    def loaded(self, model: str, is_loaded: bool) -> None:
-        """A model has come into memory, or has left it."""
-        self._loaded.labels(model).set(1 if is_loaded else 0)
+    def observe_models(self, names: Iterable[str], is_loaded: Callable[[str], bool]) -> None:
+        """Ask this for each model whether it is in memory, each time the metrics are read."""
+        for name in names:
+            self._loaded.labels(name).set_function(partial(is_loaded, name))
 
     def connected(self, count: int) -> None:
         """So many connections are open now."""

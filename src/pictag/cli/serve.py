@@ -1,0 +1,140 @@
+"""``pictag serve``: the HTTP server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pictag.cli.ending import ALL_WELL, Invocation, debug_option
+from pictag.errors import MissingExtra, OptionError, shorten
+from pictag.models.weights import DTYPES
+
+EXAMPLES = """
+Examples:
+
+\b
+  pictag serve --model embedded
+  pictag serve --model photos=Xenova/vit-base-patch16-224 --model ./my-model --lazy --memory-budget-mb 500
+  PICTAG_SERVER_API_KEY=… pictag serve --host 0.0.0.0 --port 8080
+  pictag serve --config server.toml --set max_queue=64 --show-config
+
+A setting comes from the command line, or else from the environment (PICTAG_SERVER_ and its name), or else
+from the file. There is no option for the API key, since other users of a machine see command lines.
+
+Exit status: 0 stopped by SIGTERM or Ctrl-C and every request finished, 1 some were cut off, 2 wrong usage,
+no model, or the port is taken.
+"""
+
+
+@click.command("serve", epilog=EXAMPLES, short_help="Classify pictures over HTTP.")
+@click.option(
+    "-m",
+    "--model",
+    "models",
+    multiple=True,
+    metavar="[NAME=]MODEL",
+    help="A name on the Hub, a folder, an .onnx file, or 'embedded'; may be given again. The first is the "
+    "default. [default: PICTAG_MODEL, or Xenova/vit-base-patch16-224]",
+)
+@click.option(
+    "--host", metavar="ADDRESS", help="Address to listen on. [default: 127.0.0.1, this machine alone]"
+)
+@click.option("-p", "--port", type=click.IntRange(0, 65_535), metavar="N", help="[default: 8000]")
+@click.option("--engine", type=click.Choice(("auto", "onnxruntime", "openvino")), help="[default: auto]")
+@click.option("--dtype", type=click.Choice(DTYPES), help="Which weights. [default: auto]")
+@click.option("--device", metavar="DEVICE", help="Where the models run. [default: cpu]")
+@click.option("--decode", type=click.Choice(("exact", "fast")), help="[default: exact]")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Pictures worked on at a time. [default: the cores]",
+)
+@click.option("--lazy", is_flag=True, help="Load a model at its first request, not at the start.")
+@click.option("--offline", is_flag=True, help="Never ask the network for a model.")
+@click.option(
+    "--memory-budget-mb", type=click.IntRange(min=1), metavar="N", help="Unload idle models above this."
+)
+@click.option(
+    "--max-queue", type=click.IntRange(min=1), metavar="N", help="Pictures that may wait. [default: 256]"
+)
+@click.option("--allow-urls", is_flag=True, help="Read pictures from public URLs in requests.")
+@click.option("--no-page", is_flag=True, help="No page for browsers.")
+@click.option("--log-format", type=click.Choice(("auto", "json", "text")), help="[default: auto]")
+@click.option(
+    "--set",
+    "others",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Any other setting of those that --show-config shows; may be given again.",
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="A TOML file of settings.",
+)
+@click.option("--show-config", is_flag=True, help="Print all settings, each with its origin, and exit.")
+@debug_option
+@click.pass_obj
+def serve_app(
+    invocation: Invocation,
+    /,
+    *,
+    config: Path | None,
+    show_config: bool,
+    others: tuple[str, ...],
+    models: tuple[str, ...],
+    lazy: bool,
+    offline: bool,
+    allow_urls: bool,
+    no_page: bool,
+    **plain: Any,
+) -> int:
+    """Classify pictures over HTTP, for Hugging Face's, Triton's and TorchServe's clients, and for browsers."""
+    configuration_of = _import_configuration()
+    given = _read_others(others)
+    given |= {name: value for name, value in plain.items() if value is not None}
+    switches = {"preload": (lazy, False), "offline": (offline, True), "allow_urls": (allow_urls, True)}
+    switches["page"] = (no_page, False)
+    given |= {name: value for name, (is_given, value) in switches.items() if is_given}
+    if models:
+        given["models"] = models
+    settings = invocation.settings
+    configuration = configuration_of(given, settings.server, file=config, model=settings.model)
+    if show_config:
+        click.echo(configuration.render(), nl=False)
+        return ALL_WELL
+    from pictag.server.serving import serve
+
+    status: int = serve(configuration.settings)
+    return status
+
+
+def _import_configuration() -> Any:
+    try:
+        import httptools  # noqa: F401
+        import prometheus_client  # noqa: F401
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+
+        from pictag.server.configuration import read_configuration
+    except ModuleNotFoundError as error:
+        raise MissingExtra(
+            f"The server needs {error.name}, which is not installed: pip install 'pictag[server]'"
+        ) from error
+    return read_configuration
+
+
+def _read_others(others: tuple[str, ...]) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for text in others:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise OptionError(f"--set {shorten(text, 80)}: give NAME=VALUE.")
+        if name == "api_key":
+            raise OptionError("--set api_key: others would see it; use PICTAG_SERVER_API_KEY or the file.")
+        given[name] = value
+    return given
