@@ -1,0 +1,227 @@
+"""Hugging Face inference, asked by the real client and byte by byte."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import InferenceClient
+from huggingface_hub.errors import HfHubHTTPError
+from PIL import Image
+
+from liveserver import Answer, LiveServer, ask, serve
+from pictag import pipeline
+from pictag.server.protocols.huggingface import parse_request
+from pictag.server.refusals import BadRequest
+from tinymodel import make_picture, make_tiny_model
+
+RED = (255, 0, 0)
+
+
+def encode(image: Image.Image, kind: str = "PNG") -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind)
+    return file.getvalue()
+
+
+PICTURE = encode(Image.new("RGB", (12, 9), RED))
+TEXT = base64.b64encode(PICTURE).decode()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    folder = make_tiny_model(tmp_path_factory.mktemp("model"))
+    with serve({"colours": folder, "org/name": "embedded"}) as server:
+        yield server
+
+
+@pytest.fixture
+def client(server: LiveServer) -> InferenceClient:
+    return InferenceClient(model=server.url, provider="hf-inference", token="hf_secret")
+
+
+def post(
+    server: LiveServer, body: Any, path: str = "/", content_type: str | None = None, **headers: str
+) -> Answer:
+    if content_type is not None:
+        headers["Content-Type"] = content_type
+    return ask(server, "POST", path, body, headers)
+
+
+def post_json(server: LiveServer, value: Any, path: str = "/") -> Answer:
+    return post(server, json.dumps(value), path, "application/json")
+
+
+def pairs(labels: Any) -> list[tuple[str, float]]:
+    return [(label["label"], label["score"]) for label in labels]
+
+
+class TestTheRealClient:
+    def test_classifies_bytes_and_paths(self, client: InferenceClient, tmp_path: Path) -> None:
+        path = make_picture(tmp_path / "green.png", "green")
+        assert client.image_classification(PICTURE)[0].label == "red"
+        assert client.image_classification(str(path))[0].label == "green"
+        assert client.image_classification(path)[0].label == "green"
+
+    def test_does_not_mind_a_wrong_name(self, client: InferenceClient, tmp_path: Path) -> None:
+        for name in ("red.jpg", "red.txt", "red.json", "red"):
+            (tmp_path / name).write_bytes(PICTURE)
+            assert client.image_classification(tmp_path / name)[0].label == "red", name
+
+    def test_gets_what_the_library_says(self, client: InferenceClient, server: LiveServer) -> None:
+        picture = encode(Image.effect_mandelbrot((90, 60), (-2, -1, 1, 1), 40).convert("RGB"), "JPEG")
+        classifier = pipeline(model="embedded")
+        url = f"{server.url}/models/org/name"
+        for top_k, function in ((5, None), (3, "softmax"), (200, "sigmoid"), (2, "none")):
+            got = client.image_classification(
+                picture,
+                model=url,
+                top_k=top_k,
+                function_to_apply=function,  # type: ignore[arg-type]
+            )
+            wanted = classifier(picture, top_k=top_k, function_to_apply=function)
+            assert [label.label for label in got] == [label["label"] for label in wanted]
+            assert [label.score for label in got] == pytest.approx([w["score"] for w in wanted], abs=1e-5)
+
+    def test_is_told_what_is_wrong(self, client: InferenceClient, server: LiveServer) -> None:
+        with pytest.raises(HfHubHTTPError, match="no picture format was recognised") as caught:
+            client.image_classification(b"no picture")
+        assert caught.value.response.status_code == 415
+        assert caught.value.response.headers["x-request-id"] in str(caught.value)
+        with pytest.raises(HfHubHTTPError, match="top_k=0 is not a whole number of 1 or more"):
+            client.image_classification(PICTURE, top_k=0)
+        with pytest.raises(HfHubHTTPError, match="there are: colours, org/name"):
+            client.image_classification(PICTURE, model=f"{server.url}/models/org/nome")
+
+    def test_learns_of_health_and_of_the_endpoint(self, client: InferenceClient, server: LiveServer) -> None:
+        assert client.health_check()
+        assert client.health_check(model=f"{server.url}/models/org/name")
+        assert not client.health_check(model=f"{server.url}/models/other")
+        assert client.get_endpoint_info()["model_id"] == "colours"
+        assert client.get_endpoint_info(model=f"{server.url}/models/org/name")["model_id"] == "org/name"
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_curl_sends_a_picture_as_it_is(server: LiveServer, tmp_path: Path) -> None:
+    path = make_picture(tmp_path / "blue picture.png", "blue")
+    for arguments in (
+        ["--data-binary", f"@{path}", f"{server.url}/"],
+        ["--data-binary", f"@{path}", f"{server.url}/models/colours?top_k=3"],
+        ["-T", str(path), f"{server.url}/predictions/colours"],
+        ["-F", f"data=@{path}", f"{server.url}/predictions/colours"],
+        ["-d", json.dumps({"inputs": base64.b64encode(path.read_bytes()).decode()}), server.url],
+    ):
+        done = subprocess.run(
+            ["curl", "-sS", "--max-time", "20", *arguments], capture_output=True, check=True
+        )
+        found = json.loads(done.stdout)
+        best = found[0]["label"] if isinstance(found, list) else next(iter(found))
+        assert best == "blue", arguments
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [None, "image/png", "image/jpeg", "application/json", "text/html", "application/octet-stream", "ö;;="],
+)
+def test_the_content_decides_and_not_its_type(server: LiveServer, content_type: str | None) -> None:
+    headers = {} if content_type is None else {"Content-Type": content_type.encode("utf-8").decode("latin-1")}
+    answer = ask(server, "POST", "/", PICTURE, headers)
+    assert answer.status == 200
+    assert json.loads(answer.body)[0]["label"] == "red"
+    assert answer.headers["content-type"] == "application/json"
+    text = json.dumps({"inputs": TEXT})
+    assert json.loads(post(server, text, content_type="text/plain").body)[0]["label"] == "red"
+
+
+def test_top_k_counts_in_the_query_and_in_the_parameters(server: LiveServer) -> None:
+    assert len(json.loads(post(server, PICTURE, "/?top_k=2").body)) == 2
+    assert len(json.loads(post_json(server, {"inputs": TEXT}, "/?top_k=2").body)) == 2
+    both = post_json(server, {"inputs": TEXT, "parameters": {"top_k": 1}}, "/?top_k=2")
+    assert len(json.loads(both.body)) == 1
+    assert len(json.loads(post(server, PICTURE, "/?top_k=1000").body)) == 3
+    assert json.loads(post(server, PICTURE, "/?min_score=0.999").body) == []
+
+
+def test_a_list_of_pictures_gives_a_list_of_results_and_one_fails_alone(server: LiveServer) -> None:
+    bad = base64.b64encode(PICTURE[:40]).decode()
+    answer = post_json(server, {"inputs": [TEXT, bad, TEXT], "parameters": {"top_k": 1}})
+    assert answer.status == 200
+    first, failed, last = json.loads(answer.body)
+    assert pairs(first) == pairs(last)
+    assert first[0]["label"] == "red"
+    assert failed["type"] == "corrupt_picture"
+    assert failed["code"] == 422
+    assert failed["error"]
+    one = json.loads(post_json(server, {"inputs": [TEXT]}).body)
+    assert one[0][0]["label"] == "red"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({}, "no 'inputs'"),
+        ({"inputs": None}, "no 'inputs'"),
+        ({"inputs": ""}, "'inputs' is not a text"),
+        ({"inputs": 3}, "'inputs' is not a text"),
+        ({"inputs": {"image": "x"}}, "'inputs' is not a text"),
+        ({"inputs": []}, "from 1 to 128 pictures"),
+        ({"inputs": [""] * 129}, "from 1 to 128 pictures"),
+        ({"inputs": [[TEXT]]}, "'inputs' is not a text"),
+        ({"inputs": "no base64!"}, "base64"),
+        ({"input": TEXT}, "'input'; did you mean 'inputs'"),
+        ({"inputs": TEXT, "parameters": [1]}, "'parameters' is not an object"),
+        ({"inputs": TEXT, "parameters": {"topk": 1}}, "did you mean 'top_k'"),
+        ({"inputs": TEXT, "parameters": {"function_to_apply": "max"}}, "softmax, sigmoid, none"),
+        ([TEXT], "not an object"),
+        (TEXT, "not an object"),
+    ],
+)
+def test_json_that_is_no_request_is_a_bad_request(server: LiveServer, value: Any, message: str) -> None:
+    answer = post_json(server, value)
+    assert answer.status == 400
+    assert message in json.loads(answer.body)["error"]
+
+
+@pytest.mark.parametrize(
+    "url", ["https://example.org/cat.jpg", "HTTP://example.org", "file:///etc/passwd", "ftp://example.org/x"]
+)
+def test_urls_are_not_read_unless_asked_for(server: LiveServer, url: str) -> None:
+    answer = post_json(server, {"inputs": url})
+    assert answer.status == 400
+    assert "URL" in json.loads(answer.body)["error"]
+
+
+def test_options_for_the_hub_are_ignored(server: LiveServer) -> None:
+    answer = post_json(server, {"inputs": TEXT, "options": {"wait_for_model": True}, "parameters": None})
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    "name", ["org/name@main", "org/name/tree/main", "org", "name", "colours/", "Colours"]
+)
+def test_a_name_that_is_not_served_is_unknown(server: LiveServer, name: str) -> None:
+    answer = post(server, PICTURE, f"/models/{name}")
+    assert answer.status == 404
+    assert json.loads(answer.body)["type"] == "model_unknown"
+
+
+def test_a_form_is_sent_where_forms_are_taken() -> None:
+    with pytest.raises(BadRequest, match="/predictions"):
+        parse_request(
+            b"--x", {}, content_type="Multipart/Form-Data; boundary=x", default_top_k=5, allow_urls=False
+        )
+
+
+def test_urls_are_taken_where_they_are_allowed() -> None:
+    body = json.dumps({"inputs": ["https://example.org/a.jpg", TEXT]}).encode()
+    request = parse_request(body, {}, content_type="", default_top_k=5, allow_urls=True)
+    url, data = request.pictures
+    assert getattr(url, "kind", None) == "url"
+    assert data == PICTURE
