@@ -24,6 +24,7 @@ NEIGHBOURS = {
     ("pipeline", "stream"),
     ("options", "errors"),
     ("cli", "settings"),
+    ("cli", "server"),  # pictag serve
     ("server", "settings"),
     ("__main__", "cli"),
 }

@@ -93,8 +93,8 @@ def serve_app(
     no_page: bool,
     **plain: Any,
 ) -> int:
-    """Classify pictures over HTTP, for Hugging Face's, Triton's and TorchServe's clients, and for browsers."""
-    configuration_of = _import_configuration()
+    """Classify pictures over HTTP, for the clients of Hugging Face, Triton and TorchServe, and browsers."""
+    read_configuration, serve = _import_server()
     given = _read_others(others)
     given |= {name: value for name, value in plain.items() if value is not None}
     switches = {"preload": (lazy, False), "offline": (offline, True), "allow_urls": (allow_urls, True)}
@@ -103,29 +103,23 @@ def serve_app(
     if models:
         given["models"] = models
     settings = invocation.settings
-    configuration = configuration_of(given, settings.server, file=config, model=settings.model)
+    configuration = read_configuration(given, settings.server, file=config, model=settings.model)
     if show_config:
         click.echo(configuration.render(), nl=False)
         return ALL_WELL
-    from pictag.server.serving import serve
-
     status: int = serve(configuration.settings)
     return status
 
 
-def _import_configuration() -> Any:
+def _import_server() -> tuple[Any, Any]:
     try:
-        import httptools  # noqa: F401
-        import prometheus_client  # noqa: F401
-        import starlette  # noqa: F401
-        import uvicorn  # noqa: F401
-
         from pictag.server.configuration import read_configuration
+        from pictag.server.serving import serve
     except ModuleNotFoundError as error:
         raise MissingExtra(
             f"The server needs {error.name}, which is not installed: pip install 'pictag[server]'"
         ) from error
-    return read_configuration
+    return read_configuration, serve
 
 
 def _read_others(others: tuple[str, ...]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
-        disable_created_metrics()  # a second series for each, which nobody reads
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nobody reads
         ProcessCollector(registry=registry)
         self._requests = Counter(
             "pictag_requests", "Requests answered.", ("route", "status"), registry=registry
