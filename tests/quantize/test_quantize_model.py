@@ -215,7 +215,14 @@ def test_a_model_that_is_quantised_already_is_refused(model: Path, photos: Path,
 
 
 @pytest.mark.parametrize(
-    "options", [{"min_agreement": 2}, {"min_agreement": True}, {"processor": "gpu"}, {"most_pictures": 0}]
+    "options",
+    [
+        {"min_agreement": 2},
+        {"min_agreement": "high"},
+        {"min_agreement": True},
+        {"processor": "gpu"},
+        {"most_pictures": 0},
+    ],
 )
 def test_an_option_of_no_meaning_is_an_error(
     model: Path, photos: Path, tmp_path: Path, options: dict[str, object]

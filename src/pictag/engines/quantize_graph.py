@@ -114,7 +114,9 @@ def list_quantized(graph: Graph) -> tuple[str, ...]:
     return tuple(
         node.name
         for node in graph.graph.node
-        if node.op_type not in skipped and any(_source(name, makers, weights) for name in node.input)
+        if node.name
+        and node.op_type not in skipped
+        and any(_source(name, makers, weights) for name in node.input)
     )
 
 

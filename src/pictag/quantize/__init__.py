@@ -111,7 +111,11 @@ def quantize_model(
         recursive=recursive,
         most=check_count("most_pictures", most_pictures),
     )
-    if isinstance(min_agreement, bool) or not 0 <= min_agreement <= 1:
+    if (
+        not isinstance(min_agreement, (int, float))
+        or isinstance(min_agreement, bool)
+        or not 0 <= min_agreement <= 1
+    ):
         raise OptionError(f"min_agreement={shorten(repr(min_agreement))} is no share from 0 to 1.")
     if processor not in ("auto", *TARGETS):
         raise OptionError(

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from pictag.errors import OutputError, shorten
+from pictag.errors import OutputError, PictagError, shorten
 from pictag.models.files import CONFIG, PREPROCESSOR, PROCESSOR
 from pictag.models.folder import LABELS, SETTINGS
 
@@ -65,6 +65,10 @@ def staging_folder(output: Path) -> Iterator[Path]:
         raise OutputError(f"Cannot write beside {shorten(output)}: {error.strerror}.") from error
     try:
         yield folder
+    except PictagError:
+        raise
+    except OSError as error:  # a full disk
+        raise OutputError(f"Cannot write {shorten(output)}: {error.strerror or error}.") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -99,7 +103,6 @@ def put_in_place(target: Path, output: Path) -> None:
             if old.exists():
                 old.rename(output)
             raise
-        output.chmod(0o755)
     except OSError as error:
         raise OutputError(f"Cannot write {shorten(output)}: {error.strerror}.") from error
 

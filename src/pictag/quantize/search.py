@@ -22,6 +22,7 @@ from pictag.engines.quantize_graph import (
 )
 from pictag.engines.quantize_nncf import quantize_with_nncf
 from pictag.engines.quantize_static import quantize_statically
+from pictag.errors import EngineError, InvalidModel
 from pictag.quantize.measurement import ENGINES, compare, open_engine, score
 from pictag.quantize.records import Progress
 
@@ -76,33 +77,42 @@ class Search:
 
     def find(self) -> dict[str, Found]:
         """The best for each engine; engines may share a file."""
-        original = self._score_original(self.check)
+        original = self.score_original(self.check)
         if self.attention:
             smooth = self._with_nncf("smooth", attention=True)
             return {
-                "onnxruntime": self._choose("onnxruntime", [lambda: self._suit(smooth)], original),
-                "openvino": self._choose("openvino", [lambda: smooth], original),
+                "onnxruntime": self.choose("onnxruntime", [lambda: self._suit(smooth)], original),
+                "openvino": self.choose("openvino", [lambda: smooth], original),
             }
         by_range: list[Make] = [
             lambda: self._static("minmax"),
             lambda: self._static("percentile"),
             lambda: self._static("entropy"),
         ]
-        first = self._choose("onnxruntime", by_range, original)
+        first = self.choose("onnxruntime", by_range, original)
         # Without attention OpenVINO runs graphs equally fast whoever quantised them: one file is enough.
         for_openvino: list[Make] = [
             lambda: first.candidate,
             lambda: self._with_nncf("mixed", attention=False),
         ]
-        return {"onnxruntime": first, "openvino": self._choose("openvino", for_openvino, original)}
+        return {"onnxruntime": first, "openvino": self.choose("openvino", for_openvino, original)}
 
-    def _choose(self, engine: str, makers: Iterable[Make], original: NDArray[np.float32]) -> Found:
+    def choose(self, engine: str, makers: Iterable[Make], original: NDArray[np.float32]) -> Found:
+        """The first candidate that reaches the bar on an engine, or else the best, improved."""
         tried: list[Found] = []
+        failure: EngineError | InvalidModel | None = None
         for make in makers:
-            candidate = make()
-            tried.append(Found(candidate=candidate, agreement=self._check(engine, candidate.file, original)))
-            if tried[-1].agreement.top1 >= self.bar:
+            try:
+                candidate = make()
+                agreement = self._check(engine, candidate.file, original)
+            except (EngineError, InvalidModel) as error:  # a tool or an engine that cannot do this graph
+                failure = error
+                continue
+            tried.append(Found(candidate=candidate, agreement=agreement))
+            if agreement.top1 >= self.bar:
                 return tried[-1]
+        if not tried and failure is not None:
+            raise failure
         best = max(tried, key=lambda found: found.agreement.rank)
         return self._free_the_sensitive(engine, best, original)
 
@@ -133,7 +143,7 @@ class Search:
     def _rank(self, engine: str, graph: Graph) -> Sequence[str]:
         """The quantised nodes, the one first that brings the scores closest when it alone is in float."""
         few = self.calibration[:_FOR_RANKING]
-        original = self._score_original(few)
+        original = self.score_original(few)
         file = self.folder / "one-in-float.onnx"
         names = list_quantized(graph)
         distances = {}
@@ -143,7 +153,8 @@ class Search:
             distances[name] = self._check(engine, file, original, samples=few).mean_difference
         return sorted(names, key=lambda name: distances[name])
 
-    def _score_original(self, samples: Samples) -> NDArray[np.float32]:
+    def score_original(self, samples: Samples) -> NDArray[np.float32]:
+        """What the graph in float says of the samples."""
         engine = open_engine("onnxruntime", self.model.weights, self.model)
         try:
             return score(
