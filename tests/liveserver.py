@@ -1,136 +1,137 @@
-"""The real server on a real socket, in a thread: ``with serve({"colours": folder}) as server: …``."""
+"""The real server on a free port of this machine: in a thread, or as a process of its own."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
+import json
+import os
 import socket
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import uvicorn
-
-from pictag.server.app import Services, make_app
 from pictag.server.configuration import ServerSettings
-from pictag.server.dispatch import Dispatcher, WorkLimits
-from pictag.server.metrics import Metrics
-from pictag.server.registry import ModelSpec, Registry
-from pictag.server.transport import make_limits, make_protocol
+from pictag.server.serving import GracefulServer, bind, make_services
+from pictag.server.services import Services
+
+LONGEST_S = 30.0  # that anything here is waited for
 
 
-@dataclass
-class LiveServer:
-    """Where the server listens, and the rooms behind it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """A server that runs."""
 
-    port: int = 0
-    services: Services = field(init=False)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+    port: int
+    services: Services
+    server: GracefulServer
 
 
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
+@contextlib.contextmanager
+def run_server(**settings: Any) -> Iterator[Live]:
+    """A server in a thread, with its models loaded."""
+    services = make_services(ServerSettings(host="127.0.0.1", port=0, **settings))
+    server = GracefulServer(services)
+    with contextlib.closing(bind("127.0.0.1", 0)) as listener:
+
+        async def live() -> None:
+            await services.registry.start()
+            await server.serve(sockets=[listener])
+            await services.dispatcher.drain(1)
+            services.dispatcher.close()
+            await services.registry.close()
+
+        port = listener.getsockname()[1]
+        thread = threading.Thread(target=lambda: asyncio.run(live()), daemon=True)
+        thread.start()
+        try:
+            wait_until(lambda: server.started or not thread.is_alive())
+            yield Live(port=port, services=services, server=server)
+        finally:
+            server.should_exit = True
+            thread.join(LONGEST_S)
+
+
+class Process:
+    """``pictag serve`` as a process; its log goes into a file."""
+
+    def __init__(self, folder: Path, *arguments: str, **environ: str) -> None:
+        self.log = folder / "server.log"
+        with self.log.open("wb") as stream:
+            self.popen = subprocess.Popen(
+                [sys.executable, "-m", "pictag", "serve", "--port", "0", "--log-format", "json", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                cwd=folder,
+                env={**os.environ, **environ},
+            )
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The log so far; a line that is not JSON is an error."""
+        text = self.log.read_text(encoding="utf-8")
+        return [json.loads(line) for line in text.splitlines() if line]
+
+    def port(self) -> int:
+        """Wait until it serves."""
+        wait_until(lambda: '"serving"' in self.log.read_text() or self.popen.poll() is not None)
+        url: str = next(line["url"] for line in self.lines() if line["message"] == "serving")
+        return int(url.rpartition(":")[2])
+
+    def wait(self, timeout_s: float = LONGEST_S) -> int:
+        """Wait until it ends; its exit status."""
+        return self.popen.wait(timeout_s)
+
+
+@contextlib.contextmanager
+def run_process(folder: Path, *arguments: str, **environ: str) -> Iterator[Process]:
+    """``pictag serve`` with these arguments, ended at the latest on the way out."""
+    process = Process(folder, *arguments, **environ)
+    try:
+        yield process
+    finally:
+        if process.popen.poll() is None:
+            process.popen.kill()
+        process.popen.wait(LONGEST_S)
+
+
+def wait_until(holds: Any, timeout_s: float = LONGEST_S) -> None:
+    """Look again and again until it holds; an error when it does not come to that."""
+    until = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.01)
+
+
+def connect(port: int) -> socket.socket:
+    """A connection to a server here."""
+    return socket.create_connection(("127.0.0.1", port), timeout=LONGEST_S)
+
+
+def read_to_end(sock: socket.socket) -> bytes:
+    """What comes until the server closes; a reset counts as the end."""
+    received = bytearray()
+    with contextlib.suppress(ConnectionError):
+        while piece := sock.recv(65_536):
+            received += piece
+    return bytes(received)
 
 
 def ask(
-    server: LiveServer, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
-) -> Answer:
-    """One request on a connection of its own; an iterable of bytes as ``body`` is sent chunked."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    port: int, path: str = "/health", *, method: str = "GET", body: bytes | None = None, **headers: str
+) -> tuple[int, bytes]:
+    """One request on a connection of its own: status and body."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LONGEST_S)
     try:
-        connection.request(method, path, body=body, headers=dict(headers or {}))
-        response = connection.getresponse()
-        return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, path, body=body, headers=sent)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
     finally:
         connection.close()
-
-
-def talk(server: LiveServer, data: bytes, *, timeout_s: float = 10.0) -> bytes:
-    """Everything that comes back for these bytes on the wire, until the server closes the connection."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=timeout_s) as connection:
-        connection.sendall(data)
-        parts = []
-        try:
-            while part := connection.recv(65536):
-                parts.append(part)
-        except ConnectionResetError:
-            pass
-        return b"".join(parts)
-
-
-@contextmanager
-def serve(models: Mapping[str, Path | str], **options: Any) -> Iterator[LiveServer]:
-    """Serve models by name; ``options`` are settings such as ``api_key="…"``."""
-    server = LiveServer()
-    started = threading.Event()
-    stop: list[Any] = []
-    failures: list[BaseException] = []
-
-    async def run() -> None:
-        settings = ServerSettings(**options)
-        metrics = Metrics()
-        registry = Registry(
-            [
-                ModelSpec(name=name, reference=str(reference), max_pixels=settings.max_pixels)
-                for name, reference in models.items()
-            ]
-        )
-        limits = WorkLimits(max_pixels=settings.max_pixels)
-        dispatcher = Dispatcher(workers=2, max_batch=settings.max_batch, limits=limits, metrics=metrics)
-        server.services = Services(
-            settings=settings, registry=registry, dispatcher=dispatcher, metrics=metrics
-        )
-        config = uvicorn.Config(
-            make_app(server.services),
-            http=make_protocol(make_limits(settings), metrics),  # type: ignore[arg-type]
-            lifespan="off",
-            ws="none",
-            log_config=None,
-            access_log=False,
-        )
-        uvicorn_server = uvicorn.Server(config)
-        stop.append(uvicorn_server)
-        with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
-            server.port = listener.getsockname()[1]
-            serving = asyncio.create_task(uvicorn_server.serve(sockets=[listener]))
-            while not uvicorn_server.started and not serving.done():
-                await asyncio.sleep(0.005)
-            started.set()
-            await serving
-        await dispatcher.drain(5)
-        dispatcher.close()
-        await registry.close()
-
-    def work() -> None:
-        try:
-            asyncio.run(run())
-        except BaseException as error:  # noqa: BLE001 - raised again in the test
-            failures.append(error)
-        finally:
-            started.set()
-
-    thread = threading.Thread(target=work, name="liveserver")
-    thread.start()
-    started.wait(30)
-    if failures:
-        raise failures[0]
-    try:
-        yield server
-    finally:
-        stop[0].should_exit = True
-        thread.join(30)
-    if failures:
-        raise failures[0]

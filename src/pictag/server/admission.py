@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pictag.server.work import Work
 
 _NEWEST_COUNTS = 0.1  # of a new measurement, in a mean that moves with the load
+_OPENING_PIXELS = 250_000  # opening any picture takes about as long as decoding so many pixels
 _SAFETY = 1.25  # the mean is of the past: what it does not know takes longer more often than shorter
 
 
@@ -105,7 +106,7 @@ class Admission:
         """Take what a picture really took into the forecast."""
         means = self._means.setdefault(work.served, _Means())
         if work.decode_s and work.cost.pixels:
-            means.decode_s_per_pixel.note(work.decode_s / work.cost.pixels)
+            means.decode_s_per_pixel.note(work.decode_s / (_OPENING_PIXELS + work.cost.pixels))
         if work.run_s:
             means.run_s.note(work.run_s)
 
@@ -113,4 +114,5 @@ class Admission:
         means = self._means.get(served)
         if means is None:  # nothing is known of the first: the other bounds hold
             return 0.0
-        return pixels * (means.decode_s_per_pixel.value or 0.0) + (means.run_s.value or 0.0)
+        decode_s = (_OPENING_PIXELS + pixels) * (means.decode_s_per_pixel.value or 0.0) if pixels else 0.0
+        return decode_s + (means.run_s.value or 0.0)

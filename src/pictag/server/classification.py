@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from pictag.errors import InputError
+from pictag.images import Source
 from pictag.server.refusals import BadRequest, DeadlinePassed
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pictag.images import Source
     from pictag.server.exchange import Exchange
     from pictag.server.registry import ServedModel
 
@@ -45,7 +45,8 @@ async def classify_one(
     call: Exchange, served: ServedModel, picture: bytes | Source, *, deadline_s: float
 ) -> NDArray[np.float32]:
     """The logits [L] of one picture."""
-    return await call.services.dispatcher.classify(served, picture, deadline_s=deadline_s)
+    source = name_pictures([picture])[0]
+    return await call.services.dispatcher.classify(served, source, deadline_s=deadline_s)
 
 
 async def classify_each(
@@ -59,7 +60,20 @@ async def classify_each(
         except InputError as error:
             return error
 
-    return await run_all([lambda picture=picture: run(picture) for picture in pictures])  # type: ignore[misc]
+    named = name_pictures(pictures)
+    return await run_all([lambda picture=picture: run(picture) for picture in named])  # type: ignore[misc]
+
+
+def name_pictures(pictures: Sequence[bytes | Source]) -> list[Source]:
+    """The pictures under names for messages: of several, the number of each, from 1."""
+    return [
+        picture
+        if isinstance(picture, Source)
+        else Source(
+            name=f"picture {number}" if len(pictures) > 1 else "the picture", kind="bytes", value=picture
+        )
+        for number, picture in enumerate(pictures, start=1)
+    ]
 
 
 async def run_all(jobs: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:

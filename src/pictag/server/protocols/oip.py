@@ -9,7 +9,7 @@ import numpy as np
 
 from pictag import __version__
 from pictag.postprocess import activate, pick_labels
-from pictag.server.classification import classify_one, run_all, use_model
+from pictag.server.classification import classify_one, name_pictures, run_all, use_model
 from pictag.server.exchange import answer_json
 from pictag.server.protocols.inference import SCORES, parse_infer
 from pictag.server.protocols.signature import VERSION, describe_config, describe_metadata, read_signature
@@ -103,7 +103,7 @@ async def infer(call: Exchange) -> Reply:
             rows = await run_all(
                 [
                     lambda picture=picture: classify_one(call, served, picture, deadline_s=deadline_s)  # type: ignore[misc]
-                    for picture in request.pictures
+                    for picture in name_pictures(request.pictures)
                 ]
             )
         else:

@@ -1,0 +1,392 @@
+"""The Open Inference Protocol, asked by Triton's own clients and byte by byte."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gzip
+import json
+import re
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tritonclient.http as triton
+import tritonclient.http.aio as triton_aio
+from numpy.typing import NDArray
+from tritonclient.utils import InferenceServerException
+
+from liveserver import Answer, LiveServer, ask, serve
+from pictag import ImageClassificationPipeline, pipeline
+from tinymodel import make_picture, make_tiny_model
+
+MODEL = "org/colours"
+INFER = f"/v2/models/{MODEL}/infer"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[LiveServer]:
+    with serve({MODEL: folder, "embedded": "embedded"}) as server:
+        yield server
+
+
+@pytest.fixture
+def client(server: LiveServer) -> Iterator[Any]:
+    with triton.InferenceServerClient(server.address) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def classifier(folder: Path) -> ImageClassificationPipeline:
+    return pipeline(model=folder)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    folder = tmp_path_factory.mktemp("pictures")
+    return [make_picture(folder / f"{c}.png", c).read_bytes() for c in ("red", "green", "blue")]
+
+
+def tensor_input(values: NDArray[np.float32], *, binary: bool = True) -> Any:
+    tensor = triton.InferInput("pixel_values", list(values.shape), "FP32")
+    tensor.set_data_from_numpy(values, binary_data=binary)
+    return tensor
+
+
+def picture_input(pictures: list[bytes], name: str = "image") -> Any:
+    tensor = triton.InferInput(name, [len(pictures)], "BYTES")
+    tensor.set_data_from_numpy(np.array(pictures, np.object_))
+    return tensor
+
+
+def post(server: LiveServer, value: Any, **headers: str) -> Answer:
+    return ask(server, "POST", INFER, json.dumps(value), headers)
+
+
+def message(answer: Answer) -> str:
+    return str(json.loads(answer.body)["error"])
+
+
+class TestTritonsClient:
+    def test_learns_of_the_server_and_its_models(self, client: Any) -> None:
+        assert client.is_server_live()
+        assert client.is_server_ready()
+        assert client.is_model_ready(MODEL)
+        assert client.is_model_ready(MODEL, "1")
+        assert not client.is_model_ready(MODEL, "2")
+        assert not client.is_model_ready("other")
+        assert client.get_server_metadata()["name"] == "pictag"
+        assert client.get_model_metadata(MODEL) == {
+            "name": MODEL,
+            "versions": ["1"],
+            "platform": "onnxruntime_onnx",
+            "inputs": [{"name": "pixel_values", "datatype": "FP32", "shape": [-1, 3, 8, 8]}],
+            "outputs": [{"name": "logits", "datatype": "FP32", "shape": [-1, 3]}],
+        }
+        config = client.get_model_config(MODEL, "1")
+        assert config["input"][0]["dims"] == [3, 8, 8]
+        assert config["input"][0]["format"] == "FORMAT_NCHW"
+        assert config["output"][0]["dims"] == [3]
+        assert config["max_batch_size"] > 1
+        assert [entry["name"] for entry in client.get_model_repository_index()] == [MODEL, "embedded"]
+
+    @pytest.mark.parametrize("binary", [True, False])
+    @pytest.mark.parametrize("binary_out", [True, False])
+    def test_sends_tensors_and_gets_the_librarys_logits(
+        self, client: Any, classifier: ImageClassificationPipeline, binary: bool, binary_out: bool
+    ) -> None:
+        values = np.random.default_rng(7).uniform(-1, 1, (4, 3, 8, 8)).astype(np.float32)
+        output = triton.InferRequestedOutput("logits", binary_data=binary_out)
+        result = client.infer(
+            MODEL, [tensor_input(values, binary=binary)], outputs=[output], request_id="r 7"
+        )
+        np.testing.assert_allclose(result.as_numpy("logits"), classifier.forward(values), atol=1e-5)
+        assert result.get_response()["id"] == "r 7"
+        assert ("parameters" in result.get_output("logits")) == binary_out
+
+    @pytest.mark.parametrize("name", ["image", "pixel_values"])
+    def test_sends_pictures_and_gets_a_row_for_each(
+        self,
+        client: Any,
+        pictures: list[bytes],
+        classifier: ImageClassificationPipeline,
+        name: str,
+    ) -> None:
+        result = client.infer(MODEL, [picture_input(pictures, name)], model_version="1")
+        wanted = classifier.forward(classifier.preprocess(pictures))
+        np.testing.assert_allclose(result.as_numpy("logits"), wanted, atol=1e-5)
+
+    def test_asks_for_classes(
+        self, client: Any, pictures: list[bytes], classifier: ImageClassificationPipeline
+    ) -> None:
+        outputs = [
+            triton.InferRequestedOutput("scores", class_count=2),
+            triton.InferRequestedOutput("logits", binary_data=False, class_count=99),
+        ]
+        result = client.infer(MODEL, [picture_input(pictures)], outputs=outputs)
+        classes = result.as_numpy("scores")
+        assert classes.shape == (3, 2)
+        score, index, label = classes[1][0].decode().split(":")
+        wanted = classifier(pictures[1])
+        assert (label, index) == ("green", "1")
+        assert float(score) == pytest.approx(wanted["score"], abs=1e-5)
+        assert result.get_output("logits")["datatype"] == "BYTES"
+        assert result.get_output("logits")["shape"] == [3, 3]
+
+    @pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
+    def test_compresses_its_requests(self, client: Any, pictures: list[bytes], algorithm: str) -> None:
+        result = client.infer(
+            MODEL,
+            [picture_input(pictures)],
+            request_compression_algorithm=algorithm,
+            response_compression_algorithm=algorithm,
+        )
+        assert result.as_numpy("logits").argmax(axis=1).tolist() == [0, 1, 2]
+
+    def test_sends_a_timeout_and_a_priority(self, client: Any, pictures: list[bytes]) -> None:
+        result = client.infer(MODEL, [picture_input(pictures)], timeout=20_000_000, priority=1)
+        assert result.as_numpy("logits").shape == (3, 3)
+        with pytest.raises(InferenceServerException, match="time") as caught:
+            client.infer(MODEL, [picture_input(pictures)], timeout=1)
+        assert caught.value.status() == "504"
+
+    def test_is_told_what_is_wrong(self, client: Any, pictures: list[bytes]) -> None:
+        good = picture_input(pictures)
+        for problem, text in (
+            (lambda: client.infer("other", [good]), r"\[404\].*no model 'other'"),
+            (lambda: client.infer(MODEL, [good], model_version="2"), r"\[404\].*version"),
+            (lambda: client.infer(MODEL, [picture_input([b"no picture"])]), r"\[400\].*recognised"),
+            (lambda: client.infer(MODEL, [picture_input([pictures[0], b"GIF89a"])]), r"\[400\].*picture 2"),
+            (lambda: client.infer(MODEL, [picture_input(pictures, "other")]), r"\[400\].*input 'other'"),
+            (lambda: client.infer(MODEL, [tensor_input(np.zeros((1, 3, 9, 9), np.float32))]), "shape"),
+            (
+                lambda: client.infer(MODEL, [good], outputs=[triton.InferRequestedOutput("x")]),
+                r"\[400\].*no output 'x'",
+            ),
+            (lambda: client.infer(MODEL, [good], sequence_id=3), "sequence_id"),
+        ):
+            with pytest.raises(InferenceServerException) as caught:
+                problem()
+            assert re.search(text, str(caught.value)), (text, str(caught.value))
+
+    def test_works_without_blocking_too(self, server: LiveServer, pictures: list[bytes]) -> None:
+        async def run() -> None:
+            async with triton_aio.InferenceServerClient(server.address) as client:
+                assert await client.is_server_live()
+                assert await client.is_server_ready()
+                assert await client.is_model_ready(MODEL)
+                assert (await client.get_model_metadata(MODEL))["name"] == MODEL
+                assert (await client.get_model_config(MODEL))["name"] == MODEL
+                results = await asyncio.gather(
+                    *(client.infer(MODEL, [picture_input([picture])]) for picture in pictures * 3)
+                )
+                best = [int(result.as_numpy("logits").argmax()) for result in results]
+                assert best == [0, 1, 2] * 3
+                with pytest.raises(InferenceServerException, match="no model"):
+                    await client.infer("other", [picture_input(pictures)])
+
+        asyncio.run(run())
+
+
+def test_a_raw_body_is_one_picture(server: LiveServer, pictures: list[bytes]) -> None:
+    answer = ask(server, "POST", INFER, pictures[2], {"Inference-Header-Content-Length": "0"})
+    assert answer.status == 200
+    output = json.loads(answer.body)["outputs"][0]
+    assert output["shape"] == [1, 3]
+    assert int(np.argmax(output["data"])) == 2
+
+
+def test_pictures_come_in_base64_where_there_is_no_binary_data(
+    server: LiveServer, pictures: list[bytes]
+) -> None:
+    texts = [base64.b64encode(picture).decode() for picture in pictures]
+    for shape, data in (([3], texts), ([3, 1], [[text] for text in texts])):
+        tensor = {"name": "image", "datatype": "BYTES", "shape": shape, "data": data}
+        answer = post(server, {"inputs": [tensor], "outputs": []})
+        assert json.loads(answer.body)["outputs"][0]["shape"] == [3, 3]
+
+
+def test_a_nested_tensor_and_a_flat_one_are_the_same(server: LiveServer) -> None:
+    values = np.linspace(-1, 1, 192).astype(np.float32).reshape(1, 3, 8, 8)
+    rows = []
+    for data in (values.tolist(), values.ravel().tolist()):
+        tensor = {"name": "pixel_values", "datatype": "FP32", "shape": [1, 3, 8, 8], "data": data}
+        rows.append(json.loads(post(server, {"inputs": [tensor]}).body)["outputs"][0]["data"])
+    assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize(("datatype", "dtype"), [("FP16", "<f2"), ("FP64", "<f8")])
+def test_other_floats_are_taken_too(server: LiveServer, datatype: str, dtype: str) -> None:
+    data = np.full((1, 3, 8, 8), 0.5, dtype).tobytes()
+    tensor = {
+        "name": "pixel_values",
+        "datatype": datatype,
+        "shape": [1, 3, 8, 8],
+        "parameters": {"binary_data_size": len(data)},
+    }
+    head = json.dumps({"inputs": [tensor]}).encode()
+    answer = ask(server, "POST", INFER, head + data, {"Inference-Header-Content-Length": str(len(head))})
+    assert json.loads(answer.body)["outputs"][0]["data"] == pytest.approx([1, 1, 1])
+
+
+GOOD = {"name": "pixel_values", "datatype": "FP32", "shape": [1, 3, 8, 8], "data": [0.0] * 192}
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"shape": None}, "shape"),
+        ({"shape": [1, 3, 8, -8]}, "shape"),
+        ({"shape": [1, 3, 8, True]}, "shape"),
+        ({"shape": [2**62, 2**62]}, "shape"),
+        ({"shape": [1] * 100}, "shape"),
+        ({"shape": [3, 8, 8]}, "shape"),
+        ({"shape": [0, 3, 8, 8], "data": []}, "from 1 to 128"),
+        ({"shape": [129, 3, 8, 8]}, "from 1 to 128"),
+        ({"datatype": "UINT8"}, "datatype='UINT8'"),
+        ({"datatype": ["FP32"]}, "datatype"),
+        ({"datatype": None}, "datatype"),
+        ({"name": None}, "no input None"),
+        ({"name": "x" * 5000}, "no input"),
+        ({"data": None}, "'data'"),
+        ({"data": [0.0] * 191}, "192 elements, not 191"),
+        ({"data": ["0"] * 192}, "no number"),
+        ({"data": [True] * 192}, "no number"),
+        ({"data": [None] * 192}, "no number"),
+        ({"data": [1e300] * 192}, "finite"),
+        ({"data": [10**400] * 192}, "too large"),
+        ({"data": [[0.0] * 96, 1.0]}, "mixes"),
+        ({"parameters": {"binary_data_size": 768}}, "both"),
+        ({"parameters": {"shared_memory_region": "x"}}, "Shared memory"),
+        ({"parameters": []}, "'parameters' is no object"),
+    ],
+)
+def test_a_tensor_that_contradicts_itself_or_the_model_is_refused(
+    server: LiveServer, change: dict[str, Any], text: str
+) -> None:
+    answer = post(server, {"inputs": [GOOD | change]})
+    assert (answer.status, text in message(answer)) == (400, True), message(answer)
+    assert len(message(answer)) < 600
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        [],
+        {"inputs": []},
+        {"inputs": [GOOD, GOOD]},
+        {"inputs": [3]},
+        {"inputs": GOOD},
+        {"inputs": [GOOD], "id": 3},
+        {"inputs": [GOOD], "parameters": "x"},
+        {"inputs": [GOOD], "parameters": {"timeout": -1}},
+        {"inputs": [GOOD], "parameters": {"timeout": "1"}},
+        {"inputs": [GOOD], "parameters": {"timeout": True}},
+        {"inputs": [GOOD], "parameters": {"binary_data_output": "yes"}},
+        {"inputs": [GOOD], "outputs": [{"name": "logits"}, {"name": "logits"}]},
+        {"inputs": [GOOD], "outputs": ["logits"]},
+        {"inputs": [GOOD], "outputs": [{"name": "logits", "parameters": {"classification": -1}}]},
+        {"inputs": [GOOD], "outputs": [{"name": "logits", "parameters": {"classification": "2"}}]},
+        {"inputs": [GOOD], "outputs": [{"name": "logits", "parameters": {"classification": 2**63}}]},
+        {"inputs": [GOOD], "outputs": [{"name": "logits", "parameters": {"binary_data": 1}}]},
+        {"inputs": [GOOD], "outputs": [{"name": "logits", "parameters": {"shared_memory_region": "x"}}]},
+    ],
+    ids=lambda value: json.dumps(value).replace(json.dumps(GOOD), "…"),
+)
+def test_a_request_that_means_nothing_is_refused(server: LiveServer, value: Any) -> None:
+    answer = post(server, value)
+    assert answer.status == 400
+    assert json.loads(answer.body)["code"] == 400
+
+
+@pytest.mark.parametrize(
+    ("length", "tail", "text"),
+    [
+        ("9999", b"", "only"),
+        ("-1", b"", "no whole number"),
+        ("x", b"", "no whole number"),
+        ("1" * 50, b"", "no whole number"),
+        (None, struct.pack("<I", 5) + b"abc", "fewer follow"),
+        (None, b"\x01\x00", "within a length"),
+        (None, b"\xff\xff\xff\xffab", "4,294,967,295 bytes"),
+        (None, struct.pack("<I", 0) * 2, "2"),
+    ],
+)
+def test_a_binary_tail_that_lies_is_refused(
+    server: LiveServer, length: str | None, tail: bytes, text: str
+) -> None:
+    tensor = {
+        "name": "image",
+        "datatype": "BYTES",
+        "shape": [1],
+        "parameters": {"binary_data_size": len(tail)},
+    }
+    head = json.dumps({"inputs": [tensor]}).encode()
+    headers = {"Inference-Header-Content-Length": str(len(head)) if length is None else length}
+    answer = ask(server, "POST", INFER, head + tail, headers)
+    assert (answer.status, text in message(answer)) == (400, True), message(answer)
+
+
+def test_bytes_that_no_tensor_claims_are_refused(server: LiveServer) -> None:
+    head = json.dumps({"inputs": [GOOD]}).encode()
+    answer = ask(server, "POST", INFER, head + b"xyz", {"Inference-Header-Content-Length": str(len(head))})
+    assert (answer.status, "3 bytes" in message(answer)) == (400, True)
+
+
+def test_a_tensor_of_numbers_that_are_none_is_refused(server: LiveServer) -> None:
+    data = np.full((1, 3, 8, 8), np.nan, "<f4").tobytes()
+    tensor = GOOD | {"parameters": {"binary_data_size": len(data)}}
+    del tensor["data"]
+    head = json.dumps({"inputs": [tensor]}).encode()
+    answer = ask(server, "POST", INFER, head + data, {"Inference-Header-Content-Length": str(len(head))})
+    assert (answer.status, "finite" in message(answer)) == (400, True)
+
+
+def test_a_tensor_that_overflows_in_the_model_is_the_requests_fault(server: LiveServer) -> None:
+    for outputs in (
+        [{"name": "logits"}],
+        [{"name": "scores"}],
+        [{"name": "scores", "parameters": {"classification": 1}}],
+    ):
+        tensor = GOOD | {"data": [3e38, -3e38] * 96}
+        answer = post(server, {"inputs": [tensor], "outputs": outputs})
+        assert answer.status in (200, 400)
+        json.loads(answer.body, parse_constant=pytest.fail)
+
+
+def test_a_compressed_body_is_read_with_its_header_length(server: LiveServer, pictures: list[bytes]) -> None:
+    data = struct.pack("<I", len(pictures[0])) + pictures[0]
+    tensor = {
+        "name": "image",
+        "datatype": "BYTES",
+        "shape": [1],
+        "parameters": {"binary_data_size": len(data)},
+    }
+    head = json.dumps({"inputs": [tensor]}).encode()
+    headers = {"Inference-Header-Content-Length": str(len(head)), "Content-Encoding": "gzip"}
+    assert ask(server, "POST", INFER, gzip.compress(head + data), headers).status == 200
+
+
+def test_health_of_a_model_that_cannot_be_loaded_is_400(tmp_path: Path) -> None:
+    with serve({"broken": tmp_path / "nothing"}) as server:
+        assert ask(server, "GET", "/v2/models/broken/ready").status == 200  # not tried yet
+        assert ask(server, "POST", "/", b"GIF89a").status == 500
+        for path, status in (
+            ("/v2/models/broken/ready", 400),
+            ("/v2/health/ready", 400),
+            ("/v2/health/live", 200),
+            ("/health", 503),
+            ("/ping", 503),
+        ):
+            assert ask(server, "GET", path).status == status, path
+        index = json.loads(ask(server, "POST", "/v2/repository/index").body)
+        assert index[0]["state"] == "UNAVAILABLE"
