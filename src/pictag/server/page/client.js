@@ -29,8 +29,8 @@ export function pathOf(model, topK) {
 /**
  * The labels of one picture, best first: [{label, score}, …].
  *
- * A server that is busy (429) says when to come again; that is kept to, a few times. `onTry()` is told of each
- * try, `onPause(seconds)` of each wait.
+ * A server that is busy (429) says when to come again; that is kept to, a few times, where it is soon. `onTry()`
+ * is told of each try, `onPause(seconds)` of each wait.
  */
 export async function classify({ file, model, topK, key, signal, onTry, onPause }) {
   for (let tries = 1; ; tries += 1) {
@@ -48,8 +48,8 @@ export async function classify({ file, model, topK, key, signal, onTry, onPause 
       if (!sound) throw new Refusal("The server's answer was not understood.");
       return labels;
     } catch (error) {
-      if (error.status !== 429 || tries === MAX_TRIES) throw error;
-      const seconds = Math.min(error.retryAfter ?? 2 ** (tries - 1), LONGEST_PAUSE_S);
+      const seconds = error.retryAfter ?? 2 ** (tries - 1);
+      if (error.status !== 429 || tries === MAX_TRIES || seconds > LONGEST_PAUSE_S) throw error;
       onPause(seconds);
       await pause(seconds, signal);
     }
