@@ -1,5 +1,5 @@
 # The workshop. Every target makes what it needs; doing it twice costs nothing.
-# Needs only Python 3.11+ and make:  make demo | test | check | conformance | bench
+# Needs only Python 3.11+ and make:  make demo | test | check | conformance | soak | bench
 
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v $$p; break; }; done)
@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONFORMANCE := .venv-conformance
 
-.PHONY: help demo test check format conformance bench peers clean
+.PHONY: help demo test soak check format conformance bench peers clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -38,6 +38,9 @@ demo: $(VENV)/.stamp-demo ## classify real photographs with the embedded model, 
 
 test: $(VENV)/.stamp ## the tests, without torch and transformers
 	$(BIN)/python -m pytest
+
+soak: $(VENV)/.stamp ## the long forms of tests: minutes of load, overload and hostile clients
+	$(BIN)/python -m pytest -m soak
 
 check: $(VENV)/.stamp ## lint, format, types
 	$(BIN)/ruff check .

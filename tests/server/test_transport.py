@@ -1,0 +1,305 @@
+from __future__ import annotations
+
+import contextlib
+import inspect
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from liveserver import Live, ask, connect, read_to_end, run_server, wait_until
+from tinymodel import make_picture
+
+HEALTH = b"GET /health HTTP/1.1\r\nHost: here\r\n\r\n"
+HEALTH_AND_CLOSE = b"GET /health HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def live() -> Iterator[Live]:
+    with run_server(
+        models=("embedded",),
+        silent_timeout_s=0.4,
+        header_timeout_s=0.4,
+        body_timeout_s=0.6,
+        keep_alive_s=0.4,
+        max_header_bytes=4096,
+        max_headers=20,
+        max_connections=40,
+        log_requests=False,
+    ) as live:
+        yield live
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return make_picture(tmp_path_factory.mktemp("p") / "p.png").read_bytes()
+
+
+def send(port: int, *pieces: bytes, pause_s: float = 0.0) -> bytes:
+    """Send pieces with pauses, as far as the server lets us; what it answered until it closed."""
+    with connect(port) as sock:
+        for piece in pieces:
+            try:
+                sock.sendall(piece)
+            except ConnectionError:
+                break
+            if pause_s:
+                time.sleep(pause_s)
+        return read_to_end(sock)
+
+
+def statuses(answers: bytes) -> list[int]:
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d+)", answers)]
+
+
+def trickle(sock: socket.socket, data: bytes, stop: threading.Event) -> None:
+    """A byte now and then, for as long as the server takes them."""
+    with contextlib.suppress(OSError):
+        for byte in data:
+            if stop.wait(0.05):
+                return
+            sock.sendall(bytes([byte]))
+
+
+def test_what_is_used_of_uvicorn_is_there() -> None:
+    config = uvicorn.Config(lambda: None, log_config=None)  # type: ignore[arg-type]
+    protocol = HttpToolsProtocol(config=config, server_state=ServerState(), app_state={})
+    needed = (
+        "connections",
+        "cycle",
+        "headers",
+        "loop",
+        "parser",
+        "pipeline",
+        "timeout_keep_alive_task",
+        "transport",
+    )
+    missing = [name for name in needed if not hasattr(protocol, name)]
+    methods = (
+        "connection_made", "connection_lost", "data_received", "pause_writing", "resume_writing", "shutdown",
+        "on_message_begin", "on_url", "on_header", "on_headers_complete", "on_body", "on_message_complete",
+        "on_response_complete",
+    )  # fmt: skip
+    missing += [name for name in methods if name not in vars(HttpToolsProtocol)]
+    cycle = inspect.getsource(RequestResponseCycle.__init__)
+    missing += [name for name in ("keep_alive", "response_complete", "response_started") if name not in cycle]
+    server = ("capture_signals", "startup", "shutdown", "serve")
+    missing += [name for name in server if name not in vars(uvicorn.Server)]
+    assert not missing, "uvicorn has changed: see src/pictag/server/transport.py and serving.py"
+    assert STATUS_LINE[431].startswith(b"HTTP/1.1 431 ")
+    assert list(inspect.signature(HttpToolsProtocol.__init__).parameters)[1:] == [
+        "config", "server_state", "app_state", "_loop"
+    ]  # fmt: skip
+
+
+def test_a_silent_connection_is_closed(live: Live) -> None:
+    begun = time.monotonic()
+    assert send(live.port) == b""
+    assert 0.3 < time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize("beginning", [b"", b"\r\n\r\n" * 10, HEALTH + HEALTH])
+def test_headers_that_come_byte_by_byte_are_given_up(live: Live, beginning: bytes) -> None:
+    stop = threading.Event()
+    with connect(live.port) as sock:
+        sock.sendall(beginning)
+        slow = b"GET /health HTTP/1.1\r\nHost: here\r\nX-Slow: " + b"a" * 1000
+        thread = threading.Thread(target=trickle, args=(sock, slow, stop))
+        thread.start()
+        answers = read_to_end(sock)
+        stop.set()
+        thread.join()
+    assert statuses(answers) == [200] * beginning.count(b"GET") + [408]
+
+
+def test_empty_lines_do_not_keep_a_connection(live: Live) -> None:
+    stop = threading.Event()
+    with connect(live.port) as sock:
+        thread = threading.Thread(target=trickle, args=(sock, b"\r\n" * 500, stop))
+        thread.start()
+        assert statuses(read_to_end(sock)) == [408]
+        stop.set()
+        thread.join()
+
+
+def test_a_body_that_comes_byte_by_byte_is_given_up(live: Live) -> None:
+    stop = threading.Event()
+    with connect(live.port) as sock:
+        sock.sendall(b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 1000\r\n\r\n")
+        thread = threading.Thread(target=trickle, args=(sock, b"a" * 1000, stop))
+        thread.start()
+        answer = read_to_end(sock)
+        stop.set()
+        thread.join()
+    assert statuses(answer) == [408]
+    assert b"connection: close" in answer
+
+
+def test_others_do_not_notice_slow_connections(live: Live, picture: bytes) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(connect(live.port)).sendall(b"POST / HTTP/1.1\r\nHost: h\r\nX-Slow: ")
+        for _ in range(10):
+            assert ask(live.port, "/", method="POST", body=picture)[0] == 200
+
+
+def test_an_idle_connection_is_closed_after_its_answer(live: Live) -> None:
+    with connect(live.port) as sock:
+        sock.sendall(HEALTH)
+        assert statuses(read_to_end(sock)) == [200]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+        b"Content-Length: 3\r\nContent-Length: 3\r\n",
+        b"Content-Length: 3\r\nContent-Length: 4\r\n",
+        b"Content-Length: 3, 3\r\n",
+        b"Content-Length: +3\r\n",
+        b"Content-Length: -3\r\n",
+        b"Content-Length: 99999999999999999999999\r\n",
+        b"Transfer-Encoding: chunked, identity\r\n",
+        b"Transfer-Encoding: xchunked\r\n",
+        b"Content-Length : 3\r\n",
+        b"X-Null: a\0b\r\n",
+        b"X-Nu\0ll: ab\r\n",
+        b"X-Bare: a\rb\r\n",
+        b"X-Folded: a\r\n b\r\n",
+        b"Host: elsewhere\r\n",
+        b": nameless\r\n",
+    ],
+)
+def test_what_could_be_read_in_two_ways_is_refused(live: Live, headers: bytes) -> None:
+    answer = send(
+        live.port, b"POST /v2 HTTP/1.1\r\nHost: here\r\n" + headers + b"\r\nabcGET /health HTTP/1.1\r\n"
+    )
+    assert statuses(answer) == [400]
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"\r\nconnection: close" in head
+    assert json.loads(body).keys() == {"error", "message", "code", "type", "request_id"}
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET /health HTTP/1.1\r\n\r\n",
+        b"GET /health HTTP/3.7\r\nHost: h\r\n\r\n",
+        b"GET /h\0 HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"GET /h\xff HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"CONNECT here:80 HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"G" * 300,
+    ],
+)
+def test_what_is_no_request_is_refused(live: Live, request_: bytes) -> None:
+    assert statuses(send(live.port, request_)) == [400]
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [b"GET /health HTTP/1.1\r\nHost: h\r\nX-Big: " + b"a" * 70_000 + b"\r\n\r\n"],
+        [b"GET /health HTTP/1.1\r\nHost: h\r\nX-Endless: ", *[b"a" * 50_000] * 100],
+        [b"GET /health HTTP/1.1\r\nHost: h\r\n", *[b"X-Many: a\r\n"] * 21, b"\r\n"],
+        [b"GET /health?" + b"a" * 5000 + b" HTTP/1.1\r\nHost: h\r\n\r\n"],
+        [b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1;x=", *[b"a" * 50_000] * 100],
+        [
+            b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-T: ",
+            *[b"a" * 50_000] * 100,
+        ],
+        [b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", *[b"X-T: aaaa\r\n"] * 500],
+    ],
+    ids=["one header", "endless header", "many", "url", "chunk extension", "endless trailer", "trailers"],
+)
+def test_headers_that_are_too_large_are_refused(live: Live, pieces: list[bytes]) -> None:
+    assert statuses(send(live.port, *pieces)) == [431]
+
+
+def test_a_header_after_the_body_is_not_believed(live: Live) -> None:
+    chunked = b"POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = send(live.port, chunked + b"1\r\na\r\n0\r\nX-Request-Id: smuggled\r\n\r\n")
+    assert statuses(answer) == [415]
+    assert b"smuggled" not in answer
+
+
+def test_pipelined_requests_are_answered_in_order(live: Live, picture: bytes) -> None:
+    post = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s" % (len(picture), picture)
+    missing = b"GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n"
+    answers = send(live.port, post + missing + post + HEALTH_AND_CLOSE)
+    assert statuses(answers) == [200, 404, 200, 200]
+
+
+def test_endless_pipelining_ends(live: Live, picture: bytes) -> None:
+    post = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s" % (len(picture), picture)
+    answers = statuses(send(live.port, post + HEALTH * 3000))
+    assert 1 < len(answers) < 30
+    assert set(answers) == {200}
+
+
+def test_an_answer_is_finished_before_a_broken_request_behind_it_ends_the_connection(
+    live: Live, picture: bytes
+) -> None:
+    post = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s" % (len(picture), picture)
+    assert statuses(send(live.port, post + b"nonsense\r\n\r\n")) == [200]
+    broken = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n"
+    assert statuses(send(live.port, post + broken)) == [200]
+    assert statuses(send(live.port, broken)) == [400]
+
+
+def test_a_request_to_change_the_protocol_is_answered_as_any_other(live: Live) -> None:
+    upgrade = b"GET /health HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    assert statuses(send(live.port, upgrade + b"\x81\x05hello")) == [200]
+
+
+def test_more_connections_than_allowed_are_told_so(live: Live) -> None:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(connect(live.port)) for _ in range(60)]
+        wait_until(lambda: len(live.server.server_state.connections) >= 60 or time.sleep(0.05), 2)
+        answers = [statuses(read_to_end(sock)) for sock in sockets]
+    assert answers.count([429]) == 20
+    assert answers.count([]) == 40
+    wait_until(lambda: not live.server.server_state.connections)
+    assert ask(live.port)[0] == 200
+
+
+def test_a_client_in_the_middle_of_its_upload_reads_why_it_was_refused(live: Live) -> None:
+    with connect(live.port) as sock:
+        sock.sendall(b"POST /nothing HTTP/1.1\r\nHost: h\r\nContent-Length: 30000000\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(60):
+                sock.sendall(b"a" * 100_000)
+        assert statuses(read_to_end(sock)) == [404]
+
+
+def test_a_client_that_does_not_read_its_answers_is_dropped(live: Live) -> None:
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.settimeout(0.5)
+        sock.connect(("127.0.0.1", live.port))
+        request = b"GET /page/page.js HTTP/1.1\r\nHost: h\r\n\r\n"
+        with contextlib.suppress(OSError):
+            for _ in range(2000):
+                sock.sendall(request)
+        wait_until(lambda: not live.server.server_state.connections, 10)
+
+
+def test_connections_leave_nothing_behind(live: Live) -> None:
+    wait_until(lambda: not live.server.server_state.connections)
+    assert not live.server.server_state.tasks
+    before = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").is_dir() else 0
+    for _ in range(50):
+        with connect(live.port) as sock:
+            sock.sendall(b"GET /hea")
+    wait_until(lambda: not live.server.server_state.connections)
+    if before:
+        wait_until(lambda: len(list(Path("/proc/self/fd").iterdir())) <= before)
