@@ -52,7 +52,8 @@ def run(options: Options) -> list[Figure]:
         photographs = spread(photographs, QUICK_COUNT)
     found = [*_compare_int8(photographs), _compare_decoding(photographs)]
     if options.save:
-        print_progress(f"saved as {save_section('agreement', [asdict(one) for one in found]).name}")
+        path = save_section("agreement", [asdict(one) for one in found], is_quick=options.quick)
+        print_progress(f"saved as {path.name}")
     return [
         Figure(
             name=f"{one.name}: same best label",

@@ -26,7 +26,7 @@ def run(options: Options) -> list[Figure]:
         settled_at = min(SETTLED[decode], count // 2)
         print_progress(f"{count:,} pictures of 12 MP, decode={decode!r}")
         found = measure_memory(
-            pictures, count, settled_at=settled_at, model=str(model), dtype=dtype, decode=decode
+            pictures, count, settled_at=settled_at, model=str(model), dtype=dtype, decode=decode, job="many"
         )
         name = f"MobileNetV2 {dtype}, {count:,} pictures of 12 MP, decode={decode!r}"
         growth = found["peak_mb"] - found["settled_mb"]
@@ -58,5 +58,5 @@ def run(options: Options) -> list[Figure]:
             }
         )
     if options.save:
-        print_progress(f"saved as {save_section('memory', sections).name}")
+        print_progress(f"saved as {save_section('memory', sections, is_quick=options.quick).name}")
     return figures

@@ -66,9 +66,11 @@ def _describe_machine(results: Mapping[str, Any]) -> str:
     versions = ", ".join(
         f"{name} {version.removeprefix('v')}" for name, version in results["versions"].items()
     )
+    quick = results.get("quick", ())
+    warning = f"\n**Quick figures, worth little: {', '.join(quick)}.**" if quick else ""
     return (
         f"Measured on {results['date']}: {machine['system']}, {machine['architecture']}, "
-        f"{machine['cores']} cores with {features}.\n{versions}."
+        f"{machine['cores']} cores with {features}.\n{versions}.{warning}"
     )
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FOLDER = ROOT / "docs" / "performance"
+STARTED = datetime.datetime.now(datetime.UTC).date().isoformat()  # one run, one file, past midnight too
 PACKAGES = ("pictag", "numpy", "pillow", "onnxruntime", "openvino", "nncf")
 # What decides about the speed of inference on this kind of processor.
 FEATURES = (
@@ -30,19 +31,20 @@ FEATURES = (
 )
 
 
-def save_section(name: str, value: Any, *, versions: Mapping[str, str] | None = None) -> Path:
-    """Put one benchmark's results into today's file; what the others wrote there stays.
+def save_section(name: str, value: Any, *, is_quick: bool, versions: Mapping[str, str] | None = None) -> Path:
+    """Put one benchmark's results into the day's file; what the others wrote there stays.
 
+    ``is_quick`` is remembered, for figures that are worth little are not to be taken for others.
     ``versions`` are those of packages that are not installed here, such as the peers'.
     """
-    today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    path = FOLDER / f"{today}.json"
+    path = FOLDER / f"{STARTED}.json"
     kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     sections = {
         **kept,
-        "date": today,
+        "date": STARTED,
         "machine": describe_machine(),
         "versions": kept.get("versions", {}) | list_versions() | dict(versions or {}),
+        "quick": sorted({*kept.get("quick", ())} - {name} | ({name} if is_quick else set())),
         name: value,
     }
     FOLDER.mkdir(parents=True, exist_ok=True)

@@ -29,9 +29,9 @@ def run(options: Options) -> list[Figure]:
         print_progress(one.title)
         races[one.key] = _run_race(one, models[one.model], quick=options.quick)
         print(format_race(races[one.key]), flush=True)
-    if options.save:
-        path = save_section("races", races, versions=_collect_versions(races))
-        print_progress(f"saved as {path.name}")
+        if options.save:  # each at once: a race takes ten minutes
+            path = save_section("races", races, is_quick=options.quick, versions=_collect_versions(races))
+            print_progress(f"saved as {path.name}")
     verdicts = judge_all(races)
     print(format_verdicts(verdicts), flush=True)
     return [

@@ -1,0 +1,27 @@
+"""The page on performance is made of the newest results."""
+
+from __future__ import annotations
+
+from benchmarks.page import PAGE, SECTION, fill_page
+from benchmarks.results import read_newest
+from benchmarks.tables import format_table
+
+
+def test_the_tables_on_the_page_are_those_of_the_newest_results() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert text == fill_page(text, read_newest()), "run: python -m benchmarks.page"
+
+
+def test_every_table_on_the_page_is_filled() -> None:
+    found = [section["name"] for section in SECTION.finditer(PAGE.read_text(encoding="utf-8"))]
+    assert found[:2] == ["machine", "jobs"]
+    assert len(found) == len(set(found))
+
+
+def test_a_table_is_even_in_plain_sight() -> None:
+    assert format_table(("job", "rate"), [("long name", "1"), ("x", "1,000")]).splitlines() == [
+        "| job       |  rate |",
+        "| --------- | ----: |",
+        "| long name |     1 |",
+        "| x         | 1,000 |",
+    ]
