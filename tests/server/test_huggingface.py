@@ -16,7 +16,7 @@ from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
 from PIL import Image
 
-from liveserver import Answer, LiveServer, ask, serve
+from asking import Answer, LiveServer, ask, serve
 from pictag import pipeline
 from pictag.server.protocols.huggingface import parse_request
 from pictag.server.refusals import BadRequest

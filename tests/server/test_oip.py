@@ -19,7 +19,7 @@ import tritonclient.http.aio as triton_aio
 from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
-from liveserver import Answer, LiveServer, ask, serve
+from asking import Answer, LiveServer, ask, serve
 from pictag import ImageClassificationPipeline, pipeline
 from tinymodel import make_picture, make_tiny_model
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from liveserver import LiveServer, ask, serve
+from asking import LiveServer, ask, serve
 from pictag.server.protocols.forms import read_field
 from pictag.server.refusals import BadRequest
 from tinymodel import make_picture, make_tiny_model

@@ -36,7 +36,7 @@ _CLIENT_LEFT = 499  # for log and metrics alone: there is nobody to tell
 _GET, _POST = ("GET",), ("POST",)
 
 # In the order in which they are tried. What is open needs no key.
-_TABLE: Sequence[tuple[str, Sequence[str], Handler, bool]] = (
+TABLE: Sequence[tuple[str, Sequence[str], Handler, bool]] = (
     ("/", _POST, huggingface.classify, False),
     ("/", _GET, information.describe_server, False),
     ("/v2/health/live", _GET, oip.say_live, True),
@@ -110,7 +110,7 @@ def make_app(services: Services) -> Application:
     """
     routes = [
         Route(path, _Endpoint(handler, is_open, path), methods=list(methods))
-        for path, methods, handler, is_open in _TABLE
+        for path, methods, handler, is_open in TABLE
     ]
     router = Router([*page.routes(services.settings), *routes], redirect_slashes=False, default=_refuse_path)
 

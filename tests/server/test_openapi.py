@@ -1,0 +1,102 @@
+"""The description at /openapi.json tells the truth, and nothing that it allows makes the server fail."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from asking import LiveServer, ask, serve
+from pictag.server.app import TABLE
+from pictag.server.openapi import describe_interface
+from tinymodel import make_tiny_model
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
+EXAMPLES = 8  # of each of the operations, of which there are some thirty
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    folder = make_tiny_model(tmp_path_factory.mktemp("model"))
+    with serve({"0": folder, "a/b": folder}, log_requests=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def description(server: LiveServer) -> schemathesis.BaseSchema:
+    schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
+    schema.config.base_url = server.url
+    return schema
+
+
+def test_it_is_what_the_server_gives(server: LiveServer) -> None:
+    assert json.loads(ask(server, "GET", "/openapi.json").body) == describe_interface()
+
+
+def test_it_names_every_address_and_no_other() -> None:
+    described = {
+        (path, method.upper()) for path, item in describe_interface()["paths"].items() for method in item
+    }
+    served = {(re.sub(r":path}", "}", path), method) for path, methods, _, _ in TABLE for method in methods}
+    assert (
+        described - {("/predictions/{model}/{version}", "POST"), ("/predictions/{model}/{version}", "PUT")}
+        == served
+    )
+
+
+def test_every_reference_in_it_leads_somewhere_and_every_shape_is_used() -> None:
+    text = json.dumps(describe_interface())
+    named = set(re.findall(r"#/components/schemas/(\w+)", text))
+    assert named == set(describe_interface()["components"]["schemas"])
+
+
+def test_it_says_which_addresses_need_no_key() -> None:
+    operations = {
+        (path, method.upper()): operation
+        for path, item in describe_interface()["paths"].items()
+        for method, operation in item.items()
+    }
+    for path, methods, _, is_open in TABLE:
+        for method in methods:
+            operation = operations[path.replace(":path}", "}"), method]
+            assert (operation.get("security") == []) == is_open, path
+            assert ("401" in operation["responses"]) != is_open, path
+
+
+def test_nothing_that_it_allows_makes_the_server_fail(description: schemathesis.BaseSchema) -> None:
+    """Schemathesis' cases against the real server: no 5xx, and every answer as described."""
+    count = 0
+    for found in description.get_all_operations():
+        operation = found.ok()
+
+        @settings(
+            max_examples=EXAMPLES,
+            derandomize=True,
+            database=None,
+            deadline=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy())
+        def probe(case: schemathesis.Case) -> None:
+            nonlocal count
+            count += 1
+            case.call_and_validate(checks=CHECKS, timeout=30)
+
+        probe()
+    assert count > 100
