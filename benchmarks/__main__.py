@@ -25,7 +25,7 @@ LONG = ("large_memory",)  # only when they are named
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure pictag and its peers.")
     parser.add_argument(
-        "names", nargs="*", choices=[*NAMES, *LONG, []], metavar="NAME",
+        "names", nargs="*", metavar="NAME",
         help=f"any of {', '.join(NAMES)} (these by default); {', '.join(LONG)} (minutes long)",
     )  # fmt: skip
     parser.add_argument(
@@ -33,6 +33,9 @@ def main() -> int:
     )
     parser.add_argument("--save", action="store_true", help="write the results into docs/performance")
     arguments = parser.parse_args()
+    unknown = set(arguments.names) - {*NAMES, *LONG}
+    if unknown:
+        parser.error(f"there is no {', '.join(sorted(unknown))}; there are: {', '.join((*NAMES, *LONG))}")
     options = Options(quick=arguments.quick, save=arguments.save)
     missed = 0
     for name in arguments.names or NAMES:

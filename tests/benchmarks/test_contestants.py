@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from benchmarks.contestants import PEERS, enter_all
 from benchmarks.material import ModelSet
 
