@@ -1,0 +1,118 @@
+"""Visits to the server's page with a real Chromium, and what must not happen on any of them.
+
+Tests write ``from browsing import launch_browser, visit_page``.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, FilePayload, Locator, Page, expect, sync_playwright
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@contextmanager
+def launch_browser() -> Iterator[Browser]:
+    """A Chromium of the system, without a window and with an empty profile; skips where there is none."""
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium on the path (Debian: apt-get install chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def visit_page(browser: Browser, address: str, **options: Any) -> Iterator[Visit]:
+    """Open the page; at the end, no other host was asked, and neither policy nor scripts complained."""
+    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"], **options)
+    context.set_default_timeout(10_000)
+    visit = Visit(context.new_page(), address)
+    yield visit
+    context.close()
+    assert visit.troubles == []
+    assert [url for _, url in visit.requests if not url.startswith((address, f"blob:{address}"))] == []
+
+
+class Visit:
+    """One visit to the page, and what was heard while it lasted."""
+
+    def __init__(self, page: Page, address: str) -> None:
+        self.page = page
+        self.troubles: list[str] = []
+        self.requests: list[tuple[str, str]] = []
+        self.most_in_flight = self._in_flight = 0
+        page.on("pageerror", lambda error: self.troubles.append(str(error)))
+        page.on("console", lambda message: self._hear(message.text))
+        page.on("request", lambda request: self.requests.append((request.method, request.url)))
+        page.on("request", lambda request: self._count(request.method, 1))
+        page.on("requestfinished", lambda request: self._count(request.method, -1))
+        page.add_init_script(
+            "addEventListener('securitypolicyviolation', (e) => console.error('policy', e.violatedDirective))"
+        )
+        page.goto(address)
+
+    def _hear(self, text: str) -> None:
+        # Chromium says so of each refused request too, which is what some tests are about.
+        if not text.startswith("Failed to load resource"):
+            self.troubles.append(text)
+
+    def _count(self, method: str, change: int) -> None:
+        if method == "POST":
+            self._in_flight += change
+            self.most_in_flight = max(self.most_in_flight, self._in_flight)
+
+    @property
+    def posts(self) -> list[str]:
+        """The addresses that pictures were sent to."""
+        return [url for method, url in self.requests if method == "POST"]
+
+    def give(self, *pictures: Path | FilePayload) -> None:
+        """Choose files that lie on the disk, or that `file` makes."""
+        chosen = [file(p.name, p.read_bytes()) if isinstance(p, Path) else p for p in pictures]
+        self.page.set_input_files("#files", chosen)
+
+    def drop(self, *paths: Path) -> None:
+        """Drop files and folders, as the mouse does."""
+        box = self.page.locator("#drop").bounding_box()
+        assert box is not None
+        session = self.page.context.new_cdp_session(self.page)
+        data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            event = {"type": kind, "x": box["x"] + 9, "y": box["y"] + 9, "data": data}
+            session.send("Input.dispatchDragEvent", event)
+
+    def card(self, name: str) -> Locator:
+        """What the page shows of one picture."""
+        return self.page.locator(".card").filter(has=self.page.get_by_role("heading", name=name, exact=True))
+
+    def labels(self, name: str) -> list[tuple[str, str]]:
+        """Labels and percentages of one picture, once they are there."""
+        card = self.card(name)
+        expect(card).to_have_attribute("data-state", "done")
+        labels = card.locator(".label").all_text_contents()
+        return list(zip(labels, card.locator(".score").all_text_contents(), strict=True))
+
+    def settle(self) -> None:
+        """Wait until no picture waits or runs."""
+        expect(self.page.locator(".card").first).to_be_visible()
+        expect(self.page.locator(".card[aria-busy=true]")).to_have_count(0)
+
+
+def file(name: str, content: bytes) -> FilePayload:
+    return {"name": name, "mimeType": "image/png", "buffer": content}

@@ -1,0 +1,307 @@
+"""The page in a real Chromium, in front of the real server: what a person does with it, what it refuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Route, expect
+
+from browsing import Visit, file, launch_browser, visit_page
+from liveserver import run_server
+from pictag import pipeline
+from tinymodel import make_picture, make_tiny_model
+
+HOSTILE = '<img src=x onerror="document.title=1">'
+KEY = "open sesame"
+MAX_BODY_BYTES = 2**20
+COLOURS = "tests/colours"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with launch_browser() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("page")
+
+
+@pytest.fixture(scope="module")
+def models(folder: Path) -> dict[str, str]:
+    """Three models: colours, the same under labels that are HTML, and the embedded one."""
+    make_tiny_model(folder / "colours")
+    make_tiny_model(
+        folder / "hostile", labels=(HOSTILE, "</li><script>alert(1)</script>", "\u202eblue\x1b[2J")
+    )
+    return {COLOURS: str(folder / "colours"), "hostile": str(folder / "hostile"), "embedded": "embedded"}
+
+
+@pytest.fixture(scope="module")
+def address(models: dict[str, str], browser: Browser) -> Iterator[str]:
+    with run_server(models=named(models), max_body_bytes=MAX_BODY_BYTES) as server:
+        yield f"http://127.0.0.1:{server.port}"
+
+
+def named(models: dict[str, str]) -> tuple[str, ...]:
+    return tuple(f"{name}={reference}" for name, reference in models.items())
+
+
+@pytest.fixture
+def visit(browser: Browser, address: str) -> Iterator[Visit]:
+    with visit_page(browser, address) as visit:
+        yield visit
+
+
+@pytest.fixture(scope="module")
+def red(folder: Path) -> Path:
+    return make_picture(folder / "red.png", "red")
+
+
+@pytest.fixture(scope="module")
+def blue(folder: Path) -> Path:
+    return make_picture(folder / "blue.png", "blue")
+
+
+def test_a_chosen_picture_gets_the_labels_that_the_library_gives(
+    visit: Visit, models: dict[str, str], blue: Path
+) -> None:
+    with pipeline("image-classification", model=models[COLOURS]) as classifier:
+        (expected,) = classifier.predict(blue, top_k=3)
+    visit.give(blue)
+    assert visit.labels("blue.png") == [(label.label, f"{label.score:.1%}") for label in expected.labels]
+    bars = visit.card("blue.png").locator(".bar > span")
+    widths = bars.evaluate_all("bars => bars.map((bar) => parseFloat(bar.style.inlineSize))")
+    assert widths == pytest.approx([100 * label.score for label in expected.labels], abs=0.01)
+
+
+def test_pictures_and_folders_can_be_dropped(visit: Visit, folder: Path, red: Path) -> None:
+    for name, colour in {"10.png": "red", "9.png": "blue", "deep/1.png": "green"}.items():
+        make_picture(folder / "album" / name, colour)
+    (folder / "album" / "notes.txt").write_text("no picture")
+    visit.drop(folder / "album", red)
+    visit.settle()
+    assert visit.page.locator("h3").all_text_contents() == ["9.png", "10.png", "1.png", "red.png"]
+    best = visit.page.locator(".labels li:first-child .label").all_text_contents()
+    assert best == ["blue", "red", "green", "red"]
+
+
+def test_a_picture_can_be_pasted(visit: Visit) -> None:
+    visit.page.evaluate(
+        """async () => {
+            const canvas = new OffscreenCanvas(20, 20);
+            canvas.getContext("2d").fillStyle = "blue";
+            canvas.getContext("2d").fillRect(0, 0, 20, 20);
+            const picture = await canvas.convertToBlob();
+            await navigator.clipboard.write([new ClipboardItem({ "image/png": picture })]);
+        }"""
+    )
+    visit.page.keyboard.press("Control+v")
+    assert visit.labels("image.png")[0][0] == "blue"
+
+
+def test_the_keyboard_alone_is_enough(visit: Visit, red: Path, blue: Path) -> None:
+    page, press = visit.page, visit.page.keyboard.press
+    expect(page.locator("#model")).to_be_enabled()
+    press("Tab")
+    expect(page.get_by_role("button", name="Choose pictures")).to_be_focused()
+    outline = page.locator("#files + label").evaluate("label => getComputedStyle(label).outlineStyle")
+    assert outline == "solid", "the focus is seen"
+    with page.expect_file_chooser() as chooser:
+        press("Enter")
+    chooser.value.set_files([red, blue])
+    visit.settle()
+    for expected in ("#model", "#top-k", "#copy", "#clear"):
+        press("Tab")
+        expect(page.locator(expected)).to_be_focused()
+    press("Tab")
+    expect(page.get_by_role("button", name="Remove red.png")).to_be_focused()
+    press("Enter")
+    expect(page.get_by_role("button", name="Remove blue.png")).to_be_focused()
+    press("Enter")
+    expect(page.locator(".card")).to_have_count(0)
+    expect(page.get_by_role("button", name="Choose pictures")).to_be_focused()
+
+
+def test_a_screen_reader_is_told(visit: Visit, red: Path, blue: Path) -> None:
+    visit.give(red)
+    expect(visit.page.get_by_role("status")).to_contain_text("red.png: red, ")
+    expect(visit.page.get_by_role("list", name="Labels of red.png")).to_match_aria_snapshot(
+        """
+        - list "Labels of red.png":
+            - listitem: /red \\d+\\.\\d%/
+            - listitem: /(green|blue) \\d+\\.\\d%/
+            - listitem: /(green|blue) \\d+\\.\\d%/
+        """
+    )
+    visit.give(red, blue, red)
+    expect(visit.page.get_by_role("status")).to_have_text("4 of 4 done.")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(browser: Browser, address: str, red: Path, scheme: str) -> None:
+    with visit_page(browser, address, color_scheme=scheme) as visit:
+        visit.give(red, file("bad.png", b"bad"))
+        visit.settle()
+        for seldom in ("key-form", "trouble"):
+            visit.page.locator(f"#{seldom}").evaluate("notice => { notice.hidden = false; }")
+        visit.page.locator("#trouble-text").evaluate("text => { text.textContent = 'A trouble'; }")
+        axe = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+        visit.page.evaluate(axe + ";0")
+        found = visit.page.evaluate("axe.run()")
+        assert {rule["id"]: [node["html"] for node in rule["nodes"]] for rule in found["violations"]} == {}
+        assert "color-contrast" in {rule["id"] for rule in found["passes"]}
+
+
+def test_a_picture_that_fails_leaves_the_others_alone(visit: Visit, red: Path, blue: Path) -> None:
+    visit.give(red, file("letter.jpg", b"Dear Sir"), file("large.png", b"\0" * (MAX_BODY_BYTES + 1)), blue)
+    visit.settle()
+    expect(visit.page.locator("#progress")).to_have_text("4 of 4 done, 2 failed")
+    expect(visit.card("letter.jpg").locator(".state")).to_contain_text("picture")
+    expect(visit.card("letter.jpg").locator(".state small")).to_contain_text("Request ")
+    expect(visit.card("large.png").locator(".state")).to_contain_text("takes up to 1.0 MiB")
+    assert len(visit.posts) == 3, "what is too large is not sent"
+    assert visit.labels("blue.png")[0][0] == "blue"
+
+
+def test_html_in_labels_and_file_names_is_text(visit: Visit, red: Path) -> None:
+    visit.page.select_option("#model", "hostile")
+    visit.give(file(HOSTILE + ".png", red.read_bytes()))
+    labels = [label for label, _ in visit.labels(HOSTILE + ".png")]
+    assert set(labels) == {HOSTILE, "</li><script>alert(1)</script>", "\u202eblue\x1b[2J"}
+    assert visit.page.locator(".card img").count() == 1, "the picture itself, and no other"
+    assert visit.page.locator("script").count() == 1
+    assert visit.page.title() == "pictag"
+
+
+def test_the_policy_forbids_what_it_says(visit: Visit) -> None:
+    """Without this, a page that reports no violation could be one where nobody listens."""
+    for attempt in (
+        "document.head.append(Object.assign(document.createElement('style'), {textContent: 'p {}'}))",
+        "document.body.setAttribute('style', 'color: red')",
+        "document.body.append(Object.assign(new Image(), {src: 'data:image/gif;base64,R0lGODlh'}))",
+        "fetch('data:text/plain,x').catch(() => {}); 0",
+        "try { document.body.innerHTML = '<p>' } catch {}",
+    ):
+        visit.page.evaluate(attempt)
+    expect(visit.page.locator("h1")).to_be_visible()
+    forbidden = ("style-src-elem", "style-src-attr", "img-src", "connect-src", "require-trusted-types-for")
+    assert {t for t in visit.troubles if t.startswith("policy ")} == {f"policy {name}" for name in forbidden}
+    visit.troubles.clear()
+    visit.requests.clear()
+
+
+def test_a_folder_of_pictures_goes_two_at_a_time(visit: Visit, red: Path) -> None:
+    visit.give(*(file(f"{number}.png", red.read_bytes()) for number in range(20)))
+    visit.settle()
+    assert len(visit.posts) == 20
+    assert visit.most_in_flight == 2
+
+
+def test_model_and_number_of_labels_can_be_changed(visit: Visit, address: str, red: Path) -> None:
+    page = visit.page
+    visit.give(red)
+    assert len(visit.labels("red.png")) == 3
+    page.fill("#top-k", "2")
+    page.keyboard.press("Enter")
+    expect(visit.card("red.png").locator(".labels li")).to_have_count(2)
+    page.select_option("#model", "embedded")
+    expect(visit.card("red.png").get_by_text("green")).to_have_count(0)
+    visit.settle()
+    asked = [f"{COLOURS}?top_k=5", f"{COLOURS}?top_k=2", "embedded?top_k=2"]
+    assert visit.posts == [f"{address}/models/{end}" for end in asked]
+    expect(page.locator("#model-hint")).to_have_text("Knows 200 labels.")
+    page.fill("#top-k", "0")
+    page.keyboard.press("Enter")
+    expect(page.locator("#top-k-hint")).to_have_text("A whole number from 1 on.")
+    assert len(visit.posts) == 3
+
+
+@pytest.mark.parametrize("name", ["red.png", "it's $HOME `id`.png", "-", "two\nlines\x1b[31m\u202e\\.png"])
+def test_the_curl_line_does_the_same(visit: Visit, blue: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(blue.read_bytes())
+    visit.give(file(name, blue.read_bytes()))
+    visit.settle()
+    visit.page.click("#copy")
+    expect(visit.page.locator("#copy")).to_have_text("Copied")
+    line = visit.page.evaluate("navigator.clipboard.readText()")
+    assert line.isprintable(), "a terminal obeys none of its characters"
+    command = ["bash", "-c", line + " --silent"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=20, check=True)
+    said = [f"{label['label']}\n{label['score']:.1%}" for label in json.loads(done.stdout)]
+    assert visit.page.locator(".labels li").all_inner_texts() == said
+
+
+def test_a_busy_server_is_asked_again_when_it_says_so(visit: Visit, blue: Path) -> None:
+    tries = iter(["busy", "busy", "free"])
+
+    def answer(route: Route) -> None:
+        if next(tries) == "busy":
+            refuse(route)
+        else:
+            route.continue_()
+
+    visit.page.route("**/models/**", answer)
+    visit.give(blue)
+    expect(visit.card("blue.png").locator(".state")).to_have_text("The server is busy. Trying again in 1 s.")
+    assert visit.labels("blue.png")[0][0] == "blue"
+    assert next(tries, None) is None
+
+
+def test_a_server_that_stays_busy_is_left_in_peace(visit: Visit, blue: Path) -> None:
+    visit.page.route("**/models/**", refuse)
+    visit.give(blue)
+    expect(visit.card("blue.png")).to_have_attribute("data-state", "failed", timeout=10_000)
+    expect(visit.card("blue.png").locator(".state")).to_have_text("Too many requests wait.")
+    assert len(visit.posts) == 6
+    visit.page.unroute("**/models/**")
+    visit.page.get_by_role("button", name="Try again").click()
+    assert visit.labels("blue.png")[0][0] == "blue"
+
+
+def refuse(route: Route) -> None:
+    body = {"error": "Too many requests wait.", "code": 429, "type": "overloaded"}
+    route.fulfill(status=429, headers={"Retry-After": "0.2"}, json=body)
+
+
+def test_a_key_is_asked_for_where_the_server_wants_one(
+    browser: Browser, models: dict[str, str], red: Path
+) -> None:
+    with (
+        run_server(models=named(models), api_key=KEY) as server,
+        visit_page(browser, f"http://127.0.0.1:{server.port}") as visit,
+    ):
+        page = visit.page
+        field = page.get_by_label("This server asks for an API key")
+        expect(field).to_be_focused()
+        visit.give(red)
+        field.fill("wrong")
+        page.keyboard.press("Enter")
+        expect(page.locator("#key-hint")).to_have_text("The server did not take that key.")
+        field.fill(KEY)
+        page.keyboard.press("Enter")
+        assert visit.labels("red.png")[0][0] == "red"
+        expect(field).to_be_hidden()
+        expect(page.locator("#curl")).to_contain_text('-H "Authorization: Bearer $PICTAG_API_KEY"')
+        kept = page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])")
+        assert kept == '[{},{},""]', "the key is in memory alone"
+        assert KEY not in page.content()
+
+
+def test_a_small_screen_is_enough_and_nothing_moves_for_who_wants_it_still(
+    browser: Browser, address: str, folder: Path
+) -> None:
+    wide = make_picture(folder / ("long-" * 30 + ".png"), "red", size=(400, 20))
+    small = {"viewport": {"width": 320, "height": 640}, "reduced_motion": "reduce"}
+    with visit_page(browser, address, **small) as visit:
+        visit.give(wide, wide)
+        visit.settle()
+        assert visit.page.evaluate("document.documentElement.scrollWidth") == 320
+        bar = visit.page.locator(".bar > span").first
+        assert bar.evaluate("bar => getComputedStyle(bar).transitionDuration") == "0s"
