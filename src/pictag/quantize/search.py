@@ -76,26 +76,36 @@ class Search:
     on_progress: OnProgress
 
     def find(self) -> dict[str, Found]:
-        """The best for each engine; engines may share a file."""
+        """The best for each engine that can run the original; engines may share a file."""
         original = self.score_original(self.check)
+        openvino = self._runs_with("openvino")
         if self.attention:
             smooth = self._with_nncf("smooth", attention=True)
-            return {
-                "onnxruntime": self.choose("onnxruntime", [lambda: self._suit(smooth)], original),
-                "openvino": self.choose("openvino", [lambda: smooth], original),
-            }
+            found = {"onnxruntime": self.choose("onnxruntime", [lambda: self._suit(smooth)], original)}
+            return found | (
+                {"openvino": self.choose("openvino", [lambda: smooth], original)} if openvino else {}
+            )
         by_range: list[Make] = [
             lambda: self._static("minmax"),
             lambda: self._static("percentile"),
             lambda: self._static("entropy"),
         ]
         first = self.choose("onnxruntime", by_range, original)
+        if not openvino:
+            return {"onnxruntime": first}
         # Without attention OpenVINO runs graphs equally fast whoever quantised them: one file is enough.
         for_openvino: list[Make] = [
             lambda: first.candidate,
             lambda: self._with_nncf("mixed", attention=False),
         ]
         return {"onnxruntime": first, "openvino": self.choose("openvino", for_openvino, original)}
+
+    def _runs_with(self, engine: str) -> bool:
+        try:
+            open_engine(engine, self.model.weights, self.model).close()
+        except InvalidModel:  # an operation that it does not have
+            return False
+        return True
 
     def choose(self, engine: str, makers: Iterable[Make], original: NDArray[np.float32]) -> Found:
         """The first candidate that reaches the bar on an engine, or else the best, improved."""
