@@ -11,7 +11,7 @@ from __future__ import annotations
 from pictag.images.decode import Picture
 from pictag.images.folder import Failed, expand
 from pictag.images.limits import FetchLimits, PictureLimits
-from pictag.images.read import read_picture
+from pictag.images.read import read_ahead, read_picture
 from pictag.images.source import Source, is_single, make_source
 
 __all__ = [
@@ -23,5 +23,6 @@ __all__ = [
     "expand",
     "is_single",
     "make_source",
+    "read_ahead",
     "read_picture",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote_to_bytes
 
@@ -25,6 +26,7 @@ from pictag.images.source import Source, decode_base64
 from pictag.images.turns import take_turns
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
 # Larger files are decoded from the open file: an archive of many pages need not fit into memory. Smaller
@@ -55,10 +57,12 @@ def read_picture(
     >>> read_picture(make_source(Image.new("CMYK", (4, 3)))).image
     <PIL.Image.Image image mode=RGB size=4x3 ...>
     """
+    source = read_ahead(source, limits=limits, fetch=fetch)
     name, value = source.name, source.value
     match source.kind:
         case "file":
-            return _read_file(value, name=name, limits=limits, needed=needed)
+            with _open_file(value, name=name, limits=limits) as file:
+                return decode(file, name=name, limits=limits, needed=needed)
         case "image":
             with take_turns(value):
                 return picture_of_image(value, name=name, limits=limits)
@@ -69,17 +73,35 @@ def read_picture(
         case "stream":
             with take_turns(value):
                 data = _read_stream(value, name=name, limits=limits)
-        case "url":
-            # Half of a classification of local files would be spent on importing an HTTP client.
-            from pictag.images.fetch import fetch_bytes
-
-            data = fetch_bytes(value, limits=fetch)
         case "data":
             data = _read_data_url(value)
         case "base64":
             data = _read_base64(value, name=name)
+        case "url":
+            raise AssertionError("read_ahead has read it")
     _check_bytes(len(data), name=name, limits=limits)
     return decode_bytes(data, name=name, limits=limits, needed=needed)
+
+
+def read_ahead(
+    source: Source, *, limits: PictureLimits = _PICTURE_LIMITS, fetch: FetchLimits = _FETCH_LIMITS
+) -> Source:
+    """The source with its bytes in memory, where they come from a file or a URL; others stay as they are.
+
+    It waits for disks and servers, while decoding waits for nothing but a core. Raises what `read_picture`
+    raises for reading.
+    """
+    if source.kind == "url":
+        # Half of a classification of local files would be spent on importing an HTTP client.
+        from pictag.images.fetch import fetch_bytes
+
+        return Source(name=source.name, kind="bytes", value=fetch_bytes(source.value, limits=fetch))
+    if source.kind == "file":
+        with _open_file(source.value, name=source.name, limits=limits) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size <= _READ_AT_ONCE_BYTES:
+                return Source(name=source.name, kind="bytes", value=file.read(size))
+    return source
 
 
 def _check_bytes(count: int, *, name: str, limits: PictureLimits) -> None:
@@ -97,7 +119,9 @@ def _open_without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def _read_file(path: str, *, name: str, limits: PictureLimits, needed: NeededSize | None) -> Picture:
+@contextmanager
+def _open_file(path: str, *, name: str, limits: PictureLimits) -> Iterator[BinaryIO]:
+    """The open file; what goes wrong while it is read is an error of ours too."""
     shown = shorten(name)
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116  (pathlib refuses names that the system takes)
@@ -114,9 +138,7 @@ def _read_file(path: str, *, name: str, limits: PictureLimits, needed: NeededSiz
             if not stat.S_ISREG(status.st_mode):
                 raise PictureUnreadable(f"{shown} is no regular file any more; it is not read.")
             _check_bytes(status.st_size, name=name, limits=limits)
-            if status.st_size > _READ_AT_ONCE_BYTES:
-                return decode(file, name=name, limits=limits, needed=needed)
-            data = file.read(status.st_size)
+            yield file
     except InputError:
         raise
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -125,7 +147,6 @@ def _read_file(path: str, *, name: str, limits: PictureLimits, needed: NeededSiz
         raise PictureUnreadable(f"{shown} could not be read: {error.strerror or error}.") from error
     except ValueError as error:  # NUL, or characters that the file system cannot encode
         raise PictureNotFound(f"{shown}: no file can have this name.") from error
-    return decode_bytes(data, name=name, limits=limits, needed=needed)
 
 
 def _read_stream(stream: BinaryIO, *, name: str, limits: PictureLimits) -> bytes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pictag.engines.choose import MANY
 from pictag.errors import InvalidModel
-from pictag.images import read_picture
+from pictag.images import read_ahead, read_picture
 from pictag.options import check_count, check_seconds
 from pictag.preprocess.demand import check_demand, needed_size
 from pictag.preprocess.run import preprocess
@@ -39,6 +39,7 @@ class Runs:
         self._fixed_batch = first.inputs[0].shape[0]
         # Pictures of a short list are loaded side by side, and run one after the other with all threads.
         self._turn = threading.Lock()
+        self._decoding = threading.Semaphore(line.cores)
         self._tuning = self._make_tuning(None)
 
     def classify(
@@ -57,11 +58,15 @@ class Runs:
 
     def load(self, source: Source, fetch: FetchLimits) -> NDArray[np.float32]:
         """Pixel values [C, H, W]. Raises an error of the ``InputError`` branch."""
-        needed = self._needed_size if self._line.fast_decode else None
-        picture = read_picture(source, limits=self._line.limits, fetch=fetch, needed=needed)
-        width, height = picture.image.size
-        check_demand(self._model.spec, (height, width), max_pixels=self._line.limits.max_pixels)
-        return preprocess(picture.image, self._model.spec)
+        limits = self._line.limits
+        source = read_ahead(source, limits=limits, fetch=fetch)
+        # However many lanes wait for their files, no more pictures are in memory than cores work on.
+        with self._decoding:
+            needed = self._needed_size if self._line.fast_decode else None
+            picture = read_picture(source, limits=limits, needed=needed)
+            width, height = picture.image.size
+            check_demand(self._model.spec, (height, width), max_pixels=limits.max_pixels)
+            return preprocess(picture.image, self._model.spec)
 
     def infer(self, engine: Engine, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Logits [N, labels] of pixel values [N, C, H, W]. Raises `EngineError` or `PipelineClosed`."""
