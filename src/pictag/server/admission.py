@@ -105,7 +105,7 @@ class Admission:
     def learn(self, work: Work) -> None:
         """Take what a picture really took into the forecast."""
         means = self._means.setdefault(work.served, _Means())
-        if work.decode_s and work.cost.pixels:
+        if work.decode_s and work.cost.pixels and work.error is None:
             means.decode_s_per_pixel.note(work.decode_s / (_OPENING_PIXELS + work.cost.pixels))
         if work.run_s:
             means.run_s.note(work.run_s)

@@ -13,6 +13,7 @@ import numpy as np
 from pictag.images import PictureLimits, Source
 from pictag.images.decode import check_size
 from pictag.images.header import read_size
+from pictag.images.sniff import HEAD_BYTES, recognise
 from pictag.preprocess.demand import check_demand
 from pictag.server.admission import Admission, WorkLimits
 from pictag.server.fetching import Fetcher
@@ -147,7 +148,9 @@ class Dispatcher:
         """Pixels that the header announces; where it tells nothing, as many as there may be."""
         size = read_size(source.value)
         if size is None:
-            return self._limits.max_pixels
+            form = recognise(source.value[:HEAD_BYTES])
+            # What will not be opened costs nothing.
+            return self._limits.max_pixels if form is not None and form.opened else 0
         if size[0] > 0 and size[1] > 0:
             check_size(size, name=source.name, limits=self._picture_limits)
             check_demand(served.classifier.model.spec, size[::-1], max_pixels=self._limits.max_pixels)

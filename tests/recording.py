@@ -1,0 +1,82 @@
+"""A pipeline that writes down what is asked of it, and can be held up: ``from recording import Recorder``."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from pictag import pipeline
+from pictag.pipeline import ImageClassificationPipeline
+from pictag.server.served import ModelSpec, ServedModel, make_served
+from pictag.stream import Tuning
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+
+class Recorder(ImageClassificationPipeline):
+    """The real pipeline ``inner``; ``decoded`` are the sources it decoded, ``batches`` what it ran."""
+
+    def __init__(self, inner: ImageClassificationPipeline) -> None:
+        self.__dict__.update(inner.__dict__)
+        self.decoded: list[Any] = []
+        self.batches: list[int] = []
+        self.is_closed = False
+        self.before_run: Callable[[NDArray[Any]], None] = lambda pixels: None
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def preprocess(self, inputs: Any) -> NDArray[np.float32]:
+        self.decoded.append(inputs.value)
+        return super().preprocess(inputs)
+
+    def forward(self, pixel_values: NDArray[Any]) -> NDArray[np.float32]:
+        self.batches.append(len(pixel_values))
+        self.before_run(pixel_values)
+        assert self.gate.wait(60)
+        return super().forward(pixel_values)
+
+    def close(self) -> None:
+        self.is_closed = True
+        super().close()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Runs that begin inside wait until the end of it."""
+        self.gate.clear()
+        try:
+            yield
+        finally:
+            self.gate.set()
+
+
+def serve_recorder(model: Path | str, *, together: int = 1, most_runs: int | None = None) -> ServedModel:
+    """A served model whose classifier records; ``together`` pictures are taken by a worker at a time."""
+    recorder = Recorder(pipeline(model=model, job="many"))
+    made = make_served(ModelSpec(name="recorded", reference=str(model)), recorder)
+    return ServedModel(
+        name=made.name,
+        classifier=recorder,
+        most_runs=most_runs,
+        max_batch=made.max_batch,
+        tuning=Tuning(batch_sizes=(together,), cores=1, lanes=1),
+        size_bytes=made.size_bytes,
+    )
+
+
+def encode_picture(
+    colour: str | tuple[int, int, int] = "red", *, size: tuple[int, int] = (12, 9), form: str = "PNG"
+) -> bytes:
+    """An encoded picture of one colour."""
+    stream = io.BytesIO()
+    Image.new("RGB", size, colour).save(stream, form)
+    return stream.getvalue()
