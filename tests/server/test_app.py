@@ -1,0 +1,249 @@
+"""What all protocols share: ids, the key, errors, limits of bodies, clients that leave."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import io
+import json
+import re
+import socket
+import time
+import zlib
+from collections.abc import Iterator
+
+import pytest
+from PIL import Image
+
+from asking import Answer, LiveServer, ask, serve, talk
+from tinymodel import make_picture, make_tiny_model
+
+KEY = "sesame-open"
+ERROR_MEMBERS = {"error", "message", "code", "type", "request_id"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    folder = make_tiny_model(tmp_path_factory.mktemp("model"))
+    with serve({"colours": folder}, max_body_bytes=100_000, body_timeout_s=0.6) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    folder = make_tiny_model(tmp_path_factory.mktemp("model"))
+    with serve({"colours": folder}, api_key=KEY) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return make_picture(tmp_path_factory.mktemp("pictures") / "red.png").read_bytes()
+
+
+def count_requests(server: LiveServer, route: str, status: int) -> float:
+    text = server.services.metrics.render().decode()
+    found = re.search(rf'pictag_requests_total{{route="{re.escape(route)}",status="{status}"}} (\S+)', text)
+    return float(found[1]) if found else 0.0
+
+
+def test_a_sane_request_id_is_kept_and_any_other_replaced(server: LiveServer, picture: bytes) -> None:
+    for path, body in (("/", picture), ("/", b"x"), ("/nothing", b"")):
+        answer = ask(server, "POST", path, body, {"X-Request-Id": "job-7/a=b"})
+        assert answer.headers["x-request-id"] == "job-7/a=b"
+    for given in ("", "two words", "ä", "x" * 129, "<b>"):
+        made = ask(server, "GET", "/nothing", headers={"X-Request-Id": given.encode().decode("latin-1")})
+        assert re.fullmatch("[0-9a-f]{16}", made.headers["x-request-id"])
+        assert json.loads(made.body)["request_id"] == made.headers["x-request-id"]
+    assert len({ask(server, "GET", "/health").headers["x-request-id"] for _ in range(5)}) == 5
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nothing", 404),
+        ("POST", "/health/", 404),
+        ("GET", "/v3", 404),
+        ("DELETE", "/", 405),
+        ("POST", "/health", 405),
+        ("PATCH", "/v2/models/colours/infer", 405),
+        ("GET", "/models/nothing/info", 404),
+    ],
+)
+def test_every_error_has_the_one_form(server: LiveServer, method: str, path: str, status: int) -> None:
+    answer = ask(server, method, path)
+    assert answer.status == status
+    error = json.loads(answer.body)
+    assert set(error) == ERROR_MEMBERS
+    assert error["code"] == status
+    assert error["error"] == error["message"]
+    assert answer.headers["content-type"] == "application/json"
+
+
+def test_a_wrong_method_is_told_the_right_ones(server: LiveServer) -> None:
+    assert ask(server, "DELETE", "/").headers["allow"] == "GET, HEAD, POST"
+
+
+def test_head_answers_as_get_without_a_body(server: LiveServer) -> None:
+    answer = ask(server, "HEAD", "/health")
+    assert (answer.status, answer.body) == (200, b"")
+
+
+def test_a_browser_gets_the_page_and_a_program_gets_json(server: LiveServer) -> None:
+    html = ask(server, "GET", "/", headers={"Accept": "text/html"})
+    assert html.headers["content-type"].startswith("text/html")
+    assert html.headers["x-request-id"]
+    assert json.loads(ask(server, "GET", "/").body)["server"] == "pictag"
+    assert ask(server, "GET", "/page/page.js").status == 200
+
+
+def test_models_are_listed_with_their_state(server: LiveServer, picture: bytes) -> None:
+    ask(server, "POST", "/", picture)
+    assert json.loads(ask(server, "GET", "/models").body) == [
+        {"name": "colours", "state": "ready", "labels": 3}
+    ]
+
+
+OPEN = ["/health", "/ping", "/v2/health/live", "/v2/health/ready", "/models/colours/health", "/openapi.json",
+        "/v2/models/colours/ready", "/page/page.js"]  # fmt: skip
+CLOSED = ["/metrics", "/models", "/info", "/v2", "/v2/models/colours", "/models/colours/info"]
+
+
+@pytest.mark.parametrize("path", OPEN)
+def test_health_and_the_page_need_no_key(locked: LiveServer, path: str) -> None:
+    assert ask(locked, "GET", path).status == 200
+
+
+@pytest.mark.parametrize("path", CLOSED)
+def test_all_else_needs_the_key(locked: LiveServer, path: str, picture: bytes) -> None:
+    def status(**headers: str) -> int:
+        return ask(locked, "GET", path, headers={k.replace("_", "-"): v for k, v in headers.items()}).status
+
+    assert status() == 401
+    for wrong in ("", "Bearer", "Bearer x", f"Basic {KEY}", KEY, f"Bearer {KEY}x", f"Bearer {KEY[:-1]}"):
+        assert status(Authorization=wrong) == 401, wrong
+    assert status(X_Api_Key=KEY[:-1]) == 401
+    for right in (f"Bearer {KEY}", f"bearer  {KEY}"):
+        assert status(Authorization=right) == 200, right
+    assert status(X_Api_Key=KEY) == 200
+    assert status(X_Api_Key=KEY, Authorization="Bearer hf_of_somebody_else") == 200
+
+
+def test_without_the_key_no_picture_is_read(locked: LiveServer, picture: bytes) -> None:
+    for path in ("/", "/models/colours", "/predictions/colours", "/v2/models/colours/infer"):
+        refused = ask(locked, "POST", path, picture)
+        assert refused.status == 401
+        assert refused.headers["www-authenticate"] == "Bearer"
+        assert refused.headers["connection"] == "close"
+        assert KEY not in refused.body.decode()
+    assert ask(locked, "POST", "/", picture, {"X-Api-Key": KEY}).status == 200
+
+
+class TestBodies:
+    def test_that_announce_too_much_are_413_before_they_are_read(self, server: LiveServer) -> None:
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000000\r\n\r\n"
+        reply = talk(server, head)
+        assert reply.startswith(b"HTTP/1.1 413 ")
+        assert b"connection: close" in reply.lower()
+        waiting = talk(server, head.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
+        assert waiting.startswith(b"HTTP/1.1 413 ")
+
+    def test_that_never_end_are_413(self, server: LiveServer) -> None:
+        parts = (b"x" * 10_000 for _ in range(60))
+        assert ask(server, "POST", "/", parts).status == 413
+
+    @pytest.mark.parametrize("path", ["/", "/predictions/colours", "/v2/models/colours/infer"])
+    def test_that_unfold_to_too_much_are_413(self, server: LiveServer, path: str) -> None:
+        for encoding, bomb in (
+            ("gzip", gzip.compress(bytes(20_000_000))),
+            ("deflate", zlib.compress(bytes(20_000_000))),
+        ):
+            answer = ask(server, "POST", path, bomb, {"Content-Encoding": encoding})
+            assert answer.status == 413
+            assert json.loads(answer.body)["type"] == "body_too_large"
+
+    def test_that_are_slow_are_408_and_the_end_of_the_connection(self, server: LiveServer) -> None:
+        reply = talk(server, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nx")
+        assert reply.startswith(b"HTTP/1.1 408 ")
+        assert b"connection: close" in reply.lower()
+
+    def test_in_gzip_are_pictures_too(self, server: LiveServer, picture: bytes) -> None:
+        answer = ask(server, "POST", "/", gzip.compress(picture), {"Content-Encoding": "gzip"})
+        assert json.loads(answer.body)[0]["label"] == "red"
+
+    def test_in_pieces_are_pictures_too(self, server: LiveServer, picture: bytes) -> None:
+        answer = ask(server, "POST", "/", iter([picture[:9], picture[9:]]))
+        assert json.loads(answer.body)[0]["label"] == "red"
+
+
+def test_a_connection_goes_on_after_an_error_that_was_read_to_its_end(
+    server: LiveServer, picture: bytes
+) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    sock = None
+    for body, status in ((b"no picture", 415), (picture, 200), (b"{", 400), (picture, 200)):
+        connection.request("POST", "/", body)
+        sock = sock or connection.sock
+        response = connection.getresponse()
+        response.read()
+        assert response.status == status
+        assert connection.sock is sock
+    connection.close()
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "x", "", "9" * 13, "٣"])
+def test_a_timeout_that_means_nothing_is_a_bad_request(
+    server: LiveServer, picture: bytes, value: str
+) -> None:
+    headers = {"X-Request-Timeout-Ms": value.encode().decode("latin-1")}
+    answer = ask(server, "POST", "/", picture, headers)
+    assert answer.status == 400
+    assert "X-Request-Timeout-Ms" in json.loads(answer.body)["error"]
+
+
+def test_requests_are_counted_by_their_pattern(server: LiveServer, picture: bytes) -> None:
+    before = count_requests(server, "/models/{model:path}", 404)
+    ask(server, "POST", "/models/secret-name", picture)
+    assert count_requests(server, "/models/{model:path}", 404) == before + 1
+    metrics = ask(server, "GET", "/metrics")
+    assert metrics.headers["content-type"].startswith("text/plain")
+    assert b"secret-name" not in metrics.body
+    assert b"pictag_received_bytes_total" in metrics.body
+
+
+def test_work_for_a_client_that_left_is_dropped(server: LiveServer) -> None:
+    file = io.BytesIO()
+    Image.new("L", (7000, 7000)).save(file, "PNG")  # takes a while to decode
+    data = file.getvalue()
+    before = count_requests(server, "/", 499)
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", server.port)) as sock:
+            sock.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
+            time.sleep(0.05)
+    until = time.monotonic() + 20
+    while count_requests(server, "/", 499) < before + 3:
+        assert time.monotonic() < until, "nobody noticed that the clients had left"
+        time.sleep(0.02)
+
+
+def test_a_stopping_server_is_not_ready_but_lives(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with serve({"colours": make_tiny_model(tmp_path_factory.mktemp("model"))}) as server:
+        server.services.readiness.is_stopping = True
+        assert ask(server, "GET", "/health").status == 503
+        assert ask(server, "GET", "/v2/health/ready").status == 400
+        assert ask(server, "GET", "/v2/health/live").status == 200
+
+
+def test_a_defect_of_ours_is_500_without_its_details(
+    tmp_path_factory: pytest.TempPathFactory, picture: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serve({"colours": make_tiny_model(tmp_path_factory.mktemp("model"))}) as server:
+
+        def fail(*_: object, **__: object) -> Answer:
+            raise RuntimeError("a detail")
+
+        server.services.dispatcher.classify = fail  # type: ignore[assignment,method-assign]
+        answer = ask(server, "POST", "/", picture)
+    assert answer.status == 500
+    assert "a detail" not in answer.body.decode()
+    assert "a detail" in caplog.text
