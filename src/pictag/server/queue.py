@@ -141,11 +141,11 @@ class WorkQueue:
     def _take_pictures(self) -> Decoding | None:
         if not self._waiting or self._ready_count >= self._most_ready:
             return None
+        share = -(-len(self._waiting) // self._workers)
         works = [self._waiting.popitem(last=False)[0]]
         served = works[0].served
         if not self._idle:
-            share = -(-len(self._waiting) // self._workers)
             most = min(served.tuning.next_batch(), served.max_batch or self._max_batch, share)
-            while len(works) < most and next(iter(self._waiting)).served is served:
+            while len(works) < most and self._waiting and next(iter(self._waiting)).served is served:
                 works.append(self._waiting.popitem(last=False)[0])
         return Decoding(works)

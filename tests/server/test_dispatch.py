@@ -1,0 +1,562 @@
+"""The dispatcher, around real pipelines: what is run together, what fails alone, what is never run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from images.pictureserver import Server, send
+from pictag.errors import EngineError, NotAPicture, PictureTooLarge
+from pictag.images import FetchLimits, Source, make_source
+from pictag.server.dispatch import Dispatcher, WorkLimits
+from pictag.server.metrics import Metrics
+from pictag.server.refusals import BadRequest, DeadlinePassed, Overloaded
+from pictag.server.served import ModelSpec, make_served
+from recording import Recorder, encode_picture, serve_recorder
+from tinymodel import make_tiny_model
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from numpy.typing import NDArray
+
+    from pictag.server.served import ServedModel
+
+RED, GREEN, BLUE = (encode_picture(colour) for colour in ((255, 0, 0), (0, 255, 0), (0, 0, 255)))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_model(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def served(folder: Path) -> ServedModel:
+    return serve_recorder(folder)
+
+
+def recorder_of(served: ServedModel) -> Recorder:
+    assert isinstance(served.classifier, Recorder)
+    return served.classifier
+
+
+def soon(seconds: float = 60) -> float:
+    return time.monotonic() + seconds
+
+
+def counted(dispatcher: Dispatcher, name: str) -> float:
+    metrics: Any = dispatcher._metrics
+    return sum(
+        float(n)
+        for n in re.findall(rf"^pictag_{name}_total(?:{{.*}})? (\S+)$", metrics.render().decode(), re.M)
+    )
+
+
+@contextlib.asynccontextmanager
+async def dispatching(*, workers: int = 1, max_batch: int = 8, **limits: Any) -> AsyncIterator[Dispatcher]:
+    dispatcher = Dispatcher(
+        workers=workers, max_batch=max_batch, limits=WorkLimits(**limits), metrics=Metrics()
+    )
+    try:
+        yield dispatcher
+    finally:
+        await dispatcher.drain(30)
+        dispatcher.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+async def begin(dispatcher: Dispatcher, served: ServedModel, *pictures: bytes) -> list[asyncio.Task[Any]]:
+    """Tasks for these pictures, all of them admitted."""
+    tasks = [
+        asyncio.create_task(dispatcher.classify(served, picture, deadline_s=soon())) for picture in pictures
+    ]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def occupy(dispatcher: Dispatcher, served: ServedModel, *, workers: int = 1) -> list[asyncio.Task[Any]]:
+    """Have every worker in a run that is held up."""
+    runs = len(recorder_of(served).batches)
+    tasks = [
+        asyncio.create_task(dispatcher.infer(served, pixels(0), deadline_s=soon())) for _ in range(workers)
+    ]
+    await until(lambda: len(recorder_of(served).batches) == runs + workers)
+    return tasks
+
+
+def pixels(value: float) -> NDArray[np.float32]:
+    return np.full((1, 3, 8, 8), value, np.float32)
+
+
+def test_a_picture_gets_what_the_pipeline_says_of_it(served: ServedModel) -> None:
+    async def main() -> None:
+        async with dispatching() as dispatcher:
+            admitted: list[int] = []
+            logits = await dispatcher.classify(
+                served, GREEN, deadline_s=soon(), on_admitted=lambda: admitted.append(dispatcher.running)
+            )
+            assert logits.shape == (3,)
+            assert served.classifier.postprocess(logits)["label"] == "green"
+            assert admitted == [1]
+            assert (dispatcher.queued, dispatcher.running) == (0, 0)
+
+    asyncio.run(main())
+
+
+def test_a_free_worker_takes_a_picture_at_once_and_alone(served: ServedModel) -> None:
+    recorder = recorder_of(served)
+    beside = threading.Barrier(2)
+    recorder.before_run = lambda _: beside.wait(30) and None  # only two runs beside each other get past it
+
+    async def main() -> None:
+        async with dispatching(workers=2) as dispatcher:
+            await until(lambda: dispatcher._queue._idle == 2)
+            await asyncio.gather(*await begin(dispatcher, served, RED, BLUE))
+            await until(lambda: dispatcher._queue._idle == 2)
+            await asyncio.gather(
+                *(dispatcher.infer(served, pixels(value), deadline_s=soon()) for value in (0.1, 0.2))
+            )
+
+    asyncio.run(main())
+    assert recorder.batches == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_pictures_gather_while_all_workers_are_busy(folder: Path, workers: int) -> None:
+    served = serve_recorder(folder, together=4)
+    recorder = recorder_of(served)
+
+    async def main() -> None:
+        async with dispatching(workers=workers) as dispatcher:
+            with recorder.held():
+                busy = await occupy(dispatcher, served, workers=workers)
+                tasks = await begin(dispatcher, served, *[RED, GREEN, BLUE, RED] * workers)
+                assert dispatcher.queued == 4 * workers
+            answers = await asyncio.gather(*tasks)
+            await asyncio.gather(*busy)
+            assert [int(logits.argmax()) for logits in answers] == [0, 1, 2, 0] * workers
+
+    asyncio.run(main())
+    assert recorder.batches[:workers] == [1] * workers
+    assert sum(recorder.batches) == 5 * workers
+    assert max(recorder.batches) > 1
+
+
+def test_finished_tensors_gather_up_to_the_largest_batch(served: ServedModel) -> None:
+    recorder = recorder_of(served)
+
+    async def main() -> None:
+        async with dispatching(max_batch=4) as dispatcher:
+            with recorder.held():
+                busy = await occupy(dispatcher, served)
+                tasks = [
+                    asyncio.create_task(dispatcher.infer(served, pixels(n / 10), deadline_s=soon()))
+                    for n in range(6)
+                ]
+                await asyncio.sleep(0)
+            for n, logits in enumerate(await asyncio.gather(*tasks)):
+                assert logits == pytest.approx([n / 5] * 3, abs=1e-5)
+            await asyncio.gather(*busy)
+
+    asyncio.run(main())
+    assert recorder.batches == [1, 4, 2]
+
+
+def test_a_card_runs_one_batch_at_a_time_and_the_next_gathers_meanwhile(folder: Path) -> None:
+    served = serve_recorder(folder, most_runs=1)
+    recorder = recorder_of(served)
+
+    async def main() -> None:
+        async with dispatching(workers=3) as dispatcher:
+            with recorder.held():
+                busy = await occupy(dispatcher, served)
+                tasks = await begin(dispatcher, served, RED, GREEN, BLUE)
+                await until(lambda: len(recorder.decoded) == 3 and dispatcher.queued == 3)
+            await asyncio.gather(*tasks, *busy)
+
+    asyncio.run(main())
+    assert recorder.batches == [1, 3]
+
+
+def test_models_and_sizes_are_never_mixed_in_one_run(folder: Path, tmp_path: Path) -> None:
+    one, other = serve_recorder(folder), serve_recorder(make_tiny_model(tmp_path, size=4))
+
+    async def main() -> None:
+        async with dispatching() as dispatcher:
+            with recorder_of(one).held():
+                busy = await occupy(dispatcher, one)
+                tasks = [t for _ in range(3) for s in (one, other) for t in await begin(dispatcher, s, GREEN)]
+            assert {int((await task).argmax()) for task in tasks} == {1}
+            await asyncio.gather(*busy)
+
+    asyncio.run(main())
+    assert sum(recorder_of(one).batches) == 4
+    assert sum(recorder_of(other).batches) == 3
+
+
+def test_a_graph_that_finds_its_ranges_as_it_runs_gets_one_picture_a_run(folder: Path) -> None:
+    from dataclasses import replace
+
+    recorder = recorder_of(serve_recorder(folder))
+    recorder.model = replace(recorder.model, quantization="dynamic")
+    served = make_served(ModelSpec(name="dynamic", reference=str(folder)), recorder)
+
+    async def main() -> None:
+        async with dispatching() as dispatcher:
+            with recorder.held():
+                busy = await occupy(dispatcher, served)
+                tasks = await begin(dispatcher, served, RED, GREEN)
+                tensors = [
+                    asyncio.create_task(dispatcher.infer(served, pixels(1), deadline_s=soon()))
+                    for _ in range(3)
+                ]
+                await asyncio.sleep(0)
+            await asyncio.gather(*tasks, *tensors, *busy)
+
+    asyncio.run(main())
+    assert recorder.batches == [1] * 6
+
+
+def test_a_bad_picture_never_enters_a_batch(folder: Path) -> None:
+    served = serve_recorder(folder, together=4)
+    recorder = recorder_of(served)
+
+    async def main() -> None:
+        async with dispatching() as dispatcher:
+            with recorder.held():
+                busy = await occupy(dispatcher, served)
+                tasks = await begin(dispatcher, served, RED, b"no picture at all", GREEN, BLUE)
+            red, bad, green, blue = await asyncio.gather(*tasks, return_exceptions=True)
+            assert isinstance(bad, NotAPicture)
+            assert [int(good.argmax()) for good in (red, green, blue)] == [0, 1, 2]
+            await asyncio.gather(*busy)
+
+    asyncio.run(main())
+    assert recorder.batches == [1, 3]
+
+
+def test_a_failing_picture_in_a_batch_fails_alone(folder: Path) -> None:
+    served = serve_recorder(folder, together=4)
+    recorder = recorder_of(served)
+
+    def refuse_green(pixel_values: NDArray[Any]) -> None:
+        if (pixel_values[:, 1] > 0.5).any():
+            raise EngineError("The graph does not like green.")
+
+    recorder.before_run = refuse_green
+
+    async def main() -> None:
+        async with dispatching() as dispatcher:
+            with recorder.held():
+                busy = await occupy(dispatcher, served)
+                tasks = await begin(dispatcher, served, RED, GREEN, BLUE)
+                await asyncio.sleep(0)
+            red, green, blue = await asyncio.gather(*tasks, return_exceptions=True)
+            assert isinstance(green, EngineError)
+            assert (int(red.argmax()), int(blue.argmax())) == (0, 2)
+            await asyncio.gather(*busy)
+            assert counted(dispatcher, "executions") == 3
+
+    asyncio.run(main())
+    assert recorder.batches == [1, 3, 1, 1, 1]
+
+
+def test_a_defect_in_a_worker_is_told_and_the_worker_lives_on(served: ServedModel) -> None:
+    recorder = recorder_of(served)
+
+    def break_once(_: NDArray[Any]) -> None:
+        recorder.before_run = lambda _: None
+        raise KeyboardInterrupt
+
+    recorder.before_run = break_once
+
+    async def main() -> None:
+        async with dispatching() as dispatcher:
+            with pytest.raises(RuntimeError, match="KeyboardInterrupt"):
+                await dispatcher.classify(served, RED, deadline_s=soon())
+            assert (await dispatcher.classify(served, RED, deadline_s=soon())).argmax() == 0
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("reason", "limits"),
+    [
+        ("count", {"max_queue": 3}),
+        ("bytes", {"max_queued_bytes": 768 + 3 * len(RED) - 1}),
+        ("pixels", {"max_queued_pixels": 12 * 9 * 3 - 1}),
+    ],
+)
+def test_what_is_too_much_is_refused_without_waiting(
+    served: ServedModel, reason: str, limits: dict[str, int]
+) -> None:
+    async def main() -> None:
+        async with dispatching(**limits) as dispatcher:
+            with recorder_of(served).held():
+                busy = await occupy(dispatcher, served)
+                tasks = await begin(dispatcher, served, RED, RED)
+                with pytest.raises(Overloaded) as refused:  # the worker is held up: a wait would be for ever
+                    await dispatcher.classify(served, RED, deadline_s=soon())
+                assert refused.value.reason == reason
+                assert refused.value.retry_after_s >= 0
+                assert (
+                    f'pictag_refused_total{{reason="{reason}"}} 1.0' in dispatcher._metrics.render().decode()
+                )  # type: ignore[attr-defined]
+            await asyncio.gather(*busy, *tasks)
+            # There is room again.
+            assert (await dispatcher.classify(served, RED, deadline_s=soon())).argmax() == 0
+
+    asyncio.run(main())
+
+
+def test_what_would_come_too_late_is_refused_at_once(served: ServedModel) -> None:
+    recorder = recorder_of(served)
+    recorder.before_run = lambda _: time.sleep(0.05)
+
+    async def main() -> None:
+        async with dispatching() as dispatcher:
+            await dispatcher.classify(served, RED, deadline_s=soon())
+            with recorder.held():
+                busy = await occupy(dispatcher, served)
+                patient = await begin(dispatcher, served, *[RED] * 10)
+                with pytest.raises(Overloaded) as refused:
+                    await dispatcher.classify(served, RED, deadline_s=soon(0.2))
+                assert refused.value.reason == "wait"
+                assert 0.2 < refused.value.retry_after_s < 30
+            await asyncio.gather(*busy, *patient)
+
+    asyncio.run(main())
+
+
+def test_a_deadline_that_has_passed_is_told_at_once(served: ServedModel) -> None:
+    async def main() -> None:
+        async with dispatching() as dispatcher:
+            with pytest.raises(DeadlinePassed):
+                await dispatcher.classify(served, RED, deadline_s=time.monotonic() - 1)
+
+    asyncio.run(main())
+    assert recorder_of(served).decoded == []
+
+
+def test_expired_work_is_told_at_its_deadline_and_never_done(served: ServedModel) -> None:
+    recorder = recorder_of(served)
+
+    async def main() -> None:
+        async with dispatching() as dispatcher:
+            with recorder.held():
+                busy = await occupy(dispatcher, served)
+                late = [dispatcher.classify(served, GREEN, deadline_s=soon(0.05)) for _ in range(5)]
+                late += [dispatcher.infer(served, pixels(1), deadline_s=soon(0.05))]
+                found = await asyncio.gather(*late, return_exceptions=True)
+                assert [type(error) for error in found] == [DeadlinePassed] * 6
+                assert dispatcher.queued == 0
+                assert counted(dispatcher, "expired") == 6
+            await asyncio.gather(*busy)
+
+    asyncio.run(main())
+    assert recorder.decoded == []
+    assert recorder.batches == [1]
+
+
+def test_abandoned_work_is_never_done(folder: Path) -> None:
+    served = serve_recorder(folder, together=4)
+    recorder = recorder_of(served)
+
+    async def main() -> None:
+        async with dispatching() as dispatcher:
+            with recorder.held():
+                busy = await occupy(dispatcher, served)
+                tasks = await begin(dispatcher, served, *[GREEN] * 6, RED, *[GREEN] * 3)
+                for task in (*tasks[:6], *tasks[7:]):
+                    task.cancel()
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                assert dispatcher.queued == 1
+                assert counted(dispatcher, "abandoned") == 9
+            assert (await tasks[6]).argmax() == 0
+            await asyncio.gather(*busy)
+
+    asyncio.run(main())
+    assert recorder.decoded == [RED]
+    assert recorder.batches == [1, 1]
+
+
+def test_one_who_leaves_between_decoding_and_running_is_not_run(folder: Path) -> None:
+    served = serve_recorder(folder, most_runs=1)
+    recorder = recorder_of(served)
+
+    async def main() -> None:
+        async with dispatching(workers=2) as dispatcher:
+            with recorder.held():
+                busy = await occupy(dispatcher, served)
+                left, stays = await begin(dispatcher, served, RED, GREEN)
+                await until(lambda: len(recorder.decoded) == 2 and dispatcher.queued == 2)
+                left.cancel()
+                await asyncio.sleep(0)
+            await asyncio.gather(stays, *busy)
+
+    asyncio.run(main())
+    assert recorder.batches == [1, 1]
+
+
+def test_nothing_is_left_of_five_hundred_who_left(served: ServedModel) -> None:
+    def count_descriptors() -> int:
+        descriptors = Path("/proc/self/fd")
+        return len(list(descriptors.iterdir())) if descriptors.exists() else 0
+
+    async def main() -> None:
+        async with dispatching(workers=2, max_queue=1000) as dispatcher:
+            await dispatcher.classify(served, RED, deadline_s=soon())
+            before = (len(asyncio.all_tasks()), threading.active_count(), count_descriptors())
+            for round_ in range(10):
+                tasks = await begin(dispatcher, served, *[GREEN] * 50)
+                await asyncio.sleep(0.001 * round_)  # some wait, some are decoded or run
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+            await until(lambda: dispatcher.running == 0)
+            assert (dispatcher.queued, dispatcher._admission.count) == (0, 0)
+            assert dispatcher.predicted_wait_s == 0
+            assert (len(asyncio.all_tasks()), threading.active_count(), count_descriptors()) == before
+            assert (await dispatcher.classify(served, RED, deadline_s=soon())).argmax() == 0
+
+    asyncio.run(main())
+
+
+def test_draining_finishes_what_was_let_in_and_lets_nothing_more_in(served: ServedModel) -> None:
+    async def main() -> None:
+        async with dispatching() as dispatcher:
+            with recorder_of(served).held():
+                busy = await occupy(dispatcher, served)
+                tasks = await begin(dispatcher, served, RED, GREEN, BLUE)
+                draining = asyncio.create_task(dispatcher.drain(30))
+                await asyncio.sleep(0)
+                with pytest.raises(Overloaded) as refused:
+                    await dispatcher.classify(served, RED, deadline_s=soon())
+                assert refused.value.reason == "stopping"
+                assert not draining.done()
+            assert await draining
+            assert [int(task.result().argmax()) for task in tasks] == [0, 1, 2]
+            await asyncio.gather(*busy)
+
+    asyncio.run(main())
+
+
+def test_draining_gives_up_after_its_time_and_closing_refuses_the_rest(served: ServedModel) -> None:
+    async def main() -> None:
+        async with dispatching() as dispatcher:
+            with recorder_of(served).held():
+                busy = await occupy(dispatcher, served)
+                waiting = await begin(dispatcher, served, RED)
+                assert not await dispatcher.drain(0.02)
+                recorder_of(served).gate.set()
+                dispatcher.close()
+            (refused,) = await asyncio.gather(*waiting, return_exceptions=True)
+            # The worker may have come to it before it was stopped.
+            assert isinstance(refused, Overloaded) or int(refused.argmax()) == 0
+            await asyncio.gather(*busy, return_exceptions=True)
+
+    asyncio.run(main())
+
+
+def test_pictures_beyond_the_limit_are_refused_from_their_header(served: ServedModel) -> None:
+    huge = RED[:16] + (65_535).to_bytes(4, "big") * 2 + RED[24:]
+
+    async def main() -> None:
+        async with dispatching() as dispatcher:
+            with pytest.raises(PictureTooLarge, match="65535×65535"):
+                await dispatcher.classify(served, huge, deadline_s=soon())
+
+    asyncio.run(main())
+    assert recorder_of(served).decoded == []
+
+
+def test_a_thin_picture_that_would_grow_beyond_the_limit_is_never_decoded(tmp_path: Path) -> None:
+    folder = make_tiny_model(tmp_path, size=224)
+    settings = json.loads((folder / "preprocessor_config.json").read_text())
+    settings |= {
+        "image_processor_type": "CLIPImageProcessor",
+        "size": {"shortest_edge": 224},
+        "do_center_crop": True,
+        "crop_size": {"height": 224, "width": 224},
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+    served = serve_recorder(folder)
+
+    async def main() -> None:
+        async with dispatching() as dispatcher:
+            for size in ((30_000, 1), (1, 30_000), (3000, 2)):
+                with pytest.raises(PictureTooLarge, match="resized as the model asks"):
+                    await dispatcher.classify(served, encode_picture(size=size), deadline_s=soon())
+            assert recorder_of(served).decoded == []
+            wide = encode_picture((0, 255, 0), size=(3000, 20))
+            assert (await dispatcher.classify(served, wide, deadline_s=soon())).argmax() == 1
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        np.zeros((3, 8, 8), np.float32),
+        np.zeros((2, 3, 8, 8), np.float32),
+        np.zeros((1, 3, 8, 9), np.float32),
+        np.zeros((1, 1, 8, 8), np.float32),
+        np.zeros((1, 3, 8, 8), np.float64),
+        np.full((1, 3, 8, 8), np.nan, np.float32),
+    ],
+)
+def test_a_tensor_that_the_model_does_not_take_is_refused(served: ServedModel, tensor: Any) -> None:
+    async def main() -> None:
+        async with dispatching() as dispatcher:
+            with pytest.raises(BadRequest, match="The model takes"):
+                await dispatcher.infer(served, tensor, deadline_s=soon())
+
+    asyncio.run(main())
+    assert recorder_of(served).batches == []
+
+
+def test_no_words_of_a_client_open_a_file_or_a_url(served: ServedModel, tmp_path: Path) -> None:
+    path = tmp_path / "red.png"
+    path.write_bytes(RED)
+
+    async def main() -> None:
+        async with dispatching() as dispatcher:
+            for source in (make_source(path), Source(name="x", kind="url", value="http://127.0.0.1:1/")):
+                with pytest.raises(BadRequest):
+                    await dispatcher.classify(served, source, deadline_s=soon())
+
+    asyncio.run(main())
+
+
+def test_a_url_is_fetched_where_that_is_allowed(served: ServedModel) -> None:
+    async def main(server: Server) -> None:
+        async with dispatching(fetch=FetchLimits(allow_private=True)) as dispatcher:
+            source = Source(name="url", kind="url", value=server.url("/green.png"))
+            assert (await dispatcher.classify(served, source, deadline_s=soon())).argmax() == 1
+            with pytest.raises(DeadlinePassed):
+                await dispatcher.classify(served, source, deadline_s=time.monotonic())
+
+    with Server({"/green.png": send(GREEN)}, "127.0.0.1") as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            asyncio.run(main(server))
+        finally:
+            server.shutdown()
+            thread.join()
+    assert len(server.asked) == 1
