@@ -26,11 +26,15 @@ FLAGS = [
 ]
 
 
+LONGEST_MS = 30_000  # that anything here is waited for: other work may keep the machine busy
+
+
 @contextmanager
 def launch_browser() -> Iterator[Browser]:
     """A Chromium of the system, without a window and with an empty profile; skips where there is none."""
     if CHROMIUM is None:
         pytest.skip("needs Chromium on the path (Debian: apt-get install chromium)")
+    expect.set_options(timeout=LONGEST_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
@@ -41,7 +45,7 @@ def launch_browser() -> Iterator[Browser]:
 def visit_page(browser: Browser, address: str, **options: Any) -> Iterator[Visit]:
     """Open the page; at the end, no other host was asked, and neither policy nor scripts complained."""
     context = browser.new_context(permissions=["clipboard-read", "clipboard-write"], **options)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(LONGEST_MS)
     visit = Visit(context.new_page(), address)
     yield visit
     context.close()

@@ -5,7 +5,7 @@ export class Card {
   constructor(file, { onRemove, onRetry }) {
     this.name = file.name || "picture";
     this.address = URL.createObjectURL(file);
-    this.picture = element("img", { alt: "", loading: "lazy", decoding: "async" });
+    this.picture = element("img", { alt: "", loading: "lazy", decoding: "async", draggable: false });
     this.frame = element("div", { className: "frame" }, this.picture);
     this.picture.addEventListener("error", () => {
       // A format that the server knows and the browser does not.

@@ -62,7 +62,8 @@ async function request(path, options) {
     response = await fetch(path, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Refusal("The server could not be reached, or the file cannot be read any more.");
+    const file = options.body ? ", or the file can no longer be read" : "";
+    throw new Refusal(`The server could not be reached${file}.`);
   }
   const body = await response.json().catch((error) => {
     if (error.name === "AbortError") throw error;

@@ -8,7 +8,7 @@ const byName = new Intl.Collator("en", { numeric: true });
 /** Calls `take(files)` with whatever pictures a person gives to the page. */
 export function watchForPictures({ input, zone, take }) {
   input.addEventListener("change", () => {
-    take([...input.files]);
+    if (input.files.length) take([...input.files]);
     input.value = ""; // the same file can be chosen again
   });
 

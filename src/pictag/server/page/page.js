@@ -22,6 +22,8 @@ let newsTimer;
 // ---- pictures come in, and go
 
 function take(files) {
+  if (at("trouble-retry").hidden) at("trouble").hidden = true;
+  if (files.length === 0) showTrouble("There is no picture in it.");
   const room = MAX_PICTURES - jobs.length;
   if (files.length > room) {
     showTrouble(`The page holds ${MAX_PICTURES.toLocaleString("en")} pictures; the rest was left out.`);
