@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from pictag.server.configuration import ServerSettings
-from pictag.server.serving import GracefulServer, bind, make_services
 from pictag.server.services import Services
+from pictag.server.serving import GracefulServer, bind, make_services
 
-LONGEST_S = 30.0  # that anything here is waited for
+LONGEST_S = 60.0  # that anything here is waited for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,49 +34,65 @@ class ServerSettings(BaseSettings):
         env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True, env_ignore_empty=True
     )
 
-    host: str = Field("127.0.0.1", min_length=1, description="address to listen on; 0.0.0.0 for all of IPv4")
-    port: int = Field(8000, ge=0, le=65_535, description="port to listen on; 0 takes a free one")
-    models: Words = Field((DEFAULT_MODEL,), description="models, the default one first: M, or NAME=M")
-    engine: Literal["auto", "onnxruntime", "openvino"] = Field("auto", description="what runs the models")
-    dtype: str = Field("auto", description=f"which weights: {', '.join(DTYPES)}")
-    device: str = Field("cpu", min_length=1, description="where the models run: cpu, cuda, tensorrt")
+    host: str = Field(
+        default="127.0.0.1", min_length=1, description="address to listen on; 0.0.0.0 for all of IPv4"
+    )
+    port: int = Field(default=8000, ge=0, le=65_535, description="port to listen on; 0 takes a free one")
+    models: Words = Field(default=(DEFAULT_MODEL,), description="models, the default one first: M, or NAME=M")
+    engine: Literal["auto", "onnxruntime", "openvino"] = Field(
+        default="auto", description="what runs the models"
+    )
+    dtype: str = Field(default="auto", description=f"which weights: {', '.join(DTYPES)}")
+    device: str = Field(default="cpu", min_length=1, description="where the models run: cpu, cuda, tensorrt")
     decode: Literal["exact", "fast"] = Field(
-        "exact", description="fast: large JPEGs are scaled while decoded"
+        default="exact", description="fast: large JPEGs are scaled while decoded"
     )
-    threads: Count | None = Field(None, le=1024, description="pictures worked on at a time; empty: the cores")
-    offline: bool = Field(False, description="never ask the network for a model")
-    preload: bool = Field(True, description="load all models before the first request")
-    memory_budget_mb: Count | None = Field(None, description="idle models are unloaded above this")
-    idle_s: Seconds | None = Field(None, description="unload a model that was not asked for so long")
+    threads: Count | None = Field(
+        default=None, le=1024, description="pictures worked on at a time; empty: the cores"
+    )
+    offline: bool = Field(default=False, description="never ask the network for a model")
+    preload: bool = Field(default=True, description="load all models before the first request")
+    memory_budget_mb: Count | None = Field(default=None, description="idle models are unloaded above this")
+    idle_s: Seconds | None = Field(default=None, description="unload a model that was not asked for so long")
 
-    max_body_bytes: Count = Field(32 * 2**20, description="largest body, also when decompressed")
-    max_pixels: Count = Field(50_000_000, description="largest picture")
-    max_queue: Count = Field(256, description="pictures that may wait")
-    max_queued_bytes: Count = Field(256 * 2**20, description="bytes of pictures that may wait")
-    max_queued_pixels: Count = Field(1_000_000_000, description="pixels of pictures that may wait")
-    max_batch: Count = Field(8, le=1024, description="most pictures in one run of a model")
-    request_timeout_s: Seconds = Field(30.0, description="answer within, where the client does not say")
-    max_request_timeout_s: Seconds = Field(300.0, description="the longest that a client may ask for")
+    max_body_bytes: Count = Field(default=32 * 2**20, description="largest body, also when decompressed")
+    max_pixels: Count = Field(default=50_000_000, description="largest picture")
+    max_queue: Count = Field(default=256, description="pictures that may wait")
+    max_queued_bytes: Count = Field(default=256 * 2**20, description="bytes of pictures that may wait")
+    max_queued_pixels: Count = Field(default=1_000_000_000, description="pixels of pictures that may wait")
+    max_batch: Count = Field(default=8, le=1024, description="most pictures in one run of a model")
+    request_timeout_s: Seconds = Field(
+        default=30.0, description="answer within, where the client does not say"
+    )
+    max_request_timeout_s: Seconds = Field(default=300.0, description="the longest that a client may ask for")
 
-    max_connections: Count = Field(1000, description="connections at a time; more are told 429 and closed")
-    silent_timeout_s: Seconds = Field(10.0, description="close a new connection that sends nothing")
-    header_timeout_s: Seconds = Field(10.0, description="a request's headers must be complete within")
-    body_timeout_s: Seconds = Field(30.0, description="a request's body must be complete within")
-    keep_alive_s: Seconds = Field(30.0, description="close a connection that was idle so long")
-    max_header_bytes: int = Field(16 * 2**10, ge=1024, description="largest request line and headers")
-    max_headers: Count = Field(100, description="most headers of a request")
-    shutdown_timeout_s: Seconds = Field(20.0, description="what is accepted is finished within, when stopped")
+    max_connections: Count = Field(
+        default=1000, description="connections at a time; more are told 429 and closed"
+    )
+    silent_timeout_s: Seconds = Field(default=10.0, description="close a new connection that sends nothing")
+    header_timeout_s: Seconds = Field(default=10.0, description="a request's headers must be complete within")
+    body_timeout_s: Seconds = Field(default=30.0, description="a request's body must be complete within")
+    keep_alive_s: Seconds = Field(default=30.0, description="close a connection that was idle so long")
+    max_header_bytes: int = Field(default=16 * 2**10, ge=1024, description="largest request line and headers")
+    max_headers: Count = Field(default=100, description="most headers of a request")
+    shutdown_timeout_s: Seconds = Field(
+        default=20.0, description="what is accepted is finished within, when stopped"
+    )
 
-    api_key: SecretStr | None = Field(None, description="requests need this key")
-    allow_urls: bool = Field(False, description="read pictures from URLs in requests")
-    allow_private_urls: bool = Field(False, description="also from private addresses; with allow_urls")
-    trusted_proxies: Words = Field((), description="addresses whose X-Forwarded-For is believed, for the log")
-    default_top_k: Count = Field(5, description="labels, where the client does not say")
-    page: bool = Field(True, description="a page for browsers at /")
+    api_key: SecretStr | None = Field(default=None, description="requests need this key")
+    allow_urls: bool = Field(default=False, description="read pictures from URLs in requests")
+    allow_private_urls: bool = Field(
+        default=False, description="also from private addresses; with allow_urls"
+    )
+    trusted_proxies: Words = Field(
+        default=(), description="addresses whose X-Forwarded-For is believed, for the log"
+    )
+    default_top_k: Count = Field(default=5, description="labels, where the client does not say")
+    page: bool = Field(default=True, description="a page for browsers at /")
     log_format: Literal["auto", "json", "text"] = Field(
-        "auto", description="auto: text on a terminal, or JSON"
+        default="auto", description="auto: text on a terminal, or JSON"
     )
-    log_requests: bool = Field(True, description="a line for each request")
+    log_requests: bool = Field(default=True, description="a line for each request")
 
     @field_validator("models", "trusted_proxies", mode="before")
     @classmethod

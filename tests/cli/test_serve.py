@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from liveserver import ask, run_process
+from pictag.cli import main
+from pictag.cli.serve import serve_app
+from pictag.server.configuration import ServerSettings
+from tinymodel import make_picture
+
+Pictag = Callable[..., subprocess.CompletedProcess[bytes]]
+
+
+def test_the_command_serves(tmp_path: Path, tiny: str) -> None:
+    picture = make_picture(tmp_path / "red.png").read_bytes()
+    with run_process(tmp_path, "--model", f"colours={tiny}", "--model", "embedded", "--lazy") as process:
+        port = process.port()
+        status, body = ask(port, "/?top_k=1", method="POST", body=picture)
+        assert (status, b'"red"' in body) == (200, True)
+        assert ask(port, "/models/embedded", method="POST", body=picture)[0] == 200
+        assert ask(port, "/models/other", method="POST", body=picture)[0] == 404
+
+
+def test_show_config_prints_every_setting_with_its_origin(pictag: Pictag, tmp_path: Path) -> None:
+    (tmp_path / "server.toml").write_text("max_queue = 12\nmax_batch = 3\n")
+    done = pictag(
+        "serve", "--config", "server.toml", "--model", "embedded", "--no-page", "--lazy", "--set", "port=81",
+        "--set", "max_batch=5", "--show-config", PICTAG_SERVER_API_KEY="sesame", PICTAG_SERVER_HOST="::1",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    text = done.stdout.decode()
+    assert "sesame" not in text
+    shown = tomllib.loads(text)
+    assert shown["models"] == ["embedded"]
+    assert (shown["page"], shown["preload"], shown["port"], shown["host"]) == (False, False, 81, "::1")
+    assert (shown["max_queue"], shown["max_batch"]) == (12, 5)
+    origins = {line.split()[0]: line.rpartition("# ")[2] for line in text.splitlines()}
+    assert origins["max_queue"] == "file server.toml"
+    assert origins["host"] == "environment PICTAG_SERVER_HOST"
+    assert origins["max_batch"] == origins["page"] == "command line"
+    assert origins["decode"] == "default"
+    for name in ServerSettings.model_fields:
+        assert name in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--set", "max_qeue=1"], "did you mean max_queue"),
+        (["--set", "nonsense"], "NAME=VALUE"),
+        (["--set", "api_key=sesame"], "PICTAG_SERVER_API_KEY"),
+        (["--set", "body_timeout_s=never"], "body_timeout_s='never' (command line)"),
+        (["--config", "missing.toml"], "cannot be read"),
+        (["--port", "70000"], "70000"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_sentence_and_status_2(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    assert main(["serve", *arguments]) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert len(err.splitlines()) == 1
+    assert "api_key=sesame" not in err
+
+
+def test_models_that_cannot_be_told_apart_are_an_error(pictag: Pictag) -> None:
+    done = pictag("serve", "--port", "0", "--model", "a=embedded", "--model", "a=embedded")
+    assert done.returncode == 2
+    assert b"same name" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_without_the_extra_the_command_says_what_to_install(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from pictag.cli import main\n"
+        "for package in ('uvicorn', 'starlette', 'httptools', 'prometheus_client', 'pydantic_settings'):\n"
+        "    for name in [name for name in sys.modules if name.startswith('pictag.server')]:\n"
+        "        del sys.modules[name]\n"
+        "    sys.modules[package] = None\n"
+        "    print(package, main(['serve', '--show-config']), file=sys.stderr)\n"
+        "    del sys.modules[package]\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count(b"pip install 'pictag[server]'") == 5
+    assert done.stderr.count(b" 2\n") == 5
+
+
+def test_options_are_settings() -> None:
+    """A setting that is renamed takes its option with it."""
+    not_settings = {"others", "config", "show_config", "lazy", "no_page", "debug"}
+    names = {parameter.name for parameter in serve_app.params if parameter.name}
+    assert names - not_settings <= set(ServerSettings.model_fields)
+
+
+def test_help_needs_no_extra() -> None:
+    code = (
+        "import sys; from pictag.cli import main; status = main(['serve', '--help'])\n"
+        "print(status, sorted({'uvicorn', 'starlette', 'pydantic', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 []"

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pictag.errors import OptionError, UnknownOption
+from pictag.models.reference import DEFAULT_MODEL
+from pictag.server.configuration import Configuration, ServerSettings, read_configuration
+
+
+def read(
+    given: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None, **more: Any
+) -> Configuration:
+    return read_configuration(given or {}, environ or {}, **more)
+
+
+def test_the_defaults_are_those_of_a_server_for_this_machine_alone() -> None:
+    settings = read().settings
+    assert (settings.host, settings.port, settings.models) == ("127.0.0.1", 8000, (DEFAULT_MODEL,))
+    assert (settings.allow_urls, settings.allow_private_urls, settings.api_key) == (False, False, None)
+    assert settings.silent_timeout_s == settings.header_timeout_s == 10
+    assert settings.body_timeout_s == 30
+    assert settings.max_body_bytes == 32 * 2**20
+    assert settings.max_pixels == 50_000_000
+
+
+def test_the_command_line_goes_before_the_environment_before_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text('host = "0.0.0.0"\nport = 1\nmax_queue = 2\nmodels = ["embedded", "a=b"]\n')
+    environ = {"PICTAG_SERVER_PORT": "3", "PICTAG_SERVER_MAX_BATCH": "4", "PICTAG_SERVER_CONFIG": str(file)}
+    configuration = read({"max_batch": 5, "max_queue": 6}, environ)
+    settings, origins = configuration.settings, configuration.origins
+    assert (settings.host, settings.port, settings.max_queue, settings.max_batch) == ("0.0.0.0", 3, 6, 5)
+    assert settings.models == ("embedded", "a=b")
+    assert origins["host"] == origins["models"] == f"file {file}"
+    assert origins["port"] == "environment PICTAG_SERVER_PORT"
+    assert origins["max_queue"] == origins["max_batch"] == "command line"
+    assert origins["page"] == "default"
+    assert read({}, environ, file=Path("missing.toml").parent / file).settings.port == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "models"),
+    [("embedded", ("embedded",)), ("embedded, a=b,", ("embedded", "a=b")), ('["a,b", "c"]', ("a,b", "c"))],
+)
+def test_lists_in_the_environment_are_separated_by_commas_or_are_json(text: str, models: tuple[str]) -> None:
+    assert read({}, {"PICTAG_SERVER_MODELS": text}).settings.models == models
+
+
+def test_the_default_model_of_the_command_line_is_the_servers_too() -> None:
+    assert read(model="embedded").settings.models == ("embedded",)
+    assert read({"models": ["a"]}, model="embedded").settings.models == ("a",)
+
+
+def test_a_variable_that_is_empty_says_nothing() -> None:
+    assert read({}, {"PICTAG_SERVER_PORT": "", "PICTAG_SERVER_CONFIG": ""}).settings.port == 8000
+
+
+@pytest.mark.parametrize("text", ["true", "1", "yes", "on"])
+def test_booleans_are_read_as_people_write_them(text: str) -> None:
+    assert read({}, {"PICTAG_SERVER_ALLOW_URLS": text}).settings.allow_urls is True
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("port", "x"), ("port", 65_536), ("port", -1), ("host", ""), ("max_queue", 0),
+        ("body_timeout_s", 0), ("body_timeout_s", "inf"), ("body_timeout_s", "nan"),
+        ("body_timeout_s", 1e9), ("engine", "torch"), ("dtype", "fp8"), ("log_format", "xml"),
+        ("allow_urls", "perhaps"), ("max_header_bytes", 10), ("models", ()), ("models", "[1"),
+        ("api_key", ""), ("api_key", "clé"), ("api_key", " a"), ("api_key", "a\nb"),
+        ("request_timeout_s", 500),
+    ],
+)  # fmt: skip
+def test_a_value_that_means_nothing_names_its_setting(name: str, value: object) -> None:
+    with pytest.raises(OptionError, match=name):
+        read({name: value})
+
+
+def test_an_error_says_where_the_value_stands(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="environment PICTAG_SERVER_PORT"):
+        read({}, {"PICTAG_SERVER_PORT": "tcp://10.0.0.1:80"})
+    file = tmp_path / "server.toml"
+    file.write_text("max_queue = 'many'\n")
+    with pytest.raises(OptionError, match=r"server\.toml"):
+        read(file=file)
+
+
+def test_an_unknown_name_is_an_error_with_the_near_ones(tmp_path: Path) -> None:
+    with pytest.raises(UnknownOption, match="did you mean PICTAG_SERVER_MAX_QUEUE"):
+        read({}, {"PICTAG_SERVER_MAX_QEUE": "1"})
+    with pytest.raises(UnknownOption, match="did you mean max_pixels"):
+        read({"max_pixel": 1})
+    file = tmp_path / "server.toml"
+    file.write_text("hots = 'a'\n")
+    with pytest.raises(UnknownOption, match=r"server\.toml.*'hots'.*did you mean host"):
+        read(file=file)
+
+
+def test_variables_that_kubernetes_sets_for_a_service_are_explained() -> None:
+    with pytest.raises(UnknownOption, match="enableServiceLinks"):
+        read({}, {"PICTAG_SERVER_SERVICE_HOST": "10.0.0.1"})
+
+
+def test_other_variables_are_none_of_its_business() -> None:
+    assert read({}, {"PICTAG_MODEL": "x", "PATH": "y", "PICTAG_SERVERS": "z"}).settings == read().settings
+
+
+@pytest.mark.parametrize("content", [b"port = ", b"\xff\xfe", b"port = 1\nport = 2\n"])
+def test_a_file_that_is_no_toml_is_said(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "server.toml").write_bytes(content)
+    with pytest.raises(OptionError, match="is no TOML"):
+        read(file=tmp_path / "server.toml")
+
+
+def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"missing\.toml cannot be read"):
+        read(file=tmp_path / "missing.toml")
+    with pytest.raises(OptionError, match="cannot be read"):
+        read(file=tmp_path)
+
+
+def test_what_is_shown_can_be_given_back_as_a_file(tmp_path: Path) -> None:
+    configuration = read({"models": ("embedded", 'a="quoted"\\\x7f'), "threads": 2, "keep_alive_s": 1.5})
+    text = configuration.render()
+    assert set(tomllib.loads(text)) | {"threads", "memory_budget_mb", "idle_s", "api_key"} == set(
+        ServerSettings.model_fields
+    )
+    file = tmp_path / "server.toml"
+    file.write_text(text, encoding="utf-8")
+    assert read(file=file).settings == configuration.settings
+    assert all("# " in line for line in text.splitlines())
+
+
+def test_the_key_is_shown_nowhere() -> None:
+    key = "open-sesame-17"
+    configuration = read({"api_key": key})
+    assert configuration.settings.api_key is not None
+    assert configuration.settings.api_key.get_secret_value() == key
+    shown = configuration.render() + repr(configuration) + str(configuration.settings)
+    assert key not in shown
+    assert 'api_key = "****"' in shown
+    with pytest.raises(OptionError) as raised:
+        read({"api_key": key + "\n"})
+    assert key not in str(raised.value)
+    assert raised.value.__cause__ is None
+    with pytest.raises(OptionError) as raised:
+        read({"api_key": key, "port": "x"})
+    assert key not in str(raised.value)
+
+
+def test_every_setting_says_what_it_is() -> None:
+    for name, field in ServerSettings.model_fields.items():
+        assert field.description, name

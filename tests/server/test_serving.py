@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+import contextlib
+import http.client
+import signal
+import socket
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from liveserver import Process, ask, connect, read_to_end, run_process, run_server, wait_until
+from pictag.errors import OptionError
+from pictag.server.configuration import ServerSettings
+from pictag.server.serving import bind, make_services, read_model
+from tinymodel import make_picture
+
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return make_picture(tmp_path_factory.mktemp("p") / "p.png", size=(300, 200)).read_bytes()
+
+
+class Load:
+    """Clients that ask without pause until the door is closed; each outcome is counted."""
+
+    def __init__(self, port: int, picture: bytes, *, kept: int, single: int) -> None:
+        self.port, self.picture = port, picture
+        self.outcomes: Counter[str] = Counter()
+        self.threads = [threading.Thread(target=self._ask_on) for _ in range(kept)]
+        self.threads += [threading.Thread(target=self._ask_anew) for _ in range(single)]
+        for thread in self.threads:
+            thread.start()
+
+    def _ask(self, connection: http.client.HTTPConnection) -> bool:
+        """One request on an open connection; whether another may follow on it."""
+        try:
+            connection.request("POST", "/", body=self.picture)
+            answer = connection.getresponse()
+            body = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            self.outcomes[f"lost: {error!r}"] += 1
+            return False
+        self.outcomes[f"{answer.status}" + ("" if body.startswith(b"[{") else body.decode())] += 1
+        return not answer.will_close
+
+    def _ask_on(self) -> None:
+        """Requests on one connection after the other; the server says when it takes no more on one."""
+        for _ in range(100):
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+            try:
+                connection.connect()
+            except OSError:
+                return
+            while self._ask(connection):
+                pass
+            connection.close()
+
+    def _ask_anew(self) -> None:
+        """A new connection for each request."""
+        for _ in range(10_000):
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+            try:
+                connection.connect()
+            except OSError:
+                return
+            self._ask(connection)
+            connection.close()
+
+    def finish(self) -> Counter[str]:
+        for thread in self.threads:
+            thread.join(60)
+        return self.outcomes
+
+
+def stop_under_load(folder: Path, picture: bytes, number: signal.Signals) -> None:
+    with run_process(folder, "--model", "embedded") as process:
+        port = process.port()
+        load = Load(port, picture, kept=6, single=2)
+        wait_until(lambda: load.outcomes["200"] > 30)
+        begun = time.monotonic()
+        process.popen.send_signal(number)
+        status = process.wait(25)
+        took_s = time.monotonic() - begun
+        outcomes = load.finish()
+        lines = process.lines()
+    assert list(outcomes) == ["200"], outcomes
+    assert status == 0
+    assert took_s < 20
+    answered = sum(line.get("status") == 200 for line in lines)
+    assert answered == outcomes["200"]  # each that was answered was asked for, and none was answered twice
+    assert [line["message"] for line in lines if line["message"] != "request"] == [
+        "serving", "stopping", "model embedded is unloaded", "stopped"
+    ]  # fmt: skip
+
+
+@posix_only
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGTERM])  # noqa: PT014 - thrice
+def test_a_stop_under_load_loses_no_request(tmp_path: Path, picture: bytes, number: signal.Signals) -> None:
+    stop_under_load(tmp_path, picture, number)
+
+
+@posix_only
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("time_", range(20))
+def test_twenty_stops_under_load_lose_no_request(tmp_path: Path, picture: bytes, time_: int) -> None:
+    stop_under_load(tmp_path, picture, signal.SIGINT if time_ % 4 == 3 else signal.SIGTERM)
+
+
+@posix_only
+def test_a_server_that_stops_says_so_and_closes_its_door(tmp_path: Path, picture: bytes) -> None:
+    with run_process(tmp_path, "--model", "embedded", "--set", "shutdown_timeout_s=8") as process:
+        port = process.port()
+        with connect(port) as slow, connect(port) as probe, connect(port) as other:
+            slow.sendall(
+                b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(picture) + picture[:9]
+            )
+            time.sleep(0.2)
+            process.popen.send_signal(signal.SIGTERM)
+            time.sleep(0.3)
+            probe.sendall(b"GET /v2/health/ready HTTP/1.1\r\nHost: h\r\n\r\n")
+            assert read_to_end(probe).startswith(b"HTTP/1.1 400 ")
+            other.sendall(b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n")
+            answer = read_to_end(other)
+            assert answer.startswith(b"HTTP/1.1 503 ")
+            assert b"\r\nconnection: close" in answer
+            with pytest.raises(ConnectionRefusedError):
+                connect(port)
+            slow.sendall(picture[9:])  # it was accepted, and so it is finished
+            assert read_to_end(slow).startswith(b"HTTP/1.1 200 ")
+        assert process.wait(10) == 0
+
+
+@posix_only
+def test_a_client_that_never_finishes_does_not_keep_the_server(tmp_path: Path) -> None:
+    with run_process(tmp_path, "--model", "embedded", "--set", "shutdown_timeout_s=3") as process:
+        with connect(process.port()) as sock:
+            sock.sendall(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n")
+            time.sleep(0.2)
+            process.popen.send_signal(signal.SIGTERM)
+            assert process.wait(5) == 1  # somebody was cut off
+        assert process.lines()[-1]["message"] == "stopped"
+
+
+@posix_only
+def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
+    with run_process(tmp_path, "--model", "embedded") as process, connect(process.port()) as sock:
+        sock.sendall(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n")
+        time.sleep(0.2)
+        process.popen.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        assert process.popen.poll() is None
+        process.popen.send_signal(signal.SIGINT)
+        assert process.wait(2) == 130
+
+
+@posix_only
+def test_a_signal_while_models_are_loading_ends_at_once(tmp_path: Path) -> None:
+    with run_process(tmp_path, "--model", "embedded") as process:
+        wait_until(lambda: signal_is_caught(process))
+        process.popen.send_signal(signal.SIGTERM)
+        assert process.wait(10) in (0, -signal.SIGTERM)
+
+
+def signal_is_caught(process: Process) -> bool:
+    """Whether the process has got as far as handling SIGTERM itself."""
+    status = Path(f"/proc/{process.popen.pid}/status")
+    if not status.exists():
+        return True
+    mask = next((line for line in status.read_text().splitlines() if line.startswith("SigCgt")), "SigCgt 0")
+    return bool(int(mask.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        with run_process(tmp_path, "--model", "embedded", "--port", port) as process:
+            assert process.wait() == 2
+        assert f"port {port} is taken by another program" in process.log.read_text()
+        assert "Traceback" not in process.log.read_text()
+
+
+@pytest.mark.parametrize("host", ["198.51.100.7", "no such host", "host.invalid", "\udcff"])
+def test_an_address_that_is_not_ours_is_said(host: str) -> None:
+    with pytest.raises(OptionError, match=r"cannot be used|no address"):
+        bind(host, 0)
+
+
+def test_a_model_that_cannot_be_loaded_keeps_the_server_from_starting(tmp_path: Path) -> None:
+    with run_process(tmp_path, "--model", "embedded", "--model", "./missing") as process:
+        assert process.wait() == 2
+    text = process.log.read_text()
+    assert "missing" in text
+    assert "Traceback" not in text
+    assert '"serving"' not in text
+
+
+def test_with_lazy_a_model_is_loaded_at_its_first_request(picture: bytes) -> None:
+    with run_server(models=("embedded", "broken=./missing"), preload=False) as live:
+        assert live.services.registry.describe("embedded").state == "unloaded"
+        assert ask(live.port, "/", method="POST", body=picture)[0] == 200
+        assert live.services.registry.describe("embedded").state == "ready"
+        status, body = ask(live.port, "/models/broken", method="POST", body=picture)
+        assert status == 500
+        assert b"missing" not in body  # what is where on the server is said to its keeper alone
+
+
+def test_the_event_loop_answers_while_workers_are_busy(picture: bytes) -> None:
+    """Its waits are counted, not timed: 50 answers came while pictures were worked on all the time."""
+    with run_server(models=("embedded",), log_requests=False) as live:
+        load = Load(live.port, picture, kept=4, single=0)
+        wait_until(lambda: load.outcomes["200"] > 10)
+        assert [ask(live.port)[0] for _ in range(50)] == [200] * 50
+        live.server.should_exit = True
+        assert list(load.finish()) == ["200"]
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "reference"),
+    [
+        ("embedded", "embedded", "embedded"),
+        ("org/name@v1", "org/name", "org/name@v1"),
+        ("photos=org/name@v1", "photos", "org/name@v1"),
+        ("a/b=./folder", "a/b", "./folder"),
+        ("mine=", None, None),
+        ("=embedded", None, None),
+        ("a/../b=embedded", None, None),
+        ("a//b=embedded", None, None),
+        ("a\nb=embedded", None, None),
+    ],
+)
+def test_models_are_named(text: str, name: str | None, reference: str | None) -> None:
+    if name is None:
+        with pytest.raises(OptionError, match="NAME=REFERENCE"):
+            read_model(text, ServerSettings())
+    else:
+        spec = read_model(text, ServerSettings())
+        assert (spec.name, spec.reference) == (name, reference)
+
+
+def test_a_folder_is_named_after_its_last_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my=model").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert read_model("./my=model", ServerSettings()).name == "my=model"
+    assert read_model("./my=model", ServerSettings()).reference == "./my=model"
+
+
+def test_two_models_of_one_name_are_an_error() -> None:
+    with pytest.raises(OptionError, match="same name"):
+        make_services(ServerSettings(models=("a=embedded", "a=other")))
+
+
+def test_settings_reach_the_rooms_behind(picture: bytes) -> None:
+    with run_server(models=("tiny=embedded",), max_body_bytes=100, default_top_k=2, api_key="sesame") as live:
+        assert ask(live.port, "/", method="POST", body=picture)[0] == 401
+        assert ask(live.port, "/", method="POST", body=picture, X_Api_Key="sesame")[0] == 413
+        assert ask(live.port, "/v2/models/tiny/ready")[0] == 200
+        assert ask(live.port)[0] == 200
+        assert ask(live.port, "/metrics")[0] == 401
+        with contextlib.suppress(AttributeError):
+            assert live.services.settings.api_key.get_secret_value() == "sesame"  # type: ignore[union-attr]
