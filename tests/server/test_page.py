@@ -160,13 +160,13 @@ def test_axe_finds_nothing(browser: Browser, address: str, red: Path, scheme: st
 
 
 def test_a_picture_that_fails_leaves_the_others_alone(visit: Visit, red: Path, blue: Path) -> None:
-    visit.give(red, file("letter.jpg", b"Dear Sir"), file("large.png", b"\0" * (MAX_BODY_BYTES + 1)), blue)
+    visit.give(file("large.png", b"\0" * (MAX_BODY_BYTES + 1)), red, file("letter.jpg", b"Dear Sir"), blue)
     visit.settle()
     expect(visit.page.locator("#progress")).to_have_text("4 of 4 done, 2 failed")
     expect(visit.card("letter.jpg").locator(".state")).to_contain_text("picture")
     expect(visit.card("letter.jpg").locator(".state small")).to_contain_text("Request ")
     expect(visit.card("large.png").locator(".state")).to_contain_text("takes up to 1.0 MiB")
-    assert len(visit.posts) == 3, "what is too large is not sent"
+    assert len(visit.posts) == 3, "what is too large is not sent, and the others once"
     assert visit.labels("blue.png")[0][0] == "blue"
 
 

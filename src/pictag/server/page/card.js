@@ -36,11 +36,16 @@ export class Card {
     this.#show("running", "Looking");
   }
 
-  /** The labels as bars with their percentages; scores that are no probabilities as plain numbers. */
+  /**
+   * The labels as bars with their percentages; scores that are no probabilities as plain numbers. Gives the best
+   * of them in words.
+   */
   finish(labels) {
     const shares = labels.every(({ score }) => score >= 0 && score <= 1);
+    const written = ({ score }) => (shares ? percent(score) : score.toFixed(3));
     const largest = Math.max(...labels.map(({ score }) => Math.abs(score)), Number.MIN_VALUE);
-    this.labels.replaceChildren(...labels.map(({ label, score }) => {
+    this.labels.replaceChildren(...labels.map((found) => {
+      const { label, score } = found;
       const bar = element("span", { className: "bar" }, element("span"));
       bar.setAttribute("aria-hidden", "true");
       bar.firstChild.style.setProperty("inline-size", `${100 * (shares ? score : Math.abs(score) / largest)}%`);
@@ -49,11 +54,12 @@ export class Card {
         {},
         element("span", { className: "label", textContent: label }),
         " ",
-        element("span", { className: "score", textContent: shares ? percent(score) : score.toFixed(3) }),
+        element("span", { className: "score", textContent: written(found) }),
         bar,
       );
     }));
     this.#show("done", labels.length ? "" : "No label");
+    return labels.length ? `${labels[0].label}, ${written(labels[0])}` : "no label";
   }
 
   fail(message, requestId = "") {
@@ -78,7 +84,7 @@ export class Card {
   }
 }
 
-export function percent(score) {
+function percent(score) {
   if (score > 0 && score < 0.001) return "< 0.1%";
   if (score < 1 && score > 0.999) return "> 99.9%";
   return `${(100 * score).toFixed(1)}%`;

@@ -32,7 +32,10 @@ export function pathOf(model, topK) {
  * A server that is busy (429) says when to come again; that is kept to, a few times, where it is soon. `onTry()`
  * is told of each try, `onPause(seconds)` of each wait.
  */
-export async function classify({ file, model, topK, key, signal, onTry, onPause }) {
+export async function classify({ file, model, topK, maxBytes, key, signal, onTry, onPause }) {
+  if (file.size > maxBytes) {
+    throw new Refusal(`The picture has ${megabytes(file.size)}; this server takes up to ${megabytes(maxBytes)}.`);
+  }
   for (let tries = 1; ; tries += 1) {
     onTry();
     try {
@@ -77,6 +80,10 @@ async function request(path, options) {
   );
   if (response.status === 429) refusal.retryAfter = secondsOf(response.headers.get("Retry-After"));
   throw refusal;
+}
+
+function megabytes(bytes) {
+  return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 }
 
 function headersOf(key) {

@@ -1,6 +1,6 @@
 // The page: takes pictures in, sends them two at a time, shows what comes back.
 
-import { Card, percent } from "./card.js";
+import { Card } from "./card.js";
 import { classify, fetchModels } from "./client.js";
 import { curlLine } from "./curl.js";
 import { MAX_PICTURES, watchForPictures } from "./intake.js";
@@ -86,22 +86,19 @@ async function run(job) {
   job.controller = controller;
   job.state = "running";
   try {
-    if (job.file.size > maxBytes) {
-      throw new Error(`The picture has ${megabytes(job.file.size)}; this server takes up to ${megabytes(maxBytes)}.`);
-    }
     const labels = await classify({
       file: job.file,
       model: at("model").value,
       topK,
+      maxBytes,
       key: keyUsed,
       signal: controller.signal,
       onTry: () => job.card.run(),
       onPause: (s) => job.card.wait(`The server is busy. Trying again in ${Math.ceil(s)} s.`),
     });
+    if (controller.signal.aborted) return;
     job.state = "done";
-    job.card.finish(labels);
-    const best = labels[0];
-    tell(best ? `${job.card.name}: ${best.label}, ${percent(best.score)}` : `${job.card.name}: no label`);
+    tell(`${job.card.name}: ${job.card.finish(labels)}`);
   } catch (error) {
     if (controller.signal.aborted) return; // removed, or asked for again: whoever aborted goes on from here
     if (error.status === 401) {
@@ -117,10 +114,6 @@ async function run(job) {
   refresh();
   work();
   if (jobs.every(({ state }) => state === "done" || state === "failed")) loadModels();
-}
-
-function megabytes(bytes) {
-  return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 }
 
 // ---- settings
