@@ -42,9 +42,7 @@ def read(
         return {"type": "http.request", "body": part, "more_body": asked < len(parts)}
 
     body = asyncio.run(
-        read_body(
-            receive, announced=announced, encoding=encoding, max_bytes=max_bytes, timeout_s=timeout_s
-        )
+        read_body(receive, announced=announced, encoding=encoding, max_bytes=max_bytes, timeout_s=timeout_s)
     )
     return body, asked
 
@@ -116,13 +114,13 @@ def test_what_was_compressed_comes_back(data: bytes, times: int) -> None:
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 def test_a_bomb_unfolds_to_the_limit_and_no_further(encoding: str) -> None:
     compressor = zlib.compressobj(9, zlib.DEFLATED, 31 if encoding == "gzip" else 15)
-    bomb = b"".join([*(compressor.compress(bytes(MIB)) for _ in range(512)), compressor.flush()])
+    bomb = b"".join([*(compressor.compress(bytes(MIB)) for _ in range(128)), compressor.flush()])
 
     def unfold() -> None:
         with pytest.raises(BodyTooLarge):
             inflate(bomb, encoding, max_bytes=MIB)
 
-    assert len(bomb) < MIB
+    assert len(bomb) < MIB // 4
     assert allocated_bytes(unfold) < 8 * MIB
 
 
@@ -212,7 +210,9 @@ def test_pictures_in_base64_are_read_as_all_clients_write_them() -> None:
         assert decode_picture_text(written) == data
 
 
-@pytest.mark.parametrize("text", ["not base64!", "A", "ä", "AAAA\x00", "data:image/png,AAAA", "data:", "=A=="])
+@pytest.mark.parametrize(
+    "text", ["not base64!", "A", "ä", "AAAA\x00", "data:image/png,AAAA", "data:", "data:;base64,", " ", ""]
+)
 def test_bad_base64_is_a_bad_request(text: str) -> None:
     with pytest.raises(BadRequest):
         decode_picture_text(text)

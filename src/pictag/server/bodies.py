@@ -160,10 +160,12 @@ def decode_picture_text(text: str) -> bytes:
         if not comma or not head.lower().rstrip().endswith(";base64"):
             raise BadRequest("The data: URL is not in base64: data:image/png;base64,… is its form.")
     try:
-        return base64.b64decode(text, validate=True)
-    except ValueError:
-        pass  # white space, URL-safe letters, or padding that was left out
-    try:
-        return decode_base64(text)
-    except ValueError as error:
-        raise BadRequest(f"The picture is {error}.") from error
+        data = base64.b64decode(text, validate=True)
+    except ValueError:  # white space, URL-safe letters, or padding that was left out
+        try:
+            data = decode_base64(text)
+        except ValueError as error:
+            raise BadRequest(f"The picture is {error}.") from error
+    if not data:
+        raise BadRequest("The picture is empty.")
+    return data
