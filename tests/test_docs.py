@@ -2,7 +2,8 @@
 
 A page's ``python`` blocks share one namespace; in ``console`` blocks the lines after ``$`` are run by a shell
 and must succeed. Both run in a folder with the pictures that the pages speak of, drawn by code. A block that
-cannot run here stands below a comment ``<!-- not run: reason -->``.
+cannot run here stands below a comment ``<!-- not run: reason -->``. Where a page speaks of a server, there is
+one.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import importlib.util
 import inspect
 import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,6 +33,7 @@ BLOCK = re.compile(
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
 # More than a few blocks that do not run, and the pages could say anything.
 MOST_NOT_RUN = 12
+SERVER = "127.0.0.1:8000"
 
 
 @pytest.fixture(scope="session")
@@ -60,8 +64,22 @@ def blocks(page: Path) -> list[re.Match[str]]:
     return list(BLOCK.finditer(page.read_text(encoding="utf-8")))
 
 
+@pytest.fixture
+def address(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Where the server of the page is that a test is about: what the page gives as ``SERVER``."""
+    if request.node.callspec.params["page"].name != "server.md":
+        yield SERVER
+        return
+    from liveserver import run_server
+
+    with run_server(models=("embedded",), log_requests=False) as live:
+        yield f"127.0.0.1:{live.port}"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
-def test_the_code_on_a_page_runs(page: Path, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_code_on_a_page_runs(
+    page: Path, desk: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(desk)
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -72,11 +90,14 @@ def test_the_code_on_a_page_runs(page: Path, desk: Path, monkeypatch: pytest.Mon
         if block["reason"]:
             continue
         line = page.read_text(encoding="utf-8").count("\n", 0, block.start("text")) + 1
+        text = block["text"].replace(SERVER, address)
         if block["kind"] == "python":
             # Blank lines before it make a traceback name the page's own line.
-            exec(compile("\n" * (line - 1) + block["text"], str(page), "exec"), namespace)
+            exec(compile("\n" * (line - 1) + text, str(page), "exec"), namespace)
             continue
-        for command in re.findall(r"^\$ (.*(?:\\\n.*)*)", block["text"], re.M):
+        for command in re.findall(r"^\$ (.*(?:\\\n.*)*)", text, re.M):
+            if command.startswith("curl ") and shutil.which("curl") is None:
+                continue  # make test needs Python and make alone
             done = subprocess.run(
                 ["sh", "-c", command],
                 env=environment, cwd=desk, capture_output=True, text=True, timeout=60, check=False,
@@ -128,3 +149,13 @@ def test_every_error_is_in_the_reference() -> None:
 def test_every_key_of_a_plain_models_settings_is_in_the_reference() -> None:
     for key in plain._KEYS:
         assert re.search(rf"^{key} = ", REFERENCE, re.M), key
+
+
+def test_every_setting_of_the_server_is_on_its_page() -> None:
+    from pictag.server.configuration import ServerSettings, write_value
+
+    page = (ROOT / "docs" / "server.md").read_text(encoding="utf-8")
+    for name, field in ServerSettings.model_fields.items():
+        default = field.get_default()
+        shown = "" if default is None else f"`{write_value(default)}`"
+        assert f"| `{name}` | {shown} | {field.description} |" in page

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liveserver import ask, run_process, wait_until
@@ -49,6 +49,7 @@ def record(form: str, message: str, *arguments: object, error: Exception | None 
 
 
 @pytest.mark.parametrize("form", ["json", "text"])
+@settings(max_examples=40)
 @given(secret=SECRET, before=ANYTHING, after=ANYTHING)
 def test_no_secret_is_logged(form: str, secret: str, before: str, after: str) -> None:
     secret = f"secret{secret}"
@@ -70,6 +71,7 @@ def test_no_secret_is_logged(form: str, secret: str, before: str, after: str) ->
 
 
 @pytest.mark.parametrize("form", ["json", "text"])
+@settings(max_examples=40)
 @given(text=st.text(max_size=200))
 def test_whatever_is_logged_is_one_line_of_printable_characters(form: str, text: str) -> None:
     shown = record(form, "%s", text)

@@ -141,7 +141,7 @@ class Configuration:
         lines = []
         for name in ServerSettings.model_fields:
             value = getattr(self.settings, name)
-            written = f"{name} = {_write(value)}" if value is not None else f"# {name} ="
+            written = f"{name} = {write_value(value)}" if value is not None else f"# {name} ="
             lines.append(f"{written:<48} # {self.origins[name]}")
         return "\n".join(lines) + "\n"
 
@@ -228,7 +228,7 @@ def _explain(error: ValidationError, values: Mapping[str, Any], origins: Mapping
     return f"{name}={shown} ({origins.get(name, 'command line')}): {message[:1].lower()}{message[1:]}."
 
 
-def _write(value: object) -> str:
+def write_value(value: object) -> str:
     """A value in TOML."""
     if isinstance(value, SecretStr):
         return '"****"'
@@ -237,5 +237,5 @@ def _write(value: object) -> str:
     if isinstance(value, int | float):
         return str(int(value)) if isinstance(value, float) and math.floor(value) == value else str(value)
     if isinstance(value, tuple):
-        return f"[{', '.join(_write(item) for item in value)}]"
+        return f"[{', '.join(write_value(item) for item in value)}]"
     return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

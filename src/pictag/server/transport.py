@@ -8,7 +8,7 @@ What is dropped, and what the client sees:
 | headers that are not complete in time | 408 |
 | a request line and headers above the limits | 431 |
 | what is no HTTP/1.1, or could be read in two ways | 400 |
-| more connections than allowed | 429 |
+| more connections than allowed | 429; reset where they are twice as many |
 | an answer that the client does not read | reset |
 
 An answer that was begun is finished before its connection is closed.
@@ -106,7 +106,11 @@ class Connection(HttpToolsProtocol):
         self.metrics.connected(len(self.connections))
         if len(self.connections) > self.limits.max_connections:
             self.metrics.dropped("connections")
-            self._answer(Overloaded(1, "The server has more connections than it takes."))
+            if len(self.connections) > 2 * self.limits.max_connections:  # to answer takes a file too
+                self._is_refusing = True
+                self.transport.abort()
+            else:
+                self._answer(Overloaded(1, "The server has more connections than it takes."))
         else:
             self._timer = self.loop.call_later(self.limits.silent_timeout_s, self._close_silent)
 
