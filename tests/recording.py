@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from pictag import pipeline
+from pictag.images import make_source
 from pictag.pipeline import ImageClassificationPipeline
 from pictag.server.served import ModelSpec, ServedModel, make_served
 from pictag.stream import Tuning
@@ -36,7 +37,7 @@ class Recorder(ImageClassificationPipeline):
         self.gate.set()
 
     def preprocess(self, inputs: Any) -> NDArray[np.float32]:
-        self.decoded.append(inputs.value)
+        self.decoded.append(make_source(inputs).value)
         return super().preprocess(inputs)
 
     def forward(self, pixel_values: NDArray[Any]) -> NDArray[np.float32]:

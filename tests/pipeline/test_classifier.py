@@ -385,3 +385,18 @@ def test_fast_decoding_gives_the_same_label(folder: Path, tmp_path: Path) -> Non
     with pipeline(model=folder, decode="fast") as fast, pipeline(model=folder) as exact:
         assert fast(path)["label"] == exact(path)["label"] == "blue"
         assert fast(path)["score"] == pytest.approx(exact(path)["score"], abs=1e-3)
+
+
+def test_a_thin_picture_is_refused_before_it_grows_beyond_max_pixels(tmp_path: Path) -> None:
+    make_tiny_model(tmp_path, size=224)
+    (tmp_path / "preprocessor_config.json").write_text(
+        '{"image_processor_type": "CLIPImageProcessor", "do_resize": true, "size": {"shortest_edge": 224},'
+        ' "do_center_crop": true, "crop_size": {"height": 224, "width": 224}, "resample": 2,'
+        ' "do_rescale": true, "rescale_factor": 0.00392156862745098, "do_normalize": true,'
+        ' "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}'
+    )
+    thin = np.zeros((2, 1000, 3), np.uint8)
+    with pipeline(model=tmp_path, max_pixels=1_000_000) as classifier:
+        with pytest.raises(PictureTooLarge, match="resized as the model asks"):
+            classifier(thin)
+        assert classifier(thin[:, :100])["score"] > 0

@@ -85,7 +85,8 @@ def pipeline(
         precision: ``"bf16"`` has OpenVINO compute in bfloat16, where the processor has it: about twice as
             fast with weights in float, and scores differ in the third decimal.
         compiled_cache: A folder where OpenVINO and TensorRT keep the compiled graph for the next start.
-        max_pixels: Larger pictures are refused from their header.
+        max_pixels: Larger pictures are refused from their header, and very thin ones before resizing makes
+            them larger.
         decode: ``"exact"`` agrees with the reference to the bit; ``"fast"`` has large JPEGs scaled down while
             they are decoded, never below twice the size that the model needs.
         alpha: ``"drop"`` transparency as the reference does, or lay the picture on ``"white"``.

@@ -185,5 +185,5 @@ def _whole_seconds(seconds: float) -> int:
 
 
 def _name_in_words(error: PictagError) -> str:
-    """``PictureTooLarge`` → ``picture_too_large``."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__).lower()
+    """``NotAPicture`` → ``not_a_picture``."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower()

@@ -1,0 +1,125 @@
+"""Who is let in, worked out without a worker: bounds, forecasts, and the time to come again."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pictag.errors import CorruptPicture
+from pictag.server.admission import Admission, WorkLimits
+from pictag.server.refusals import DeadlinePassed, Overloaded
+from pictag.server.work import Cost, Work
+from recording import serve_recorder
+from tinymodel import make_tiny_model
+
+if TYPE_CHECKING:
+    from pictag.server.served import ServedModel
+
+NO_COST = Cost(size_bytes=0, pixels=0, seconds=0.0)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
+    return serve_recorder(make_tiny_model(tmp_path_factory.mktemp("tiny")))
+
+
+def make_work(served: ServedModel, *, cost: Cost = NO_COST, **measured: Any) -> Work:
+    loop = asyncio.new_event_loop()
+    try:
+        future = loop.create_future()
+    finally:
+        loop.close()
+    return Work(
+        served=served, source=None, pixel_values=None, deadline_s=0.0, cost=cost, future=future, **measured
+    )
+
+
+def admit(admission: Admission, served: ServedModel, *, left_s: float = 10.0, **size: int) -> Cost:
+    return admission.admit(served, **{"size_bytes": 0, "pixels": 0, **size}, left_s=left_s)
+
+
+@pytest.mark.parametrize(
+    ("limits", "size", "reason"),
+    [
+        (WorkLimits(max_queue=2), {}, "count"),
+        (WorkLimits(max_queued_bytes=200), {"size_bytes": 100}, "bytes"),
+        (WorkLimits(max_queued_pixels=200), {"pixels": 100}, "pixels"),
+    ],
+)
+def test_each_bound_holds_and_gives_way_when_work_leaves(
+    served: ServedModel, limits: WorkLimits, size: dict[str, int], reason: str
+) -> None:
+    admission = Admission(limits, workers=1)
+    first = admit(admission, served, **size)
+    admit(admission, served, **size)
+    with pytest.raises(Overloaded) as refused:
+        admit(admission, served, **size)
+    assert refused.value.reason == reason
+    admission.leave(first)
+    admit(admission, served, **size)
+
+
+def test_the_largest_there_is_gets_in_where_nothing_else_is_under_way(served: ServedModel) -> None:
+    admission = Admission(WorkLimits(max_queued_bytes=10, max_queued_pixels=10), workers=1)
+    admission.leave(admit(admission, served, size_bytes=100, pixels=100))
+    admit(admission, served, size_bytes=100, pixels=100)
+
+
+def test_the_forecast_is_the_mean_run_of_all_that_wait_shared_among_the_workers(served: ServedModel) -> None:
+    admission = Admission(WorkLimits(), workers=2)
+    admission.learn(make_work(served, run_s=1.0))
+    for waiting in range(4):
+        assert admission.predicted_wait_s == pytest.approx(waiting / 2)
+        admit(admission, served)
+    admission.learn(make_work(served, run_s=2.0))  # one measurement moves the mean by a tenth
+    admit(admission, served)
+    assert admission.predicted_wait_s == pytest.approx((4 + 1.1) / 2)
+
+
+def test_time_to_come_again_is_when_the_picture_would_be_in_time(served: ServedModel) -> None:
+    admission = Admission(WorkLimits(), workers=1)
+    admission.learn(make_work(served, run_s=1.0))
+    for _ in range(7):
+        admit(admission, served)
+    with pytest.raises(Overloaded) as refused:
+        admit(admission, served, left_s=5.0)
+    assert refused.value.reason == "wait"
+    assert refused.value.retry_after_s == pytest.approx(1.25 * 8 - 5)
+
+
+def test_larger_pictures_are_expected_to_take_longer(served: ServedModel) -> None:
+    admission = Admission(WorkLimits(), workers=1)
+    cost = Cost(size_bytes=0, pixels=1_000_000, seconds=0.0)
+    admission.learn(make_work(served, cost=cost, decode_s=0.1))
+    small, large = (admit(admission, served, pixels=pixels).seconds for pixels in (1_000_000, 10_000_000))
+    assert small == pytest.approx(0.1)
+    assert large > 5 * small
+
+
+def test_what_failed_says_nothing_about_how_long_pictures_take(served: ServedModel) -> None:
+    admission = Admission(WorkLimits(), workers=1)
+    cost = Cost(size_bytes=0, pixels=50_000_000, seconds=0.0)
+    admission.learn(make_work(served, cost=cost, decode_s=1e-5, error=CorruptPicture("cut off")))
+    assert admit(admission, served, pixels=1_000_000).seconds == 0.0
+
+
+def test_a_deadline_that_has_passed_is_no_overload(served: ServedModel) -> None:
+    with pytest.raises(DeadlinePassed):
+        admit(Admission(WorkLimits(), workers=1), served, left_s=0.0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**8), st.integers(0, 10**8)), max_size=20), st.randoms())
+def test_nothing_is_left_when_all_have_left(
+    served: ServedModel, sizes: list[tuple[int, int]], random: Any
+) -> None:
+    admission = Admission(WorkLimits(max_queued_bytes=10**12, max_queued_pixels=10**12), workers=3)
+    admission.learn(make_work(served, run_s=0.1))
+    costs = [admit(admission, served, size_bytes=b, pixels=p, left_s=1e9) for b, p in sizes]
+    random.shuffle(costs)
+    for cost in costs:
+        admission.leave(cost)
+    assert (admission.count, admission._bytes, admission._pixels, admission._seconds) == (0, 0, 0, 0.0)

@@ -1,0 +1,279 @@
+"""The registry: a model is loaded once, told of by everybody, unloaded and replaced under use."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pictag.errors import ModelNotFound
+from pictag.server.dispatch import Dispatcher, WorkLimits
+from pictag.server.metrics import Metrics
+from pictag.server.refusals import ModelUnknown, NotReady
+from pictag.server.registry import ModelSpec, Registry, open_pipeline
+from recording import Recorder, encode_picture
+from tinymodel import make_tiny_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pictag.pipeline import ImageClassificationPipeline
+
+
+class Opening:
+    """Opens pipelines that record, and keeps them."""
+
+    def __init__(self) -> None:
+        self.opened: list[Recorder] = []
+        self.asked = 0
+        self.gate = threading.Event()
+        self.gate.set()
+        self.error: Exception | None = None
+
+    def __call__(self, spec: ModelSpec) -> ImageClassificationPipeline:
+        self.asked += 1
+        assert self.gate.wait(60)
+        if self.error is not None:
+            raise self.error
+        self.opened.append(Recorder(open_pipeline(spec)))
+        return self.opened[-1]
+
+
+@pytest.fixture(scope="module")
+def specs(tmp_path_factory: pytest.TempPathFactory) -> list[ModelSpec]:
+    folder = tmp_path_factory.mktemp("models")
+    return [
+        ModelSpec(name=name, reference=str(make_tiny_model(folder / name, size=size)))
+        for name, size in (("org/one", 8), ("two", 8), ("three", 8))
+    ]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+def weights_of(spec: ModelSpec) -> int:
+    return (Path(spec.reference) / "onnx/model.onnx").stat().st_size
+
+
+def test_names_are_in_order_and_the_first_is_the_default(specs: list[ModelSpec]) -> None:
+    registry = Registry(specs)
+    assert registry.names() == ("org/one", "two", "three")
+    assert registry.default == "org/one"
+    assert registry.describe("two").state == "unloaded"
+    with pytest.raises(ModelUnknown, match=r"no model '\.\./etc'; there are: org/one, two, three"):
+        registry.describe("../etc")
+
+
+@pytest.mark.parametrize("specs_given", [[], [ModelSpec(name="a", reference="x")] * 2])
+def test_no_models_and_one_name_twice_are_mistakes(specs_given: list[ModelSpec]) -> None:
+    with pytest.raises(ValueError, match="model"):
+        Registry(specs_given)
+
+
+def test_two_hundred_first_uses_load_a_model_once(specs: list[ModelSpec]) -> None:
+    opening = Opening()
+    registry = Registry(specs, open_pipeline=opening)
+
+    async def use() -> object:
+        async with registry.use("org/one") as served:
+            return served
+
+    async def main() -> None:
+        opening.gate.clear()
+        tasks = [asyncio.create_task(use()) for _ in range(200)]
+        await asyncio.sleep(0)
+        tasks[0].cancel()  # who leaves first does not end the load for the others
+        await until(lambda: opening.asked == 1)
+        assert registry.describe("org/one").state == "loading"
+        opening.gate.set()
+        found = await asyncio.gather(*tasks[1:])
+        assert len(set(map(id, found))) == 1
+        status = registry.describe("org/one")
+        assert (status.state, status.labels) == ("ready", ("red", "green", "blue"))
+        await registry.close()
+
+    asyncio.run(main())
+    assert opening.asked == 1
+    assert opening.opened[0].is_closed
+
+
+def test_a_failed_load_is_told_to_all_and_tried_again_after_a_pause(specs: list[ModelSpec]) -> None:
+    opening = Opening()
+    registry = Registry(specs, open_pipeline=opening)
+
+    async def use() -> None:
+        async with registry.use("two"):
+            pass
+
+    async def main() -> None:
+        opening.error = ModelNotFound("There is no such folder.")
+        found = await asyncio.gather(*(use() for _ in range(50)), return_exceptions=True)
+        assert {type(error) for error in found} == {ModelNotFound}
+        assert opening.asked == 1
+        with pytest.raises(ModelNotFound):
+            await use()
+        assert opening.asked == 1  # the pause has only begun
+        status = registry.describe("two")
+        assert (status.state, status.error) == ("failed", "There is no such folder.")
+        entry = registry._entries["two"]
+        first_pause_s = entry.pause_s
+        entry.retry_at = time.monotonic()  # the pause is over
+        with pytest.raises(ModelNotFound):
+            await use()
+        assert opening.asked == 2
+        assert entry.pause_s > first_pause_s
+        opening.error = None
+        entry.retry_at = time.monotonic()
+        await use()
+        assert registry.describe("two").state == "ready"
+        assert registry.describe("two").error is None
+        await registry.close()
+
+    asyncio.run(main())
+
+
+def test_preloading_loads_all_and_tells_of_a_failure_after_trying_all(specs: list[ModelSpec]) -> None:
+    opening = Opening()
+
+    async def main() -> None:
+        registry = Registry(specs, open_pipeline=opening, preload=True)
+        await registry.start()
+        assert [registry.describe(name).state for name in registry.names()] == ["ready"] * 3
+        await registry.close()
+        broken = ModelSpec(name="broken", reference="/nowhere/at/all")
+        registry = Registry([specs[0], broken, specs[1]], preload=True)
+        with pytest.raises(ModelNotFound):
+            await registry.start()
+        states = [registry.describe(name).state for name in registry.names()]
+        assert states == ["ready", "failed", "ready"]
+        await registry.close()
+
+    asyncio.run(main())
+
+
+def test_a_budget_unloads_what_was_not_used_for_longest_and_never_what_is_in_use(
+    specs: list[ModelSpec],
+) -> None:
+    opening = Opening()
+    registry = Registry(specs, open_pipeline=opening, memory_budget_bytes=2 * weights_of(specs[0]))
+
+    def states() -> list[str]:
+        return [registry.describe(name).state for name in registry.names()]
+
+    async def main() -> None:
+        async with registry.use("org/one") as one:
+            async with registry.use("two"):
+                pass
+            async with registry.use("three"):
+                # The one in use stays, though it was used before the other.
+                assert states() == ["ready", "unloaded", "ready"]
+                async with registry.use("two"):  # all are in use: the budget waits
+                    assert states() == ["ready", "ready", "ready"]
+                    assert not any(recorder.is_closed for recorder in opening.opened[2:])
+                assert states() == ["ready", "unloaded", "ready"]
+            assert one.classifier.forward(one.classifier.preprocess(encode_picture())).shape == (1, 3)
+        await registry.close()
+        assert all(recorder.is_closed for recorder in opening.opened)
+
+    asyncio.run(main())
+
+
+def test_a_model_that_nobody_uses_is_unloaded_after_a_while(specs: list[ModelSpec]) -> None:
+    opening = Opening()
+    registry = Registry(specs, open_pipeline=opening, idle_s=0.05)
+
+    async def main() -> None:
+        async with registry.use("two"):
+            async with registry.use("three"):
+                pass
+            await until(lambda: opening.opened[1].is_closed)
+            assert registry.describe("three").state == "unloaded"
+            assert registry.describe("two").state == "ready"  # however long it is used
+        await until(lambda: opening.opened[0].is_closed)
+        async with registry.use("two"):
+            assert len(opening.opened) == 3
+        await registry.close()
+
+    asyncio.run(main())
+
+
+def test_replacing_a_model_under_requests_loses_none(specs: list[ModelSpec]) -> None:
+    opening = Opening()
+    registry = Registry(specs, open_pipeline=opening)
+    red = encode_picture()
+
+    async def main() -> None:
+        dispatcher = Dispatcher(workers=2, max_batch=4, limits=WorkLimits(), metrics=Metrics())
+        answers = 0
+        stopped = False
+
+        async def ask() -> None:
+            nonlocal answers
+            while not stopped:
+                async with registry.use("org/one") as served:
+                    logits = await dispatcher.classify(served, red, deadline_s=time.monotonic() + 60)
+                    assert logits.argmax() == 0
+                    answers += 1
+
+        clients = [asyncio.create_task(ask()) for _ in range(8)]
+        await until(lambda: answers > 8)
+        for _ in range(5):
+            before = answers
+            await registry.replace("org/one")
+            await until(lambda before=before: answers > before + 8)  # type: ignore[misc]
+        stopped = True
+        await asyncio.gather(*clients)
+        await until(lambda: all(recorder.is_closed for recorder in opening.opened[:-1]))
+        assert not opening.opened[-1].is_closed
+        assert sum(sum(recorder.batches) for recorder in opening.opened) == answers
+        dispatcher.close()
+        await registry.close()
+
+    asyncio.run(main())
+    assert len(opening.opened) == 6
+
+
+def test_where_the_new_model_cannot_be_loaded_the_old_one_stays(specs: list[ModelSpec]) -> None:
+    opening = Opening()
+    registry = Registry(specs, open_pipeline=opening)
+
+    async def main() -> None:
+        async with registry.use("two") as old:
+            opening.error = ModelNotFound("gone")
+            with pytest.raises(ModelNotFound):
+                await registry.replace("two")
+        async with registry.use("two") as served:
+            assert served is old
+        assert registry.describe("two").state == "ready"
+        await registry.close()
+
+    asyncio.run(main())
+
+
+def test_closing_tells_those_who_wait_for_a_model(specs: list[ModelSpec]) -> None:
+    opening = Opening()
+    registry = Registry(specs, open_pipeline=opening)
+
+    async def use() -> None:
+        async with registry.use("two"):
+            pass
+
+    async def main() -> None:
+        opening.gate.clear()
+        waiting = asyncio.create_task(use())
+        await until(lambda: opening.asked == 1)
+        await registry.close()
+        with pytest.raises(NotReady):
+            await waiting
+        with pytest.raises(NotReady):
+            await use()
+        opening.gate.set()
+
+    asyncio.run(main())
