@@ -8,7 +8,7 @@ import gzip
 import json
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +160,7 @@ class TestTritonsClient:
 
     def test_is_told_what_is_wrong(self, client: Any, pictures: list[bytes]) -> None:
         good = picture_input(pictures)
-        for problem, text in (
+        problems: tuple[tuple[Callable[[], Any], str], ...] = (
             (lambda: client.infer("other", [good]), r"\[404\].*no model 'other'"),
             (lambda: client.infer(MODEL, [good], model_version="2"), r"\[404\].*version"),
             (lambda: client.infer(MODEL, [picture_input([b"no picture"])]), r"\[400\].*recognised"),
@@ -172,7 +172,8 @@ class TestTritonsClient:
                 r"\[400\].*no output 'x'",
             ),
             (lambda: client.infer(MODEL, [good], sequence_id=3), "sequence_id"),
-        ):
+        )
+        for problem, text in problems:
             with pytest.raises(InferenceServerException) as caught:
                 problem()
             assert re.search(text, str(caught.value)), (text, str(caught.value))
