@@ -54,7 +54,7 @@ def save_section(name: str, value: Any, *, is_quick: bool, versions: Mapping[str
 
 def read_newest() -> dict[str, Any]:
     """The newest file there is."""
-    found: dict[str, Any] = json.loads(max(FOLDER.glob("*.json")).read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads(max(FOLDER.glob("[0-9]*.json")).read_text(encoding="utf-8"))
     return found
 
 

@@ -1,0 +1,287 @@
+"""An HTTP/1.1 client that keeps to its schedule: ``python -m benchmarks.open_loop`` reads a plan from stdin.
+
+Requests begin when the schedule says so, whether or not earlier ones were answered, and latency counts from
+then: a server that falls behind cannot hide it. Without a rate it is a closed loop, each connection asking
+again when it was answered. Every answer is compared with what is expected for its own request.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import random
+import selectors
+import sys
+import time
+from collections import deque
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.wire import BrokenAnswer, Wire
+
+# What became of a request, where there is no HTTP status to tell.
+LOST, LEFT, DOOR_CLOSED = 0, -1, -2
+IDLE_S = 10.0  # the server closes idle connections too: one that is as old as this is not trusted any more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A body to send, and what is right as its answer: one of ``statuses``, and these scores with a 200."""
+
+    path: str
+    statuses: tuple[int, ...] = (200,)
+    scores: dict[str, float] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is sent and when: ``rate`` requests a second, or (``None``) each connection as fast as it can.
+
+    It ends after ``duration_s`` or ``count`` requests. ``leave_share`` of the clients close their connection
+    up to ``leave_within_s`` after asking. ``is_even`` spaces requests evenly; otherwise they come by chance.
+    """
+
+    port: int
+    pictures: tuple[Picture, ...]
+    bad: tuple[Picture, ...] = ()
+    bad_share: float = 0.0
+    rate: float | None = None
+    is_even: bool = False
+    duration_s: float = 60.0
+    count: int | None = None
+    connections: int = 32
+    timeout_ms: int | None = None
+    leave_share: float = 0.0
+    leave_within_s: float = 0.5
+    patience_s: float = 60.0
+    seed: int = 5
+
+
+class Generator:
+    """One run of a plan."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._draw = random.Random(plan.seed)
+        self._bodies = {one.path: Path(one.path).read_bytes() for one in (*plan.pictures, *plan.bad)}
+        self._selector = selectors.DefaultSelector()
+        self._idle: deque[Wire] = deque()
+        self._open = 0
+        self._waiting: deque[int] = deque()  # requests whose time has come and that have no connection yet
+        self._leaving: list[tuple[float, int, Wire]] = []
+        self._is_refused = False
+        self._due_s = 0.0 if plan.rate else float("inf")
+        self._asked: list[Picture] = []
+        self._at_s: list[float] = []
+        self._status: list[int | None] = []
+        self._latency_s: list[float] = []
+        self.wrong: list[str] = []
+        self.doubled = self.swapped = 0
+        self.largest_difference = 0.0
+        self._started_s = 0.0
+
+    def run(self) -> dict[str, Any]:
+        """Send all, wait for what is due, and tell what became of each."""
+        cpu_s = time.process_time()
+        self._started_s = time.perf_counter()
+        if self._plan.rate is None:
+            for _ in range(self._plan.connections):
+                self._plan_request(self._now_s())
+        last_s = float("inf")
+        while True:
+            now_s = self._now_s()
+            while self._due_s <= now_s and self._goes_on(self._due_s):
+                self._plan_request(self._due_s)
+                gap_s = 1 / self._plan.rate  # type: ignore[operator]  # without a rate nothing is ever due
+                self._due_s += gap_s if self._plan.is_even else self._draw.expovariate(1 / gap_s)
+            self._leave(now_s)
+            is_over = not self._goes_on(max(now_s, self._due_s) if self._plan.rate else now_s)
+            if is_over:
+                last_s = min(last_s, now_s)
+                if not self._open - len(self._idle) and not self._waiting:
+                    break
+                if now_s > last_s + self._plan.patience_s:
+                    break
+            self._wait(now_s)
+        wall_s = self._now_s()
+        self._look_for_strays()
+        return {
+            "at_s": [round(at_s, 5) for at_s in self._at_s],
+            "status": [LOST if status is None else status for status in self._status],
+            "latency_s": [round(latency_s, 6) for latency_s in self._latency_s],
+            "wrong": self.wrong[:10],
+            "wrong_count": len(self.wrong),
+            "doubled": self.doubled,
+            "swapped": self.swapped,
+            "largest_difference": self.largest_difference,
+            "wall_s": wall_s,
+            "cpu_s": time.process_time() - cpu_s,
+        }
+
+    def _now_s(self) -> float:
+        return time.perf_counter() - self._started_s
+
+    def _goes_on(self, at_s: float) -> bool:
+        plan = self._plan
+        return (
+            not self._is_refused
+            and at_s < plan.duration_s
+            and (plan.count is None or len(self._asked) < plan.count)
+        )
+
+    def _plan_request(self, at_s: float) -> None:
+        if not self._goes_on(at_s):
+            return
+        is_bad = bool(self._plan.bad) and self._draw.random() < self._plan.bad_share
+        self._asked.append(self._draw.choice(self._plan.bad if is_bad else self._plan.pictures))
+        self._at_s.append(at_s)
+        self._status.append(None)
+        self._latency_s.append(0.0)
+        self._waiting.append(len(self._asked) - 1)
+        self._send_waiting()
+
+    def _send_waiting(self) -> None:
+        while self._waiting:
+            wire = self._take_wire()
+            if wire is None:
+                return
+            number = self._waiting.popleft()
+            wire.ask(number, self._bodies[self._asked[number].path], timeout_ms=self._plan.timeout_ms)
+            self._write(wire)
+            if self._plan.leave_share and self._draw.random() < self._plan.leave_share:
+                leave_s = self._now_s() + self._draw.random() * self._plan.leave_within_s
+                heapq.heappush(self._leaving, (leave_s, number, wire))
+
+    def _take_wire(self) -> Wire | None:
+        """A connection that is free, the one that was so the longest; or a new one, where there may be."""
+        while self._idle:
+            wire = self._idle.popleft()
+            if self._now_s() - wire.idle_since_s < IDLE_S:
+                return wire
+            self._drop(wire)
+        if self._open >= self._plan.connections:
+            return None
+        try:
+            wire = Wire(self._plan.port)
+        except OSError:
+            self._is_refused = True
+            while self._waiting:
+                self._status[self._waiting.popleft()] = DOOR_CLOSED
+            return None
+        self._open += 1
+        self._selector.register(wire.socket, selectors.EVENT_READ, wire)
+        return wire
+
+    def _wait(self, now_s: float) -> None:
+        next_s = min(self._due_s, self._leaving[0][0] if self._leaving else now_s + 0.1, now_s + 0.1)
+        for key, events in self._selector.select(max(0.0, next_s - now_s)):
+            if events & selectors.EVENT_WRITE:
+                self._write(key.data)
+            if events & selectors.EVENT_READ and not key.data.is_closed:
+                self._read(key.data)
+
+    def _write(self, wire: Wire) -> None:
+        try:
+            is_sent = wire.send()
+        except OSError:  # it answered without reading to the end, and closed: the answer may be there
+            wire.is_broken = is_sent = True
+        events = selectors.EVENT_READ if is_sent else selectors.EVENT_READ | selectors.EVENT_WRITE
+        if events != wire.events:
+            wire.events = events
+            self._selector.modify(wire.socket, events, wire)
+
+    def _read(self, wire: Wire) -> None:
+        try:
+            is_open = wire.receive()
+            answer = wire.take_answer()
+        except (OSError, BrokenAnswer):
+            is_open, answer = False, None
+        number = wire.number
+        if number is None:
+            self.doubled += bool(wire.received)
+            self._idle.remove(wire)
+            self._drop(wire)
+            return
+        if answer is None:
+            if not is_open:
+                self._end(number, LOST)
+                self._drop(wire)
+                self._go_on()
+            return
+        status, request_id, body, closes = answer
+        self._end(number, status)
+        self.swapped += request_id != number
+        self._check(number, status, body)
+        wire.number = None
+        self.doubled += bool(wire.received)
+        if closes or not is_open or wire.is_unsent or wire.received:
+            self._drop(wire)
+        else:
+            wire.idle_since_s = self._now_s()
+            self._idle.append(wire)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._plan.rate is None:
+            self._plan_request(self._now_s())
+        else:
+            self._send_waiting()
+
+    def _end(self, number: int, status: int) -> None:
+        self._status[number] = status
+        self._latency_s[number] = self._now_s() - self._at_s[number]
+
+    def _check(self, number: int, status: int, body: bytes) -> None:
+        asked = self._asked[number]
+        if status in (429, 504):
+            return
+        if status not in asked.statuses:
+            self.wrong.append(f"{Path(asked.path).name}: {status} {body[:200].decode(errors='replace')}")
+        elif status == 200 and asked.scores is not None:
+            found = {one["label"]: one["score"] for one in json.loads(body)}
+            if list(found) != list(asked.scores):
+                self.wrong.append(f"{Path(asked.path).name}: {list(found)}, not {list(asked.scores)}")
+                return
+            difference = max(abs(found[label] - score) for label, score in asked.scores.items())
+            self.largest_difference = max(self.largest_difference, difference)
+
+    def _leave(self, now_s: float) -> None:
+        while self._leaving and self._leaving[0][0] <= now_s:
+            _, number, wire = heapq.heappop(self._leaving)
+            if wire.number == number and self._status[number] is None:
+                self._end(number, LEFT)
+                self._drop(wire)
+                self._send_waiting()
+
+    def _drop(self, wire: Wire) -> None:
+        self._selector.unregister(wire.socket)
+        wire.close()
+        self._open -= 1
+
+    def _look_for_strays(self) -> None:
+        """An answer that nobody asked for may still be on its way: whoever is idle listens once more."""
+        time.sleep(0.05)
+        for wire in self._idle:
+            try:
+                wire.receive()
+            except OSError:
+                continue
+            self.doubled += bool(wire.received)
+
+
+def write_plan(plan: Plan) -> str:
+    """The plan as text for the process that carries it out."""
+    return json.dumps(asdict(plan))
+
+
+def read_plan(text: str) -> Plan:
+    """What `write_plan` wrote."""
+    members = json.loads(text)
+    for name in ("pictures", "bad"):
+        members[name] = tuple(Picture(**{**one, "statuses": tuple(one["statuses"])}) for one in members[name])
+    return Plan(**members)
+
+
+if __name__ == "__main__":
+    json.dump(Generator(read_plan(sys.stdin.read())).run(), sys.stdout)

@@ -1,0 +1,51 @@
+"""``pictag serve`` with a window: ``GET /-/tasks`` says how many asyncio tasks and objects there are.
+
+``--leak-bytes N`` before pictag's own arguments keeps so many bytes of every request for ever: a test that
+looks for leaks has to find this one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import sys
+from typing import Any
+
+from pictag.cli import main
+from pictag.server import serving
+
+PATH = "/-/tasks"
+
+
+def watch(leak_bytes: int) -> None:
+    """Put the window before every application that is made."""
+    make_app, kept = serving.make_app, []
+
+    def make_watched(services: Any) -> Any:
+        app = make_app(services)
+
+        async def watched(scope: Any, receive: Any, send: Any) -> None:
+            if scope.get("path") == PATH:
+                gc.collect()
+                body = json.dumps({"tasks": len(asyncio.all_tasks()), "objects": len(gc.get_objects())})
+                headers = [(b"content-length", str(len(body)).encode())]
+                await send({"type": "http.response.start", "status": 200, "headers": headers})
+                await send({"type": "http.response.body", "body": body.encode()})
+                return
+            if leak_bytes and scope["type"] == "http":
+                kept.append(b"\x01" * leak_bytes)
+            await app(scope, receive, send)
+
+        return watched
+
+    serving.make_app = make_watched
+
+
+if __name__ == "__main__":
+    leak_bytes = 0
+    if sys.argv[1:2] == ["--leak-bytes"]:
+        leak_bytes = int(sys.argv[2])
+        del sys.argv[1:3]
+    watch(leak_bytes)
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""What the server is loaded with: a model, pictures, and the library's own answers to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.figures import MOBILENET_V2, SHARED
+from benchmarks.material import WORK, list_photographs, make_pictures, spread
+from benchmarks.open_loop import Picture
+from pictag import pipeline
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pictag import ImageClassificationPipeline
+
+PICTURES = 100
+SIZES = ((64, 48), (160, 120), (320, 240), (500, 375), (640, 480), (800, 600), (1280, 960), (1600, 1200))
+TOO_LARGE = (12_000, 8000)  # more pixels than the server takes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A model as the command and the server are told of it."""
+
+    title: str
+    reference: str
+    dtype: str
+    engine: str = "onnxruntime"
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        return ("--model", self.reference, "--dtype", self.dtype, "--engine", self.engine, "--offline")
+
+    def open(self) -> ImageClassificationPipeline:
+        """The model in the library, for the job that the server opens it for."""
+        return pipeline(
+            model=self.reference, dtype=self.dtype, engine=self.engine, job="many", local_files_only=True
+        )
+
+
+EMBEDDED = Model(title="embedded", reference="embedded", dtype="auto")
+
+
+def list_models() -> tuple[Model, ...]:
+    """MobileNetV2 in both kinds of weights; without the shared folder, the embedded model."""
+    if not MOBILENET_V2.is_dir():
+        return (EMBEDDED,)
+    reference = str(MOBILENET_V2)
+    return (
+        Model(title="MobileNetV2 float", reference=reference, dtype="fp32"),
+        Model(title="MobileNetV2 8-bit", reference=reference, dtype="q8"),
+    )
+
+
+def prepare_pictures() -> Path:
+    """A folder of JPEG pictures of 500×375: the photographs, or drawn ones where there are none."""
+    if SHARED.is_dir():
+        return make_pictures("500x375", PICTURES)
+    folder = WORK / "pictures-drawn"
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(PICTURES):
+        draw_picture(folder / f"{number:03}.jpg", (500, 375), seed=number)
+    return folder
+
+
+def prepare_mixed(folder: Path) -> list[Path]:
+    """Pictures of many sizes in JPEG, PNG and WebP, drawn or from photographs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    photographs = spread(list_photographs(), 24) if SHARED.is_dir() else []
+    paths = []
+    for number in range(24):
+        size, kind = SIZES[number % len(SIZES)], ("jpg", "jpg", "png", "webp")[number % 4]
+        path = folder / f"{number:02}.{kind}"
+        if not path.exists() and photographs:
+            with Image.open(photographs[number]) as image:
+                image.convert("RGB").resize(size).save(path)
+        elif not path.exists():
+            draw_picture(path, size, seed=number)
+        paths.append(path)
+    return paths
+
+
+def prepare_bad(folder: Path, picture: Path, *, max_body_bytes: int) -> tuple[Picture, ...]:
+    """Bodies that are refused, each with the status that it gets: cut off, no picture, too large."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data = picture.read_bytes()
+    (folder / "cut.jpg").write_bytes(data[: len(data) // 2])
+    (folder / "text.jpg").write_bytes(b"This is a text, whatever it is called. " * 100)
+    (folder / "empty.jpg").write_bytes(b"")
+    (folder / "long.jpg").write_bytes(data + bytes(max_body_bytes))
+    Image.new("1", TOO_LARGE).save(folder / "wide.png")
+    statuses = {"cut.jpg": 422, "text.jpg": 415, "empty.jpg": 400, "long.jpg": 413, "wide.png": 422}
+    return tuple(Picture(path=str(folder / name), statuses=(status,)) for name, status in statuses.items())
+
+
+def draw_picture(path: Path, size: tuple[int, int], *, seed: int) -> None:
+    """A picture of coarse coloured clouds: models tell them apart, and they compress as photographs do."""
+    draw = np.random.default_rng(seed)
+    clouds = Image.fromarray(draw.integers(0, 256, (6, 8, 3), np.uint8)).resize(
+        size, Image.Resampling.BICUBIC
+    )
+    grain = draw.integers(-12, 13, (size[1], size[0], 3), np.int16)
+    Image.fromarray(np.clip(np.asarray(clouds) + grain, 0, 255).astype(np.uint8)).save(path)
+
+
+def expect(paths: list[Path], classifier: ImageClassificationPipeline) -> tuple[Picture, ...]:
+    """The pictures with the library's answers, each picture in a call of its own."""
+    return tuple(
+        Picture(
+            path=str(path),
+            scores={one["label"]: one["score"] for one in classifier(path.read_bytes(), top_k=5)},
+        )
+        for path in paths
+    )
