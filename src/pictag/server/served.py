@@ -6,7 +6,9 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pictag.errors import InvalidModel
+import numpy as np
+
+from pictag.errors import InvalidModel, PictagError
 from pictag.models.graph_file import read_graph_file
 from pictag.pipeline import pipeline
 from pictag.stream import Tuning
@@ -67,9 +69,11 @@ class ModelStatus:
 def open_pipeline(spec: ModelSpec) -> ImageClassificationPipeline:
     """Open a model for serving: every run on one thread, several runs beside each other.
 
-    Raises an error of the ``ModelError`` branch, `OptionError` or `MissingExtra`.
+    It is run once: the first run takes many times as long as those that follow, and no client should wait
+    for that, or be refused for it by a forecast. Raises an error of the ``ModelError`` branch, `EngineError`,
+    `OptionError` or `MissingExtra`.
     """
-    return pipeline(
+    classifier = pipeline(
         model=spec.reference,
         engine=spec.engine,
         dtype=spec.dtype,
@@ -80,6 +84,12 @@ def open_pipeline(spec: ModelSpec) -> ImageClassificationPipeline:
         local_files_only=spec.local_files_only,
         job="many",
     )
+    try:
+        classifier.forward(classifier.preprocess(np.zeros((64, 64, 3), np.uint8)))
+    except PictagError:
+        classifier.close()
+        raise
+    return classifier
 
 
 def make_served(spec: ModelSpec, classifier: ImageClassificationPipeline) -> ServedModel:
