@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from pictag.errors import InputError
@@ -60,8 +61,7 @@ async def classify_each(
         except InputError as error:
             return error
 
-    named = name_pictures(pictures)
-    return await run_all([lambda picture=picture: run(picture) for picture in named])  # type: ignore[misc]
+    return await run_all(call, [partial(run, picture) for picture in name_pictures(pictures)])
 
 
 def name_pictures(pictures: Sequence[bytes | Source]) -> list[Source]:
@@ -76,9 +76,9 @@ def name_pictures(pictures: Sequence[bytes | Source]) -> list[Source]:
     ]
 
 
-async def run_all(jobs: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
+async def run_all(call: Exchange, jobs: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
     """The results of jobs that run beside each other; the first that fails has the rest cancelled."""
-    check_count_of_pictures(len(jobs))
+    check_count_of_pictures(len(jobs), at_most=min(MAX_PICTURES, call.services.settings.max_queue))
     if len(jobs) == 1:
         return [await jobs[0]()]
     tasks = [asyncio.ensure_future(job()) for job in jobs]
@@ -90,7 +90,7 @@ async def run_all(jobs: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def check_count_of_pictures(count: int) -> None:
+def check_count_of_pictures(count: int, *, at_most: int = MAX_PICTURES) -> None:
     """Raise `BadRequest` for more pictures than one request may have, or none."""
-    if not 1 <= count <= MAX_PICTURES:
-        raise BadRequest(f"A request has from 1 to {MAX_PICTURES} pictures; this one has {count:,}.")
+    if not 1 <= count <= at_most:
+        raise BadRequest(f"A request has from 1 to {at_most} pictures; this one has {count:,}.")

@@ -54,7 +54,7 @@ class Exchange:
         self.request_id = request_id
         self.query_string: bytes = scope["query_string"]
         self.path_params: Mapping[str, str] = {}
-        self.route = self.model = ""  # for log and metrics
+        self.route, self.model = "other", ""  # for log and metrics
         self.client_left = False
         self.received_bytes = 0  # before anything is decompressed
         self.is_read = b"content-length" not in headers and b"transfer-encoding" not in headers

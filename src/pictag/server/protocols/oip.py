@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,10 +75,7 @@ async def list_models(call: Exchange) -> Reply:
     entries = []
     for name in registry.names():
         status = registry.describe(name)
-        is_ready = status.state in (
-            "ready",
-            "unloaded",
-        )  # what is not loaded yet is loaded when it is asked for
+        is_ready = status.state in ("ready", "unloaded")  # the latter is loaded when it is asked for
         entries.append(
             {
                 "name": name,
@@ -100,21 +98,13 @@ async def infer(call: Exchange) -> Reply:
         del body
         deadline_s = call.deadline_s(request.timeout_s)
         if request.tensor is None:
-            rows = await run_all(
-                [
-                    lambda picture=picture: classify_one(call, served, picture, deadline_s=deadline_s)  # type: ignore[misc]
-                    for picture in name_pictures(request.pictures)
-                ]
-            )
+            pictures = name_pictures(request.pictures)
+            jobs = [partial(classify_one, call, served, one, deadline_s=deadline_s) for one in pictures]
         else:
             tensor = signature.order(request.tensor)
-            dispatcher = call.services.dispatcher
-            rows = await run_all(
-                [
-                    lambda row=row: dispatcher.infer(served, row, deadline_s=deadline_s)  # type: ignore[misc]
-                    for row in np.split(tensor, len(tensor))
-                ]
-            )
+            run = call.services.dispatcher.infer
+            jobs = [partial(run, served, row, deadline_s=deadline_s) for row in np.split(tensor, len(tensor))]
+        rows = await run_all(call, jobs)
         logits = np.stack(rows)
         if request.tensor is not None and np.isnan(logits).any():
             raise BadRequest("The model gave scores that are not numbers (NaN) for this tensor.")
