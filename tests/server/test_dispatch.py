@@ -105,13 +105,13 @@ def pixels(value: float) -> NDArray[np.float32]:
 def test_a_picture_gets_what_the_pipeline_says_of_it(served: ServedModel) -> None:
     async def main() -> None:
         async with dispatching() as dispatcher:
-            admitted: list[int] = []
+            admitted: list[str] = []
             logits = await dispatcher.classify(
-                served, GREEN, deadline_s=soon(), on_admitted=lambda: admitted.append(dispatcher.running)
+                served, GREEN, deadline_s=soon(), on_admitted=lambda: admitted.append("yes")
             )
             assert logits.shape == (3,)
             assert served.classifier.postprocess(logits)["label"] == "green"
-            assert admitted == [1]
+            assert admitted == ["yes"]
             assert (dispatcher.queued, dispatcher.running) == (0, 0)
 
     asyncio.run(main())
@@ -432,11 +432,25 @@ def test_nothing_is_left_of_five_hundred_who_left(served: ServedModel) -> None:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
-            await until(lambda: dispatcher.running == 0)
-            assert (dispatcher.queued, dispatcher._admission.count) == (0, 0)
+            await until(lambda: dispatcher._admission.count == 0)
+            assert (dispatcher.queued, dispatcher.running) == (0, 0)
             assert dispatcher.predicted_wait_s == 0
             assert (len(asyncio.all_tasks()), threading.active_count(), count_descriptors()) == before
             assert (await dispatcher.classify(served, RED, deadline_s=soon())).argmax() == 0
+
+    asyncio.run(main())
+
+
+def test_nothing_is_left_of_one_whose_own_words_fail(served: ServedModel) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    async def main() -> None:
+        async with dispatching() as dispatcher:
+            with pytest.raises(ZeroDivisionError):
+                await dispatcher.classify(served, RED, deadline_s=soon(), on_admitted=fail)
+            assert await dispatcher.drain(30)
+            assert dispatcher._admission.count == 0
 
     asyncio.run(main())
 

@@ -189,17 +189,15 @@ class Dispatcher:
         return work
 
     async def _finish(self, work: Work, on_admitted: Callable[[], None] | None) -> NDArray[np.float32]:
-        timer = None
+        self._queue.put([work])
+        left_s = max(0.0, work.deadline_s - time.monotonic())
+        timer = work.future.get_loop().call_later(left_s, self._expire, work)
         try:
             if on_admitted is not None:
                 on_admitted()
-            self._queue.put([work])
-            left_s = max(0.0, work.deadline_s - time.monotonic())
-            timer = work.future.get_loop().call_later(left_s, self._expire, work)
             return await work.future
         finally:
-            if timer is not None:
-                timer.cancel()
+            timer.cancel()
             if work.future.done() and not work.future.cancelled():
                 work.future.exception()  # or one who left just now would be told of in the log
             self._forget(work)
@@ -264,9 +262,8 @@ def _too_late() -> DeadlinePassed:
 def _check_tensor(served: ServedModel, pixel_values: NDArray[np.float32]) -> None:
     """Raise `BadRequest` for what would fail, or spoil, a run that others are part of."""
     model, taken = served.classifier.model, served.classifier.engine.inputs[0].shape
-    wanted: list[int | None] = [None, *([model.spec.channels, *taken[2:]])]
-    if model.layout == "NHWC":
-        wanted = [None, model.spec.channels, *taken[1:3]]
+    sides = taken[2:] if model.layout == "NCHW" else taken[1:3]
+    wanted: list[int | None] = [None, model.spec.channels, *sides]
     shape = pixel_values.shape
     fits = len(shape) == 4 and shape[0] == 1
     if not fits or any(want not in (None, have) for want, have in zip(wanted, shape, strict=True)):
