@@ -7,6 +7,7 @@ import importlib
 import sys
 
 from benchmarks.figures import Figure, Options, print_progress
+from benchmarks.jobs import RACES
 
 NAMES = (
     "import_time",
@@ -19,7 +20,7 @@ NAMES = (
     "agreement",
     "accelerator",
 )
-LONG = ("large_memory",)  # only when they are named
+LONG = ("large_memory", "serve_load")  # only when they are named
 
 
 def main() -> int:
@@ -32,21 +33,25 @@ def main() -> int:
         "--quick", action="store_true", help="only show that they work: figures are worth little"
     )
     parser.add_argument("--save", action="store_true", help="write the results into docs/performance")
+    parser.add_argument(
+        "--race", action="append", default=[], choices=[race.key for race in RACES],
+        help="with speed: only this race; the newest results keep the others",
+    )  # fmt: skip
     arguments = parser.parse_args()
     unknown = set(arguments.names) - {*NAMES, *LONG}
     if unknown:
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are: {', '.join((*NAMES, *LONG))}")
-    options = Options(quick=arguments.quick, save=arguments.save)
+    options = Options(quick=arguments.quick, save=arguments.save, races=tuple(arguments.race))
     missed = 0
     for name in arguments.names or NAMES:
         print_progress(name)
         for figure in importlib.import_module(f"benchmarks.{name}").run(options):
             missed += not figure.is_reached
-            _print_figure(figure)
+            print_figure(figure)
     return 1 if missed else 0
 
 
-def _print_figure(figure: Figure) -> None:
+def print_figure(figure: Figure) -> None:
     verdict = "reached" if figure.is_reached else "MISSED"
     bound = "at least" if figure.more else "at most"
     measured = f"{figure.measured:.3f}" if not figure.unit else f"{figure.measured:.2f} {figure.unit}"

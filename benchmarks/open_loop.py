@@ -119,6 +119,12 @@ class Generator:
             "cpu_s": time.process_time() - cpu_s,
         }
 
+    def close(self) -> None:
+        """Close the connections that are left."""
+        for key in list(self._selector.get_map().values()):
+            self._drop(key.data)
+        self._selector.close()
+
     def _now_s(self) -> float:
         return time.perf_counter() - self._started_s
 

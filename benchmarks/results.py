@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.figures import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 FOLDER = ROOT / "docs" / "performance"
 STARTED = datetime.datetime.now(datetime.UTC).date().isoformat()  # one run, one file, past midnight too
@@ -77,10 +77,10 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
-def list_versions() -> dict[str, str]:
-    """Python's version and those of the packages here that matter."""
+def list_versions(more: Sequence[str] = ()) -> dict[str, str]:
+    """Python's version and those of the packages here that matter, and of ``more``."""
     versions = {"python": platform.python_version()}
-    for package in PACKAGES:
+    for package in (*PACKAGES, *more):
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

@@ -13,7 +13,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -177,8 +177,8 @@ def fire(server: Server, plan: Plan) -> Volley:
     if process.returncode:
         raise SystemExit(f"The generator failed with {process.returncode}.")
     found = json.loads(written)
-    columns = {name: np.array(found.pop(name)) for name in ("at_s", "status", "latency_s")}
-    return Volley(**columns, **found, memory=np.array(memory))
+    columns = {name: np.array(found[name]) for name in ("at_s", "status", "latency_s")}
+    return Volley(**{**found, **columns, "memory": np.array(memory)})
 
 
 def _watch_memory(server: Server, memory: list[float], is_over: threading.Event) -> None:

@@ -20,7 +20,7 @@ PATH = "/-/tasks"
 
 def watch(leak_bytes: int) -> None:
     """Put the window before every application that is made."""
-    make_app, kept = serving.make_app, []
+    make_app, kept = vars(serving)["make_app"], []
 
     def make_watched(services: Any) -> Any:
         app = make_app(services)
@@ -39,7 +39,7 @@ def watch(leak_bytes: int) -> None:
 
         return watched
 
-    serving.make_app = make_watched
+    vars(serving)["make_app"] = make_watched
 
 
 if __name__ == "__main__":

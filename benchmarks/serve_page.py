@@ -1,0 +1,61 @@
+"""``python -m benchmarks.serve_page``: the figures in ``docs/server.md``, from the newest results."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.figures import ROOT, Figure
+from benchmarks.page import SECTION
+from benchmarks.results import FOLDER
+from benchmarks.tables import format_table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PAGE = ROOT / "docs" / "server.md"
+VERSIONS = ("python", "pictag", "pillow", "onnxruntime", "starlette", "uvicorn", "httptools")
+
+
+def main() -> int:
+    PAGE.write_text(fill_page(PAGE.read_text(encoding="utf-8"), read_newest()), encoding="utf-8")
+    return 0
+
+
+def read_newest() -> dict[str, Any]:
+    """The newest results of the server."""
+    found: dict[str, Any] = json.loads(max(FOLDER.glob("serve-*.json")).read_text(encoding="utf-8"))
+    return found
+
+
+def fill_page(text: str, results: Mapping[str, Any]) -> str:
+    """The page with its table made anew."""
+    return SECTION.sub(lambda found: f"{found[1]}{make_table(results)}\n{found[3]}", text)
+
+
+def make_table(results: Mapping[str, Any]) -> str:
+    """Each figure beside its bar, and where it was measured."""
+    machine, versions = results["machine"], results["versions"]
+    lines = [
+        f"Measured on {results['date']}: {machine['system']}, {machine['architecture']}, "
+        f"{machine['cores']} cores, shared by the server and its clients.",
+        ", ".join(f"{name} {versions[name]}" for name in VERSIONS if name in versions) + ".",
+    ]
+    quick = [name for name, part in results["parts"].items() if part["quick"]]
+    if quick:
+        lines.append(f"**Quick figures, worth little: {', '.join(quick)}.**")
+    figures = [Figure(**one) for part in results["parts"].values() for one in part["figures"]]
+    table = format_table(("figure", "measured (bar)", "in detail"), [_make_row(one) for one in figures])
+    return "\n".join([*lines, "", table])
+
+
+def _make_row(figure: Figure) -> tuple[str, str, str]:
+    bar = f"{'≥' if figure.more else '≤'} {figure.bar:g}"
+    measured = f"{figure.measured:.3g}" if abs(figure.measured) < 100 else f"{figure.measured:,.0f}"
+    verdict = bar if figure.is_reached else f"{bar}: **missed**"
+    return figure.name, f"{measured} {figure.unit}".rstrip() + f" ({verdict})", figure.detail
+
+
+if __name__ == "__main__":
+    sys.exit(main())

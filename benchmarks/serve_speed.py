@@ -1,0 +1,161 @@
+"""What HTTP costs: the server beside `pictag classify`, and one client beside the library's call."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.figures import ROOT, Figure
+from benchmarks.open_loop import Picture, Plan
+from benchmarks.serve_material import Model, expect, prepare_pictures
+from benchmarks.serve_process import fire, start_server
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmarks.serve_process import Server, Volley
+
+CONNECTIONS = 32
+FEW = 8
+SAME = 1e-5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rig:
+    """One model, and pictures with the library's answers to them."""
+
+    model: Model
+    pictures: tuple[Picture, ...]
+
+    @property
+    def files(self) -> list[str]:
+        return [one.path for one in self.pictures]
+
+
+def make_rig(model: Model, files: Sequence[Path] | None = None) -> Rig:
+    """The pictures of 500×375, or these files."""
+    with model.open() as classifier:
+        return Rig(model=model, pictures=expect(sorted(files or prepare_pictures().iterdir()), classifier))
+
+
+def measure_throughput(rig: Rig, *, rounds: int, count: int) -> list[Figure]:
+    """The rates of the command and of the server in turns, and how exact the server was meanwhile."""
+    ours, theirs, volleys = [], [], []
+    with start_server(*rig.model.arguments) as server:
+        warm_up(server, rig)
+        before = server.metrics()
+        for _ in range(rounds):
+            theirs.append(measure_command(rig, count))
+            volleys.append(
+                fire(
+                    server,
+                    Plan(port=server.port, pictures=rig.pictures, connections=CONNECTIONS, count=count),
+                )
+            )
+            ours.append(volleys[-1].rate)
+        after = server.metrics()
+    runs = after["pictag_executions_total"] - before["pictag_executions_total"]
+    batch = (after["pictag_inferences_total"] - before["pictag_inferences_total"]) / max(1, runs)
+    rate, command = statistics.median(ours), statistics.median(theirs)
+    cpu_ms = statistics.median(one.cpu_s / one.asked for one in volleys) * 1000
+    return [
+        Figure(
+            name=f"{rig.model.title}: throughput with {CONNECTIONS} connections, of `pictag classify`",
+            measured=rate / command * 100,
+            bar=75,
+            unit="%",
+            detail=f"{rate:.0f} pictures a second against {command:.0f}; "
+            f"the generator takes {cpu_ms:.2f} ms of a core for each",
+            more=True,
+        ),
+        count_faults(f"{rig.model.title}: throughput, requests lost, twice, swapped or wrong", volleys),
+        Figure(
+            name=f"{rig.model.title}: scores in any batch, largest difference from the library's",
+            measured=max(one.largest_difference for one in volleys) * 1e5,
+            bar=1,
+            unit="× 10⁻⁵",
+            detail=f"{sum(one.asked for one in volleys):,} answers, {batch:.2f} pictures in a run on average",
+        ),
+    ]
+
+
+def measure_command(rig: Rig, count: int) -> float:
+    """Pictures a second of ``pictag classify``, its start not counted."""
+    few_s, all_s = (_time_command(rig, number) for number in (FEW, FEW + count))
+    return count / (all_s - few_s)
+
+
+def _time_command(rig: Rig, count: int) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        names = Path(folder) / "names.txt"
+        names.write_text(
+            "".join(f"{rig.files[n % len(rig.files)]}\n" for n in range(count)), encoding="utf-8"
+        )
+        command = [sys.executable, "-m", "pictag", "classify", *rig.model.arguments, "--quiet"]
+        started_s = time.perf_counter()
+        subprocess.run(
+            [*command, "--format", "jsonl", "--from-file", str(names)],
+            check=True, stdout=subprocess.DEVNULL, cwd=ROOT,
+        )  # fmt: skip
+        return time.perf_counter() - started_s
+
+
+def measure_latency(rig: Rig, *, rounds: int, count: int) -> list[Figure]:
+    """One client and the library, in turns, with the same pictures."""
+    library_s: list[float] = []
+    volleys = []
+    bodies = [Path(path).read_bytes() for path in rig.files]
+    with start_server(*rig.model.arguments) as server, rig.model.open() as classifier:
+        warm_up(server, rig)
+        for _ in range(rounds):
+            volleys.append(
+                fire(server, Plan(port=server.port, pictures=rig.pictures, connections=1, count=count))
+            )
+            for number in range(count):
+                body = bodies[number % len(bodies)]
+                started_s = time.perf_counter()
+                classifier(body, top_k=5)
+                library_s.append(time.perf_counter() - started_s)
+    server_ms = statistics.median(float(one) * 1000 for volley in volleys for one in volley.latency_s)
+    library_ms = statistics.median(library_s) * 1000
+    return [
+        Figure(
+            name=f"{rig.model.title}: one client, added to the library's call",
+            measured=server_ms - library_ms,
+            bar=3,
+            unit="ms",
+            detail=f"medians: {server_ms:.2f} ms over HTTP, {library_ms:.2f} ms in the library",
+        )
+    ]
+
+
+def warm_up(server: Server, rig: Rig, count: int = 100) -> Volley:
+    """Requests that nobody counts."""
+    return fire(server, Plan(port=server.port, pictures=rig.pictures, connections=8, count=count))
+
+
+def measure_peak(server: Server, rig: Rig, *, duration_s: float) -> Volley:
+    """As many pictures a second as there can be."""
+    plan = Plan(port=server.port, pictures=rig.pictures, connections=CONNECTIONS, duration_s=duration_s)
+    return fire(server, plan)
+
+
+def count_faults(name: str, volleys: Sequence[Volley]) -> Figure:
+    """What must never be, counted over several volleys."""
+    faults = {kind: sum(one.faults[kind] for one in volleys) for kind in volleys[0].faults}
+    asked = sum(one.asked for one in volleys)
+    said = ", ".join(f"{count} {kind}" for kind, count in faults.items())
+    examples = "; ".join(text for one in volleys for text in one.wrong[:2])
+    return Figure(
+        name=name,
+        measured=sum(faults.values()),
+        bar=0,
+        unit="",
+        detail=f"of {asked:,}: {said}" + (f" ({examples})" if examples else ""),
+    )
