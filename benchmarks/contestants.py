@@ -101,7 +101,7 @@ def _enter_transformers_js(models: ModelSet, pictures: Path) -> Field:
 def _enter_pictag(models: ModelSet, pictures: Path, *, decode: str, with_steps: bool) -> Field:
     contestants, left_out = [], {}
     programs = {"pictag": "line", "limit": "steps"} if with_steps else {"pictag": "line"}
-    for weights, folder, options in _list_settings(models, with_bf16=not with_steps):
+    for weights, folder, options in _list_settings(models, with_bf16=decode == "exact"):
         engine = options["engine"]
         name = f"pictag {weights}, {engine}"
         if folder is None:
@@ -119,6 +119,7 @@ def _enter_pictag(models: ModelSet, pictures: Path, *, decode: str, with_steps: 
                 family=family,
             )
             for family, program in programs.items()
+            if family == "pictag" or weights != "bf16"
         ]
     return Field(contestants=tuple(contestants), left_out=left_out)
 

@@ -21,10 +21,14 @@ MOBILENET_V2 = SHARED / "models" / "mobilenet_v2"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How the benchmarks are run: ``quick`` only shows that they work, ``save`` writes their results down."""
+    """How the benchmarks are run: ``quick`` only shows that they work, ``save`` writes their results down.
+
+    ``races`` are the only ones of `benchmarks.speed` to be run again; the newest results keep the others.
+    """
 
     quick: bool = False
     save: bool = False
+    races: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from benchmarks.jobs import RACES, Race
 from benchmarks.judgement import Comparison, judge_all
 from benchmarks.material import ModelSet, make_pictures, prepare_models
 from benchmarks.race import Distance, Result, race
-from benchmarks.results import save_section
+from benchmarks.results import read_newest, save_section
 from benchmarks.tables import format_race, format_verdicts
 
 if TYPE_CHECKING:
@@ -24,8 +24,10 @@ def run(options: Options) -> list[Figure]:
     if not require_shared():
         return []
     models = prepare_models()
-    races = {}
+    races = read_newest()["races"] if options.races else {}
     for one in RACES:
+        if options.races and one.key not in options.races:
+            continue
         print_progress(one.title)
         races[one.key] = _run_race(one, models[one.model], quick=options.quick)
         print(format_race(races[one.key]), flush=True)
