@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from pictag.server.configuration import ServerSettings
+from pictag.server.listening import bind
 from pictag.server.services import Services
-from pictag.server.serving import GracefulServer, bind, make_services
+from pictag.server.serving import GracefulServer, choose_loop, make_services
 
 LONGEST_S = 60.0  # that anything here is waited for
 
@@ -48,7 +49,12 @@ def run_server(**settings: Any) -> Iterator[Live]:
             await services.registry.close()
 
         port = listener.getsockname()[1]
-        thread = threading.Thread(target=lambda: asyncio.run(live()), daemon=True)
+
+        def run() -> None:
+            with asyncio.Runner(loop_factory=choose_loop()) as runner:
+                runner.run(live())
+
+        thread = threading.Thread(target=run, daemon=True)
         thread.start()
         try:
             wait_until(lambda: server.started or not thread.is_alive())

@@ -15,7 +15,7 @@ import pytest
 from liveserver import Process, ask, connect, read_to_end, run_process, run_server, wait_until
 from pictag.errors import OptionError
 from pictag.server.configuration import ServerSettings
-from pictag.server.serving import bind, make_services, read_model
+from pictag.server.serving import make_services, read_model
 from tinymodel import make_picture
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
@@ -115,26 +115,34 @@ def test_twenty_stops_under_load_lose_no_request(tmp_path: Path, picture: bytes,
 
 @posix_only
 def test_a_server_that_stops_says_so_and_closes_its_door(tmp_path: Path, picture: bytes) -> None:
-    with run_process(tmp_path, "--model", "embedded", "--set", "shutdown_timeout_s=8") as process:
+    with run_process(tmp_path, "--model", "embedded") as process:
         port = process.port()
-        with connect(port) as slow, connect(port) as probe, connect(port) as other:
-            slow.sendall(
-                b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(picture) + picture[:9]
-            )
-            time.sleep(0.2)
+        with connect(port) as slow, connect(port) as probe, connect(port) as other, connect(port) as idle:
+            slow.sendall(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(picture))
+            probe.sendall(b"GET /v2/health/ready HTTP/1.1\r\n")
+            other.sendall(b"GET /health HTTP/1.1\r\n")
+            assert ask(port, "/v2/health/ready")[0] == 200
             process.popen.send_signal(signal.SIGTERM)
-            time.sleep(0.3)
-            probe.sendall(b"GET /v2/health/ready HTTP/1.1\r\nHost: h\r\n\r\n")
+            wait_until(lambda: is_refused(port))
+            probe.sendall(b"Host: h\r\n\r\n")
             assert read_to_end(probe).startswith(b"HTTP/1.1 400 ")
-            other.sendall(b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n")
+            other.sendall(b"Host: h\r\n\r\n")
             answer = read_to_end(other)
             assert answer.startswith(b"HTTP/1.1 503 ")
             assert b"\r\nconnection: close" in answer
-            with pytest.raises(ConnectionRefusedError):
-                connect(port)
-            slow.sendall(picture[9:])  # it was accepted, and so it is finished
+            assert read_to_end(idle) == b""
+            slow.sendall(picture)  # it was accepted, and so it is finished
             assert read_to_end(slow).startswith(b"HTTP/1.1 200 ")
-        assert process.wait(10) == 0
+        assert process.wait(20) == 0
+
+
+def is_refused(port: int) -> bool:
+    """Whether nobody listens there. (A connection that is made all the same is closed unused.)"""
+    try:
+        connect(port).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 @posix_only
@@ -144,7 +152,7 @@ def test_a_client_that_never_finishes_does_not_keep_the_server(tmp_path: Path) -
             sock.sendall(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n")
             time.sleep(0.2)
             process.popen.send_signal(signal.SIGTERM)
-            assert process.wait(5) == 1  # somebody was cut off
+            assert process.wait(20) == 1  # somebody was cut off
         assert process.lines()[-1]["message"] == "stopped"
 
 
@@ -157,7 +165,7 @@ def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
         time.sleep(0.5)
         assert process.popen.poll() is None
         process.popen.send_signal(signal.SIGINT)
-        assert process.wait(2) == 130
+        assert process.wait(20) == 130
 
 
 @posix_only
@@ -184,12 +192,6 @@ def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
             assert process.wait() == 2
         assert f"port {port} is taken by another program" in process.log.read_text()
         assert "Traceback" not in process.log.read_text()
-
-
-@pytest.mark.parametrize("host", ["198.51.100.7", "no such host", "host.invalid", "\udcff"])
-def test_an_address_that_is_not_ours_is_said(host: str) -> None:
-    with pytest.raises(OptionError, match=r"cannot be used|no address"):
-        bind(host, 0)
 
 
 def test_a_model_that_cannot_be_loaded_keeps_the_server_from_starting(tmp_path: Path) -> None:

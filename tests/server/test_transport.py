@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import itertools
 import json
 import re
 import socket
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 import uvicorn
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
@@ -303,3 +306,30 @@ def test_connections_leave_nothing_behind(live: Live) -> None:
     wait_until(lambda: not live.server.server_state.connections)
     if before:
         wait_until(lambda: len(list(Path("/proc/self/fd").iterdir())) <= before)
+
+
+@settings(max_examples=25)
+@given(cuts=st.lists(st.integers(1, 400), max_size=6, unique=True))
+def test_how_requests_are_cut_into_packets_changes_nothing(live: Live, cuts: list[int]) -> None:
+    post = b"POST /nothing HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+    post += b"3\r\nabc\r\n0\r\nX-T: a\r\n\r\n"
+    stream = (
+        HEALTH + b"GET /nothing HTTP/1.1\r\nHost: h\r\nX-Padding: " + b"a" * 200 + b"\r\n\r\n" + HEALTH + post
+    )
+    ends = [0, *sorted(cut for cut in cuts if cut < len(stream)), len(stream)]
+    with connect(live.port) as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for begin, end in itertools.pairwise(ends):
+            sock.sendall(stream[begin:end])
+            time.sleep(0.001)
+        assert statuses(read_to_end(sock)) == [200, 404, 200, 404]
+
+
+@settings(max_examples=40)
+@given(at=st.integers(0, 150), byte=st.integers(0, 255), insert=st.booleans())
+def test_no_byte_that_is_wrong_is_an_error_of_the_server(
+    live: Live, at: int, byte: int, insert: bool
+) -> None:
+    stream = b"POST /nothing HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc" + HEALTH_AND_CLOSE
+    answers = statuses(send(live.port, stream[:at] + bytes([byte]) + stream[at + (not insert) :]))
+    assert all(status < 500 for status in answers)

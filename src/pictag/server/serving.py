@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import os
 import signal
@@ -22,6 +21,7 @@ from pictag.errors import OptionError, shorten
 from pictag.images import FetchLimits
 from pictag.server.app import make_app
 from pictag.server.dispatch import Dispatcher, WorkLimits
+from pictag.server.listening import accept_all, bind, raise_file_limit
 from pictag.server.logs import configure_logging
 from pictag.server.metrics import Metrics
 from pictag.server.registry import ModelSpec, Registry
@@ -41,7 +41,6 @@ ALL_WELL, SOME_CUT_OFF = 0, 1
 SWITCH_INTERVAL_S = 0.0005
 _BACKLOG = 2048
 _LAST_WORDS_S = 2.0  # of the time to stop in, kept for closing models
-_SPARE_FILES = 256
 
 
 def serve(settings: ServerSettings) -> int:
@@ -52,10 +51,10 @@ def serve(settings: ServerSettings) -> int:
     """
     configure_logging(settings)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    _raise_file_limit(settings.max_connections)
+    raise_file_limit(settings.max_connections)
     with contextlib.closing(bind(settings.host, settings.port)) as listener:
         stop = Stop(settings.shutdown_timeout_s)
-        with stop.listen(), asyncio.Runner(loop_factory=_choose_loop()) as runner:
+        with stop.listen(), asyncio.Runner(loop_factory=choose_loop()) as runner:
             return runner.run(_run(settings, listener, stop))
 
 
@@ -82,7 +81,7 @@ def make_services(settings: ServerSettings) -> Services:
         else None,
     )
     dispatcher = Dispatcher(
-        workers=settings.threads or count_cores(),
+        workers=settings.threads or count_cores() + 1,  # as in the library: one fills the gaps of the others
         max_batch=settings.max_batch,
         limits=limits,
         metrics=metrics,
@@ -90,30 +89,6 @@ def make_services(settings: ServerSettings) -> Services:
     metrics.observe_load(queued=lambda: dispatcher.queued, running=lambda: dispatcher.running)
     metrics.observe_models(registry.names(), lambda name: registry.describe(name).state == "ready")
     return Services(settings=settings, registry=registry, dispatcher=dispatcher, metrics=metrics)
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A socket at this address that does not listen yet; raises `OptionError` saying what is in the way."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-    except (OSError, UnicodeError) as error:
-        raise OptionError(f"host={shorten(host, 80)!r} is no address of this machine: {error}.") from error
-    try:
-        if os.name == "posix":
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except OSError as error:
-        listener.close()
-        where = f"{shorten(host, 80)}, port {port}"
-        if error.errno == errno.EADDRINUSE:
-            raise OptionError(f"{where} is taken by another program; choose another port.") from error
-        if error.errno == errno.EACCES:
-            raise OptionError(f"{where} may not be used; choose a port above 1023.") from error
-        raise OptionError(f"{where} cannot be used: {error.strerror}.") from error
-    return listener
 
 
 class Stop:
@@ -200,7 +175,7 @@ class GracefulServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take in who has knocked, close the door, and finish."""
         _log.info("stopping", extra={"fields": {"connections": len(self.server_state.connections)}})
-        knocking = [arrived for listener in sockets or [] for arrived in _accept_all(listener)]
+        knocking = [arrived for listener in sockets or [] for arrived in accept_all(listener)]
         for server in self.servers:
             server.close()
         loop = asyncio.get_running_loop()
@@ -261,34 +236,6 @@ async def _run(settings: ServerSettings, listener: socket.socket, stop: Stop) ->
     return SOME_CUT_OFF if server.cut_off else ALL_WELL
 
 
-def _accept_all(listener: socket.socket) -> Iterator[socket.socket]:
-    """The connections that the system has made for us and nobody has taken yet."""
-    with contextlib.suppress(OSError):
-        listener.listen(0)  # those who come now are told later that nobody is here
-        while True:
-            arrived, _ = listener.accept()
-            arrived.setblocking(False)
-            yield arrived
-
-
-def _choose_loop() -> Any:
+def choose_loop() -> Any:
     """uvloop's loop where it is installed."""
     return uvicorn.Config(None, log_config=None).get_loop_factory()  # type: ignore[arg-type]
-
-
-def _raise_file_limit(connections: int) -> None:
-    """Let the process have as many open files as there may be connections; `OptionError` if it may not."""
-    try:
-        import resource
-    except ImportError:  # not on Windows
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = 2 * connections + _SPARE_FILES  # those who are told that there are too many need one too
-    if soft == resource.RLIM_INFINITY or soft >= needed:
-        return
-    if hard != resource.RLIM_INFINITY and hard < needed:
-        raise OptionError(
-            f"max_connections={connections} needs {needed} open files, and this process may have {hard}."
-        )
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

@@ -1,0 +1,68 @@
+"""The door: an address, who has knocked at it, and as many open files as there may be clients."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from pictag.errors import OptionError, shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SPARE_FILES = 256
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket at this address that does not listen yet; raises `OptionError` saying what is in the way."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except (OSError, UnicodeError) as error:
+        raise OptionError(f"host={shorten(host, 80)!r} is no address of this machine: {error}.") from error
+    try:
+        if os.name == "posix":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        where = f"{shorten(host, 80)}, port {port}"
+        if error.errno == errno.EADDRINUSE:
+            raise OptionError(f"{where} is taken by another program; choose another port.") from error
+        if error.errno == errno.EACCES:
+            raise OptionError(f"{where} may not be used; choose a port above 1023.") from error
+        raise OptionError(f"{where} cannot be used: {error.strerror}.") from error
+    return listener
+
+
+def accept_all(listener: socket.socket) -> Iterator[socket.socket]:
+    """The connections that the system has made for us and nobody has taken yet."""
+    with contextlib.suppress(OSError):
+        listener.listen(0)  # those who come now are told later that nobody is here
+        while True:
+            arrived, _ = listener.accept()
+            arrived.setblocking(False)
+            yield arrived
+
+
+def raise_file_limit(connections: int) -> None:
+    """Let the process have as many open files as there may be connections; `OptionError` if it may not."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = 2 * connections + _SPARE_FILES  # those who are told that there are too many need one too
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise OptionError(
+            f"max_connections={connections} needs {needed} open files, and this process may have {hard}."
+        )
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import socket
+import sys
+
+import pytest
+
+from pictag.errors import OptionError
+from pictag.server.listening import accept_all, bind, raise_file_limit
+
+
+@pytest.mark.parametrize("host", ["198.51.100.7", "no such host", "host.invalid", "\udcff"])
+def test_an_address_that_is_not_ours_is_said(host: str) -> None:
+    with pytest.raises(OptionError, match=r"cannot be used|no address"):
+        bind(host, 0)
+
+
+def test_a_socket_that_is_bound_takes_nobody_in_yet() -> None:
+    with bind("127.0.0.1", 0) as listener, pytest.raises(ConnectionRefusedError):
+        socket.create_connection(listener.getsockname()[:2], timeout=5)
+
+
+def test_a_name_and_the_other_family_are_addresses_too() -> None:
+    with bind("localhost", 0) as listener:
+        assert listener.getsockname()[1] > 0
+    if socket.has_ipv6:
+        try:
+            with bind("::1", 0) as listener:
+                assert listener.family == socket.AF_INET6
+        except OptionError:
+            pytest.skip("this machine has no IPv6")
+
+
+def test_all_who_have_knocked_are_taken_in() -> None:
+    with bind("127.0.0.1", 0) as listener:
+        listener.listen(10)
+        listener.setblocking(False)
+        clients = [socket.create_connection(listener.getsockname(), timeout=5) for _ in range(5)]
+        arrived = list(accept_all(listener))
+        assert {sock.getpeername() for sock in arrived} == {client.getsockname() for client in clients}
+        for sock in [*clients, *arrived]:
+            sock.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+def test_more_connections_than_files_are_an_error() -> None:
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1000, before[1]))
+        raise_file_limit(500)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (1256, before[1])
+        if before[1] != resource.RLIM_INFINITY:
+            with pytest.raises(OptionError, match=f"open files, and this process may have {before[1]}"):
+                raise_file_limit(before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
