@@ -63,11 +63,11 @@ def statuses(answers: bytes) -> list[int]:
     return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d+)", answers)]
 
 
-def trickle(sock: socket.socket, data: bytes, stop: threading.Event) -> None:
+def trickle(sock: socket.socket, data: bytes, stop: threading.Event, pause_s: float = 0.05) -> None:
     """A byte now and then, for as long as the server takes them."""
     with contextlib.suppress(OSError):
         for byte in data:
-            if stop.wait(0.05):
+            if stop.wait(pause_s):
                 return
             sock.sendall(bytes([byte]))
 
@@ -333,3 +333,42 @@ def test_no_byte_that_is_wrong_is_an_error_of_the_server(
     stream = b"POST /nothing HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc" + HEALTH_AND_CLOSE
     answers = statuses(send(live.port, stream[:at] + bytes([byte]) + stream[at + (not insert) :]))
     assert all(status < 500 for status in answers)
+
+
+@pytest.mark.soak
+def test_slow_connections_are_closed_in_time_with_the_settings_as_they_are(picture: bytes) -> None:
+    sent = {
+        "silent": (b"", b""),
+        "headers": (b"", b"GET /health HTTP/1.1\r\nHost: h\r\nX-Slow: " + b"a" * 60),
+        "body": (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n", b"a" * 60),
+    }
+    ended: dict[str, tuple[float, list[int]]] = {}
+
+    def attack(name: str, port: int) -> None:
+        begin, slow = sent[name]
+        begun = time.monotonic()
+        with connect(port) as sock:
+            sock.sendall(begin)
+            stop = threading.Event()
+            trickler = threading.Thread(target=trickle, args=(sock, slow, stop), kwargs={"pause_s": 1})
+            trickler.start()
+            answers = statuses(read_to_end(sock))
+            ended[name] = time.monotonic() - begun, answers
+            stop.set()
+            trickler.join()
+
+    with run_server(models=("embedded",), log_requests=False) as live:
+        threads = [
+            threading.Thread(target=attack, args=(name, live.port)) for name in sent for _ in range(20)
+        ]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            assert ask(live.port, "/", method="POST", body=picture)[0] == 200
+            time.sleep(0.1)
+    assert ended["silent"][0] < 13
+    assert ended["headers"][0] < 13
+    assert ended["body"][0] < 33
+    assert {name: answers for name, (_, answers) in ended.items()} == {
+        "silent": [], "headers": [408], "body": [408]
+    }  # fmt: skip
