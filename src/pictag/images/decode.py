@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from pictag.errors import CorruptPicture, DecodeError, FormatRefused, NotAPicture, PictureTooLarge, shorten
 from pictag.images import sniff
@@ -22,6 +22,7 @@ from pictag.images.silence import hush_libtiff, hush_pillow
 
 # What Pillow raises for bad files. Its decoders parse by slicing, unpacking and arithmetic, and most of
 # that comes out unwrapped; a list, because `except Exception` would also hide our own mistakes elsewhere.
+_BLOCK_BYTES = 16 * 2**20
 _BROKEN = (
     OSError,
     SyntaxError,
@@ -86,6 +87,9 @@ def picture_of_image(
         with hush_pillow():
             if needed is not None and image.format in ("JPEG", "MPO"):
                 full_size = _shrink_while_decoding(image, needed)
+            if isinstance(image, ImageFile.ImageFile) and image.format in ("JPEG", "MPO"):
+                # Pillow feeds its decoder 64 kB at a time, and takes the interpreter's lock for each.
+                image.decodermaxblock = _BLOCK_BYTES
             image.load()
             check_size(image.size, name=name, limits=limits)
             rgb = to_rgb(image, alpha=limits.alpha)
