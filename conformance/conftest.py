@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from results import Results
 
 from preprocess.drawing import write_pictures
+from results import Results
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -13,12 +13,12 @@ import transformers
 from architectures import ARCHITECTURES, LABELS, LEFT_OUT
 from drawn import configurations, default_configuration, fitted_configuration
 from numpy.typing import NDArray
-from results import Result, Results
 
 import pictag
 from pictag.images import make_source, read_picture
 from pictag.preprocess.reader import read_spec
 from pictag.preprocess.run import preprocess
+from results import Result, Results
 
 PIXELS_MAY_DIFFER_BY = 1e-5
 SCORES_MAY_DIFFER_BY = 1e-4
