@@ -155,7 +155,7 @@ def _stop_under_load(server: Server, rig: Rig, *, seed: int) -> tuple[Volley, in
     load = threading.Thread(target=lambda: volleys.append(fire(server, plan)))
     load.start()
     until = time.monotonic() + 30
-    while server.metrics()["pictag_inferences_total"] < 2 * CONNECTIONS and time.monotonic() < until:
+    while server.metrics().get("pictag_inferences_total", 0) < 2 * CONNECTIONS and time.monotonic() < until:
         time.sleep(0.05)
     started_s = time.monotonic()
     server.process.send_signal(signal.SIGTERM)

@@ -33,7 +33,7 @@ SERVER_PACKAGES = ("starlette", "uvicorn", "httptools")
 
 
 def run_throughput(model: Model, *, quick: bool) -> list[Figure]:
-    return measure_throughput(make_rig(model), rounds=1 if quick else 5, count=200 if quick else 2000)
+    return measure_throughput(make_rig(model), rounds=1 if quick else 3, count=200 if quick else 1000)
 
 
 def run_latency(model: Model, *, quick: bool) -> list[Figure]:

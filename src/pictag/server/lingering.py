@@ -19,6 +19,7 @@ class LingeringTransport:
         self._transport = transport
         self._loop = loop
         self._is_closing = False
+        self._held: list[bytes] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -28,14 +29,26 @@ class LingeringTransport:
         return self._is_closing or self._transport.is_closing()
 
     def write(self, data: bytes) -> None:
-        """Send, unless it was closed."""
+        """Send, unless it was closed. Head and body of an answer leave in one piece.
+
+        Each call of the system gives the interpreter away, and waits for it while workers have it.
+        """
         if not self.is_closing():
+            if not self._held:
+                self._loop.call_soon(self._flush)
+            self._held.append(data)
+
+    def _flush(self) -> None:
+        if self._held and not self._transport.is_closing():
+            data = b"".join(self._held)
+            self._held.clear()
             self._transport.write(data)
 
     def close(self) -> None:
         """Send what is left and the end; close once the client has done the same, or after `LINGER_S`."""
         if self.is_closing():
             return
+        self._flush()
         self._is_closing = True
         if not self._transport.can_write_eof():
             self._transport.close()

@@ -1,0 +1,26 @@
+"""The bars of the server's figures, at full length and on a machine that does nothing else."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from benchmarks.figures import Options
+from benchmarks.serve_load import PARTS, run
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+# Being stopped under load has its long form in test_serving.py.
+@pytest.mark.parametrize("part", [part for part in PARTS if part != "stops"])
+def test_the_bars_are_reached(part: str) -> None:
+    figures = run(Options(), [part])
+    missed = [
+        f"{one.name}: {one.measured:.3g} {one.unit} (the bar is {one.bar:g}): {one.detail}"
+        for one in figures
+        if not one.is_reached
+    ]
+    assert figures
+    assert not missed, "\n".join(missed)
