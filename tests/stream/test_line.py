@@ -182,3 +182,20 @@ def test_a_defect_in_loading_is_kept_as_the_error_it_is() -> None:
 
     (outcome,) = run_line(make_sources(1), load=load, infer=infer_number, tuning=fix(1, 1))
     assert isinstance(outcome.error, ZeroDivisionError)
+
+
+def test_pictures_from_urls_get_more_lanes_where_the_cores_are_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pictag.stream.tuning._LOOK_AFTER_S", 0.01)
+    seen = set()
+
+    def load(source: Source) -> NDArray[np.float32]:
+        seen.add(threading.current_thread().name)
+        time.sleep(0.005)  # the server takes its time
+        return np.zeros((3, 1, 1), np.float32)
+
+    for address, lanes in (("{}.png", 3), ("https://example.org/{}.png", 8)):
+        seen.clear()
+        tuning = Tuning(batch_sizes=(1,), cores=2)
+        sources = [make_source(address.format(number)) for number in range(200)]
+        assert len(list(run_line(sources, load=load, infer=infer_number, tuning=tuning))) == 200
+        assert len(seen) == tuning.lanes == lanes

@@ -47,7 +47,7 @@ def test_what_is_given_is_not_measured() -> None:
     tuning = Tuning(batch_sizes=(8,), cores=2, lanes=5)
     measure(tuning, {8: 9.0})
     for _ in range(100):
-        tuning.note_load()
+        tuning.note_fetch()
     assert (tuning.batch_size, tuning.lanes) == (8, 5)
 
 
@@ -57,7 +57,7 @@ def test_idle_cores_get_more_lanes_up_to_four_each(monkeypatch: pytest.MonkeyPat
     seen = [tuning.lanes]
     for _ in range(200):
         time.sleep(0.0005)  # as a server does that answers slowly
-        tuning.note_load()
+        tuning.note_fetch()
         if tuning.lanes != seen[-1]:
             seen.append(tuning.lanes)
     assert seen == [3, 6, 8]
@@ -69,5 +69,5 @@ def test_busy_cores_get_no_more_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
     tuning = Tuning(batch_sizes=(1,), cores=2)
     for _ in range(100):
         time.sleep(0.0005)
-        tuning.note_load()
+        tuning.note_fetch()
     assert tuning.lanes == 3

@@ -162,7 +162,8 @@ class Lanes:
         groups: dict[tuple[int, ...], list[tuple[Future[Outcome], Source, NDArray[np.float32]]]] = {}
         for future, source in tasks:
             pixels = attempt(self._load, source)
-            self._tuning.note_load()
+            if source.kind == "url":  # files hardly wait, and each thread that decodes keeps memory
+                self._tuning.note_fetch()
             if isinstance(pixels, Exception):
                 future.set_result(Outcome(source=source.name, error=pixels))
             else:

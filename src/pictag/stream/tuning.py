@@ -25,10 +25,10 @@ class Tuning:
     """What the first pictures show of the best batch size and count of lanes. Used by all lanes at once.
 
     A batch size is tried four times, and the one with the least seconds a picture is kept. Lanes are
-    one more than ``cores``, so that a core has work while a lane waits for a file; where the process keeps
-    its cores less than half busy, because pictures come from a slow disk or from URLs, their number is
-    doubled, up to four for each core. One batch size alone, or a number of ``lanes``, is taken as it is:
-    nothing depends on measurement then.
+    one more than ``cores``, so that a core has work while a lane waits for a file; where pictures come from
+    URLs and the process keeps its cores less than half busy, their number is doubled, up to four for each
+    core. One batch size alone, or a number of ``lanes``, is taken as it is: nothing depends on measurement
+    then.
 
     >>> tuning = Tuning(batch_sizes=(1,), cores=2)
     >>> tuning.lanes, tuning.next_batch()
@@ -63,7 +63,7 @@ class Tuning:
 
     def begin(self) -> None:
         """A run begins: what the process did before it does not count."""
-        self._loaded = 0
+        self._fetched = 0
         self._since = time.perf_counter()
         self._since_cpu = time.process_time()
 
@@ -84,13 +84,13 @@ class Tuning:
             if all(len(runs) > _RUNS_EACH for runs in self._seconds.values()):
                 self._choose()
 
-    def note_load(self) -> None:
-        """A picture was loaded."""
+    def note_fetch(self) -> None:
+        """A picture came from a URL."""
         if self._are_lanes_fixed:
             return
         with self._lock:
-            self._loaded += 1
-            if self._loaded >= _LOOK_EVERY and time.perf_counter() - self._since >= _LOOK_AFTER_S:
+            self._fetched += 1
+            if self._fetched >= _LOOK_EVERY and time.perf_counter() - self._since >= _LOOK_AFTER_S:
                 self._widen()
                 self.begin()
 
