@@ -1,0 +1,25 @@
+"""The server's figures in the docs are those of the newest results."""
+
+from __future__ import annotations
+
+from benchmarks.serve_page import PAGE, fill_page, make_table, read_newest
+
+
+def test_the_figures_in_the_docs_are_those_of_the_newest_results() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert make_table(read_newest()) in text, "run: python -m benchmarks.serve_page"
+    assert text == fill_page(text, read_newest())
+
+
+def test_a_figure_that_missed_its_bar_says_so() -> None:
+    figure = {"name": "a", "measured": 70.0, "bar": 75, "unit": "%", "detail": "", "more": True}
+    results = {
+        "date": "2026-01-01",
+        "machine": {"system": "S", "architecture": "A", "cores": 2},
+        "versions": {"python": "3"},
+        "parts": {"throughput": {"quick": True, "figures": [figure, {**figure, "measured": 80.0}]}},
+    }
+    table = make_table(results)
+    assert "70 % (≥ 75: **missed**)" in table
+    assert "80 % (≥ 75)" in table
+    assert "worth little: throughput" in table
