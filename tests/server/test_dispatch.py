@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import re
+import sys
 import threading
 import time
 from pathlib import Path
@@ -579,3 +581,16 @@ def test_a_url_is_fetched_where_that_is_allowed(served: ServedModel) -> None:
             server.shutdown()
             thread.join()
     assert len(server.asked) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a priority for each thread")
+def test_workers_stand_back_behind_the_event_loop(served: ServedModel) -> None:
+    async def classify() -> set[int]:
+        async with dispatching(workers=2) as dispatcher:
+            await dispatcher.classify(served, RED, deadline_s=soon())
+            names = [thread for thread in threading.enumerate() if thread.name.startswith("pictag-worker")]
+            assert len(names) == 2
+            return {os.getpriority(os.PRIO_PROCESS, thread.native_id or 0) for thread in names}
+
+    (niceness,) = asyncio.run(classify())
+    assert niceness == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 3)

@@ -169,3 +169,12 @@ def test_a_server_logs_every_request_with_its_id_and_none_of_its_secrets(tmp_pat
     assert len(lines) == len(ids) + 1
     assert lines[-1]["status"] == 401
     assert all(line["request_id"] for line in lines)
+
+
+def test_every_kind_of_secret_is_looked_for() -> None:
+    for secret in (
+        "https://me:word@host/", "ftp://host/a?sig=1", "Bearer abcdefgh", "basic abcdefgh", "token abcdefgh",
+        "Proxy-Authorization: x", "x-api-key=1", "api_key: 1", "apikey=1", "Cookie: a",
+        "PASSWORD=1", "hf_abcdefgh",
+    ):  # fmt: skip
+        assert conceal(f"before {secret} after") != f"before {secret} after"

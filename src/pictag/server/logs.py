@@ -36,6 +36,9 @@ _SECRETS = (
     (re.compile(r"\bhf_[A-Za-z0-9]{8,}"), _BLOT),
 )
 
+# One look in place of five: what has none of these has none of the secrets above.
+_SUSPICIOUS = re.compile(r"(?i)://|bearer|basic|token|authorization|key|cookie|password|hf_")
+
 
 def configure_logging(settings: ServerSettings, stream: TextIO | None = None) -> None:
     """Send what the server, uvicorn and asyncio log to ``stream``, standard error by default."""
@@ -78,6 +81,8 @@ def conceal(text: str, key: str | None = None) -> str:
     """
     if key is not None:
         text = text.replace(key, _BLOT)
+    if _SUSPICIOUS.search(text) is None:
+        return text
     for pattern, replacement in _SECRETS:
         text = pattern.sub(replacement, text)
     return text

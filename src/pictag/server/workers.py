@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from pictag.server.work import Work
 
 _PATIENCE_S = 5.0  # with a run that is under way when the server has stopped
+# Below the event loop: under overload, refusals are to be told at once, and cost little beside the work.
+_NICENESS = 3
 
 
 class RunMetrics(Protocol):
@@ -66,6 +71,9 @@ class Workers:
             thread.join(max(0.0, until - time.monotonic()))
 
     def _work(self) -> None:
+        if sys.platform == "linux":  # elsewhere a priority is the whole process's
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS + os.nice(0))
         while (task := self._queue.take()) is not None:
             try:
                 if isinstance(task, Decoding):
