@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import inspect
 import itertools
@@ -81,7 +82,11 @@ def trickle(sock: socket.socket, data: bytes, stop: threading.Event, pause_s: fl
 
 def test_what_is_used_of_uvicorn_is_there() -> None:
     config = uvicorn.Config(lambda: None, log_config=None)
-    protocol = HttpToolsProtocol(config=config, server_state=ServerState(), app_state={})
+
+    async def make_protocol() -> HttpToolsProtocol:  # it looks for a loop
+        return HttpToolsProtocol(config=config, server_state=ServerState(), app_state={})
+
+    protocol = asyncio.run(make_protocol())
     needed = (
         "connections",
         "cycle",
