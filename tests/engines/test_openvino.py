@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,48 @@ def test_runs_at_the_same_time_do_not_disturb_each_other(tmp_path: Path) -> None
     with ThreadPoolExecutor(4) as pool:
         for batch, scores in zip(batches, pool.map(engine.run, batches), strict=True):
             np.testing.assert_allclose(scores, 2 * batch.mean(axis=(2, 3)), atol=1e-4)
+
+
+def test_a_small_graph_is_run_in_the_threads_that_ask_for_it(tmp_path: Path) -> None:
+    onnx.save(make_graph(), tmp_path / "m.onnx")
+    engine = openvino.open_session(tmp_path / "m.onnx", threads=3, job="many")
+    assert isinstance(engine, openvino.OpenVinoEngine)
+    batches = [np.full((1 + n % 3, 3, 8, 8), n, np.float32) for n in range(300)]
+    with ThreadPoolExecutor(8) as pool:
+        for batch, scores in zip(batches, pool.map(engine.run, batches), strict=True):
+            np.testing.assert_allclose(scores, 2 * batch.mean(axis=(2, 3)), atol=1e-4)
+    requests = [engine._idle.get_nowait() for _ in range(engine._idle.qsize())]
+    assert 1 <= len(requests) <= 3  # no more than there are threads, however many ask
+    streams = {request.get_compiled_model().get_property("NUM_STREAMS") for request in requests}
+    assert streams == {1}  # which is what has a run done in the caller's thread
+
+
+def test_a_large_graph_is_compiled_once_for_all_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino, "_SMALL_BYTES", 0)
+    onnx.save(make_graph(), tmp_path / "m.onnx")
+    engine = openvino.open_session(tmp_path / "m.onnx", threads=2, job="many")
+    assert isinstance(engine, openvino.OpenVinoEngine)
+    assert engine._compiled.get_property("NUM_STREAMS") == 2
+    batches = [np.full((1, 3, 8, 8), n, np.float32) for n in range(50)]
+    with ThreadPoolExecutor(4) as pool:
+        for batch, scores in zip(batches, pool.map(engine.run, batches), strict=True):
+            np.testing.assert_allclose(scores, 2 * batch.mean(axis=(2, 3)), atol=1e-4)
+
+
+def test_an_engine_that_is_closed_while_threads_wait_for_it_lets_them_finish(tmp_path: Path) -> None:
+    onnx.save(make_graph(), tmp_path / "m.onnx")
+    engine = openvino.open_session(tmp_path / "m.onnx", threads=1, job="many")
+    assert isinstance(engine, openvino.OpenVinoEngine)
+    idle = engine._idle
+    request = idle.get_nowait()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(engine.run, np.ones((1, 3, 8, 8), np.float32))
+        time.sleep(0.05)
+        engine.close()
+        idle.put(request)
+        assert waiting.result(10).shape == (1, 3)
 
 
 def test_the_compiled_graph_is_kept_for_the_next_start(tmp_path: Path, pixels: NDArray[np.float32]) -> None:

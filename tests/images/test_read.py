@@ -25,7 +25,7 @@ from pictag.errors import (
     PictureUnreadable,
     UnsupportedInput,
 )
-from pictag.images import Picture, PictureLimits, make_source, read_picture
+from pictag.images import Picture, PictureLimits, make_source, prefetch, read_picture
 
 Encode = Callable[..., bytes]
 
@@ -246,3 +246,31 @@ def test_reading_files_loads_no_http_client(path: Path) -> None:
         [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="the system takes no advice")
+def test_a_file_that_is_asked_for_ahead_is_announced_to_the_system(
+    tmp_path: Path, data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(
+        os, "posix_fadvise", lambda handle, *rest: asked.append((os.fstat(handle).st_size, rest))
+    )
+    (tmp_path / "a.png").write_bytes(data)
+    prefetch(make_source(tmp_path / "a.png"))
+    prefetch(make_source(data))
+    assert asked == [(len(data), (0, 256 * 2**20, os.POSIX_FADV_WILLNEED))]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of POSIX")
+def test_what_is_no_file_is_not_announced_and_its_error_comes_when_it_is_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    before = count_descriptors()
+    for path in (tmp_path / "pipe", tmp_path / "missing.png", tmp_path, "nul\0.png", "/dev/full"):
+        prefetch(make_source(path))
+    assert count_descriptors() == before
+
+
+def count_descriptors() -> int:
+    """Files that this process has open, where the system tells."""
+    return len(list(Path("/proc/self/fd").iterdir())) if sys.platform == "linux" else 0

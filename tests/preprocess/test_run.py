@@ -14,6 +14,7 @@ from pictag.preprocess.steps import (
     FlipChannels,
     Normalize,
     Pad,
+    Resample,
     Rescale,
     Resize,
     ResizeShortest,
@@ -112,3 +113,31 @@ def test_a_plain_model_crops_as_its_file_says() -> None:
 def test_a_wrong_value_of_a_plain_model_names_its_key(options: dict[str, object]) -> None:
     with pytest.raises(InvalidModel, match=next(iter(options))):
         plain_spec(**{"size": (8, 8), "mean": [0.5], "std": [0.5], **options})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(500, 375), (375, 500), (1000, 751), (224, 224), (256, 400), (90, 60)]
+)
+@pytest.mark.parametrize("resample", ["bilinear", "bicubic", "lanczos", "box", "nearest"])
+def test_what_is_cropped_away_need_not_be_resized(width: int, height: int, resample: Resample) -> None:
+    steps = spec(ResizeShortest(edge=256, resample=resample), CenterCrop(height=224, width=224))
+    picture = draw(width, height)
+    exact, quick = preprocess(picture, steps), preprocess(picture, steps, is_exact=False)
+    assert quick.shape == exact.shape
+    differences = np.abs(quick - exact)
+    assert differences.max() <= (0 if resample == "nearest" else 2)
+    assert (differences > 0).mean() < 0.05
+
+
+def test_a_crop_beyond_the_picture_is_made_exactly() -> None:
+    steps = spec(
+        ResizeShortest(edge=20, resample="bilinear"), CenterCrop(height=30, width=24, fill=(9, 9, 9))
+    )
+    picture = draw(50, 40)
+    assert np.array_equal(preprocess(picture, steps, is_exact=False), preprocess(picture, steps))
+
+
+def test_a_very_thin_picture_is_refused_however_little_of_it_is_kept() -> None:
+    steps = spec(ResizeShortest(edge=256, resample="bilinear"), CenterCrop(height=224, width=224))
+    with pytest.raises(PictureTooLarge, match="30000×1"):
+        preprocess(Image.new("RGB", (30_000, 1)), steps, is_exact=False)

@@ -99,10 +99,11 @@ def test_sources_are_read_lazily_within_the_window() -> None:
             read.append(number)
             yield make_source(f"{number * 10}.png")
 
-    outcomes = run_line(endless(), load=load_number, infer=infer_number, tuning=fix(4, 2))
+    tuning = fix(4, 2)
+    outcomes = run_line(endless(), load=load_number, infer=infer_number, tuning=tuning)
     for _ in range(100):
         next(outcomes)
-    assert len(read) <= 100 + 2 * (4 + 2)
+    assert len(read) <= 100 + tuning.window
     outcomes.close()  # type: ignore[attr-defined]
 
 
@@ -193,9 +194,51 @@ def test_pictures_from_urls_get_more_lanes_where_the_cores_are_idle(monkeypatch:
         time.sleep(0.005)  # the server takes its time
         return np.zeros((3, 1, 1), np.float32)
 
-    for address, lanes in (("{}.png", 3), ("https://example.org/{}.png", 8)):
+    for address, lanes in (("{}.png", 2), ("https://example.org/{}.png", 8)):
         seen.clear()
         tuning = Tuning(batch_sizes=(1,), cores=2)
         sources = [make_source(address.format(number)) for number in range(200)]
         assert len(list(run_line(sources, load=load, infer=infer_number, tuning=tuning))) == 200
         assert len(seen) == tuning.lanes == lanes
+
+
+def test_what_is_read_ahead_waits_for_a_core_before_it_is_decoded_and_run() -> None:
+    core, lock = threading.Semaphore(2), threading.Lock()
+    inside, most = 0, 0
+
+    def work() -> None:
+        nonlocal inside, most
+        with lock:
+            inside += 1
+            most = max(most, inside)
+        time.sleep(0.001)
+        with lock:
+            inside -= 1
+
+    def read(source: Source) -> Source:
+        return make_source(f"{10 * int(source.name)}.png")
+
+    def load(source: Source) -> NDArray[np.float32]:
+        work()
+        return load_number(source)
+
+    def infer(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        work()
+        return infer_number(pixels)
+
+    sources = [Source(name=str(number), kind="bytes", value=b"") for number in range(40)]
+    outcomes = list(run_line(sources, read=read, load=load, infer=infer, core=core, tuning=fix(2, 6)))
+    assert [describe(o) for o in outcomes] == [(f"{10 * n}.png", 10.0 * n) for n in range(40)]
+    assert most <= 2
+
+
+def test_what_cannot_be_read_fails_alone() -> None:
+    def read(source: Source) -> Source:
+        if source.name == "3.png":
+            raise PictureNotFound("3.png is not there")
+        return source
+
+    outcomes = list(
+        run_line(make_sources(6), read=read, load=load_number, infer=infer_number, tuning=fix(2, 2))
+    )
+    assert [describe(o)[1] for o in outcomes] == [0.0, 1.0, 2.0, "PictureNotFound", 4.0, 5.0]

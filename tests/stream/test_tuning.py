@@ -60,7 +60,7 @@ def test_idle_cores_get_more_lanes_up_to_four_each(monkeypatch: pytest.MonkeyPat
         tuning.note_fetch()
         if tuning.lanes != seen[-1]:
             seen.append(tuning.lanes)
-    assert seen == [3, 6, 8]
+    assert seen == [2, 4, 8]
 
 
 def test_busy_cores_get_no_more_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,4 +70,9 @@ def test_busy_cores_get_no_more_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(100):
         time.sleep(0.0005)
         tuning.note_fetch()
-    assert tuning.lanes == 3
+    assert tuning.lanes == 2
+
+
+def test_every_lane_has_two_batches_to_go_on_with() -> None:
+    assert Tuning(batch_sizes=(4,), cores=2).window == 18
+    assert Tuning(batch_sizes=(1, 4), cores=1).window == 9

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+import math
 import os
 import queue
 from typing import TYPE_CHECKING, Any, Literal
@@ -30,6 +33,8 @@ except ImportError as missing:
 
 Precision = Literal["f32", "bf16"]
 
+_SMALL_BYTES = 8 * 2**20  # so small a graph takes a few milliseconds for a picture
+
 # What the reader of ONNX files raises; these share no base class but Exception.
 _UNREADABLE: tuple[type[Exception], ...] = (
     RuntimeError,
@@ -55,7 +60,8 @@ def open_session(
 
     ``layout`` is what the graph takes; callers always pass [N, C, H, W]. ``threads`` are those of all runs
     together, by default every core that the process may use: with ``job="one"`` they work on one run, with
-    ``"many"`` each on a run of its own. ``precision`` ``"bf16"`` is faster where the processor has it, and
+    ``"many"`` each on a run of its own (of a small graph in the caller's own thread, and no more at a time).
+    ``precision`` ``"bf16"`` is faster where the processor has it, and
     changes scores in the third decimal. ``compiled_cache`` is a folder that keeps the compiled graph for
     the next start.
 
@@ -92,20 +98,25 @@ class OpenVinoEngine:
         precision: Precision,
         compiled_cache: Path | None,
     ) -> None:
-        settings: dict[str, Any] = {
-            "PERFORMANCE_HINT": "LATENCY" if job == "one" else "THROUGHPUT",
-            "NUM_STREAMS": 1 if job == "one" else threads,
-            "INFERENCE_NUM_THREADS": threads,
-            # OpenVINO's own default is bfloat16 where the processor has it; scores are to agree instead.
-            "INFERENCE_PRECISION_HINT": precision,
-        }
-        if compiled_cache is not None:
-            settings["CACHE_DIR"] = os.fspath(compiled_cache)
         try:
             # By name: left to itself, OpenVINO offers the file to all its readers, and some of them print.
             reader = frontend.FrontEndManager().load_by_framework("onnx")
             graph = reader.convert(reader.load(os.fspath(weights)))
-            self._compiled: Any = core.compile_model(graph, "CPU", settings)
+            # OpenVINO does several runs at a time in threads of its own. For a small graph the way there
+            # and back is a tenth of the time, and what the caller's core had in its cache is lost. A graph
+            # that is compiled for one thread is run in the caller's: so there is one for each of them.
+            has_copies = job == "many" and _measure_weights(graph) <= _SMALL_BYTES
+            self._most_copies = threads if has_copies else 0
+            if has_copies:
+                settings = _settle(streams=1, threads=1, precision=precision, compiled_cache=compiled_cache)
+                settings["ENABLE_CPU_PINNING"] = False  # to a core that another thread may be busy on
+            else:
+                streams = 1 if job == "one" else threads
+                settings = _settle(
+                    streams=streams, threads=threads, precision=precision, compiled_cache=compiled_cache
+                )
+            self._compile: Any = functools.partial(core.compile_model, graph, "CPU", settings)
+            self._compiled: Any = self._compile()
         except _UNREADABLE as error:
             raise InvalidModel(
                 f"{shorten(weights)} cannot be opened by OpenVINO: {_explain(error)}"
@@ -118,6 +129,8 @@ class OpenVinoEngine:
         self._input = self.inputs[0] if self.inputs else TensorInfo(name="", shape=(), dtype="none")
         self._input_type = np.dtype(self._input.dtype) if self._input.dtype in FLOATS else None
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._idle.put(self._compiled.create_infer_request())
+        self._copies = itertools.count(1)
 
     @property
     def name(self) -> str:
@@ -134,19 +147,32 @@ class OpenVinoEngine:
             raise EngineError("The engine was closed.")
         values = order_axes(pixel_values, layout=self._layout, dtype=self._input_type)
         # A request belongs to one run at a time.
-        try:
-            request = self._idle.get_nowait()
-        except queue.Empty:
-            request = compiled.create_infer_request()
+        idle = self._idle
+        request = self._take_request(idle, compiled)
         try:
             return run_in_parts(values, fixed=self._input.shape[0], run=lambda part: self._run(request, part))
         finally:
-            self._idle.put(request)
+            idle.put(request)
 
     def close(self) -> None:
         """Release the compiled graph; calling it again does nothing."""
-        self._compiled = None
+        self._compiled = self._compile = None
         self._idle = queue.SimpleQueue()
+
+    def _take_request(self, idle: queue.SimpleQueue[Any], compiled: Any) -> Any:
+        try:
+            return idle.get_nowait()
+        except queue.Empty:
+            pass
+        if not self._most_copies:
+            return compiled.create_infer_request()
+        compile_ = self._compile
+        if compile_ is None or next(self._copies) >= self._most_copies:
+            return idle.get()
+        try:
+            return compile_().create_infer_request()
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO cannot compile the graph once more: {_explain(error)}") from error
 
     def _run(self, request: Any, values: NDArray[Any]) -> NDArray[Any]:
         try:
@@ -157,6 +183,27 @@ class OpenVinoEngine:
             raise EngineError(
                 f"OpenVINO failed on an input of shape {list(values.shape)}: {_explain(error)}"
             ) from error
+
+
+def _settle(
+    *, streams: int, threads: int, precision: Precision, compiled_cache: Path | None
+) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
+        "NUM_STREAMS": streams,
+        "INFERENCE_NUM_THREADS": threads,
+        # OpenVINO's own default is bfloat16 where the processor has it; scores are to agree instead.
+        "INFERENCE_PRECISION_HINT": precision,
+    }
+    if compiled_cache is not None:
+        settings["CACHE_DIR"] = os.fspath(compiled_cache)
+    return settings
+
+
+def _measure_weights(graph: Any) -> int:
+    """Bytes of a graph's constants, wherever its file keeps them."""
+    constants = (op.output(0) for op in graph.get_ops() if op.get_type_name() == "Constant")
+    return sum(math.prod(one.get_shape()) * one.get_element_type().size for one in constants)
 
 
 def _describe(port: Any) -> TensorInfo:

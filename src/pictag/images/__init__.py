@@ -11,7 +11,8 @@ from __future__ import annotations
 from pictag.images.decode import Picture
 from pictag.images.folder import Failed, expand
 from pictag.images.limits import FetchLimits, PictureLimits
-from pictag.images.read import read_ahead, read_picture
+from pictag.images.memory import keep_blocks
+from pictag.images.read import prefetch, read_ahead, read_picture
 from pictag.images.source import Source, is_single, make_source
 
 __all__ = [
@@ -22,7 +23,9 @@ __all__ = [
     "Source",
     "expand",
     "is_single",
+    "keep_blocks",
     "make_source",
+    "prefetch",
     "read_ahead",
     "read_picture",
 ]

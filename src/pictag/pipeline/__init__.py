@@ -81,14 +81,15 @@ def pipeline(
         batch_size: Pictures in one run of the model, where there are many; by default chosen by measurement
             on the first of them, between 1 and 4.
         threads: Threads that share the run for one picture; for many, each thread loads pictures and runs
-            the model on its own. By default all cores, and a thread more that fills the gaps.
+            the model on its own. By default one for each core, and more where they wait for URLs.
         precision: ``"bf16"`` has OpenVINO compute in bfloat16, where the processor has it: about twice as
             fast with weights in float, and scores differ in the third decimal.
         compiled_cache: A folder where OpenVINO and TensorRT keep the compiled graph for the next start.
         max_pixels: Larger pictures are refused from their header, and very thin ones before resizing makes
             them larger.
         decode: ``"exact"`` agrees with the reference to the bit; ``"fast"`` has large JPEGs scaled down while
-            they are decoded, never below twice the size that the model needs.
+            they are decoded, never below twice the size that the model needs, and does not resize what is
+            cropped away.
         alpha: ``"drop"`` transparency as the reference does, or lay the picture on ``"white"``.
         allow_private_urls: Read URLs on private and loopback addresses too.
 

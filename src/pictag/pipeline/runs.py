@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pictag.engines.choose import MANY
 from pictag.errors import InvalidModel
-from pictag.images import read_ahead, read_picture
+from pictag.images import Source, keep_blocks, prefetch, read_ahead, read_picture
 from pictag.options import check_count, check_seconds
 from pictag.preprocess.demand import check_demand, needed_size
 from pictag.preprocess.run import preprocess
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pictag.engines.base import Engine
     from pictag.engines.choose import Job
-    from pictag.images import Failed, FetchLimits, Source
+    from pictag.images import Failed, FetchLimits
     from pictag.models.load import Model
     from pictag.pipeline.line import Line
     from pictag.pipeline.sessions import Sessions
@@ -39,7 +39,8 @@ class Runs:
         self._fixed_batch = first.inputs[0].shape[0]
         # Pictures of a short list are loaded side by side, and run one after the other with all threads.
         self._turn = threading.Lock()
-        self._decoding = threading.Semaphore(line.cores)
+        # However many lanes wait for their files, no more pictures are in memory than cores work on.
+        self._core = threading.Semaphore(line.cores)
         self._tuning = self._make_tuning(None)
 
     def classify(
@@ -58,15 +59,9 @@ class Runs:
 
     def load(self, source: Source, fetch: FetchLimits) -> NDArray[np.float32]:
         """Pixel values [C, H, W]. Raises an error of the ``InputError`` branch."""
-        limits = self._line.limits
-        source = read_ahead(source, limits=limits, fetch=fetch)
-        # However many lanes wait for their files, no more pictures are in memory than cores work on.
-        with self._decoding:
-            needed = self._needed_size if self._line.fast_decode else None
-            picture = read_picture(source, limits=limits, needed=needed)
-            width, height = picture.image.size
-            check_demand(self._model.spec, (height, width), max_pixels=limits.max_pixels)
-            return preprocess(picture.image, self._model.spec)
+        source = self._read(source, fetch)
+        with self._core:
+            return self._decode(source)
 
     def infer(self, engine: Engine, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Logits [N, labels] of pixel values [N, C, H, W]. Raises `EngineError` or `PipelineClosed`."""
@@ -103,9 +98,33 @@ class Runs:
 
         if count == 1:
             yield from (run_one(source, load=load, infer=infer) for source in sources)
+            return
+        tuning = self._tuning if batch_size is None else self._make_tuning(batch_size)
+        sources = _prefetch_each(sources)
+        keep_blocks()
+        if self._sessions.runs_on_core:
+            yield from run_line(
+                sources,
+                read=lambda source: self._read(source, fetch),
+                load=self._decode,
+                infer=infer,
+                core=self._core,
+                tuning=tuning,
+            )
         else:
-            tuning = self._tuning if batch_size is None else self._make_tuning(batch_size)
+            # The model runs elsewhere: meanwhile the core is another picture's.
             yield from run_line(sources, load=load, infer=infer, tuning=tuning)
+
+    def _read(self, source: Source, fetch: FetchLimits) -> Source:
+        return read_ahead(source, limits=self._line.limits, fetch=fetch)
+
+    def _decode(self, source: Source) -> NDArray[np.float32]:
+        limits = self._line.limits
+        needed = self._needed_size if self._line.fast_decode else None
+        picture = read_picture(source, limits=limits, needed=needed)
+        width, height = picture.image.size
+        check_demand(self._model.spec, (height, width), max_pixels=limits.max_pixels)
+        return preprocess(picture.image, self._model.spec, is_exact=not self._line.fast_decode)
 
     def _make_tuning(self, batch_size: int | None) -> Tuning:
         sizes = self._line.batch_sizes if self._fixed_batch is None else (self._fixed_batch,)
@@ -119,3 +138,10 @@ class Runs:
         # Pictures speak of width × height, preprocessing of height × width.
         needed = needed_size(self._model.spec, size[::-1])
         return needed and needed[::-1]
+
+
+def _prefetch_each(sources: Iterable[Source | Failed]) -> Iterator[Source | Failed]:
+    for source in sources:
+        if isinstance(source, Source):
+            prefetch(source)
+        yield source

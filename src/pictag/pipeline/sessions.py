@@ -43,6 +43,11 @@ class Sessions:
         self._open: dict[tuple[str, Job], Engine] = {}
         self.is_closed = False
 
+    @property
+    def runs_on_core(self) -> bool:
+        """Whether a run works on the core of the thread that asks for it, and does not wait for a card."""
+        return isinstance(self._options.engine, str) and self._options.device == "cpu"
+
     def choose(self, job: Job) -> EngineChoice:
         """The engine for a job, and why."""
         assert isinstance(self._options.engine, str)

@@ -24,15 +24,14 @@ _log = logging.getLogger("pictag.stream")
 class Tuning:
     """What the first pictures show of the best batch size and count of lanes. Used by all lanes at once.
 
-    A batch size is tried four times, and the one with the least seconds a picture is kept. Lanes are
-    one more than ``cores``, so that a core has work while a lane waits for a file; where pictures come from
-    URLs and the process keeps its cores less than half busy, their number is doubled, up to four for each
-    core. One batch size alone, or a number of ``lanes``, is taken as it is: nothing depends on measurement
-    then.
+    A batch size is tried four times, and the one with the least seconds a picture is kept. There is a lane
+    for each of the ``cores``; where pictures come from URLs and the process keeps its cores less than half
+    busy, their number is doubled, up to four for each core. One batch size alone, or a number of ``lanes``,
+    is taken as it is: nothing depends on measurement then.
 
     >>> tuning = Tuning(batch_sizes=(1,), cores=2)
     >>> tuning.lanes, tuning.next_batch()
-    (3, 1)
+    (2, 1)
     """
 
     def __init__(self, *, batch_sizes: Sequence[int], cores: int, lanes: int | None = None) -> None:
@@ -43,7 +42,7 @@ class Tuning:
         self._chosen = self._sizes[0] if len(self._sizes) == 1 else None
         self._cores = cores
         self._are_lanes_fixed = lanes is not None
-        self._lanes = lanes or cores + 1
+        self._lanes = lanes or cores
         self.begin()
 
     @property
@@ -58,8 +57,8 @@ class Tuning:
 
     @property
     def window(self) -> int:
-        """How many pictures may be under way: in every lane a batch, and two to go on with."""
-        return self._lanes * ((self._chosen or max(self._sizes)) + 2)
+        """How many pictures may be under way: for every lane two batches, and one to spare."""
+        return self._lanes * (2 * (self._chosen or max(self._sizes)) + 1)
 
     def begin(self) -> None:
         """A run begins: what the process did before it does not count."""
