@@ -9,12 +9,13 @@ import math
 import operator
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, SupportsIndex, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
 from pictag.errors import OptionError, UnknownOption, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import SupportsIndex
 
 _DAY_S = 86_400  # what is longer is a slip, and the system's clocks overflow some time after it
 P = ParamSpec("P")
@@ -94,9 +95,9 @@ def check_folder(name: str, value: object) -> Path:
 
 def _read_index(value: object) -> int | None:
     """A whole number of any integer type; ``True`` and ``False`` are none."""
-    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+    if isinstance(value, bool):
         return None
     try:
-        return operator.index(value)
-    except TypeError:  # an array of several numbers has the method, but no index
+        return operator.index(cast("SupportsIndex", value))
+    except TypeError:
         return None

@@ -107,6 +107,41 @@ def test_what_failed_says_nothing_about_how_long_pictures_take(served: ServedMod
     assert admit(admission, served, pixels=1_000_000).seconds == 0.0
 
 
+def test_a_picture_that_is_only_announced_is_expected_to_take_as_long_as_others(served: ServedModel) -> None:
+    admission = Admission(WorkLimits(), workers=1)
+    admission.check_room(served, size_bytes=10**6, left_s=0.001)  # nothing is known of any
+    admission.learn(make_work(served, run_s=1.0))
+    for _ in range(7):
+        admit(admission, served, size_bytes=1000)
+    admission.check_room(served, size_bytes=1000, left_s=10.1)
+    with pytest.raises(Overloaded) as refused:
+        admission.check_room(served, size_bytes=1000, left_s=9.9)
+    assert refused.value.reason == "wait"
+    assert refused.value.retry_after_s == pytest.approx(1.25 * 8 - 9.9)
+    assert admission.count == 7
+
+
+def test_a_small_picture_that_is_announced_is_not_refused_for_the_size_of_others(served: ServedModel) -> None:
+    admission = Admission(WorkLimits(), workers=1)
+    admission.learn(make_work(served, run_s=1.0))
+    admit(admission, served, size_bytes=1_000_000)
+    with pytest.raises(Overloaded):
+        admission.check_room(served, size_bytes=250_000, left_s=2.0)
+    admission.check_room(served, size_bytes=2500, left_s=2.0)
+
+
+def test_bounds_hold_for_what_is_only_announced(served: ServedModel) -> None:
+    admission = Admission(WorkLimits(max_queue=2, max_queued_bytes=200), workers=1)
+    admission.check_room(served, size_bytes=300, left_s=1.0)  # nothing else is under way
+    admit(admission, served, size_bytes=100)
+    admission.check_room(served, size_bytes=100, left_s=1.0)
+    with pytest.raises(Overloaded, match="bytes"):
+        admission.check_room(served, size_bytes=101, left_s=1.0)
+    admit(admission, served, size_bytes=100)
+    with pytest.raises(Overloaded, match="Too many pictures"):
+        admission.check_room(served, size_bytes=0, left_s=1.0)
+
+
 def test_a_deadline_that_has_passed_is_no_overload(served: ServedModel) -> None:
     with pytest.raises(DeadlinePassed):
         admit(Admission(WorkLimits(), workers=1), served, left_s=0.0)

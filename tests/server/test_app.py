@@ -211,6 +211,20 @@ def test_requests_are_counted_by_their_pattern(server: LiveServer, picture: byte
     assert b"pictag_received_bytes_total" in metrics.body
 
 
+def test_who_has_the_answer_finds_the_request_in_the_counts(server: LiveServer, picture: bytes) -> None:
+    """Whatever the answer is, and whether the connection is closed with it."""
+    for method, path, body, route, status in (
+        ("POST", "/models/secret-name", picture, "/models/{model:path}", 404),
+        ("POST", "/", picture, "/", 200),
+        ("GET", "/health", b"", "/health", 200),
+        ("POST", "/", b"no picture", "/", 415),
+    ):
+        for _ in range(25):
+            before = count_requests(server, route, status)
+            assert ask(server, method, path, body).status == status
+            assert count_requests(server, route, status) == before + 1
+
+
 def test_work_for_a_client_that_left_is_dropped(server: LiveServer) -> None:
     file = io.BytesIO()
     Image.new("L", (7000, 7000)).save(file, "PNG")  # takes a while to decode

@@ -42,6 +42,20 @@ def test_all_who_have_knocked_are_taken_in() -> None:
             sock.close()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="a filter of Linux")
+def test_who_comes_after_that_finds_nobody_and_is_not_reset() -> None:
+    with bind("127.0.0.1", 0) as listener:
+        listener.listen(10)
+        listener.setblocking(False)
+        assert list(accept_all(listener)) == []
+        for _ in range(3):
+            with socket.socket() as client:
+                client.settimeout(0.2)
+                with pytest.raises(TimeoutError):  # it is not connected, and would try again
+                    client.connect(listener.getsockname())
+        assert list(accept_all(listener)) == []
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
 def test_more_connections_than_files_are_an_error() -> None:
     import resource

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -178,3 +179,75 @@ def test_every_kind_of_secret_is_looked_for() -> None:
         "PASSWORD=1", "hf_abcdefgh",
     ):  # fmt: skip
         assert conceal(f"before {secret} after") != f"before {secret} after"
+
+
+class Writes(io.StringIO):
+    """A stream that counts how often it is written to."""
+
+    count = 0
+
+    def write(self, text: str) -> int:
+        self.count += 1
+        return super().write(text)
+
+
+def log_one(status: int = 200) -> None:
+    log_request(
+        method="POST", route="/", model="m", status=status, seconds=0.1, received_bytes=1, client="127.0.0.1"
+    )
+
+
+def test_lines_of_requests_are_written_together_and_soon() -> None:
+    stream = Writes()
+    configure_logging(ServerSettings(log_format="json"), stream)
+
+    async def serve() -> None:
+        for _ in range(100):
+            log_one()
+        assert stream.count == 0
+        until = asyncio.get_running_loop().time() + 10
+        while not stream.count:
+            assert asyncio.get_running_loop().time() < until
+            await asyncio.sleep(0.01)
+
+    asyncio.run(serve())
+    assert stream.count == 1
+    assert [json.loads(line)["status"] for line in stream.getvalue().splitlines()] == [200] * 100
+
+
+def test_what_is_no_request_is_written_at_once_and_in_order() -> None:
+    stream = Writes()
+    configure_logging(ServerSettings(log_format="json"), stream)
+
+    async def serve() -> None:
+        log_one(201)
+        logging.getLogger("pictag.server").info("stopping")
+        log_one(202)
+
+    asyncio.run(serve())
+    assert [json.loads(line)["message"] for line in stream.getvalue().splitlines()] == ["request", "stopping"]
+    logs.flush()
+    assert [json.loads(line).get("status") for line in stream.getvalue().splitlines()] == [201, None, 202]
+
+
+def test_many_lines_are_not_held_back() -> None:
+    stream = Writes()
+    configure_logging(ServerSettings(log_format="json"), stream)
+
+    async def serve() -> None:
+        for _ in range(600):
+            log_one()
+
+    asyncio.run(serve())
+    assert stream.count == 2
+    assert len(stream.getvalue().splitlines()) == 512
+    logs.flush()
+    assert len(stream.getvalue().splitlines()) == 600
+
+
+def test_a_log_that_nobody_reads_any_more_stops_nothing() -> None:
+    stream = io.StringIO()
+    configure_logging(ServerSettings(log_format="json"), stream)
+    stream.close()
+    log_one()
+    logs.flush()

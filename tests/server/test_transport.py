@@ -90,22 +90,27 @@ def test_what_is_used_of_uvicorn_is_there() -> None:
     needed = (
         "connections",
         "cycle",
+        "flow",
         "headers",
         "loop",
         "parser",
         "pipeline",
-        "timeout_keep_alive_task",
+        "server_state",
         "transport",
     )
     missing = [name for name in needed if not hasattr(protocol, name)]
     methods = (
         "connection_made", "connection_lost", "data_received", "pause_writing", "resume_writing", "shutdown",
         "on_message_begin", "on_url", "on_header", "on_headers_complete", "on_body", "on_message_complete",
-        "on_response_complete",
+        "on_response_complete", "_start_asgi_task",
     )  # fmt: skip
     missing += [name for name in methods if name not in vars(HttpToolsProtocol)]
     cycle = inspect.getsource(RequestResponseCycle.__init__)
-    missing += [name for name in ("keep_alive", "response_complete", "response_started") if name not in cycle]
+    missing += [
+        name
+        for name in ("body", "keep_alive", "message_event", "response_complete", "response_started")
+        if name not in cycle
+    ]
     server = ("capture_signals", "startup", "shutdown", "serve")
     missing += [name for name in server if name not in vars(uvicorn.Server)]
     assert not missing, "uvicorn has changed: see src/pictag/server/transport.py and serving.py"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _NEWEST_COUNTS = 0.1  # of a new measurement, in a mean that moves with the load
 _OPENING_PIXELS = 250_000  # opening any picture takes about as long as decoding so many pixels
+_SMALL = 4  # times smaller than others, a picture is expected to take less than they do
 _SAFETY = 1.25  # the mean is of the past: what it does not know takes longer more often than shorter
 
 
@@ -47,6 +48,9 @@ class _Mean:
 class _Means:
     decode_s_per_pixel: _Mean = field(default_factory=_Mean)
     run_s: _Mean = field(default_factory=_Mean)
+    # Of those that were let in: what each was expected to take, and its size.
+    cost_s: _Mean = field(default_factory=_Mean)
+    size_bytes: _Mean = field(default_factory=_Mean)
 
 
 class Admission:
@@ -74,26 +78,42 @@ class Admission:
         """
         if left_s <= 0:
             raise DeadlinePassed("The time allowed for the request was over before it came to its picture.")
-        limits, wait_s = self._limits, self.predicted_wait_s
         seconds = self._predict(served, pixels)
-        if self.count:
-            if self.count >= limits.max_queue:
-                raise Overloaded(wait_s, "Too many pictures are waiting.", reason="count")
-            if self._bytes + size_bytes > limits.max_queued_bytes:
-                raise Overloaded(wait_s, "Too many bytes of pictures are waiting.", reason="bytes")
-            if self._pixels + pixels > limits.max_queued_pixels:
-                raise Overloaded(wait_s, "Too many pixels of pictures are waiting.", reason="pixels")
-            late_s = _SAFETY * (wait_s + seconds) - left_s
-            if late_s > 0:
-                raise Overloaded(
-                    late_s, "The pictures before this one take longer than it may.", reason="wait"
-                )
+        self._check(size_bytes=size_bytes, pixels=pixels, seconds=seconds, left_s=left_s)
+        means = self._means.setdefault(served, _Means())
+        means.cost_s.note(seconds)
+        means.size_bytes.note(size_bytes)
         cost = Cost(size_bytes=size_bytes, pixels=pixels, seconds=seconds)
         self.count += 1
         self._bytes += size_bytes
         self._pixels += pixels
         self._seconds += seconds
         return cost
+
+    def check_room(self, served: ServedModel, *, size_bytes: int, left_s: float) -> None:
+        """Raise `Overloaded` for a picture that has not come yet, and would be refused when it has.
+
+        Nothing but its size is known. It should take as long as others did, or less where it is much smaller.
+        """
+        means = self._means.get(served)
+        seconds = 0.0
+        if means is not None and means.cost_s.value and means.size_bytes.value:
+            seconds = means.cost_s.value * min(1.0, _SMALL * size_bytes / means.size_bytes.value)
+        self._check(size_bytes=size_bytes, pixels=0, seconds=seconds, left_s=left_s)
+
+    def _check(self, *, size_bytes: int, pixels: int, seconds: float, left_s: float) -> None:
+        if not self.count:
+            return
+        limits, wait_s = self._limits, self.predicted_wait_s
+        if self.count >= limits.max_queue:
+            raise Overloaded(wait_s, "Too many pictures are waiting.", reason="count")
+        if self._bytes + size_bytes > limits.max_queued_bytes:
+            raise Overloaded(wait_s, "Too many bytes of pictures are waiting.", reason="bytes")
+        if self._pixels + pixels > limits.max_queued_pixels:
+            raise Overloaded(wait_s, "Too many pixels of pictures are waiting.", reason="pixels")
+        late_s = _SAFETY * (wait_s + seconds) - left_s
+        if late_s > 0:
+            raise Overloaded(late_s, "The pictures before this one take longer than it may.", reason="wait")
 
     def leave(self, cost: Cost) -> None:
         """A picture that was let in is done with, in whatever way."""

@@ -86,12 +86,14 @@ class _Endpoint:
 class _Sender:
     """Passes an answer on, with the request's id, and notes how it went."""
 
-    __slots__ = ("call", "send", "status")
+    __slots__ = ("call", "is_noted", "scope", "send", "status")
 
-    def __init__(self, send: Send, call: Exchange) -> None:
+    def __init__(self, send: Send, call: Exchange, scope: Scope) -> None:
         self.send = send
         self.call = call
+        self.scope = scope
         self.status = 0
+        self.is_noted = False
 
     async def __call__(self, message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
@@ -100,7 +102,15 @@ class _Sender:
             if not self.call.is_read:
                 # What is left of the body would have to be read before the next request.
                 message["headers"].append((b"connection", b"close"))
+        elif not message.get("more_body", False):
+            self.note()  # who has the answer finds the request in the counts
         await self.send(message)
+
+    def note(self) -> None:
+        """Count the request and log it, once."""
+        if not self.is_noted:
+            self.is_noted = True
+            _note(self.call, self.scope, self.status)
 
 
 def make_app(services: Services) -> Application:
@@ -112,7 +122,9 @@ def make_app(services: Services) -> Application:
         Route(path, _Endpoint(handler, is_open, path), methods=list(methods))
         for path, methods, handler, is_open in TABLE
     ]
-    router = Router([*page.routes(services.settings), *routes], redirect_slashes=False, default=_refuse_path)
+    # The first one takes POST alone, and is what most ask for.
+    routes = [routes[0], *page.routes(services.settings), *routes[1:]]
+    router = Router(routes, redirect_slashes=False, default=_refuse_path)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -123,7 +135,7 @@ def make_app(services: Services) -> Application:
         logs.request_id.set(call.request_id)
         scope[_CALL] = call
         scope["app"] = app  # so that Starlette raises its errors rather than answering in its own form
-        sender = _Sender(send, call)
+        sender = _Sender(send, call, scope)
         try:
             await router(scope, receive, sender)
         except ClientLeft:
@@ -141,7 +153,7 @@ def make_app(services: Services) -> Application:
             await _send_reply(describe_error(error, request_id=call.request_id, v2=v2), sender)
         finally:
             call.stop_watching()
-            _note(call, scope, sender.status)
+            sender.note()
 
     return app
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pictag.errors import InputError
 from pictag.images import Source
-from pictag.server.refusals import BadRequest, DeadlinePassed
+from pictag.server.refusals import BadRequest, DeadlinePassed, Overloaded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -23,6 +23,23 @@ if TYPE_CHECKING:
 
 MAX_PICTURES = 128  # in one request; more make several requests
 T = TypeVar("T")
+
+
+def check_room(call: Exchange, name: str, *, timeout_s: float | None = None) -> None:
+    """Refuse a request before its body is read, where it would be refused afterwards: that costs less.
+
+    ``timeout_s`` is the longest that the body may ask for. Raises `Overloaded`.
+    """
+    served, size_bytes = call.services.registry.peek(name), call.announced_bytes
+    if served is None or size_bytes is None:
+        return
+    try:
+        call.services.dispatcher.check_room(
+            served, size_bytes=size_bytes, deadline_s=call.deadline_s(timeout_s)
+        )
+    except Overloaded:
+        call.skip()
+        raise
 
 
 @asynccontextmanager

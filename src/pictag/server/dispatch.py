@@ -83,6 +83,16 @@ class Dispatcher:
         """How long the work that is under way should take."""
         return self._admission.predicted_wait_s
 
+    def check_room(self, served: ServedModel, *, size_bytes: int, deadline_s: float) -> None:
+        """Raise `Overloaded` for a picture of this size that is only announced, where it would be refused."""
+        try:
+            if self._is_stopping:
+                raise _stopping()
+            self._admission.check_room(served, size_bytes=size_bytes, left_s=deadline_s - time.monotonic())
+        except Overloaded as refusal:
+            self._metrics.refused(refusal.reason)
+            raise
+
     async def classify(
         self,
         served: ServedModel,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _MAX_QUERY_FIELDS = 32
 _DIGITS_OF_A_TIME = 12
+_DIGITS_OF_A_SIZE = 18
 
 
 class Exchange:
@@ -57,6 +58,7 @@ class Exchange:
         self.route, self.model = "other", ""  # for log and metrics
         self.client_left = False
         self.received_bytes = 0  # before anything is decompressed
+        # Or there is none, or it will be thrown away: the next request on this connection can be found.
         self.is_read = b"content-length" not in headers and b"transfer-encoding" not in headers
         self._receive = receive
         self.started_s = self._body_came_s = time.monotonic()
@@ -83,6 +85,22 @@ class Exchange:
                 raise BadRequest(f"The query has {shorten(repr(name), 60)} twice.")
             found[name] = value
         return found
+
+    @property
+    def announced_bytes(self) -> int | None:
+        """The body's size as its header states it, where it states one that the server would read."""
+        text = self.header(b"content-length")
+        if text is None or not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS_OF_A_SIZE):
+            return None
+        return int(text) if int(text) <= self.services.settings.max_body_bytes else None
+
+    def skip(self) -> None:
+        """Answer before the body has come; it is thrown away as it comes, so that the connection stays.
+
+        One who waits for leave to send it may never do so, and what came next would be taken for the body:
+        that connection is closed, as where nobody knows how long the body will be.
+        """
+        self.is_read = self.announced_bytes is not None and b"expect" not in self.headers
 
     async def read(self) -> bytes:
         """The body, within the server's limits. See `pictag.server.bodies.read_body` for what it raises."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import os
 import socket
+import struct
+import sys
 from typing import TYPE_CHECKING
 
 from pictag.errors import OptionError, shorten
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SPARE_FILES = 256
+_SO_ATTACH_FILTER = 26  # Linux' number, which Python has no name for
+_BPF_RETURN = 0x06
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -41,13 +46,27 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def accept_all(listener: socket.socket) -> Iterator[socket.socket]:
-    """The connections that the system has made for us and nobody has taken yet."""
+    """The connections that the system has made for us and nobody has taken yet; it makes no more of them."""
+    _turn_newcomers_away(listener)
     with contextlib.suppress(OSError):
-        listener.listen(0)  # those who come now are told later that nobody is here
         while True:
             arrived, _ = listener.accept()
             arrived.setblocking(False)
             yield arrived
+
+
+def _turn_newcomers_away(listener: socket.socket) -> None:
+    """Have no more connections made. Those who come now try again, and are told then that nobody is here.
+
+    A connection that is made after the last one was taken, and before the listener is closed, would be reset:
+    its client cannot tell whether its request was worked on.
+    """
+    with contextlib.suppress(OSError):
+        listener.listen(0)  # one more at a time, on every system
+        if sys.platform == "linux":  # a filter that lets no packet in
+            instruction = ctypes.create_string_buffer(struct.pack("HBBI", _BPF_RETURN, 0, 0, 0))
+            program = struct.pack("HP", 1, ctypes.addressof(instruction))
+            listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
 
 
 def raise_file_limit(connections: int) -> None:

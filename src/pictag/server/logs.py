@@ -6,6 +6,9 @@ move a cursor or begin a line of its own is escaped. Pictures and headers are ne
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import functools
 import json
 import logging
 import re
@@ -22,6 +25,8 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 _LOGGERS = ("pictag", "uvicorn", "asyncio")
 _REQUESTS = logging.getLogger("pictag.server.requests")
+_GATHER_S = 0.05
+_MOST_GATHERED = 256
 _BLOT = "***"
 _SECRETS = (
     (re.compile(r"(?i)\b([a-z][a-z0-9+.-]{1,20}://)[^\s/?#@]*@"), rf"\1{_BLOT}@"),
@@ -47,7 +52,7 @@ def configure_logging(settings: ServerSettings, stream: TextIO | None = None) ->
     if form == "auto":
         form = "text" if stream.isatty() else "json"
     key = settings.api_key.get_secret_value() if settings.api_key is not None else None
-    handler = logging.StreamHandler(stream)
+    handler = _Gatherer(stream)
     handler.setFormatter((JsonFormatter if form == "json" else TextFormatter)(key))
     for name in _LOGGERS:
         logger = logging.getLogger(name)
@@ -70,7 +75,18 @@ def log_request(
         "bytes": received_bytes,
         "client": client,
     }
-    _REQUESTS.info("request", extra={"fields": fields})
+    if _REQUESTS.isEnabledFor(logging.INFO):
+        # `Logger.info` would look through the stack for who called it, which no line shows.
+        record = _REQUESTS.makeRecord(
+            _REQUESTS.name, logging.INFO, "", 0, "request", (), None, extra={"fields": fields}
+        )
+        _REQUESTS.handle(record)
+
+
+def flush() -> None:
+    """Write what is still held back; for those who end the process without a word."""
+    for handler in logging.getLogger(_LOGGERS[0]).handlers:
+        handler.flush()
 
 
 def conceal(text: str, key: str | None = None) -> str:
@@ -88,6 +104,9 @@ def conceal(text: str, key: str | None = None) -> str:
     return text
 
 
+_conceal_again = functools.lru_cache(maxsize=256)(conceal)  # of paths, models and clients there are few
+
+
 def escape(text: str) -> str:
     r"""The text on one line of printable characters.
 
@@ -97,6 +116,45 @@ def escape(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
+class _Gatherer(logging.StreamHandler[TextIO]):
+    """Writes the lines of requests together, the others at once.
+
+    Each call of the system gives the interpreter away, and waits for it while workers have it: with a line
+    for each request that is refused, an eighth of the event loop's time under overload. A line waits for
+    `_GATHER_S` at most.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._held: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take one record."""
+        try:
+            line = self.format(record)
+        except Exception:  # noqa: BLE001 - as all handlers of logging do: a line is lost, and the server goes on
+            self.handleError(record)
+            return
+        loop = None
+        if record.name == _REQUESTS.name:
+            with contextlib.suppress(RuntimeError):  # no loop that could come back to it
+                loop = asyncio.get_running_loop()
+        self._held.append(line)
+        if loop is None or len(self._held) >= _MOST_GATHERED:
+            self.flush()
+        elif len(self._held) == 1:
+            loop.call_later(_GATHER_S, self.flush)
+
+    def flush(self) -> None:
+        """Write what was held back."""
+        with self.lock or contextlib.nullcontext():
+            held, self._held = self._held, []
+            with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+                if held:
+                    self.stream.write("".join(f"{line}{self.terminator}" for line in held))
+                super().flush()
+
+
 class _Formatter(logging.Formatter):
     """What both forms share: the fields of a line, free of secrets."""
 
@@ -104,26 +162,28 @@ class _Formatter(logging.Formatter):
         super().__init__()
         self.key = key
 
-    def clean(self, value: Any) -> Any:
-        """A field's value as it may be shown."""
-        return value if isinstance(value, int | float) else conceal(str(value), self.key)
-
     def read(self, record: logging.LogRecord) -> tuple[dict[str, Any], str]:
         """The fields of a record, and its traceback or nothing."""
-        fields: dict[str, Any] = {"message": self.clean(record.getMessage())}
+        fields: dict[str, Any] = {"message": conceal(record.getMessage(), self.key)}
         named = request_id.get() or getattr(record, "request_id", "")
         if named:
-            fields["request_id"] = self.clean(named)
+            fields["request_id"] = conceal(str(named), self.key)
         fields |= {
-            name: self.clean(value) for name, value in getattr(record, "fields", {}).items() if value != ""
+            name: value if isinstance(value, int | float) else _conceal_again(str(value), self.key)
+            for name, value in getattr(record, "fields", {}).items()
+            if value != ""
         }
         trace = self.formatException(record.exc_info) if record.exc_info else ""
-        return fields, self.clean(trace)
+        return fields, conceal(trace, self.key)
 
 
 def _show_time(seconds: float) -> str:
-    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    return f"{whole}.{int(seconds % 1 * 1000):03}Z"
+    return f"{_show_second(int(seconds))}.{int(seconds % 1 * 1000):03}Z"
+
+
+@functools.lru_cache(maxsize=2)
+def _show_second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 class JsonFormatter(_Formatter):

@@ -51,6 +51,7 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
+        self._answered: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._received = Counter(
             "pictag_received_bytes", "Bytes of request bodies, as they came over the wire.", registry=registry
         )
@@ -96,8 +97,13 @@ class Metrics:
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """A request to ``route`` (its pattern, not its path) got its answer."""
-        self._requests.labels(route, str(status)).inc()
-        self._request_seconds.labels(route).observe(seconds)
+        key = route, status
+        series = self._answered.get(key)
+        if series is None:  # prometheus_client takes as long to find a series as to count
+            series = self._requests.labels(route, str(status)), self._request_seconds.labels(route)
+            self._answered[key] = series
+        series[0].inc()
+        series[1].observe(seconds)
 
     def received(self, count_bytes: int) -> None:
         """So many bytes of a body have come."""

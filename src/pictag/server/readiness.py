@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 def find_model(services: Services, name: str) -> str:
     """The name, where there is such a model; raises `ModelUnknown`."""
-    return services.registry.describe(name).name
+    services.registry.check(name)
+    return name
 
 
 def check_ready(services: Services) -> None:

@@ -91,6 +91,10 @@ class Registry:
         """The models' names, the default first."""
         return tuple(self._entries)
 
+    def check(self, name: str) -> None:
+        """Raise `ModelUnknown` where there is no such model."""
+        self._find(name)
+
     def describe(self, name: str) -> ModelStatus:
         """What is known of a model now. Raises `ModelUnknown`."""
         entry = self._find(name)
@@ -122,6 +126,11 @@ class Registry:
                 failed = error
         if failed is not None:
             raise failed
+
+    def peek(self, name: str) -> ServedModel | None:
+        """The model where it is loaded; nobody holds it. Raises `ModelUnknown`."""
+        loaded = self._find(name).loaded
+        return None if loaded is None else loaded.served
 
     @asynccontextmanager
     async def use(self, name: str) -> AsyncIterator[ServedModel]:

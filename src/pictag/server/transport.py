@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from pictag.server.alarm import Alarm
 from pictag.server.lingering import LingeringTransport
 from pictag.server.refusals import (
     BadRequest,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from pictag.server.configuration import ServerSettings
     from pictag.server.metrics import Metrics
 
+_HELD_BYTES = 2**18  # of a body that nobody has read: as much as comes at once
 MAX_PIPELINED = 16  # requests that were sent before the answer to the first one
 _HEADER_EXTRA_BYTES = 4  # ": " and the end of the line
 
@@ -55,6 +57,7 @@ class Limits:
     max_headers: int
     silent_timeout_s: float
     header_timeout_s: float
+    keep_alive_s: float
     write_timeout_s: float
     stop_linger_s: float = 1.0
 
@@ -67,6 +70,7 @@ def make_limits(settings: ServerSettings) -> Limits:
         max_headers=settings.max_headers,
         silent_timeout_s=settings.silent_timeout_s,
         header_timeout_s=settings.header_timeout_s,
+        keep_alive_s=settings.keep_alive_s,
         write_timeout_s=settings.body_timeout_s,
         stop_linger_s=min(1.0, settings.shutdown_timeout_s / 4),
     )
@@ -84,7 +88,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(*args, **named)
         self.limits = limits
         self.metrics = metrics
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(self.loop)
         self._write_timer: asyncio.TimerHandle | None = None
         self._in_headers = True  # or between two requests
         self._has_begun = False  # something of a request has come
@@ -112,11 +116,11 @@ class Connection(HttpToolsProtocol):
             else:
                 self._answer(Overloaded(1, "The server has more connections than it takes."))
         else:
-            self._timer = self.loop.call_later(self.limits.silent_timeout_s, self._close_silent)
+            self._alarm.set(self.limits.silent_timeout_s, self._close_silent)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it; work for its request is cancelled by the application."""
-        self._cancel_timer()
+        self._alarm.close()
         self.resume_writing()
         self.pipeline.clear()
         super().connection_lost(exc)
@@ -170,15 +174,20 @@ class Connection(HttpToolsProtocol):
         if len(self.pipeline) >= MAX_PIPELINED:
             self._fail(BadRequest(f"More than {MAX_PIPELINED} requests were sent ahead."))
         self._in_headers = self._has_begun = False
-        self._cancel_timer()
+        self._alarm.lift()
         super().on_headers_complete()
         if self._is_stopping:
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
-        """Pass a piece of the body on."""
+        """Pass a piece of the body on; after the answer it is thrown away."""
         self._stray_bytes = 0
-        super().on_body(body)
+        cycle = self.cycle
+        if not cycle.response_complete:
+            cycle.body += body
+            if len(cycle.body) > _HELD_BYTES:
+                self.flow.pause_reading()
+            cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         """The body has come: the next bytes are another request's."""
@@ -188,11 +197,17 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Go on with the next request, or close where there shall be none."""
+        self.server_state.total_requests += 1
         if self._is_refusing and not self.pipeline:
             self.transport.close()
-        super().on_response_complete()
-        if self._has_begun:
-            self._cancel_keep_alive()  # the next request is on its way: its own deadline counts
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+        elif not self._has_begun:  # or the next request is on its way: its own limit counts
+            self._alarm.set(self.limits.keep_alive_s, self.transport.close)
 
     def pause_writing(self) -> None:
         """The client does not read its answer: give it a time to go on."""
@@ -217,9 +232,7 @@ class Connection(HttpToolsProtocol):
     def _begin_headers(self) -> None:
         if not self._has_begun:
             self._has_begun = True
-            self._cancel_keep_alive()
-            self._cancel_timer()
-            self._timer = self.loop.call_later(self.limits.header_timeout_s, self._close_slow)
+            self._alarm.set(self.limits.header_timeout_s, self._close_slow)
 
     def _is_busy(self) -> bool:
         """Whether an answer is due. The last request's is the last to be complete."""
@@ -243,16 +256,6 @@ class Connection(HttpToolsProtocol):
         self.metrics.dropped("slow_reader")
         self.transport.abort()
 
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _cancel_keep_alive(self) -> None:
-        if self.timeout_keep_alive_task is not None:
-            self.timeout_keep_alive_task.cancel()
-            self.timeout_keep_alive_task = None
-
     def _count_header_bytes(self, count: int) -> None:
         self._stray_bytes = 0
         self._header_bytes += count
@@ -267,7 +270,7 @@ class Connection(HttpToolsProtocol):
     def _refuse_the_rest(self) -> None:
         """Finish what has come as a whole, and then close."""
         self._is_refusing = True
-        self._cancel_timer()
+        self._alarm.lift()
         if not self._in_headers and self.pipeline:
             self.pipeline.popleft()  # the last one, whose body is broken
         if not self._is_busy():
@@ -285,7 +288,7 @@ class Connection(HttpToolsProtocol):
 
     def _answer(self, why: Refusal) -> None:
         self._is_refusing = True
-        self._cancel_timer()
+        self._alarm.lift()
         reply = describe_error(why, request_id=secrets.token_hex(8))
         headers = {**reply.headers, "Content-Length": str(len(reply.body)), "Connection": "close"}
         lines = [f"{name.lower()}: {value}\r\n".encode() for name, value in headers.items()]

@@ -10,7 +10,13 @@ from pictag.errors import InputError, shorten
 from pictag.images import Source
 from pictag.images.sniff import HEAD_BYTES, recognise
 from pictag.server.bodies import decode_picture_text, parse_json
-from pictag.server.classification import check_count_of_pictures, classify_each, classify_one, use_model
+from pictag.server.classification import (
+    check_count_of_pictures,
+    check_room,
+    classify_each,
+    classify_one,
+    use_model,
+)
 from pictag.server.exchange import answer_json
 from pictag.server.readiness import find_model
 from pictag.server.refusals import BadRequest, describe_error
@@ -112,6 +118,7 @@ async def classify(call: Exchange) -> Reply:
     name = call.model = call.path_params.get("model") or services.registry.default
     find_model(services, name)  # a model that there is not is refused before its picture is read
     query = call.query()
+    check_room(call, name)
     body = await call.read()
     request = parse_request(
         body,

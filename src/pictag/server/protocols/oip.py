@@ -10,7 +10,7 @@ import numpy as np
 
 from pictag import __version__
 from pictag.postprocess import activate, pick_labels
-from pictag.server.classification import classify_one, name_pictures, run_all, use_model
+from pictag.server.classification import check_room, classify_one, name_pictures, run_all, use_model
 from pictag.server.exchange import answer_json
 from pictag.server.protocols.inference import SCORES, parse_infer
 from pictag.server.protocols.signature import VERSION, describe_config, describe_metadata, read_signature
@@ -90,6 +90,7 @@ async def list_models(call: Exchange) -> Reply:
 async def infer(call: Exchange) -> Reply:
     """``POST /v2/models/{model}/infer``: one row of results for each picture, or one error for them all."""
     name = call.model = _find_version(call)
+    check_room(call, name, timeout_s=call.services.settings.max_request_timeout_s)
     body = await call.read()
     async with use_model(call, name, deadline_s=call.deadline_s()) as served:
         classifier = served.classifier

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pictag.server.classification import classify_one, use_model
+from pictag.server.classification import check_room, classify_one, use_model
 from pictag.server.exchange import answer_json
 from pictag.server.protocols.forms import read_field
 from pictag.server.protocols.signature import VERSION
@@ -31,6 +31,7 @@ async def predict(call: Exchange) -> Reply:
     """``POST`` or ``PUT`` to ``/predictions/{model}`` or ``/predictions/{model}/{version}``."""
     name = call.model = _find_version(call)
     scoring = read_scoring({}, call.query(), default_top_k=_TOP_K)
+    check_room(call, name)
     body = await call.read()
     content_type = call.header(b"content-type") or ""
     if content_type.lower().startswith("multipart/form-data"):

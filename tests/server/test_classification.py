@@ -1,0 +1,151 @@
+"""A request that would be refused is told so before its body has come, and its connection stays."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from liveserver import Live, connect, run_server, wait_until
+from recording import encode_picture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+PICTURE = encode_picture(size=(64, 48))
+PATHS = ["/", "/models/embedded", "/predictions/embedded", "/v2/models/embedded/infer"]
+
+
+@contextlib.contextmanager
+def full_server(
+    *, max_queue: int = 1, run_s: float = 0.0, **settings: object
+) -> Iterator[tuple[Live, threading.Event]]:
+    """A server whose one worker is held up until the event is set; before, it has taken ``run_s`` for one."""
+    gate = threading.Event()
+    with run_server(
+        models=("embedded",), max_queue=max_queue, threads=1, log_requests=False, **settings
+    ) as live:
+        served = live.services.registry.peek("embedded")
+        assert served is not None
+        forward = served.classifier.forward
+
+        def wait_and_forward(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+            time.sleep(run_s)
+            assert gate.wait(60)
+            return forward(pixels)
+
+        served.classifier.forward = wait_and_forward  # type: ignore[assignment,method-assign]
+        with connect(live.port) as first:
+            request = head("/", "X-Request-Timeout-Ms: 60000") + PICTURE
+            if run_s:
+                gate.set()
+                first.sendall(request)
+                assert read_answer(first)[0] == 200
+                gate.clear()
+            first.sendall(request)
+            wait_until(lambda: live.services.dispatcher.running == 1)
+            try:
+                yield live, gate
+            finally:
+                gate.set()
+            assert read_answer(first)[0] == 200
+
+
+def head(path: str, *more: str, length: int = len(PICTURE)) -> bytes:
+    lines = [f"POST {path} HTTP/1.1", "Host: h", f"Content-Length: {length}", *more]
+    if path.startswith("/v2"):
+        lines.append("Inference-Header-Content-Length: 0")
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def read_answer(sock: socket.socket) -> tuple[int, bytes, dict[str, object]]:
+    """Status, head and body of the next answer on a connection."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += sock.recv(1)
+    length = re.search(rb"content-length: (\d+)", received)
+    assert length is not None
+    body = b""
+    while len(body) < int(length[1]):
+        body += sock.recv(int(length[1]) - len(body))
+    return int(received[9:12]), received, json.loads(body)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_request_that_would_be_refused_is_refused_before_its_body_comes(path: str) -> None:
+    with full_server() as (live, gate), connect(live.port) as sock:
+        sock.sendall(head(path))
+        status, lines, body = read_answer(sock)
+        assert (status, body["type"]) == (429, "overloaded")
+        assert b"retry-after" in lines
+        assert b"connection: close" not in lines
+        sock.sendall(PICTURE)  # it is thrown away, and the connection is as good as new
+        gate.set()
+        wait_until(lambda: live.services.dispatcher.running == 0)
+        sock.sendall(head(path) + PICTURE)
+        assert read_answer(sock)[0] == 200
+
+
+def test_one_who_waits_for_leave_to_send_is_refused_and_the_connection_closed() -> None:
+    with full_server() as (live, _), connect(live.port) as sock:
+        sock.sendall(head("/", "Expect: 100-continue"))
+        status, lines, _body = read_answer(sock)
+        assert status == 429
+        assert b"connection: close" in lines
+        assert sock.recv(1) == b""
+
+
+def test_a_body_of_unknown_length_is_read_and_then_refused() -> None:
+    with full_server() as (live, _), connect(live.port) as sock:
+        sock.sendall(b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
+        sock.sendall(b"%x\r\n%b\r\n0\r\n\r\n" % (len(PICTURE), PICTURE))
+        status, lines, _body = read_answer(sock)
+        assert status == 429
+        assert b"connection: close" not in lines
+
+
+def test_a_body_that_is_too_large_is_told_so_and_not_to_come_again() -> None:
+    with full_server() as (live, _), connect(live.port) as sock:
+        sock.sendall(head("/", length=10**9))
+        assert read_answer(sock)[0] == 413
+
+
+def test_a_timeout_in_the_body_may_be_longer_than_the_usual_one() -> None:
+    """Of the Open Inference Protocol, whose clients say in the body how long they wait."""
+    request = json.dumps(
+        {
+            "inputs": [
+                {
+                    "name": "image",
+                    "datatype": "BYTES",
+                    "shape": [1],
+                    "parameters": {"binary_data_size": len(PICTURE) + 4},
+                }
+            ],
+            "parameters": {"timeout": 60_000_000},
+        }
+    ).encode()
+    body = request + len(PICTURE).to_bytes(4, "little") + PICTURE
+    infer = (
+        f"POST /v2/models/embedded/infer HTTP/1.1\r\nHost: h\r\nContent-Length: {len(body)}\r\n"
+        f"Inference-Header-Content-Length: {len(request)}\r\n\r\n"
+    ).encode()
+    with (
+        full_server(max_queue=10, request_timeout_s=0.5, run_s=1.0) as (live, gate),
+        connect(live.port) as sock,
+    ):
+        sock.sendall(head("/"))
+        assert read_answer(sock)[0] == 429
+        sock.sendall(PICTURE + infer + body)
+        wait_until(lambda: live.services.dispatcher.queued == 1)
+        gate.set()
+        assert read_answer(sock)[0] == 200
