@@ -73,6 +73,11 @@ def test_busy_cores_get_no_more_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tuning.lanes == 2
 
 
+def test_where_lanes_wait_for_a_card_there_is_one_to_spare() -> None:
+    assert Tuning(batch_sizes=(1,), cores=2, spare=1).lanes == 3
+    assert Tuning(batch_sizes=(1,), cores=2, lanes=2, spare=1).lanes == 2
+
+
 def test_every_lane_has_two_batches_to_go_on_with() -> None:
     assert Tuning(batch_sizes=(4,), cores=2).window == 18
     assert Tuning(batch_sizes=(1, 4), cores=1).window == 9

@@ -132,6 +132,7 @@ class Runs:
             batch_sizes=sizes if batch_size is None else (batch_size,),
             cores=self._line.cores,
             lanes=self._line.lanes,
+            spare=0 if self._sessions.runs_on_core else 1,
         )
 
     def _needed_size(self, size: tuple[int, int]) -> tuple[int, int] | None:

@@ -53,7 +53,9 @@ class Metrics:
         )
         self._answered: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._received = Counter(
-            "pictag_received_bytes", "Bytes of request bodies, as they came over the wire.", registry=registry
+            "pictag_received_bytes",
+            "Bytes of request bodies that were read, as they came over the wire.",
+            registry=registry,
         )
         self._inferences = Counter(
             "pictag_inferences", "Pictures that the model has seen.", ("model",), registry=registry

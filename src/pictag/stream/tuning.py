@@ -25,16 +25,18 @@ class Tuning:
     """What the first pictures show of the best batch size and count of lanes. Used by all lanes at once.
 
     A batch size is tried four times, and the one with the least seconds a picture is kept. There is a lane
-    for each of the ``cores``; where pictures come from URLs and the process keeps its cores less than half
-    busy, their number is doubled, up to four for each core. One batch size alone, or a number of ``lanes``,
-    is taken as it is: nothing depends on measurement then.
+    for each of the ``cores``, and ``spare`` ones where lanes wait for a card; where pictures come from URLs
+    and the process keeps its cores less than half busy, their number is doubled, up to four for each core.
+    One batch size alone, or a number of ``lanes``, is taken as it is: nothing depends on measurement then.
 
     >>> tuning = Tuning(batch_sizes=(1,), cores=2)
     >>> tuning.lanes, tuning.next_batch()
     (2, 1)
     """
 
-    def __init__(self, *, batch_sizes: Sequence[int], cores: int, lanes: int | None = None) -> None:
+    def __init__(
+        self, *, batch_sizes: Sequence[int], cores: int, lanes: int | None = None, spare: int = 0
+    ) -> None:
         self._lock = threading.Lock()
         self._sizes = tuple(batch_sizes)
         self._seconds: dict[int, list[float]] = {size: [] for size in self._sizes}
@@ -42,7 +44,7 @@ class Tuning:
         self._chosen = self._sizes[0] if len(self._sizes) == 1 else None
         self._cores = cores
         self._are_lanes_fixed = lanes is not None
-        self._lanes = lanes or cores
+        self._lanes = lanes or cores + spare
         self.begin()
 
     @property
