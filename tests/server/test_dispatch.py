@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ import pytest
 from images.pictureserver import Server, send
 from pictag.errors import EngineError, NotAPicture, PictureTooLarge
 from pictag.images import FetchLimits, Source, make_source
+from pictag.server import dispatch
 from pictag.server.dispatch import Dispatcher, WorkLimits
 from pictag.server.metrics import Metrics
 from pictag.server.refusals import BadRequest, DeadlinePassed, Overloaded
@@ -325,6 +327,36 @@ def test_what_is_too_much_is_refused_without_waiting(
             await asyncio.gather(*busy, *tasks)
             # There is room again.
             assert (await dispatcher.classify(served, RED, deadline_s=soon())).argmax() == 0
+
+    asyncio.run(main())
+
+
+def test_refusals_that_are_told_before_a_picture_comes_gather(
+    served: ServedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop pauses once for several of them, when their answers have left, and not for what is let in."""
+    pauses: list[float] = []
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=pauses.append)
+    monkeypatch.setattr(dispatch, "time", clock)
+
+    async def main() -> None:
+        async with dispatching(max_queue=1) as dispatcher:
+            dispatcher.check_room(served, size_bytes=10, deadline_s=soon())
+            with recorder_of(served).held():
+                busy = await occupy(dispatcher, served)
+                for _ in range(5):
+                    with pytest.raises(Overloaded):
+                        dispatcher.check_room(served, size_bytes=10, deadline_s=soon())
+                for _ in range(dispatch._ROUNDS_TO_ANSWER - 1):
+                    await asyncio.sleep(0)
+                assert pauses == []
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                assert pauses == [dispatch._REST_S]
+                assert counted(dispatcher, "refused") == 5
+            await asyncio.gather(*busy)
+            dispatcher.check_room(served, size_bytes=10, deadline_s=soon())
+        assert len(pauses) == 1
 
     asyncio.run(main())
 
