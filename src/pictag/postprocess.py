@@ -77,8 +77,12 @@ def pick_labels(
 
     Labels below ``min_score`` are left out. Raises `EngineError` when a score is not a number.
     """
-    if np.isnan(scores).any():
+    first = int(scores.argmax()) if len(scores) else 0  # the first NaN, where there is one
+    if len(scores) and np.isnan(scores[first]):
         raise EngineError("The model gave scores that are not numbers (NaN) for this picture.")
+    if top_k == 1 and len(scores):
+        score = float(scores[first])
+        return (Label(label=names[first], score=score, index=first),) if score >= min_score else ()
     count = len(scores) if top_k is None else min(top_k, len(scores))
     if count < len(scores):
         # Sort only what can be among the best: all that reach the count-th largest score.

@@ -201,7 +201,8 @@ class Lanes:
                 results = self._infer_measured([pixels for _, _, pixels in group], lane)
             finally:
                 lane.is_running = False
-            for (future, name, _), result in zip(group, results, strict=True):
+            # The first one last: whoever waits for it is woken when the others are there too.
+            for (future, name, _), result in zip(reversed(group), reversed(results), strict=True):
                 if isinstance(result, PipelineClosed):  # no picture's fault, and true of all that follow
                     future.set_exception(result)
                 else:
