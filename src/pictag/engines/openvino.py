@@ -115,8 +115,10 @@ class OpenVinoEngine:
                 settings = _settle(
                     streams=streams, threads=threads, precision=precision, compiled_cache=compiled_cache
                 )
-            self._compile: Any = functools.partial(core.compile_model, graph, "CPU", settings)
-            self._compiled: Any = self._compile()
+            self._compiled: Any = core.compile_model(graph, "CPU", settings)
+            # What compiles it once more keeps the graph in memory: a large one is not needed again.
+            again = functools.partial(core.compile_model, graph, "CPU", settings)
+            self._compile: Any = again if has_copies else None
         except _UNREADABLE as error:
             raise InvalidModel(
                 f"{shorten(weights)} cannot be opened by OpenVINO: {_explain(error)}"

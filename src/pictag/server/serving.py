@@ -164,7 +164,6 @@ class GracefulServer(uvicorn.Server):
                 proxy_headers=bool(settings.trusted_proxies),
                 forwarded_allow_ips=list(settings.trusted_proxies),
                 backlog=_BACKLOG,
-                timeout_keep_alive=settings.keep_alive_s,  # type: ignore[arg-type]  # it may be a fraction
                 timeout_graceful_shutdown=max(  # type: ignore[arg-type]
                     settings.shutdown_timeout_s / 2, settings.shutdown_timeout_s - _LAST_WORDS_S
                 ),
