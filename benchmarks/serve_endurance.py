@@ -6,6 +6,7 @@ import signal
 import tempfile
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ MANY_CONNECTIONS = 900
 SLOW = 200
 MAX_BODY_BYTES = 4 * 2**20
 SETTLE_S = 15.0
+LOOKS = 20  # in a second
 
 
 def measure_overload(rig: Rig, *, duration_s: float) -> list[Figure]:
@@ -169,16 +171,15 @@ def measure_leaving(rig: Rig, *, duration_s: float) -> list[Figure]:
     """Twice as many requests as there can be, and three in ten of the clients leave while they wait."""
     with start_server(*rig.model.arguments, leak_bytes=0) as server:
         peak = measure_peak(server, rig, duration_s=duration_s / 4)
-        tasks, descriptors, before = server.count_tasks(), server.descriptors, server.metrics()
+        before, stock = server.metrics(), _take_stock(server)
         plan = Plan(
             port=server.port, pictures=rig.pictures, rate=2 * peak.rate, duration_s=duration_s,
             connections=MANY_CONNECTIONS, leave_share=0.3, timeout_ms=DEADLINE_MS,
         )  # fmt: skip
         volley = fire(server, plan)
         until = time.monotonic() + SETTLE_S  # sockets linger for a second
-        while time.monotonic() < until and (server.count_tasks() > tasks or server.descriptors > descriptors):
-            time.sleep(0.2)
-        left_over = {"tasks": server.count_tasks() - tasks, "descriptors": server.descriptors - descriptors}
+        while (left := _take_stock(server) - stock).total() and time.monotonic() < until:
+            pass
         after = server.metrics()
     run, abandoned = (
         int(after[f"pictag_{name}_total"] - before.get(f"pictag_{name}_total", 0))
@@ -197,13 +198,27 @@ def measure_leaving(rig: Rig, *, duration_s: float) -> list[Figure]:
         ),
         Figure(
             name=f"{title}: tasks and descriptors left over",
-            measured=sum(max(0, count) for count in left_over.values()),
+            measured=left.total(),
             bar=0,
             unit="",
-            detail=", ".join(f"{count:+} {name}" for name, count in left_over.items()),
+            detail=", ".join(f"{count} {name}" for name, count in left.items()) or "none of either",
         ),
         count_faults(f"{title}: others' requests lost, twice, swapped or wrong", [volley]),
     ]
+
+
+def _take_stock(server: Server) -> Counter[str]:
+    """Tasks and descriptors of a server that has nothing to do.
+
+    Each question is a connection too, which the server closes a moment after the answer: what counts is the
+    least of what is seen in a while.
+    """
+    tasks = server.count_tasks()
+    seen = []
+    for _ in range(LOOKS):
+        seen.append(server.descriptors)
+        time.sleep(1 / LOOKS)
+    return Counter(tasks=tasks, descriptors=min(seen))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

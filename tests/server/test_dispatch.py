@@ -20,7 +20,6 @@ import pytest
 from images.pictureserver import Server, send
 from pictag.errors import EngineError, NotAPicture, PictureTooLarge
 from pictag.images import FetchLimits, Source, make_source
-from pictag.server import dispatch
 from pictag.server.dispatch import Dispatcher, WorkLimits
 from pictag.server.metrics import Metrics
 from pictag.server.refusals import BadRequest, DeadlinePassed, Overloaded
@@ -331,32 +330,23 @@ def test_what_is_too_much_is_refused_without_waiting(
     asyncio.run(main())
 
 
-def test_refusals_that_are_told_before_a_picture_comes_gather(
-    served: ServedModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The loop pauses once for several of them, when their answers have left, and not for what is let in."""
-    pauses: list[float] = []
-    clock = SimpleNamespace(monotonic=time.monotonic, sleep=pauses.append)
-    monkeypatch.setattr(dispatch, "time", clock)
+def test_a_refusal_before_a_picture_comes_is_counted_and_lets_the_others_gather(served: ServedModel) -> None:
+    planned: list[bool] = []
 
     async def main() -> None:
         async with dispatching(max_queue=1) as dispatcher:
+            dispatcher._pause = SimpleNamespace(plan=lambda: planned.append(True))  # type: ignore[assignment]
             dispatcher.check_room(served, size_bytes=10, deadline_s=soon())
             with recorder_of(served).held():
                 busy = await occupy(dispatcher, served)
-                for _ in range(5):
-                    with pytest.raises(Overloaded):
-                        dispatcher.check_room(served, size_bytes=10, deadline_s=soon())
-                for _ in range(dispatch._ROUNDS_TO_ANSWER - 1):
-                    await asyncio.sleep(0)
-                assert pauses == []
-                await asyncio.sleep(0)
-                await asyncio.sleep(0)
-                assert pauses == [dispatch._REST_S]
-                assert counted(dispatcher, "refused") == 5
+                assert not planned
+                with pytest.raises(Overloaded):
+                    dispatcher.check_room(served, size_bytes=10, deadline_s=soon())
+                assert planned == [True]
+                assert counted(dispatcher, "refused") == 1
             await asyncio.gather(*busy)
             dispatcher.check_room(served, size_bytes=10, deadline_s=soon())
-        assert len(pauses) == 1
+        assert planned == [True]
 
     asyncio.run(main())
 

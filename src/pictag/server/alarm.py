@@ -36,11 +36,6 @@ class Alarm:
         self._callback: Callable[[], object] | None = None
         self._at_s = 0.0
 
-    @property
-    def is_set(self) -> bool:
-        """Whether there is a limit now."""
-        return self._callback is not None
-
     def set(self, delay_s: float, callback: Callable[[], object]) -> None:
         """Call ``callback`` after so long, in place of what was set before."""
         self._callback = callback

@@ -17,6 +17,7 @@ from pictag.images.sniff import HEAD_BYTES, recognise
 from pictag.preprocess.demand import check_demand
 from pictag.server.admission import Admission, WorkLimits
 from pictag.server.fetching import Fetcher
+from pictag.server.loop_pause import LoopPause
 from pictag.server.queue import WorkQueue
 from pictag.server.refusals import BadRequest, DeadlinePassed, Overloaded
 from pictag.server.work import Work
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["DispatchMetrics", "Dispatcher", "WorkLimits"]
 
 _RETRY_STOPPING_S = 5.0
-_REST_S = 0.006
-_ROUNDS_TO_ANSWER = 4  # of the event loop: a refusal that was decided has left by then
 
 
 class DispatchMetrics(RunMetrics, Protocol):
@@ -67,7 +66,7 @@ class Dispatcher:
         self._under_way: set[Work] = set()
         self._finished: deque[Work] = deque()
         self._is_waking = False
-        self._will_rest = False
+        self._pause = LoopPause()
         self._is_stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -94,7 +93,7 @@ class Dispatcher:
             self._admission.check_room(served, size_bytes=size_bytes, left_s=deadline_s - time.monotonic())
         except Overloaded as refusal:
             self._metrics.refused(refusal.reason)
-            self._rest_soon()
+            self._pause.plan()
             raise
 
     async def classify(
@@ -201,25 +200,6 @@ class Dispatcher:
         )
         self._under_way.add(work)
         return work
-
-    def _rest_soon(self) -> None:
-        """Let refusals gather, after those that can be told now.
-
-        Each time the event loop wakes up it takes a core from a worker, and that core's cache too. Under
-        overload there is always something for it to do, and a pause now and then leaves the workers a
-        twentieth more, while a refusal takes 7 ms in place of 2. It blocks on purpose: all that could be
-        done meanwhile is what should gather.
-        """
-        if not self._will_rest:
-            self._will_rest = True
-            self._rest_after(_ROUNDS_TO_ANSWER)
-
-    def _rest_after(self, rounds: int) -> None:
-        if rounds:
-            asyncio.get_running_loop().call_soon(self._rest_after, rounds - 1)
-        else:
-            self._will_rest = False
-            time.sleep(_REST_S)
 
     async def _finish(self, work: Work, on_admitted: Callable[[], None] | None) -> NDArray[np.float32]:
         self._queue.put([work])
