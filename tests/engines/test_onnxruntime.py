@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -279,3 +282,18 @@ def test_every_failure_that_the_runtime_can_raise_is_mapped() -> None:
         "NoSuchFile",
         "RuntimeException",
     } <= names
+
+
+@pytest.mark.parametrize("module", ["pictag.engines.onnxruntime", "pictag.engines.quantize_static"])
+def test_the_runtime_does_not_report_its_use(tmp_path: Path, module: str) -> None:
+    """It would keep an identifier and a queue of reports in the home folder."""
+    home = tmp_path / "home"
+    home.mkdir()
+    environ = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    environ |= {"HOME": str(home), "USERPROFILE": str(home), "XDG_CACHE_HOME": str(home / "cache")}
+    code = f"import {module}, onnxruntime, os; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "1"
+    assert list(home.rglob("*")) == []
