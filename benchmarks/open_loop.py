@@ -14,48 +14,16 @@ import selectors
 import sys
 import time
 from collections import deque
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from benchmarks.serve_plan import DOOR_CLOSED, LEFT, LOST, REFUSED, TOO_LATE, read_plan
 from benchmarks.wire import BrokenAnswer, Wire
 
-# What became of a request, where there is no HTTP status to tell.
-LOST, LEFT, DOOR_CLOSED = 0, -1, -2
+if TYPE_CHECKING:
+    from benchmarks.serve_plan import Picture, Plan
+
 IDLE_S = 10.0  # the server closes idle connections too: one that is as old as this is not trusted any more
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """A body to send, and what is right as its answer: one of ``statuses``, and these scores with a 200."""
-
-    path: str
-    statuses: tuple[int, ...] = (200,)
-    scores: dict[str, float] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What is sent and when: ``rate`` requests a second, or (``None``) each connection as fast as it can.
-
-    It ends after ``duration_s`` or ``count`` requests. ``leave_share`` of the clients close their connection
-    up to ``leave_within_s`` after asking. ``is_even`` spaces requests evenly; otherwise they come by chance.
-    """
-
-    port: int
-    pictures: tuple[Picture, ...]
-    bad: tuple[Picture, ...] = ()
-    bad_share: float = 0.0
-    rate: float | None = None
-    is_even: bool = False
-    duration_s: float = 60.0
-    count: int | None = None
-    connections: int = 32
-    timeout_ms: int | None = None
-    leave_share: float = 0.0
-    leave_within_s: float = 0.5
-    patience_s: float = 60.0
-    seed: int = 5
 
 
 class Generator:
@@ -70,7 +38,7 @@ class Generator:
         self._open = 0
         self._waiting: deque[int] = deque()  # requests whose time has come and that have no connection yet
         self._leaving: list[tuple[float, int, Wire]] = []
-        self._is_refused = False
+        self._is_cut_short = False
         self._due_s = 0.0 if plan.rate else float("inf")
         self._asked: list[Picture] = []
         self._at_s: list[float] = []
@@ -131,7 +99,7 @@ class Generator:
     def _goes_on(self, at_s: float) -> bool:
         plan = self._plan
         return (
-            not self._is_refused
+            not self._is_cut_short
             and at_s < plan.duration_s
             and (plan.count is None or len(self._asked) < plan.count)
         )
@@ -170,10 +138,11 @@ class Generator:
             return None
         try:
             wire = Wire(self._plan.port)
-        except OSError:
-            self._is_refused = True
+        except OSError as error:  # nobody listens any more; or nobody answers, and whoever waits is lost
+            is_closed = isinstance(error, (ConnectionRefusedError, ConnectionResetError))
+            self._is_cut_short = True
             while self._waiting:
-                self._status[self._waiting.popleft()] = DOOR_CLOSED
+                self._status[self._waiting.popleft()] = DOOR_CLOSED if is_closed else LOST
             return None
         self._open += 1
         self._selector.register(wire.socket, selectors.EVENT_READ, wire)
@@ -239,18 +208,12 @@ class Generator:
         self._latency_s[number] = self._now_s() - self._at_s[number]
 
     def _check(self, number: int, status: int, body: bytes) -> None:
-        asked = self._asked[number]
-        if status in (429, 504):
+        if status in (REFUSED, TOO_LATE):  # whether it may be so, the plan says: `Volley.faults`
             return
-        if status not in asked.statuses:
-            self.wrong.append(f"{Path(asked.path).name}: {status} {body[:200].decode(errors='replace')}")
-        elif status == 200 and asked.scores is not None:
-            found = {one["label"]: one["score"] for one in json.loads(body)}
-            if list(found) != list(asked.scores):
-                self.wrong.append(f"{Path(asked.path).name}: {list(found)}, not {list(asked.scores)}")
-                return
-            difference = max(abs(found[label] - score) for label, score in asked.scores.items())
-            self.largest_difference = max(self.largest_difference, difference)
+        wrong, difference = self._asked[number].judge(status, body)
+        if wrong:
+            self.wrong.append(wrong)
+        self.largest_difference = max(self.largest_difference, difference)
 
     def _leave(self, now_s: float) -> None:
         while self._leaving and self._leaving[0][0] <= now_s:
@@ -274,19 +237,6 @@ class Generator:
             except OSError:
                 continue
             self.doubled += bool(wire.received)
-
-
-def write_plan(plan: Plan) -> str:
-    """The plan as text for the process that carries it out."""
-    return json.dumps(asdict(plan))
-
-
-def read_plan(text: str) -> Plan:
-    """What `write_plan` wrote."""
-    members = json.loads(text)
-    for name in ("pictures", "bad"):
-        members[name] = tuple(Picture(**{**one, "statuses": tuple(one["statuses"])}) for one in members[name])
-    return Plan(**members)
 
 
 if __name__ == "__main__":

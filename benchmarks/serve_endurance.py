@@ -1,35 +1,27 @@
-"""What the server withstands: overload, slow clients, being stopped, clients that leave, a long day."""
+"""What the server withstands: overload, slow clients, being stopped, clients that leave."""
 
 from __future__ import annotations
 
 import signal
-import tempfile
 import threading
 import time
-from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from benchmarks.figures import Figure
-from benchmarks.open_loop import Plan
-from benchmarks.serve_material import Model, prepare_bad, prepare_mixed
-from benchmarks.serve_process import Volley, drift_mb, fire, start_server
-from benchmarks.serve_speed import CONNECTIONS, Rig, count_faults, make_rig, measure_peak, warm_up
+from benchmarks.serve_plan import REFUSED, TOO_LATE, Plan
+from benchmarks.serve_process import find_left_over, fire, start_server, take_stock
+from benchmarks.serve_speed import CONNECTIONS, Rig, measure_peak, warm_up
+from benchmarks.serve_volley import count_faults, drift_mb, quantile_ms
 from benchmarks.slow_clients import SlowClients
 
 if TYPE_CHECKING:
     from benchmarks.serve_process import Server
+    from benchmarks.serve_volley import Volley
 
 TIMES_TOO_MUCH = 4
 DEADLINE_MS = 1000
 MANY_CONNECTIONS = 900
 SLOW = 200
-MAX_BODY_BYTES = 4 * 2**20
-SETTLE_S = 15.0
-LOOKS = 20  # in a second
 
 
 def measure_overload(rig: Rig, *, duration_s: float) -> list[Figure]:
@@ -39,13 +31,12 @@ def measure_overload(rig: Rig, *, duration_s: float) -> list[Figure]:
         before = measure_peak(server, rig, duration_s=duration_s / 6)
         plan = Plan(
             port=server.port, pictures=rig.pictures, rate=TIMES_TOO_MUCH * before.rate, duration_s=duration_s,
-            connections=MANY_CONNECTIONS, timeout_ms=DEADLINE_MS,
+            connections=MANY_CONNECTIONS, timeout_ms=DEADLINE_MS, may_refuse=True,
         )  # fmt: skip
         volley = fire(server, plan)
         after = measure_peak(server, rig, duration_s=duration_s / 6)
     peak = max(before.rate, after.rate)
-    good, late, refused = (volley.count(status) for status in (200, 504, 429))
-    accepted = volley.latency_s[np.isin(volley.status, (200, 504))]
+    good, late, refused = (volley.count(status) for status in (200, TOO_LATE, REFUSED))
     said = f"{volley.asked:,} requests in {duration_s:.0f} s: {good:,} classified, {refused:,} refused"
     title = f"{rig.model.title}, {TIMES_TOO_MUCH}× overload"
     return [
@@ -58,19 +49,20 @@ def measure_overload(rig: Rig, *, duration_s: float) -> list[Figure]:
             more=True,
         ),
         count_faults(f"{title}: requests lost, twice, swapped or wrong", [volley]),
+        count_faults(f"{title}: at the peak, requests lost, twice, swapped or wrong", [before, after]),
         Figure(
             name=f"{title}: refusals, 99th percentile",
-            measured=volley.quantile_ms(0.99, 429),
+            measured=quantile_ms([volley], 0.99, REFUSED),
             bar=50,
             unit="ms",
-            detail=f"median {volley.quantile_ms(0.5, 429):.1f} ms",
+            detail=f"median {quantile_ms([volley], 0.5, REFUSED):.1f} ms",
         ),
         Figure(
             name=f"{title}: accepted, 99th percentile",
-            measured=float(np.quantile(accepted, 0.99)) * 1000,
+            measured=quantile_ms([volley], 0.99, 200, TOO_LATE),
             bar=DEADLINE_MS,
             unit="ms",
-            detail=f"{late} of {len(accepted):,} were too late and told so (504); the deadline is the bar",
+            detail=f"{late} of {good + late:,} were too late and told so (504); the deadline is the bar",
         ),
         Figure(
             name=f"{title}: memory drift",
@@ -89,7 +81,8 @@ def measure_slow_clients(rig: Rig, *, rounds: int, duration_s: float, count: int
     closed = 0
     with start_server(*rig.model.arguments) as server:
         warm_up(server, rig)
-        rate = measure_peak(server, rig, duration_s=duration_s / 2).rate / 2
+        peak = measure_peak(server, rig, duration_s=duration_s / 2)
+        rate = peak.rate / 2
         for number in range(rounds):
             plan = Plan(
                 port=server.port, pictures=rig.pictures, rate=rate, duration_s=duration_s,
@@ -99,10 +92,7 @@ def measure_slow_clients(rig: Rig, *, rounds: int, duration_s: float, count: int
             with SlowClients(server.port, count) as clients:
                 beside.append(fire(server, plan))
             closed += clients.closed_by_server
-    alone_ms, beside_ms = (
-        float(np.quantile(np.concatenate([one.latency_s for one in volleys]), 0.99)) * 1000
-        for volleys in (alone, beside)
-    )
+    alone_ms, beside_ms = (quantile_ms(volleys, 0.99, 200) for volleys in (alone, beside))
     return [
         Figure(
             name=f"{rig.model.title}: 99th percentile beside {count} slow connections",
@@ -112,7 +102,9 @@ def measure_slow_clients(rig: Rig, *, rounds: int, duration_s: float, count: int
             detail=f"{beside_ms:.1f} ms, {alone_ms:.1f} ms without them, at {rate:.0f} requests a second; "
             f"the server closed {closed} of theirs",
         ),
-        count_faults("beside slow connections: requests lost, twice, swapped or wrong", [*alone, *beside]),
+        count_faults(
+            "beside slow connections: requests lost, twice, swapped or wrong", [peak, *alone, *beside]
+        ),
     ]
 
 
@@ -125,7 +117,7 @@ def measure_stops(rig: Rig, *, times: int) -> list[Figure]:
         volleys.append(volley)
         statuses.append(status)
         took_s.append(seconds)
-    failed = sum(sum(one.faults.values()) + one.count(429) + one.count(504) for one in volleys)
+    failed = sum(one.faults.total() for one in volleys)
     answered = sum(one.answered for one in volleys)
     return [
         Figure(
@@ -153,7 +145,10 @@ def measure_stops(rig: Rig, *, times: int) -> list[Figure]:
 
 def _stop_under_load(server: Server, rig: Rig, *, seed: int) -> tuple[Volley, int, float]:
     volleys: list[Volley] = []
-    plan = Plan(port=server.port, pictures=rig.pictures, connections=CONNECTIONS, duration_s=60, seed=seed)
+    plan = Plan(
+        port=server.port, pictures=rig.pictures, connections=CONNECTIONS, duration_s=60, seed=seed,
+        may_close=True,
+    )  # fmt: skip
     load = threading.Thread(target=lambda: volleys.append(fire(server, plan)))
     load.start()
     until = time.monotonic() + 30
@@ -171,15 +166,13 @@ def measure_leaving(rig: Rig, *, duration_s: float) -> list[Figure]:
     """Twice as many requests as there can be, and three in ten of the clients leave while they wait."""
     with start_server(*rig.model.arguments, leak_bytes=0) as server:
         peak = measure_peak(server, rig, duration_s=duration_s / 4)
-        before, stock = server.metrics(), _take_stock(server)
+        before, stock = server.metrics(), take_stock(server)
         plan = Plan(
             port=server.port, pictures=rig.pictures, rate=2 * peak.rate, duration_s=duration_s,
-            connections=MANY_CONNECTIONS, leave_share=0.3, timeout_ms=DEADLINE_MS,
+            connections=MANY_CONNECTIONS, leave_share=0.3, timeout_ms=DEADLINE_MS, may_refuse=True,
         )  # fmt: skip
         volley = fire(server, plan)
-        until = time.monotonic() + SETTLE_S  # sockets linger for a second
-        while (left := _take_stock(server) - stock).total() and time.monotonic() < until:
-            pass
+        left = find_left_over(server, stock)
         after = server.metrics()
     run, abandoned = (
         int(after[f"pictag_{name}_total"] - before.get(f"pictag_{name}_total", 0))
@@ -204,66 +197,4 @@ def measure_leaving(rig: Rig, *, duration_s: float) -> list[Figure]:
             detail=", ".join(f"{count} {name}" for name, count in left.items()) or "none of either",
         ),
         count_faults(f"{title}: others' requests lost, twice, swapped or wrong", [volley]),
-    ]
-
-
-def _take_stock(server: Server) -> Counter[str]:
-    """Tasks and descriptors of a server that has nothing to do.
-
-    Each question is a connection too, which the server closes a moment after the answer: what counts is the
-    least of what is seen in a while.
-    """
-    tasks = server.count_tasks()
-    seen = []
-    for _ in range(LOOKS):
-        seen.append(server.descriptors)
-        time.sleep(1 / LOOKS)
-    return Counter(tasks=tasks, descriptors=min(seen))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endurance:
-    """One long run: ``growth_mb`` is of memory after the warm-up."""
-
-    volley: Volley
-    growth_mb: float
-
-
-def run_long(model: Model, *, count: int, leak_bytes: int = 0, rig: Rig | None = None) -> Endurance:
-    """Pictures of many sizes, and one body in twenty that is none; the server's memory meanwhile."""
-    with tempfile.TemporaryDirectory() as folder:
-        rig = rig or make_rig(model, prepare_mixed(Path(folder) / "good"))
-        bad = prepare_bad(Path(folder) / "bad", Path(rig.files[0]), max_body_bytes=MAX_BODY_BYTES)
-        limit = ("--set", f"max_body_bytes={MAX_BODY_BYTES}")
-        with start_server(*model.arguments, *limit, leak_bytes=leak_bytes) as server:
-            plan = Plan(
-                port=server.port, pictures=rig.pictures, bad=bad, bad_share=0.05, count=count,
-                connections=CONNECTIONS, duration_s=3600,
-            )  # fmt: skip
-            volley = fire(server, plan)
-    return Endurance(volley=volley, growth_mb=drift_mb(volley.memory))
-
-
-def measure_memory(model: Model, *, count: int, leak_bytes: int) -> list[Figure]:
-    """The long run, and the same with a leak that was planted: it has to be seen."""
-    honest = run_long(model, count=count)
-    leaking = run_long(model, count=max(1, count // 10), leak_bytes=leak_bytes)
-    bad = int(np.isin(honest.volley.status, (400, 413, 415, 422)).sum())
-    return [
-        Figure(
-            name=f"{model.title}, {count:,} requests of mixed sizes: growth after the warm-up",
-            measured=honest.growth_mb,
-            bar=10,
-            unit="MB",
-            detail=f"{honest.volley.memory.max():.0f} MB at most; {bad / count:.1%} of the bodies were bad",
-        ),
-        count_faults(f"{count:,} requests of mixed sizes: lost, twice, swapped or wrong", [honest.volley]),
-        Figure(
-            name="the same with a leak planted: growth that is seen",
-            measured=leaking.growth_mb,
-            bar=10,
-            unit="MB",
-            detail=f"{leak_bytes:,} bytes of each of {leaking.volley.asked:,} requests are kept",
-            more=True,
-        ),
     ]

@@ -16,12 +16,12 @@ from benchmarks.figures import Figure, Options, print_progress
 from benchmarks.results import FOLDER, STARTED, describe_machine, list_versions
 from benchmarks.serve_endurance import (
     measure_leaving,
-    measure_memory,
     measure_overload,
     measure_slow_clients,
     measure_stops,
 )
 from benchmarks.serve_material import list_models
+from benchmarks.serve_memory import measure_memory
 from benchmarks.serve_speed import make_rig, measure_latency, measure_throughput
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def run_leaving(model: Model, *, quick: bool) -> list[Figure]:
 
 
 def run_memory(model: Model, *, quick: bool) -> list[Figure]:
-    return measure_memory(model, count=2000 if quick else 50_000, leak_bytes=2**18 if quick else 2**14)
+    return measure_memory(model, count=2000 if quick else 50_000)
 
 
 # The name of each part, what measures it, and whether with all kinds of weights or the last alone.

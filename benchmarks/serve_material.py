@@ -10,7 +10,7 @@ from PIL import Image
 
 from benchmarks.figures import MOBILENET_V2, SHARED
 from benchmarks.material import WORK, list_photographs, make_pictures, spread
-from benchmarks.open_loop import Picture
+from benchmarks.serve_plan import Picture
 from pictag import pipeline
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The server as a process, what can be seen of it from outside, and volleys of requests at it."""
+"""The server as a process, what can be seen of it from outside, and plans carried out against it."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from benchmarks.figures import ROOT
-from benchmarks.open_loop import DOOR_CLOSED, LEFT, LOST, Plan, write_plan
+from benchmarks.serve_plan import write_plan
+from benchmarks.serve_volley import make_volley
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from numpy.typing import NDArray
+    from benchmarks.serve_plan import Plan
+    from benchmarks.serve_volley import Volley
 
 START_S = 60.0
 SAMPLE_S = 0.2
+LOOKS, LOOK_S = 20, 0.05  # together a second
 
 
 class Server:
@@ -57,10 +58,10 @@ class Server:
         finally:
             connection.close()
 
-    def count_tasks(self) -> int:
-        """asyncio's tasks in a server with a window."""
-        tasks: int = json.loads(self.ask("/-/tasks"))["tasks"]
-        return tasks
+    def look_inside(self) -> dict[str, int]:
+        """What a server with a window shows: `benchmarks.programs.watched_server`."""
+        found: dict[str, int] = json.loads(self.ask("/-/tasks"))
+        return found
 
     def metrics(self) -> dict[str, float]:
         """The server's counts, summed over all labels."""
@@ -73,11 +74,15 @@ class Server:
 
 
 @contextlib.contextmanager
-def start_server(*arguments: str, leak_bytes: int | None = None) -> Iterator[Server]:
-    """``pictag serve`` on a free port, gone on the way out; with a window where ``leak_bytes`` is given."""
+def start_server(*arguments: str, leak_bytes: int | None = None, is_traced: bool = False) -> Iterator[Server]:
+    """``pictag serve`` on a free port, gone on the way out; with a window where ``leak_bytes`` is given.
+
+    A server that ``is_traced`` tells there how many bytes it has allocated, and is slower for it.
+    """
     program = ["-m", "pictag"]
     if leak_bytes is not None:
         program = ["-m", "benchmarks.programs.watched_server", "--leak-bytes", str(leak_bytes)]
+        program += ["--trace"] if is_traced else []
     command = [sys.executable, *program, "serve", "--port", "0", "--log-format", "json", *arguments]
     with tempfile.TemporaryFile("w+b") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT)
@@ -98,62 +103,42 @@ def _wait_for_port(process: subprocess.Popen[bytes], log: Path) -> int:
     raise SystemExit(f"The server did not start: {log.read_bytes()[-2000:].decode(errors='replace')}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Volley:
-    """What became of the requests of one plan; ``memory`` are the server's, in MB, as time went by."""
+def take_stock(server: Server) -> Counter[str]:
+    """Tasks and descriptors of a server that has nothing to do.
 
-    at_s: NDArray[np.float64]
-    status: NDArray[np.int64]
-    latency_s: NDArray[np.float64]
-    wrong: Sequence[str]
-    wrong_count: int
-    doubled: int
-    swapped: int
-    largest_difference: float
-    wall_s: float
-    cpu_s: float
-    memory: NDArray[np.float64]
+    Each question is a connection too, which the server closes a moment after the answer, and so are clients
+    that left a moment ago: what counts is the least of what is seen, until a second brings nothing less.
+    """
+    least = _look(server)
+    while (seen := least & _look(server)) != least:
+        least = seen
+    return least
 
-    @property
-    def asked(self) -> int:
-        return len(self.status)
 
-    def count(self, status: int) -> int:
-        return int((self.status == status).sum())
+def _look(server: Server) -> Counter[str]:
+    tasks = server.look_inside()["tasks"]
+    descriptors = []
+    for _ in range(LOOKS):
+        descriptors.append(server.descriptors)
+        time.sleep(LOOK_S)
+    return Counter(tasks=tasks, descriptors=min(descriptors))
 
-    @property
-    def answered(self) -> int:
-        """Requests that got an answer, whatever it was."""
-        return int((self.status > 0).sum())
 
-    @property
-    def faults(self) -> dict[str, int]:
-        """What must never be."""
-        return {
-            "lost": self.count(LOST),
-            "twice": self.doubled,
-            "swapped": self.swapped,
-            "wrong": self.wrong_count,
-        }
+def find_left_over(server: Server, stock: Counter[str], *, patience_s: float = 15.0) -> Counter[str]:
+    """What there is more than `take_stock` found before: sockets may linger a while."""
+    until = time.monotonic() + patience_s
+    while (left := take_stock(server) - stock) and time.monotonic() < until:
+        pass
+    return left
 
-    @property
-    def left(self) -> int:
-        return self.count(LEFT)
 
-    @property
-    def door_closed(self) -> int:
-        """Requests that found nobody listening: they were never accepted."""
-        return self.count(DOOR_CLOSED)
-
-    @property
-    def rate(self) -> float:
-        """Pictures classified a second."""
-        return self.count(200) / self.wall_s
-
-    def quantile_ms(self, share: float, status: int = 200) -> float:
-        """Latency from the scheduled moment; NaN where no answer had this status."""
-        found = self.latency_s[self.status == status]
-        return float(np.quantile(found, share)) * 1000 if len(found) else float("nan")
+def count_traced_bytes(server: Server) -> int:
+    """Bytes that are allocated in a traced server which has nothing to do: the least of what is seen."""
+    seen = []
+    for _ in range(LOOKS // 2):
+        seen.append(server.look_inside()["traced_bytes"])
+        time.sleep(LOOK_S)
+    return min(seen)
 
 
 def fire(server: Server, plan: Plan) -> Volley:
@@ -176,9 +161,7 @@ def fire(server: Server, plan: Plan) -> Volley:
             watcher.join()
     if process.returncode:
         raise SystemExit(f"The generator failed with {process.returncode}.")
-    found = json.loads(written)
-    columns = {name: np.array(found[name]) for name in ("at_s", "status", "latency_s")}
-    return Volley(**{**found, **columns, "memory": np.array(memory)})
+    return make_volley(plan, json.loads(written), memory)
 
 
 def _watch_memory(server: Server, memory: list[float], is_over: threading.Event) -> None:
@@ -187,9 +170,3 @@ def _watch_memory(server: Server, memory: list[float], is_over: threading.Event)
             memory.append(server.rss_mb)
         except OSError:  # it has ended
             return
-
-
-def drift_mb(memory: NDArray[np.float64]) -> float:
-    """Growth after warm-up: the last tenth of the samples against the second tenth, by their medians."""
-    tenth = max(1, len(memory) // 10)
-    return float(np.median(memory[-tenth:]) - np.median(memory[tenth : 2 * tenth + 1]))

@@ -12,18 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.figures import ROOT, Figure
-from benchmarks.open_loop import Picture, Plan
 from benchmarks.serve_material import Model, expect, prepare_pictures
+from benchmarks.serve_plan import Picture, Plan
 from benchmarks.serve_process import fire, start_server
+from benchmarks.serve_volley import count_faults, quantile_ms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from benchmarks.serve_process import Server, Volley
+    from benchmarks.serve_process import Server
+    from benchmarks.serve_volley import Volley
 
 CONNECTIONS = 32
 FEW = 8
-SAME = 1e-5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +123,7 @@ def measure_latency(rig: Rig, *, rounds: int, count: int) -> list[Figure]:
                 started_s = time.perf_counter()
                 classifier(body, top_k=5)
                 library_s.append(time.perf_counter() - started_s)
-    server_ms = statistics.median(float(one) * 1000 for volley in volleys for one in volley.latency_s)
+    server_ms = quantile_ms(volleys, 0.5, 200)
     library_ms = statistics.median(library_s) * 1000
     return [
         Figure(
@@ -131,7 +132,8 @@ def measure_latency(rig: Rig, *, rounds: int, count: int) -> list[Figure]:
             bar=3,
             unit="ms",
             detail=f"medians: {server_ms:.2f} ms over HTTP, {library_ms:.2f} ms in the library",
-        )
+        ),
+        count_faults(f"{rig.model.title}: one client, requests lost, twice, swapped or wrong", volleys),
     ]
 
 
@@ -144,18 +146,3 @@ def measure_peak(server: Server, rig: Rig, *, duration_s: float) -> Volley:
     """As many pictures a second as there can be."""
     plan = Plan(port=server.port, pictures=rig.pictures, connections=CONNECTIONS, duration_s=duration_s)
     return fire(server, plan)
-
-
-def count_faults(name: str, volleys: Sequence[Volley]) -> Figure:
-    """What must never be, counted over several volleys."""
-    faults = {kind: sum(one.faults[kind] for one in volleys) for kind in volleys[0].faults}
-    asked = sum(one.asked for one in volleys)
-    said = ", ".join(f"{count} {kind}" for kind, count in faults.items())
-    examples = "; ".join(text for one in volleys for text in one.wrong[:2])
-    return Figure(
-        name=name,
-        measured=sum(faults.values()),
-        bar=0,
-        unit="",
-        detail=f"of {asked:,}: {said}" + (f" ({examples})" if examples else ""),
-    )

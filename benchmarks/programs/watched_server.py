@@ -1,7 +1,8 @@
 """``pictag serve`` with a window: ``GET /-/tasks`` says how many asyncio tasks and objects there are.
 
 ``--leak-bytes N`` before pictag's own arguments keeps so many bytes of every request for ever: a test that
-looks for leaks has to find this one.
+looks for leaks has to find this one. With ``--trace`` after it the window also shows ``traced_bytes``, all
+that Python's allocators and NumPy have given out and not got back.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import gc
 import json
 import sys
+import tracemalloc
 from typing import Any
 
 from pictag.cli import main
@@ -28,7 +30,10 @@ def watch(leak_bytes: int) -> None:
         async def watched(scope: Any, receive: Any, send: Any) -> None:
             if scope.get("path") == PATH:
                 gc.collect()
-                body = json.dumps({"tasks": len(asyncio.all_tasks()), "objects": len(gc.get_objects())})
+                seen = {"tasks": len(asyncio.all_tasks()), "objects": len(gc.get_objects())}
+                if tracemalloc.is_tracing():
+                    seen["traced_bytes"] = tracemalloc.get_traced_memory()[0]
+                body = json.dumps(seen)
                 headers = [(b"content-length", str(len(body)).encode())]
                 await send({"type": "http.response.start", "status": 200, "headers": headers})
                 await send({"type": "http.response.body", "body": body.encode()})
@@ -47,5 +52,8 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--leak-bytes"]:
         leak_bytes = int(sys.argv[2])
         del sys.argv[1:3]
+    if sys.argv[1:2] == ["--trace"]:
+        del sys.argv[1]
+        tracemalloc.start()
     watch(leak_bytes)
     sys.exit(main())
