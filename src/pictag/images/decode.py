@@ -16,6 +16,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from pictag.errors import CorruptPicture, DecodeError, FormatRefused, NotAPicture, PictureTooLarge, shorten
 from pictag.images import sniff
 from pictag.images.colour import SIDEWAYS, find_transposition, to_rgb
+from pictag.images.cost import check_scans, check_tiles
 from pictag.images.header import webp_size
 from pictag.images.limits import PictureLimits
 from pictag.images.silence import hush_libtiff, hush_pillow
@@ -229,6 +230,10 @@ def decode(
             f"{shorten(name)}: the {form.name} file cannot be opened: {_explain(error)}"
         ) from error
     with image:
+        if form is sniff.JPEG:
+            check_scans(stream, name=name)
+        elif form is sniff.TIFF:
+            check_tiles(image, name=name, limits=limits)
         return picture_of_image(image, name=name, limits=limits, format=form.name, needed=needed)
 
 

@@ -98,10 +98,14 @@ def _tiff_size(data: bytes) -> tuple[int, int] | None:
     for index in range(min(count, _MOST_TAGS)):
         at = place + index * entry
         tag, kind = struct.unpack_from(order + "HH", data, at)
-        if tag in (256, 257):
+        if tag in (256, 257, 322, 323):
             form = {1: "B", 3: "H", 4: "I"}.get(kind, long_value)
             (sides[tag],) = struct.unpack_from(order + form, data, at + value_at)
-    return (sides[256], sides[257]) if len(sides) == 2 else None
+    if 256 not in sides or 257 not in sides:
+        return None
+    picture, tile = (sides[256], sides[257]), (sides.get(322, 0), sides.get(323, 0))
+    # A tile is decoded as a whole, however little of it the picture shows.
+    return max(picture, tile, key=lambda size: size[0] * size[1])
 
 
 def _box_size(data: bytes) -> tuple[int, int] | None:

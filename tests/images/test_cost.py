@@ -1,0 +1,154 @@
+"""Pictures that cost far more than their pixels are refused before a decoder begins."""
+
+from __future__ import annotations
+
+import io
+import struct
+import time
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from pictag.errors import CorruptPicture, DecodeError, PictureTooLarge
+from pictag.images.cost import MOST_SCANS, count_scans
+from pictag.images.decode import decode_bytes
+from pictag.images.header import read_size
+from pictag.images.limits import PictureLimits
+
+PHOTO = Image.effect_noise((96, 80), 60).convert("RGB")
+
+
+def jpeg(**options: object) -> bytes:
+    stream = io.BytesIO()
+    PHOTO.save(stream, "JPEG", **options)
+    return stream.getvalue()
+
+
+def segment(marker: int, body: bytes) -> bytes:
+    return b"\xff" + bytes([marker]) + struct.pack(">H", len(body) + 2) + body
+
+
+def pack(bits: str) -> bytes:
+    bits += "1" * (-len(bits) % 8)
+    data = bytes(int(bits[at : at + 8], 2) for at in range(0, len(bits), 8))
+    return data.replace(b"\xff", b"\xff\0")
+
+
+def many_scans(count: int, side: int) -> bytes:
+    """A grey progressive JPEG: a first scan, and so many that say of all blocks that nothing is in them."""
+    blocks = (-(-side // 8)) ** 2
+    assert blocks < 32_767
+    power = blocks.bit_length() - 1
+    tables = b"\0" + bytes([1] + [0] * 15) + b"\0"
+    runs = b"\x10" + bytes([1] + [0] * 15) + bytes([power << 4])  # the end of the band for 2^power blocks on
+    scan = segment(0xDA, b"\1\1\0\1\x3f\0") + pack("0" + format(blocks - 2**power, f"0{power}b"))
+    return b"".join(
+        [
+            b"\xff\xd8",
+            segment(0xDB, b"\0" + b"\x10" * 64),
+            segment(0xC2, struct.pack(">BHHB", 8, side, side, 1) + b"\1\x11\0"),
+            segment(0xC4, tables),
+            segment(0xC4, runs),
+            segment(0xDA, b"\1\1\0\0\0\0") + pack("0" * blocks),
+            scan * count,
+            b"\xff\xd9",
+        ]
+    )
+
+
+def tiled_tiff(side: int, tile: int) -> bytes:
+    """A grey picture in one tile, which may be larger than the picture."""
+    deflate = zlib.compressobj(9)
+    rows = [deflate.compress(bytes(tile)) for _ in range(tile)]
+    data = b"".join(rows) + deflate.flush()
+    data += b"\0" * (len(data) % 2)
+    tags = [
+        (256, 4, side), (257, 4, side), (258, 3, 8), (259, 3, 8), (262, 3, 1), (277, 3, 1),
+        (322, 4, tile), (323, 4, tile), (324, 4, 8), (325, 4, len(data)),
+    ]  # fmt: skip
+    entries = b"".join(
+        struct.pack("<HHI", tag, kind, 1)
+        + struct.pack("<HH" if kind == 3 else "<I", *([value, 0] if kind == 3 else [value]))
+        for tag, kind, value in tags
+    )
+    return (
+        b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(tags)) + entries + bytes(4)
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "scans"),
+    [
+        (jpeg(), 1),
+        (jpeg(progressive=True), 10),
+        (jpeg(progressive=True, quality=95, subsampling=0), 10),
+        (jpeg(progressive=True, exif=Image.Exif()), 10),
+        (jpeg(progressive=True, restart_marker_blocks=1), 10),
+        (many_scans(3, 64), 4),
+    ],
+)
+def test_scans_are_counted(data: bytes, scans: int) -> None:
+    assert count_scans(data, at_most=1000) == scans
+    assert count_scans(data + b"\xff\xda\0\x02" * 50, at_most=1000) == scans  # after the picture's end
+    assert decode_bytes(data).format == "JPEG"
+
+
+def test_a_thumbnail_or_a_profile_is_not_taken_for_scans() -> None:
+    hidden = b"\xff\xda\0\x08" * 500
+    data = jpeg(progressive=True, icc_profile=hidden, comment=hidden, exif=b"Exif\0\0" + hidden)
+    assert count_scans(data, at_most=1000) == 10
+    assert decode_bytes(data).original_size == PHOTO.size
+
+
+def test_more_scans_than_any_program_writes_are_refused_at_once() -> None:
+    """Each takes a pass over the whole picture: 1.6 MB of them kept a core busy for a minute."""
+    assert decode_bytes(many_scans(MOST_SCANS - 1, 64)).original_size == (64, 64)
+    started_s = time.process_time()
+    with pytest.raises(CorruptPicture, match=f"more than {MOST_SCANS} scans"):
+        decode_bytes(many_scans(20_000, 1400), name="bomb.jpg")
+    assert time.process_time() - started_s < 1
+
+
+def test_one_component_after_the_other_may_have_several_scans_too() -> None:
+    """Not progressive, but with the components apart: decoders go through all of them."""
+    plain = jpeg()
+    frame = plain.index(b"\xff\xc0")
+    start = plain.index(b"\xff\xda")
+    end_of_head = start + 2 + struct.unpack_from(">H", plain, start + 2)[0]
+    one = segment(0xDA, b"\1\1\0\0\x3f\0")
+    apart = plain[:start] + (one + plain[end_of_head:-2]) * 3 + b"\xff\xd9"
+    assert plain[frame + 9] == 3
+    assert count_scans(apart, at_most=1000) == 3
+
+
+@given(st.binary(max_size=300), st.integers(0, 400), st.booleans())
+def test_no_bytes_upset_the_counting(junk: bytes, at: int, is_progressive: bool) -> None:
+    data = jpeg(progressive=is_progressive)
+    for hostile in (junk, b"\xff\xd8" + junk, data[:at] + junk, data[:at] + junk + data[at:]):
+        assert 0 <= count_scans(hostile, at_most=5) <= 6
+
+
+def test_a_tile_that_is_larger_than_a_picture_may_be_is_refused() -> None:
+    limits = PictureLimits(max_pixels=1_000_000)
+    bomb = tiled_tiff(1, 1600)
+    with pytest.raises(PictureTooLarge, match="tile of it is 1600×1600, 2,560,000 pixels"):
+        decode_bytes(bomb, name="bomb.tif", limits=limits)
+    assert read_size(bomb) == (1600, 1600)  # what it costs, for whoever forecasts
+    honest = tiled_tiff(20, 64)
+    assert decode_bytes(honest, limits=limits).original_size == (20, 20)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
+def test_tiles_of_any_size_are_read_or_refused(width: int, length: int) -> None:
+    data = bytearray(tiled_tiff(20, 64))
+    at = data.rindex(struct.pack("<HHI", 322, 4, 1))
+    struct.pack_into("<I", data, at + 8, width)
+    struct.pack_into("<I", data, at + 20, length)
+    try:
+        decode_bytes(bytes(data), limits=PictureLimits(max_pixels=100_000))
+    except DecodeError:
+        return
+    assert width * length <= 100_000
