@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -127,6 +128,19 @@ def read_to_end(sock: socket.socket) -> bytes:
         while piece := sock.recv(65_536):
             received += piece
     return bytes(received)
+
+
+def read_answer(sock: socket.socket) -> tuple[int, bytes, dict[str, Any]]:
+    """Status, head and body of the next answer on a connection."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += sock.recv(1)
+    length = re.search(rb"content-length: (\d+)", received)
+    assert length is not None
+    body = b""
+    while len(body) < int(length[1]):
+        body += sock.recv(int(length[1]) - len(body))
+    return int(received[9:12]), received, json.loads(body)
 
 
 def ask(

@@ -140,7 +140,8 @@ def test_only_doors_print_and_only_settings_read_the_environment(path: Path) -> 
     text = path.read_text()
     if FLOORS[room_of(path)] < 4:
         assert not re.search(r"^\s*print\(", text, re.M), f"{path} prints"
-    if path.name != "settings.py":
+    # The engines' room tells ONNX Runtime something there, which has no other way to be told.
+    if path.name != "settings.py" and path != SRC / "engines" / "__init__.py":
         assert not re.search(r"os\.(environ|getenv)", text), f"{path} reads the environment"
 
 

@@ -99,3 +99,12 @@ def test_a_graph_that_gives_probabilities_gets_no_second_activation() -> None:
 def test_an_unknown_activation_names_those_that_exist() -> None:
     with pytest.raises(OptionError, match="softmax, sigmoid, none"):
         choose_activation("relu", problem_type="regression", label_count=1)
+
+
+def test_no_floor_is_no_floor_for_logits_either() -> None:
+    """As the reference does: `function_to_apply="none"` gives ``top_k`` labels, whatever their sign."""
+    logits = np.array([-4.5, -0.5, -2.0], np.float32)
+    assert [one.label for one in pick_labels(logits, "abc", top_k=2, min_score=0)] == ["b", "c"]
+    assert [one.label for one in pick_labels(logits, "abc", top_k=1, min_score=0.0)] == ["b"]
+    assert [one.label for one in pick_labels(logits, "abc", top_k=None, min_score=-3)] == ["b", "c"]
+    assert pick_labels(logits, "abc", top_k=1, min_score=0.001) == ()

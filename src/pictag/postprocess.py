@@ -75,14 +75,19 @@ def pick_labels(
 ) -> tuple[Label, ...]:
     """The best ``top_k`` labels of one row of scores [L], best first; of equal scores the lower index first.
 
-    Labels below ``min_score`` are left out. Raises `EngineError` when a score is not a number.
+    Labels below ``min_score`` are left out; 0 leaves nothing out, whatever the activation: logits may all be
+    below it. Raises `EngineError` when a score is not a number.
+
+    >>> pick_labels(np.array([-4.5, -0.5], np.float32), ("cat", "dog"), top_k=1, min_score=0)
+    (Label(label='dog', score=-0.5, index=1),)
     """
+    floor = min_score or -np.inf
     first = int(scores.argmax()) if len(scores) else 0  # the first NaN, where there is one
     if len(scores) and np.isnan(scores[first]):
         raise EngineError("The model gave scores that are not numbers (NaN) for this picture.")
     if top_k == 1 and len(scores):
         score = float(scores[first])
-        return (Label(label=names[first], score=score, index=first),) if score >= min_score else ()
+        return (Label(label=names[first], score=score, index=first),) if score >= floor else ()
     count = len(scores) if top_k is None else min(top_k, len(scores))
     if count < len(scores):
         # Sort only what can be among the best: all that reach the count-th largest score.
@@ -94,5 +99,5 @@ def pick_labels(
     return tuple(
         Label(label=names[i], score=score, index=i)
         for i, score in zip(best.tolist(), scores[best].tolist(), strict=True)
-        if score >= min_score
+        if score >= floor
     )

@@ -49,6 +49,47 @@ def test_show_config_prints_every_setting_with_its_origin(pictag: Pictag, tmp_pa
         assert name in text
 
 
+def test_what_show_config_prints_can_be_kept_without_the_key(pictag: Pictag, tmp_path: Path) -> None:
+    key = {"PICTAG_SERVER_API_KEY": "sesame"}
+    kept = pictag("serve", "--model", "embedded", "--port", "81", "--show-config", **key).stdout
+    assert b"sesame" not in kept
+    (tmp_path / "kept.toml").write_bytes(kept)
+    again = pictag("serve", "--config", "kept.toml", "--show-config")
+    assert again.returncode == 0, again.stderr
+    shown = tomllib.loads(again.stdout.decode())
+    assert shown == tomllib.loads(kept.decode())
+    assert "api_key" not in shown
+    (tmp_path / "old.toml").write_text('api_key = "****"\n')
+    refused = pictag("serve", "--config", "old.toml")
+    assert refused.returncode == 2
+    assert b"give the key" in refused.stderr
+
+
+def test_the_environment_holds_what_it_held(pictag: Pictag) -> None:
+    """One reader: a variable is an origin, or it has no say."""
+    shown = pictag("serve", "--show-config", PICTAG_SERVER_MAX_QUEUE="7", pictag_server_max_batch="3").stdout
+    assert b"# environment PICTAG_SERVER_MAX_QUEUE" in shown
+    assert shown.count(b"# environment") == 2
+
+
+def test_too_many_connections_for_the_open_files_says_what_to_do(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[1] == resource.RLIM_INFINITY:
+        pytest.skip("no limit")
+    with run_process(tmp_path, "--model", "embedded", "--set", "max_connections=2000000000") as process:
+        assert process.wait() == 2
+    (line,) = process.lines()
+    assert "ulimit -n 4000000256" in line["message"]
+    assert "LimitNOFILE=4000000256" in line["message"]
+
+
+def test_help_says_each_exit_status(pictag: Pictag) -> None:
+    text = " ".join(pictag("serve", "--help").stdout.decode().split())
+    statuses = text.partition("Exit status: ")[2]
+    for said in ("0 stopped", "1 some", "2 wrong usage", "70 an error", "75 what may", "130 or 143"):
+        assert said in statuses
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import gzip
+import random
+import threading
 import time
 import tracemalloc
 import zlib
@@ -15,7 +17,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pictag.server.bodies import ClientLeft, decode_picture_text, inflate, parse_json, read_body
+from pictag.server.bodies import (
+    MAX_MEMBERS_OF_GZIP,
+    ClientLeft,
+    decode_picture_text,
+    inflate,
+    parse_aside,
+    parse_json,
+    read_body,
+)
 from pictag.server.refusals import BadRequest, BodyTooLarge, BodyTooSlow
 
 MIB = 2**20
@@ -216,3 +226,66 @@ def test_pictures_in_base64_are_read_as_all_clients_write_them() -> None:
 def test_bad_base64_is_a_bad_request(text: str) -> None:
     with pytest.raises(BadRequest):
         decode_picture_text(text)
+
+
+def test_a_body_of_many_gzip_files_takes_no_longer_than_its_size() -> None:
+    """Each used to copy the rest of the body: a megabyte took seconds."""
+    few = gzip.compress(b"x") * MAX_MEMBERS_OF_GZIP
+    assert inflate(few, "gzip", max_bytes=2**20) == b"x" * MAX_MEMBERS_OF_GZIP
+    many = gzip.compress(b"") * 1_600_000
+    started_s = time.process_time()
+    with pytest.raises(BadRequest, match=f"more than {MAX_MEMBERS_OF_GZIP:,} files"):
+        inflate(many, "gzip", max_bytes=2**25)
+    assert time.process_time() - started_s < 5  # it was of the order of an hour
+
+
+@pytest.mark.parametrize("size", [0, 1, 2**16 - 1, 2**16, 2**16 + 1, 3 * 2**16 + 7])
+@pytest.mark.parametrize("level", [0, 1, 9])
+def test_what_is_longer_than_a_piece_unfolds_as_it_was(size: int, level: int) -> None:
+    data = random.Random(size).randbytes(size)
+    several = gzip.compress(data, level) + gzip.compress(b"tail", level)
+    assert inflate(several, "gzip", max_bytes=2**20) == data + b"tail"
+    assert inflate(zlib.compress(data, level), "deflate", max_bytes=2**20) == data
+    for cut in (several[:-1], several[:-9], zlib.compress(data, level)[:-1]):
+        encoding = "gzip" if cut[:2] == b"\x1f\x8b" else "deflate"
+        with pytest.raises(BadRequest):
+            inflate(cut, encoding, max_bytes=2**20)
+
+
+def test_a_body_has_one_time_to_come_however_late_it_begins() -> None:
+    clock = []
+
+    async def receive() -> dict[str, Any]:
+        clock.append(time.monotonic())
+        await asyncio.sleep(0.25)
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    async def main() -> None:
+        with pytest.raises(BodyTooSlow):
+            await read_body(receive, announced=None, encoding=None, max_bytes=100, timeout_s=0.3)
+
+    asyncio.run(main())
+    assert len(clock) <= 2  # there was a second limit, which began with the first byte
+
+
+def test_numbers_of_thousands_of_digits_are_refused() -> None:
+    assert parse_json(b"[12345678901234567890, -1.5e300]") == [12345678901234567890, -1.5e300]
+    with pytest.raises(BadRequest, match="4,000 digits"):
+        parse_json(b"[" + b"9" * 4000 + b"]")
+
+
+def test_a_large_body_is_parsed_aside_and_the_loop_goes_on() -> None:
+    small, large = b"[1]", b"[" + b"0.12345678," * 200_000 + b"1]"
+
+    async def main() -> None:
+        threads = [await parse_aside(body, threading.get_ident) for body in (small, large)]
+        assert threads[0] == threading.get_ident() != threads[1]
+        parsing = asyncio.ensure_future(parse_aside(large, lambda: parse_json(large)))
+        rounds = 0
+        while not parsing.done():
+            rounds += 1
+            await asyncio.sleep(0)
+        assert rounds > 3
+        assert len(parsing.result()) == 200_001
+
+    asyncio.run(main())

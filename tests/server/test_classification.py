@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
-import re
-import socket
 import threading
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from liveserver import Live, connect, run_server, wait_until
+from liveserver import Live, ask, connect, read_answer, run_server, wait_until
+from pictag.errors import EngineError
 from recording import encode_picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
+
+    from pictag import ImageClassificationPipeline
+    from pictag.server.registry import ModelSpec
 
 PICTURE = encode_picture(size=(64, 48))
 PATHS = ["/", "/models/embedded", "/predictions/embedded", "/v2/models/embedded/infer"]
@@ -65,19 +69,6 @@ def head(path: str, *more: str, length: int = len(PICTURE)) -> bytes:
     if path.startswith("/v2"):
         lines.append("Inference-Header-Content-Length: 0")
     return "\r\n".join([*lines, "", ""]).encode()
-
-
-def read_answer(sock: socket.socket) -> tuple[int, bytes, dict[str, object]]:
-    """Status, head and body of the next answer on a connection."""
-    received = b""
-    while b"\r\n\r\n" not in received:
-        received += sock.recv(1)
-    length = re.search(rb"content-length: (\d+)", received)
-    assert length is not None
-    body = b""
-    while len(body) < int(length[1]):
-        body += sock.recv(int(length[1]) - len(body))
-    return int(received[9:12]), received, json.loads(body)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -149,3 +140,35 @@ def test_a_timeout_in_the_body_may_be_longer_than_the_usual_one() -> None:
         wait_until(lambda: live.services.dispatcher.queued == 1)
         gate.set()
         assert read_answer(sock)[0] == 200
+
+
+def test_a_picture_of_a_list_that_the_model_fails_on_fails_alone() -> None:
+    green, red = (base64.b64encode(encode_picture(colour)).decode() for colour in ((0, 255, 0), (255, 0, 0)))
+    with run_server(models=("embedded",), threads=1, log_requests=False) as live:
+        served = live.services.registry.peek("embedded")
+        assert served is not None
+        forward = served.classifier.forward
+
+        def fail_on_green(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+            if (pixels[:, 1].mean((1, 2)) > pixels[:, 0].mean((1, 2))).any():
+                raise EngineError("no green")
+            return forward(pixels)
+
+        served.classifier.forward = fail_on_green  # type: ignore[assignment,method-assign]
+        body = json.dumps({"inputs": [green, *[red] * 7]}).encode()
+        status, answer = ask(live.port, "/", method="POST", body=body)
+        first, *others = json.loads(answer)
+        assert status == 200
+        assert first["code"] == 500
+        assert all(len(one) == 5 for one in others)
+        assert b"pictag_abandoned_total 0.0" in ask(live.port, "/metrics")[1]
+
+
+def test_a_load_that_gives_up_is_not_told_as_the_clients_deadline(tmp_path: Path) -> None:
+    with run_server(models=(f"m={tmp_path}/none",), preload=False, log_requests=False) as live:
+
+        def give_up(spec: ModelSpec) -> ImageClassificationPipeline:
+            raise TimeoutError("the store did not answer")
+
+        live.services.registry._open = give_up
+        assert ask(live.port, "/", method="POST", body=PICTURE)[0] == 500

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -73,7 +74,8 @@ def test_booleans_are_read_as_people_write_them(text: str) -> None:
         ("body_timeout_s", 1e9), ("engine", "torch"), ("dtype", "fp8"), ("log_format", "xml"),
         ("allow_urls", "perhaps"), ("max_header_bytes", 10), ("models", ()), ("models", "[1"),
         ("api_key", ""), ("api_key", "clé"), ("api_key", " a"), ("api_key", "a\nb"),
-        ("request_timeout_s", 500),
+        ("request_timeout_s", 500), ("api_key", "****"), ("threads", " "), ("default_top_k", ""),
+        ("trusted_proxies", ["nonsense"]), ("trusted_proxies", "10.0.0.1/8"), ("trusted_proxies", "*, ::1"),
     ],
 )  # fmt: skip
 def test_a_value_that_means_nothing_names_its_setting(name: str, value: object) -> None:
@@ -101,9 +103,34 @@ def test_an_unknown_name_is_an_error_with_the_near_ones(tmp_path: Path) -> None:
         read(file=file)
 
 
-def test_variables_that_kubernetes_sets_for_a_service_are_explained() -> None:
-    with pytest.raises(UnknownOption, match="enableServiceLinks"):
-        read({}, {"PICTAG_SERVER_SERVICE_HOST": "10.0.0.1"})
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PICTAG_SERVER_PORT", "tcp://10.0.0.1:8000"),
+        ("PICTAG_SERVER_PORT", "udp://10.0.0.1:8000"),
+        ("PICTAG_SERVER_PORT_8000_TCP", "tcp://10.0.0.1:8000"),
+        ("PICTAG_SERVER_PORT_8000_TCP_ADDR", "10.0.0.1"),
+        ("PICTAG_SERVER_PORT_8000_TCP_PORT", "8000"),
+        ("PICTAG_SERVER_PORT_8000_TCP_PROTO", "tcp"),
+        ("PICTAG_SERVER_SERVICE_HOST", "10.0.0.1"),
+        ("PICTAG_SERVER_SERVICE_PORT", "8000"),
+        ("PICTAG_SERVER_SERVICE_PORT_HTTP", "8000"),
+        ("PICTAG_SERVER_BLUE_PORT", "tcp://10.0.0.1:8000"),
+        ("PICTAG_SERVER_BLUE_PORT_8000_TCP_ADDR", "10.0.0.1"),
+        ("PICTAG_SERVER_BLUE_SERVICE_HOST", "10.0.0.1"),
+    ],
+)
+def test_variables_that_kubernetes_sets_for_a_service_are_explained(variable: str, value: str) -> None:
+    with pytest.raises(OptionError, match=rf"^environment {variable}: .*enableServiceLinks: false") as raised:
+        read({}, {variable: value})
+    assert "did you mean" not in str(raised.value)
+
+
+def test_a_slip_is_not_laid_to_kubernetes() -> None:
+    for variable in ("PICTAG_SERVER_PROT", "PICTAG_SERVER_HTTP_PORT", "PICTAG_SERVER_SERVICES"):
+        with pytest.raises(UnknownOption) as raised:
+            read({}, {variable: "8000"})
+        assert "Kubernetes" not in str(raised.value)
 
 
 def test_other_variables_are_none_of_its_business() -> None:
@@ -122,6 +149,55 @@ def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
         read(file=tmp_path / "missing.toml")
     with pytest.raises(OptionError, match="cannot be read"):
         read(file=tmp_path)
+
+
+def test_settings_in_a_table_are_told_to_stand_at_the_top(tmp_path: Path) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text("[server]\nport = 9000\n")
+    with pytest.raises(UnknownOption, match=r"server\.toml: \[server\] .*top of the file") as raised:
+        read(file=file)
+    assert "did you mean" not in str(raised.value)
+
+
+def test_an_empty_value_means_the_default_where_that_is_empty(tmp_path: Path) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text('threads = ""\nidle_s = ""\nmemory_budget_mb = ""\n')
+    settings = read(file=file).settings
+    assert settings.threads is settings.idle_s is settings.memory_budget_mb is None
+    file.write_text("threads = 4\n")
+    assert read(file=file).settings.threads == 4
+    assert read({"threads": ""}, file=file).settings.threads is None
+    assert read({}, {"PICTAG_SERVER_THREADS": ""}).settings.threads is None
+
+
+@pytest.mark.parametrize("proxies", [["127.0.0.1", "::1"], ["10.0.0.0/8", "fd00::/8"], ["*"], []])
+def test_proxies_are_addresses_networks_or_all(proxies: list[str]) -> None:
+    assert read({"trusted_proxies": proxies}).settings.trusted_proxies == tuple(proxies)
+
+
+def test_a_proxy_that_is_no_address_is_named() -> None:
+    with pytest.raises(OptionError, match=r"'proxy\.example' is no address"):
+        read({"trusted_proxies": ["127.0.0.1", "proxy.example"]})
+    with pytest.raises(OptionError, match=r"'10\.0\.0\.1/8' is no network"):
+        read({"trusted_proxies": ["10.0.0.1/8"]})
+
+
+def test_two_times_that_contradict_each_other_are_both_shown() -> None:
+    said = r"request_timeout_s=500 is above max_request_timeout_s=300; .*"
+    with pytest.raises(OptionError, match=said):
+        read({"request_timeout_s": 500})
+
+
+def test_a_list_that_is_no_json_is_said_in_our_words() -> None:
+    with pytest.raises(OptionError, match=r'JSON, as in \["a", "b"\]') as raised:
+        read({}, {"PICTAG_SERVER_MODELS": '["embedded"'})
+    assert "delimiter" not in str(raised.value)
+
+
+def test_the_environment_of_the_process_is_not_read_behind_its_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PICTAG_SERVER_PORT", "1")
+    monkeypatch.setenv("PICTAG_SERVER_THREADS", "many")
+    assert read().settings.port == ServerSettings().port == 8000
 
 
 def test_what_is_shown_can_be_given_back_as_a_file(tmp_path: Path) -> None:
@@ -143,7 +219,7 @@ def test_the_key_is_shown_nowhere() -> None:
     assert configuration.settings.api_key.get_secret_value() == key
     shown = configuration.render() + repr(configuration) + str(configuration.settings)
     assert key not in shown
-    assert 'api_key = "****"' in shown
+    assert '# api_key = "****"' in shown
     with pytest.raises(OptionError) as raised:
         read({"api_key": key + "\n"})
     assert key not in str(raised.value)
@@ -151,6 +227,19 @@ def test_the_key_is_shown_nowhere() -> None:
     with pytest.raises(OptionError) as raised:
         read({"api_key": key, "port": "x"})
     assert key not in str(raised.value)
+
+
+def test_a_file_that_was_shown_holds_no_key(tmp_path: Path) -> None:
+    """Not the asterisks either: they would be a key that everybody knows."""
+    shown = read({}, {"PICTAG_SERVER_API_KEY": "open-sesame-17"}).render()
+    line = next(line for line in shown.splitlines() if "api_key" in line)
+    assert re.fullmatch(r'# api_key = "\*{4}" +# environment PICTAG_SERVER_API_KEY; hidden', line)
+    file = tmp_path / "kept.toml"
+    file.write_text(shown)
+    assert read(file=file).settings.api_key is None
+    file.write_text('api_key = "****"\n')
+    with pytest.raises(OptionError, match=r"api_key=.*kept\.toml.*asterisks.*--show-config"):
+        read(file=file)
 
 
 def test_every_setting_says_what_it_is() -> None:

@@ -8,6 +8,7 @@ import gzip
 import json
 import re
 import struct
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from tritonclient.utils import InferenceServerException
 
 from asking import Answer, LiveServer, ask, serve
 from pictag import ImageClassificationPipeline, pipeline
+from pictag.server.protocols.tensors import read_pictures
+from pictag.server.refusals import BadRequest
 from tinymodel import make_picture, make_tiny_model
 
 MODEL = "org/colours"
@@ -319,7 +322,7 @@ def test_a_request_that_means_nothing_is_refused(server: LiveServer, value: Any)
         (None, struct.pack("<I", 5) + b"abc", "fewer follow"),
         (None, b"\x01\x00", "within a length"),
         (None, b"\xff\xff\xff\xffab", "4,294,967,295 bytes"),
-        (None, struct.pack("<I", 0) * 2, "2"),
+        (None, struct.pack("<I", 0) * 2, "more elements"),
     ],
 )
 def test_a_binary_tail_that_lies_is_refused(
@@ -391,3 +394,11 @@ def test_health_of_a_model_that_cannot_be_loaded_is_400(tmp_path: Path) -> None:
             assert ask(server, "GET", path).status == status, path
         index = json.loads(ask(server, "POST", "/v2/repository/index").body)
         assert index[0]["state"] == "UNAVAILABLE"
+
+
+def test_millions_of_empty_elements_are_refused_at_the_first_that_is_too_many() -> None:
+    """They kept the event loop for five seconds, out of a body that was small while it was compressed."""
+    started_s = time.process_time()
+    with pytest.raises(BadRequest, match="more elements than its shape says: 1"):
+        read_pictures(memoryview(bytes(2**25)), (1,))
+    assert time.process_time() - started_s < 0.5

@@ -6,11 +6,13 @@ import asyncio
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pictag.errors import ModelNotFound
+from pictag.server import registry as registry_module
 from pictag.server.dispatch import Dispatcher, WorkLimits
 from pictag.server.metrics import Metrics
 from pictag.server.refusals import ModelUnknown, NotReady
@@ -252,6 +254,109 @@ def test_where_the_new_model_cannot_be_loaded_the_old_one_stays(specs: list[Mode
         async with registry.use("two") as served:
             assert served is old
         assert registry.describe("two").state == "ready"
+        await registry.close()
+
+    asyncio.run(main())
+
+
+def test_all_that_are_loaded_are_loaded_anew_and_one_that_fails_stays(specs: list[ModelSpec]) -> None:
+    opening = Opening()
+
+    async def main() -> None:
+        registry = Registry(specs, open_pipeline=opening)
+        for name in ("org/one", "three"):
+            async with registry.use(name):
+                pass
+        before = [registry.peek(name) for name in registry.names()]
+        await registry.reload()
+        after = [registry.peek(name) for name in registry.names()]
+        assert opening.asked == 4
+        assert [now is None for now in after] == [False, True, False]  # what was not loaded is not
+        assert all(now is not was or now is None for now, was in zip(after, before, strict=True))
+        opening.error = ModelNotFound("gone")
+        await registry.reload()
+        assert [registry.peek(name) for name in registry.names()] == after
+        assert registry.describe("three").state == "ready"
+        assert registry.describe("three").error is None
+        await registry.close()
+
+    asyncio.run(main())
+
+
+def test_a_model_that_failed_takes_requests_again_after_the_pause(
+    specs: list[ModelSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a balancer that looks at readiness would never send the request that loads it."""
+    opening, now = Opening(), [1000.0]
+    monkeypatch.setattr(registry_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    async def main() -> None:
+        registry = Registry(specs, open_pipeline=opening)
+        opening.error = ModelNotFound("the Hub is away")
+        with pytest.raises(ModelNotFound):
+            async with registry.use("two"):
+                pass
+        assert registry.describe("two").state == "failed"
+        assert not registry.describe("two").takes_requests
+        now[0] += 1.1
+        assert registry.describe("two").state == "unloaded"
+        assert registry.describe("two").takes_requests
+        await registry.close()
+
+    asyncio.run(main())
+
+
+def test_a_first_load_keeps_requests_away_and_a_later_one_has_them_wait(specs: list[ModelSpec]) -> None:
+    opening = Opening()
+
+    async def main() -> None:
+        registry = Registry(specs, open_pipeline=opening, idle_s=0.01)
+        for expected in (False, True):
+            opening.gate.clear()
+            use = asyncio.create_task(use_once(registry))
+            await until(lambda: registry.describe("two").state == "loading")
+            assert registry.describe("two").takes_requests is expected
+            opening.gate.set()
+            await use
+            await until(lambda: registry.describe("two").state == "unloaded")
+        await registry.close()
+
+    async def use_once(registry: Registry) -> None:
+        async with registry.use("two"):
+            pass
+
+    asyncio.run(main())
+
+
+def test_under_a_budget_room_is_made_before_a_model_of_known_size_is_loaded(specs: list[ModelSpec]) -> None:
+    held, most = [0], [0]
+
+    def open_one(spec: ModelSpec) -> ImageClassificationPipeline:
+        held[0] += 1
+        most[0] = max(most[0], held[0])
+        pipeline = Recorder(open_pipeline(spec))
+        close = pipeline.close
+
+        def note() -> None:
+            held[0] -= 1
+            close()
+
+        pipeline.close = note  # type: ignore[method-assign]
+        return pipeline
+
+    async def use_all(registry: Registry) -> None:
+        for name in registry.names():
+            async with registry.use(name):
+                pass
+
+    async def main() -> None:
+        registry = Registry(specs, open_pipeline=open_one, memory_budget_bytes=weights_of(specs[0]) + 100)
+        await use_all(registry)
+        assert most[0] == 2  # one whose size nobody knows yet, beside one that is loaded
+        most[0] = 0
+        for _ in range(3):
+            await use_all(registry)
+        assert most[0] == 1
         await registry.close()
 
     asyncio.run(main())

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
+import json
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -13,10 +16,11 @@ from pathlib import Path
 import pytest
 
 from liveserver import Process, ask, connect, read_to_end, run_process, run_server, wait_until
-from pictag.errors import OptionError
+from pictag.errors import CorruptModel, ModelNotFound, OptionError, PictagError
 from pictag.server.configuration import ServerSettings
-from pictag.server.serving import make_services, read_model
-from tinymodel import make_picture
+from pictag.server.listening import bind
+from pictag.server.serving import GracefulServer, choose_status, make_services, read_model
+from tinymodel import make_picture, make_tiny_model
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
@@ -157,6 +161,38 @@ def test_a_client_that_never_finishes_does_not_keep_the_server(tmp_path: Path) -
 
 
 @posix_only
+def test_sighup_has_a_changed_model_replaced_and_no_request_fails(tmp_path: Path) -> None:
+    """And a model that is broken meanwhile leaves the old one where it is."""
+    make_tiny_model(tmp_path / "model", labels=("red", "green", "blue"))
+    picture = make_picture(tmp_path / "red.png").read_bytes()
+    with run_process(tmp_path, "--model", "colours=model") as process:
+        port = process.port()
+
+        def label() -> str:
+            status, body = ask(port, "/?top_k=1", method="POST", body=picture)
+            assert status == 200
+            found: str = json.loads(body)[0]["label"]
+            return found
+
+        before = label()
+        load = Load(port, picture, kept=4, single=2)
+        for number in range(3):
+            names = (f"red {number}", f"green {number}", f"blue {number}")
+            make_tiny_model(tmp_path / "model", labels=names)
+            process.popen.send_signal(signal.SIGHUP)
+            wait_until(lambda number=number: label() == f"{before} {number}")
+        (tmp_path / "model" / "config.json").write_text("{")
+        process.popen.send_signal(signal.SIGHUP)
+        wait_until(lambda: any("was not loaded" in line["message"] for line in process.lines()))
+        assert label() == f"{before} 2"
+        assert ask(port, "/v2/health/ready")[0] == 200
+        process.popen.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+        assert list(load.finish()) == ["200"]
+        assert sum(line["message"] == "model colours is replaced" for line in process.lines()) == 3
+
+
+@posix_only
 def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
     with run_process(tmp_path, "--model", "embedded") as process, connect(process.port()) as sock:
         sock.sendall(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n")
@@ -166,6 +202,9 @@ def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
         assert process.popen.poll() is None
         process.popen.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
+    (stopping,) = [line for line in process.lines() if line["message"] == "stopping"]
+    assert stopping["requests"] == 1
+    assert stopping["note"] == "a second signal ends it at once"
 
 
 @posix_only
@@ -189,9 +228,78 @@ def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         with run_process(tmp_path, "--model", "embedded", "--port", port) as process:
-            assert process.wait() == 2
-        assert f"port {port} is taken by another program" in process.log.read_text()
+            assert process.wait() == 75  # it may be free the next time
+        (line,) = process.lines()
+        assert f"port {port} is taken by another program" in line["message"]
+        assert line["level"] == "error"
         assert "Traceback" not in process.log.read_text()
+
+
+@posix_only
+def test_a_port_that_is_taken_while_the_models_load_is_said_too() -> None:
+    """Two sockets may share an address until one of them listens."""
+    settings = ServerSettings(models=("embedded",))
+    services = make_services(settings)
+    with bind("127.0.0.1", 0) as ours, bind(*ours.getsockname()) as theirs:
+        theirs.listen()
+        with pytest.raises(OptionError, match="is taken by another program") as raised:
+            asyncio.run(GracefulServer(services).serve([ours]))
+    assert choose_status(raised.value, settings) == 75
+    services.dispatcher.close()
+
+
+def test_only_what_may_pass_is_worth_another_try() -> None:
+    settings = ServerSettings()
+    cut_short = CorruptModel("x came shorter than stated")
+    cut_short.__cause__ = OSError("Consistency check failed")
+    assert choose_status(cut_short, settings) == 75
+    assert choose_status(CorruptModel("x has not the bytes that were stated"), settings) == 2
+    assert choose_status(ModelNotFound("x"), settings) == 2
+    with pytest.raises(OptionError) as raised:
+        bind("198.51.100.7", 0)
+    assert choose_status(raised.value, settings) == 75  # an interface may come up yet
+    assert choose_status(ZeroDivisionError(), settings) == 70
+
+
+def test_a_hub_that_does_not_answer_may_do_so_the_next_time(tmp_path: Path) -> None:
+    hub = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "0"}
+    with run_process(tmp_path, "--model", "org/name", **hub) as process:
+        assert process.wait() == 75
+    (line,) = process.lines()
+    assert "org/name cannot be had now" in line["message"]
+    assert line["message"].endswith("onnx/model*.onnx.")  # to its end, where it says what helps
+    for offline in ({"HF_HUB_OFFLINE": "1"}, {"PICTAG_SERVER_OFFLINE": "1"}):
+        with run_process(tmp_path, "--model", "org/name", **hub | offline) as process:
+            assert process.wait() == 2  # nobody will ask the Hub the next time either
+        (line,) = process.lines()
+        assert line["message"].endswith("model='embedded' works without a network.")
+
+
+def test_what_keeps_a_server_from_starting_is_said_once_and_in_the_logs_form(tmp_path: Path) -> None:
+    for model, said in (("./missing", "no folder or .onnx file './missing'"), ("a=./missing", "model a was")):
+        with run_process(tmp_path, "--model", model, "--debug") as process:
+            assert process.wait() == 2
+        (line,) = process.lines()
+        assert said in line["message"]
+        assert "ModelNotFound" in line["traceback"]  # it was asked for
+        with run_process(tmp_path, "--model", model, "--log-format", "text") as process:
+            assert process.wait() == 2
+        (text,) = process.log.read_text().splitlines()
+        assert said in text
+        assert text.count("'./missing'") == 1
+
+
+def test_a_defect_at_the_start_is_a_line_of_the_log_with_its_traceback(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text(
+        "import sys\nfrom pictag.server import serving\nfrom pictag.cli import main\n"
+        "serving.make_app = lambda services: 1 / 0\n"
+        "sys.exit(main(['serve', '--model', 'embedded', '--lazy', '--port', '0', '--log-format', 'json']))\n"
+    )
+    done = subprocess.run([sys.executable, "broken.py"], cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 70
+    (line,) = [json.loads(text) for text in done.stderr.splitlines()]
+    assert "ZeroDivisionError" in line["message"]
+    assert "broken.py" in line["traceback"]
 
 
 def test_a_model_that_cannot_be_loaded_keeps_the_server_from_starting(tmp_path: Path) -> None:
@@ -244,6 +352,34 @@ def test_models_are_named(text: str, name: str | None, reference: str | None) ->
     else:
         spec = read_model(text, ServerSettings())
         assert (spec.name, spec.reference) == (name, reference)
+
+
+@pytest.mark.parametrize(
+    "text", ["./nope", "/root/nope/nope", "nope.onnx", "./my=model", "~/no/such", "." * 9]
+)
+def test_a_path_that_leads_nowhere_is_said_as_everywhere_else(text: str) -> None:
+    with pytest.raises(ModelNotFound, match=r"There is no (folder or \.onnx file|model) '"):
+        read_model(text, ServerSettings())
+
+
+def test_a_name_that_is_too_long_for_a_path_is_no_defect() -> None:
+    with pytest.raises(PictagError):
+        read_model("a" * 5000, ServerSettings())
+    assert read_model(f"name={'a' * 5000}", ServerSettings()).name == "name"
+
+
+def test_the_folder_where_one_is_can_be_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "vit-1.5").mkdir()
+    monkeypatch.chdir(tmp_path / "vit-1.5")
+    spec = read_model(".", ServerSettings())
+    assert (spec.name, spec.reference) == ("vit-1.5", ".")
+    (tmp_path / "vit-1.5" / "vit-2.0.onnx").touch()
+    assert read_model("vit-2.0.onnx", ServerSettings()).name == "vit-2.0"
+
+
+def test_a_folder_without_a_name_needs_one() -> None:
+    with pytest.raises(OptionError, match="'/' has no name of its own; give NAME=/"):
+        read_model("/", ServerSettings())
 
 
 def test_a_folder_is_named_after_its_last_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@
 | 1 | some pictures failed |
 | 2 | wrong usage, no model, or results that cannot be written |
 | 70 | an error inside pictag |
+| 75 | `pictag serve` alone: what may be right the next time, such as a Hub that does not answer |
 | 130, 143, 129 | interrupted (Ctrl-C, ``kill``, terminal closed); what was finished has been written |
 | 141 | whoever read the output has stopped reading |
 """

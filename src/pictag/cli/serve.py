@@ -24,7 +24,8 @@ A setting comes from the command line, or else from the environment (PICTAG_SERV
 from the file. There is no option for the API key, since other users of a machine see command lines.
 
 Exit status: 0 stopped by SIGTERM or Ctrl-C and every request finished, 1 some were cut off, 2 wrong usage,
-no model, or the port is taken.
+settings, or a model that cannot be right, 70 an error inside pictag, 75 what may be right the next time (the
+address is taken, a model cannot be fetched for now), 130 or 143 ended at once by a second Ctrl-C or SIGTERM.
 """
 
 
@@ -50,7 +51,7 @@ no model, or the port is taken.
     "--threads",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Pictures worked on at a time. [default: the cores]",
+    help="Pictures worked on at a time. [default: one more than cores]",
 )
 @click.option("--lazy", is_flag=True, help="Load a model at its first request, not at the start.")
 @click.option("--offline", is_flag=True, help="Never ask the network for a model.")
@@ -107,7 +108,7 @@ def serve_app(
     if show_config:
         click.echo(configuration.render(), nl=False)
         return ALL_WELL
-    status: int = serve(configuration.settings)
+    status: int = serve(configuration.settings, debug=invocation.debug)
     return status
 
 

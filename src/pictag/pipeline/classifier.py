@@ -68,7 +68,7 @@ class ImageClassificationPipeline:
                 text, bytes, file object, PIL image or numpy array.
             top_k: How many labels of each picture, ``None`` for all.
             function_to_apply: ``"softmax"``, ``"sigmoid"`` or ``"none"``; by default as the model says.
-            min_score: Labels with a lower score are left out.
+            min_score: Labels with a lower score are left out; 0 leaves nothing out, not even logits below it.
             batch_size: Pictures in one run of the model.
             timeout_s: Seconds that reading one URL may take, 10 by default.
 

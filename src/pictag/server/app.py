@@ -152,7 +152,7 @@ def make_app(services: Services) -> Application:
             error = _translate(error, router, scope["path"])
             await _send_reply(describe_error(error, request_id=call.request_id, v2=v2), sender)
         finally:
-            call.stop_watching()
+            call.close()
             sender.note()
 
     return app

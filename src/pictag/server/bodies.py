@@ -7,19 +7,22 @@ import base64
 import json
 import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from pictag.errors import shorten
 from pictag.images.source import decode_base64
 from pictag.server.refusals import BadRequest, BodyTooLarge, BodyTooSlow
 
+T = TypeVar("T")
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 MAX_MEMBERS = 10_000  # names in all objects of one JSON body: a request has about ten
 MAX_NUMBERS = 2_000_000  # 13 tensors of 3×224×224; a number takes 32 bytes in memory, and 4 in a binary tail
+MAX_MEMBERS_OF_GZIP = 1000  # files that follow each other in one body
 _MAX_LISTS = 100_000
-_INFLATE_STEP = 2**18
-_INLINE_BYTES = 2**16  # what is decompressed faster than a thread is woken
+_INFLATE_STEP = 2**16
+_INLINE_BYTES = 2**16  # what is decompressed or parsed faster than a thread is woken
+_DIGITS = 500  # of a whole number: a float has up to 309, and long ones take their time
 # zlib's numbers for the two wrappings, and for the bare stream that some clients call deflate.
 _GZIP, _ZLIB, _BARE = zlib.MAX_WBITS | 16, zlib.MAX_WBITS, -zlib.MAX_WBITS
 
@@ -39,16 +42,14 @@ async def read_body(
     """
     if announced is not None and announced.isdecimal() and int(announced[:19]) > max_bytes:
         raise _too_large(max_bytes)
-    message = await _next_or_none(receive, timeout_s)
-    if message is None:
-        raise _too_slow(timeout_s)
-    body = message.get("body", b"")
-    if message.get("more_body", False):
-        try:
-            async with asyncio.timeout(timeout_s):
+    try:
+        async with asyncio.timeout(timeout_s):
+            message = await _next(receive)
+            body = message.get("body", b"")
+            if message.get("more_body", False):
                 body = await _read_rest(receive, bytearray(body), max_bytes)
-        except TimeoutError as error:
-            raise _too_slow(timeout_s) from error
+    except TimeoutError as error:
+        raise _too_slow(timeout_s) from error
     if len(body) > max_bytes:
         raise _too_large(max_bytes)
     if encoding is None or (name := encoding.strip().lower()) in ("", "identity"):
@@ -56,14 +57,6 @@ async def read_body(
     if len(body) <= _INLINE_BYTES:
         return inflate(bytes(body), name, max_bytes=max_bytes)
     return await asyncio.to_thread(inflate, bytes(body), name, max_bytes=max_bytes)
-
-
-async def _next_or_none(receive: Receive, timeout_s: float) -> MutableMapping[str, Any] | None:
-    try:
-        async with asyncio.timeout(timeout_s):
-            return await _next(receive)
-    except TimeoutError:
-        return None
 
 
 async def _next(receive: Receive) -> MutableMapping[str, Any]:
@@ -106,22 +99,38 @@ def inflate(data: bytes, encoding: str, *, max_bytes: int) -> bytes:
         raise BadRequest(
             f"Content-Encoding {shorten(encoding, 40)!r} is not read; send gzip, deflate or plain bytes."
         )
-    body = bytearray()
     try:
-        while data:
-            inflater = zlib.decompressobj(wrapping)
-            while not inflater.eof:
-                piece = inflater.decompress(data, min(_INFLATE_STEP, max_bytes + 1 - len(body)))
-                if not piece and not inflater.eof and len(inflater.unconsumed_tail) == len(data):
-                    raise BadRequest(f"The body in {encoding} was cut off.")
-                data = inflater.unconsumed_tail
-                body += piece
-                if len(body) > max_bytes:
-                    raise _too_large(max_bytes)
-            data = inflater.unused_data if wrapping == _GZIP else b""  # gzip files may follow each other
+        return bytes(_unfold(memoryview(data), encoding, wrapping, max_bytes))
     except zlib.error as error:
         raise BadRequest(f"The body is no valid {encoding}: {error}.") from error
-    return bytes(body)
+
+
+def _unfold(data: memoryview, encoding: str, wrapping: int, max_bytes: int) -> bytearray:
+    body = bytearray()
+    at = members = 0
+    while at < len(data):  # gzip files may follow each other
+        members += 1
+        if members > MAX_MEMBERS_OF_GZIP:
+            raise BadRequest(f"The body has more than {MAX_MEMBERS_OF_GZIP:,} files in {encoding}.")
+        inflater = zlib.decompressobj(wrapping)
+        while not inflater.eof:
+            # A piece at a time: what is not used of it is copied.
+            piece = data[at : at + _INFLATE_STEP]
+            made = inflater.decompress(piece, min(_INFLATE_STEP, max_bytes + 1 - len(body)))
+            body += made
+            if len(body) > max_bytes:
+                raise _too_large(max_bytes)
+            if not piece and not made and not inflater.eof:
+                raise BadRequest(f"The body in {encoding} was cut off.")
+            at += len(piece) - len(inflater.unconsumed_tail) - len(inflater.unused_data)
+        if wrapping != _GZIP:
+            break
+    return body
+
+
+async def parse_aside(body: bytes, parse: Callable[[], T]) -> T:
+    """What ``parse`` makes of a body; a large one is parsed in a thread, so that others are answered."""
+    return parse() if len(body) <= _INLINE_BYTES else await asyncio.to_thread(parse)
 
 
 def parse_json(data: bytes, *, max_numbers: int = MAX_NUMBERS) -> Any:
@@ -140,13 +149,24 @@ def parse_json(data: bytes, *, max_numbers: int = MAX_NUMBERS) -> Any:
             f"The JSON body has more than {max_numbers:,} values. Send large tensors as binary data."
         )
     try:
-        return json.loads(data, parse_constant=_refuse_constant)
+        # The hooks are Python's own code: between two numbers, other threads get their turn.
+        return json.loads(data, parse_constant=_refuse_constant, parse_float=_read_float, parse_int=_read_int)
     except RecursionError as error:
         raise BadRequest("The JSON body is nested deeper than any request needs.") from error
     except ValueError as error:
         if isinstance(error, BadRequest):
             raise
         raise BadRequest(f"The body is no valid JSON: {shorten(error)}.") from error
+
+
+def _read_float(text: str) -> float:
+    return float(text)
+
+
+def _read_int(text: str) -> int:
+    if len(text) > _DIGITS:
+        raise BadRequest(f"The JSON body has a number of {len(text):,} digits.")
+    return int(text)
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from pictag.errors import InputError
+from pictag.errors import EngineError, InputError
 from pictag.images import Source
 from pictag.server.refusals import BadRequest, DeadlinePassed, Overloaded
 
@@ -46,10 +46,13 @@ def check_room(call: Exchange, name: str, *, timeout_s: float | None = None) -> 
 async def use_model(call: Exchange, name: str, *, deadline_s: float) -> AsyncIterator[ServedModel]:
     """Hold a model while it is used; one that is not loaded is loaded first. Raises `DeadlinePassed`."""
     held = call.services.registry.use(name)
+    limit = asyncio.timeout(deadline_s - time.monotonic())
     try:
-        async with asyncio.timeout(deadline_s - time.monotonic()):
+        async with limit:
             served = await held.__aenter__()
     except TimeoutError as error:
+        if not limit.expired():  # it is the load that gave up
+            raise
         raise DeadlinePassed(
             f"The model {name} was not loaded within the time allowed; try again."
         ) from error
@@ -69,13 +72,13 @@ async def classify_one(
 
 async def classify_each(
     call: Exchange, served: ServedModel, pictures: Sequence[bytes | Source], *, deadline_s: float
-) -> list[NDArray[np.float32] | InputError]:
+) -> list[NDArray[np.float32] | InputError | EngineError]:
     """The logits [L] of each picture, or why that one could not be used; all are dispatched together."""
 
-    async def run(picture: bytes | Source) -> NDArray[np.float32] | InputError:
+    async def run(picture: bytes | Source) -> NDArray[np.float32] | InputError | EngineError:
         try:
             return await classify_one(call, served, picture, deadline_s=deadline_s)
-        except InputError as error:
+        except (InputError, EngineError) as error:
             return error
 
     return await run_all(call, [partial(run, picture) for picture in name_pictures(pictures)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import json
 import math
 import re
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pictag.errors import OptionError, UnknownOption, shorten
 from pictag.models.reference import DEFAULT_MODEL
@@ -26,13 +27,16 @@ Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Words = Annotated[tuple[str, ...], NoDecode]
 
+# Kubernetes gives each container these for every service there is; those of a service that is called
+# pictag-server, or pictag-server-blue, look like settings.
+_OF_KUBERNETES = re.compile(r"(^|_)(service_(host|port(_.+)?)|port_\d+_(tcp|udp|sctp)(_.+)?)$")
+_ADDRESS_OF_KUBERNETES = re.compile(r"(?i)(tcp|udp|sctp)://")
+
 
 class ServerSettings(BaseSettings):
     """Everything that can be set; ``pictag serve --show-config`` prints it."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True, env_ignore_empty=True
-    )
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     host: str = Field(
         default="127.0.0.1", min_length=1, description="address to listen on; 0.0.0.0 for all of IPv4"
@@ -48,7 +52,7 @@ class ServerSettings(BaseSettings):
         default="exact", description="fast: large JPEGs are scaled while decoded"
     )
     threads: Count | None = Field(
-        default=None, le=1024, description="pictures worked on at a time; empty: the cores"
+        default=None, le=1024, description="pictures worked on at a time; empty: one more than cores"
     )
     offline: bool = Field(default=False, description="never ask the network for a model")
     preload: bool = Field(default=True, description="load all models before the first request")
@@ -94,6 +98,24 @@ class ServerSettings(BaseSettings):
     )
     log_requests: bool = Field(default=True, description="a line for each request")
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is given, and nothing else: `read_configuration` has the environment, and knows its origin."""
+        return (init_settings,)
+
+    @field_validator("threads", "memory_budget_mb", "idle_s", mode="before")
+    @classmethod
+    def _take_empty(cls, value: object) -> object:
+        """An empty value is the default, which is empty too."""
+        return None if value == "" else value
+
     @field_validator("models", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -101,8 +123,30 @@ class ServerSettings(BaseSettings):
         if not isinstance(value, str):
             return value
         if value.lstrip().startswith("["):
-            return json.loads(value)
+            try:
+                return json.loads(value)
+            except ValueError:
+                raise ValueError(
+                    'a list in brackets is JSON, as in ["a", "b"]; or leave out brackets and quotes: a,b'
+                ) from None
         return [word.strip() for word in value.split(",") if word.strip()]
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_proxies(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """uvicorn takes what is no address for a name that no client ever has."""
+        for text in () if value == ("*",) else value:
+            kind, parse = (
+                ("network", ipaddress.ip_network) if "/" in text else ("address", ipaddress.ip_address)
+            )
+            try:
+                parse(text)
+            except ValueError:
+                raise ValueError(
+                    f"{shorten(repr(text), 80)} is no {kind}; give addresses, networks such as 10.0.0.0/8, "
+                    "or * alone for all"
+                ) from None
+        return value
 
     @field_validator("dtype")
     @classmethod
@@ -118,6 +162,8 @@ class ServerSettings(BaseSettings):
         text = value.get_secret_value() if value is not None else "key"
         if not (text.isascii() and text.isprintable() and text.strip() == text and text):
             raise ValueError("a key is printable ASCII, without white space around it")
+        if not text.strip("*"):
+            raise ValueError("asterisks stand for a key in what --show-config prints; give the key, or none")
         return value
 
     @model_validator(mode="after")
@@ -125,7 +171,10 @@ class ServerSettings(BaseSettings):
         if not self.models:
             raise ValueError("models: at least one is needed")
         if self.request_timeout_s > self.max_request_timeout_s:
-            raise ValueError("request_timeout_s is above max_request_timeout_s")
+            raise ValueError(
+                f"request_timeout_s={write_value(self.request_timeout_s)} is above max_request_timeout_s="
+                f"{write_value(self.max_request_timeout_s)}; lower the first or raise the second"
+            )
         return self
 
 
@@ -137,12 +186,17 @@ class Configuration:
     origins: Mapping[str, str]
 
     def render(self) -> str:
-        """All settings as TOML that can be given back as a file, each with its origin; the key is hidden."""
+        """All settings as TOML that can be given back as a file, each with its origin.
+
+        The key is not in it: a comment says that there is one.
+        """
         lines = []
         for name in ServerSettings.model_fields:
-            value = getattr(self.settings, name)
+            value, origin = getattr(self.settings, name), self.origins[name]
             written = f"{name} = {write_value(value)}" if value is not None else f"# {name} ="
-            lines.append(f"{written:<48} # {self.origins[name]}")
+            if isinstance(value, SecretStr):
+                written, origin = f"# {written}", f"{origin}; hidden"
+            lines.append(f"{written:<48} # {origin}")
         return "\n".join(lines) + "\n"
 
 
@@ -170,6 +224,11 @@ def read_configuration(
     for origin, layer in layers:
         for name, value in layer.items():
             if name not in ServerSettings.model_fields:
+                if isinstance(value, Mapping):
+                    raise UnknownOption(
+                        f"{origin}: [{shorten(name, 80)}] is a table, and settings stand in none; "
+                        "write them at the top of the file."
+                    )
                 raise UnknownOption(
                     f"{origin}: there is no setting {shorten(repr(name), 80)}; {_name_near(name)}"
                 )
@@ -189,12 +248,17 @@ def _read_variables(environ: Mapping[str, str]) -> dict[str, str]:
         if not variable.upper().startswith(PREFIX) or variable.upper() == CONFIG_VARIABLE:
             continue
         name = variable[len(PREFIX) :].lower()
+        if _OF_KUBERNETES.search(name) or (
+            name.rpartition("_")[2] == "port" and _ADDRESS_OF_KUBERNETES.match(environ[variable])
+        ):
+            raise UnknownOption(
+                f"environment {shorten(variable, 80)}: Kubernetes sets this for a service whose name begins "
+                "with pictag-server; enableServiceLinks: false in the pod's spec keeps it from that."
+            )
         if name not in ServerSettings.model_fields:
-            links = "Kubernetes sets it for a service of the name pictag-server: enableServiceLinks: false."
-            hint = f" ({links})" if re.search(r"_port|service", name) else ""
             raise UnknownOption(
                 f"environment {shorten(variable, 80)}: there is no such setting; "
-                f"{_name_near(name, upper=True)}{hint}"
+                f"{_name_near(name, upper=True)}"
             )
         if environ[variable]:
             found[name] = environ[variable]

@@ -24,7 +24,7 @@ from pictag.server.work import Work
 from pictag.server.workers import RunMetrics, Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["DispatchMetrics", "Dispatcher", "WorkLimits"]
 
 _RETRY_STOPPING_S = 5.0
+_CROWD = 8  # pictures that wait for each worker: there is work for a while
 
 
 class DispatchMetrics(RunMetrics, Protocol):
@@ -41,11 +42,11 @@ class DispatchMetrics(RunMetrics, Protocol):
     def refused(self, reason: str) -> None:
         """A picture was not let in."""
 
-    def abandoned(self, count: int = 1) -> None:
-        """Pictures were not run because their client had left."""
+    def abandoned(self) -> None:
+        """A picture was not run because nobody waited for it any more."""
 
-    def expired(self, count: int = 1) -> None:
-        """Pictures were not run because their deadline had passed."""
+    def expired(self) -> None:
+        """A picture was not run because its deadline had passed."""
 
 
 class Dispatcher:
@@ -67,6 +68,7 @@ class Dispatcher:
         self._finished: deque[Work] = deque()
         self._is_waking = False
         self._pause = LoopPause()
+        self._crowd = _CROWD * workers
         self._is_stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -80,11 +82,6 @@ class Dispatcher:
         """Pictures that workers have in hand."""
         return max(0, len(self._under_way) - len(self._queue))
 
-    @property
-    def predicted_wait_s(self) -> float:
-        """How long the work that is under way should take."""
-        return self._admission.predicted_wait_s
-
     def check_room(self, served: ServedModel, *, size_bytes: int, deadline_s: float) -> None:
         """Raise `Overloaded` for a picture of this size that is only announced, where it would be refused."""
         try:
@@ -93,7 +90,8 @@ class Dispatcher:
             self._admission.check_room(served, size_bytes=size_bytes, left_s=deadline_s - time.monotonic())
         except Overloaded as refusal:
             self._metrics.refused(refusal.reason)
-            self._pause.plan()
+            if len(self._queue) >= self._crowd:  # or it is this client that is in a hurry
+                self._pause.plan()
             raise
 
     async def classify(
@@ -102,7 +100,6 @@ class Dispatcher:
         data: bytes | Source,
         *,
         deadline_s: float,
-        on_admitted: Callable[[], None] | None = None,
     ) -> NDArray[np.float32]:
         """The logits [L] of one encoded picture (or of a URL's, where the limits allow that).
 
@@ -111,7 +108,11 @@ class Dispatcher:
         """
         source = data if isinstance(data, Source) else Source(name="<bytes>", kind="bytes", value=data)
         if source.kind == "url":
-            fetched = await self._fetcher.fetch(source.value, deadline_s=deadline_s)
+            try:
+                fetched = await self._fetcher.fetch(source.value, deadline_s=deadline_s)
+            except Overloaded as refusal:
+                self._metrics.refused(refusal.reason)
+                raise
             source = Source(name=source.name, kind="bytes", value=fetched)
         elif source.kind != "bytes":  # nobody's words may open a file here
             raise BadRequest(f"A server takes a picture's bytes or its URL, and this is a {source.kind}.")
@@ -119,7 +120,7 @@ class Dispatcher:
         work = self._admit(
             served, source, None, size_bytes=len(source.value), pixels=pixels, deadline_s=deadline_s
         )
-        return await self._finish(work, on_admitted)
+        return await self._finish(work)
 
     async def infer(
         self,
@@ -127,7 +128,6 @@ class Dispatcher:
         pixel_values: NDArray[np.float32],
         *,
         deadline_s: float,
-        on_admitted: Callable[[], None] | None = None,
     ) -> NDArray[np.float32]:
         """The logits [L] of one picture that is prepared already: float32 [1, C, H, W].
 
@@ -137,7 +137,7 @@ class Dispatcher:
         work = self._admit(
             served, None, pixel_values, size_bytes=pixel_values.nbytes, pixels=0, deadline_s=deadline_s
         )
-        return await self._finish(work, on_admitted)
+        return await self._finish(work)
 
     async def drain(self, timeout_s: float) -> bool:
         """Let nothing more in and finish what was let in; false where ``timeout_s`` did not suffice."""
@@ -201,13 +201,11 @@ class Dispatcher:
         self._under_way.add(work)
         return work
 
-    async def _finish(self, work: Work, on_admitted: Callable[[], None] | None) -> NDArray[np.float32]:
+    async def _finish(self, work: Work) -> NDArray[np.float32]:
         self._queue.put([work])
         left_s = max(0.0, work.deadline_s - time.monotonic())
         timer = work.future.get_loop().call_later(left_s, self._expire, work)
         try:
-            if on_admitted is not None:
-                on_admitted()
             return await work.future
         finally:
             timer.cancel()

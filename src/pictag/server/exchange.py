@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 from pictag.errors import shorten
 from pictag.server.bodies import ClientLeft, read_body
-from pictag.server.refusals import BadRequest, Reply
+from pictag.server.refusals import BadRequest, Overloaded, Reply
 
 if TYPE_CHECKING:
     from pictag.server.services import Services
@@ -26,6 +26,7 @@ class Exchange:
 
     __slots__ = (
         "_body_came_s",
+        "_held_bytes",
         "_receive",
         "_watcher",
         "client_left",
@@ -58,6 +59,7 @@ class Exchange:
         self.route, self.model = "other", ""  # for log and metrics
         self.client_left = False
         self.received_bytes = 0  # before anything is decompressed
+        self._held_bytes = 0
         # Or there is none, or it will be thrown away: the next request on this connection can be found.
         self.is_read = b"content-length" not in headers and b"transfer-encoding" not in headers
         self._receive = receive
@@ -103,15 +105,24 @@ class Exchange:
         self.is_read = self.announced_bytes is not None and b"expect" not in self.headers
 
     async def read(self) -> bytes:
-        """The body, within the server's limits. See `pictag.server.bodies.read_body` for what it raises."""
+        """The body, within the server's limits.
+
+        Raises `Overloaded` where too much is held already, and as `pictag.server.bodies.read_body` does.
+        """
         settings = self.services.settings
-        body = await read_body(
-            self._count,
-            announced=self.header(b"content-length"),
-            encoding=self.header(b"content-encoding"),
-            max_bytes=settings.max_body_bytes,
-            timeout_s=settings.body_timeout_s,
-        )
+        try:
+            body = await read_body(
+                self._count,
+                announced=self.header(b"content-length"),
+                encoding=self.header(b"content-encoding"),
+                max_bytes=settings.max_body_bytes,
+                timeout_s=settings.body_timeout_s,
+            )
+            self._hold(len(body))  # it may have been unfolded
+        except Overloaded as refusal:
+            self.services.metrics.refused(refusal.reason)
+            self.skip()
+            raise
         self.is_read = True
         self._body_came_s = time.monotonic()
         self._watcher = asyncio.create_task(self._watch(asyncio.current_task()))
@@ -141,10 +152,22 @@ class Exchange:
             self._watcher.cancel()
             self._watcher = None
 
+    def close(self) -> None:
+        """The request is done with, and so is its body."""
+        self.stop_watching()
+        self.services.arrivals.drop(self._held_bytes)
+        self._held_bytes = 0
+
     async def _count(self) -> MutableMapping[str, Any]:
         message = await self._receive()
         self.received_bytes += len(message.get("body", b""))
+        self._hold(self.received_bytes)
         return message
+
+    def _hold(self, size: int) -> None:
+        if size > self._held_bytes:
+            self.services.arrivals.grow(self._held_bytes, size - self._held_bytes)
+            self._held_bytes = size
 
     async def _watch(self, worker: asyncio.Task[Any] | None) -> None:
         message = await self._receive()

@@ -36,13 +36,18 @@ def bind(host: str, port: int) -> socket.socket:
         listener.bind(address)
     except OSError as error:
         listener.close()
-        where = f"{shorten(host, 80)}, port {port}"
-        if error.errno == errno.EADDRINUSE:
-            raise OptionError(f"{where} is taken by another program; choose another port.") from error
-        if error.errno == errno.EACCES:
-            raise OptionError(f"{where} may not be used; choose a port above 1023.") from error
-        raise OptionError(f"{where} cannot be used: {error.strerror}.") from error
+        raise explain(error, host, port) from error
     return listener
+
+
+def explain(error: OSError, host: str, port: int) -> OptionError:
+    """The error that says why nobody can listen at an address."""
+    where = f"{shorten(host, 80)}, port {port}"
+    if error.errno == errno.EADDRINUSE:
+        return OptionError(f"{where} is taken by another program; choose another port.")
+    if error.errno == errno.EACCES:
+        return OptionError(f"{where} may not be used; choose a port above 1023.")
+    return OptionError(f"{where} cannot be used: {error.strerror}.")
 
 
 def accept_all(listener: socket.socket) -> Iterator[socket.socket]:
@@ -81,7 +86,9 @@ def raise_file_limit(connections: int) -> None:
         return
     if hard != resource.RLIM_INFINITY and hard < needed:
         raise OptionError(
-            f"max_connections={connections} needs {needed} open files, and this process may have {hard}."
+            f"max_connections={connections} needs {needed} open files, and this process may have {hard}. "
+            f"Set it to {max(1, (hard - _SPARE_FILES) // 2)} at most, or raise the limit: "
+            f"ulimit -n {needed}, or LimitNOFILE={needed} in a unit of systemd."
         )
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

@@ -80,7 +80,7 @@ class Metrics:
             "pictag_refused", "Pictures that were not admitted.", ("reason",), registry=registry
         )
         self._abandoned = Counter(
-            "pictag_abandoned", "Pictures not run because their client had left.", registry=registry
+            "pictag_abandoned", "Pictures not run because nobody waited for them.", registry=registry
         )
         self._expired = Counter(
             "pictag_expired", "Pictures not run because their deadline had passed.", registry=registry
@@ -131,13 +131,13 @@ class Metrics:
         """A picture was not admitted; ``reason`` is one of a few words, such as ``"count"``."""
         self._refused.labels(reason).inc()
 
-    def abandoned(self, count: int = 1) -> None:
-        """Pictures were not run because their client had left."""
-        self._abandoned.inc(count)
+    def abandoned(self) -> None:
+        """A picture was not run because nobody waited for it any more."""
+        self._abandoned.inc()
 
-    def expired(self, count: int = 1) -> None:
-        """Pictures were not run because their deadline had passed."""
-        self._expired.inc(count)
+    def expired(self) -> None:
+        """A picture was not run because its deadline had passed."""
+        self._expired.inc()
 
     def observe_models(self, names: Iterable[str], is_loaded: Callable[[str], bool]) -> None:
         """Ask this for each model whether it is in memory, each time the metrics are read."""

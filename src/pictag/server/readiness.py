@@ -18,16 +18,17 @@ def find_model(services: Services, name: str) -> str:
 
 def check_ready(services: Services) -> None:
     """Raise `NotReady` while the server stops, and where its default model cannot be used."""
-    if services.readiness.is_stopping:
-        raise NotReady("The server is stopping.")
     check_model_ready(services, services.registry.default)
 
 
 def check_model_ready(services: Services, name: str) -> None:
-    """Raise `NotReady` while a model is loading or has failed.
+    """Raise `NotReady` while the server stops, and while a model is loaded first or has just failed.
 
-    One that is not loaded is ready: it is loaded when it is asked for.
+    One that is not loaded is ready, for it is loaded when it is asked for; so is one that failed, when it may
+    be tried again: nobody would ask for it otherwise, and it would stay as it is. Raises `ModelUnknown`.
     """
     status = services.registry.describe(name)
-    if status.state in ("loading", "failed"):
+    if services.readiness.is_stopping:
+        raise NotReady("The server is stopping.")
+    if not status.takes_requests:
         raise NotReady(f"The model {name} is not ready: {status.state}.")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pictag.errors import PictagError, shorten
 from pictag.server.refusals import ModelUnknown, NotReady
-from pictag.server.served import ModelSpec, ModelStatus, ServedModel, make_served, open_pipeline
+from pictag.server.served import ModelSpec, ModelState, ModelStatus, ServedModel, make_served, open_pipeline
 from pictag.server.threads import run_in_thread
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ class _Entry:
     error: Exception | None = None
     pause_s: float = _FIRST_PAUSE_S
     retry_at: float = 0.0
+    was_loaded: bool = False
+    size_bytes: int = 0  # of the weights, once they are known
     timer: asyncio.TimerHandle | None = None
 
     @property
@@ -50,14 +52,24 @@ class _Entry:
         """Whether nobody uses the model that is loaded, or is about to."""
         return self.waiting == 0 and (self.loaded is None or self.loaded.uses == 0)
 
+    @property
+    def state(self) -> ModelState:
+        """One that failed counts as unloaded when it may be tried again."""
+        if self.loaded is not None:
+            return "ready"
+        if self.loading is not None:
+            return "loading"
+        return "failed" if self.error is not None and time.monotonic() < self.retry_at else "unloaded"
+
 
 class Registry:
     """Models by name, the first of them the default. Used from one event loop.
 
     ``open_pipeline`` opens a model, in a thread of its own. ``memory_budget_bytes`` bounds the weights of
     all models that are loaded: those that were not used for the longest time are unloaded for others, and a
-    model in use never. ``idle_s`` has a model unloaded that nobody used for so long. With ``preload``,
-    `start` loads all.
+    model in use never. Under a budget one model is loaded at a time; room is made before that where its size
+    is known from an earlier load, and after it where it is not. ``idle_s`` has a model unloaded that nobody
+    used for so long. With ``preload``, `start` loads all.
     """
 
     def __init__(
@@ -78,6 +90,7 @@ class Registry:
         self._budget_bytes = memory_budget_bytes
         self._idle_s = idle_s
         self._preload = preload
+        self._one_load = asyncio.Lock()
         self._retired: set[_Loaded] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self._is_closed = False
@@ -102,13 +115,10 @@ class Registry:
         return ModelStatus(
             name=name,
             reference=entry.spec.reference,
-            state="ready"
-            if loaded
-            else "loading"
-            if entry.loading
-            else "failed"
-            if entry.error
-            else "unloaded",
+            state=entry.state,
+            # Whoever comes waits for a model that is loaded again; the first load may take minutes.
+            takes_requests=entry.state in ("ready", "unloaded")
+            or (entry.state == "loading" and entry.was_loaded),
             labels=loaded.labels if loaded else None,
             card=loaded.card if loaded else None,
             error=None if entry.error is None else shorten(entry.error),
@@ -132,7 +142,7 @@ class Registry:
         loaded = self._find(name).loaded
         return None if loaded is None else loaded.served
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def use(self, name: str) -> AsyncIterator[ServedModel]:
         """Hold a model while it is used; it is loaded first where it is not.
 
@@ -156,6 +166,17 @@ class Registry:
         while entry.loading is not None:
             await asyncio.wait([entry.loading])
         await self._share_load(entry)
+
+    async def reload(self) -> None:
+        """Replace all models that are loaded, one by one; a failure is logged, and the old one stays."""
+        for entry in tuple(self._entries.values()):
+            entry.error = None  # what had failed may be tried at once
+            if entry.loaded is not None and not self._is_closed:
+                try:
+                    await self.replace(entry.spec.name)
+                except Exception:  # noqa: BLE001 - it was logged, and the others are replaced all the same
+                    continue
+                _log.info("model %s is replaced", entry.spec.name)
 
     async def close(self) -> None:
         """Unload all, in use or not; what is being loaded is left to itself."""
@@ -203,26 +224,33 @@ class Registry:
         return task.result()
 
     async def _open_anew(self, entry: _Entry) -> _Loaded:
+        one_load = self._one_load if self._budget_bytes is not None else contextlib.nullcontext()
         try:
-            served = await run_in_thread(
-                lambda: make_served(entry.spec, self._open(entry.spec)), name="pictag-load"
-            )
+            async with one_load:
+                self._keep_budget(entry, entry.size_bytes)
+                if self._closing and self._budget_bytes is not None:
+                    await asyncio.wait(self._closing)
+                served = await run_in_thread(
+                    lambda: make_served(entry.spec, self._open(entry.spec)), name="pictag-load"
+                )
         except Exception as error:
-            entry.error = error
-            entry.retry_at = time.monotonic() + entry.pause_s
-            entry.pause_s = min(2 * entry.pause_s, _LONGEST_PAUSE_S)
             known = isinstance(error, PictagError)
             _log.error(
                 "model %s was not loaded: %s",
                 entry.spec.name,
-                shorten(error),
-                exc_info=None if known else error,
+                shorten(error, 1000),  # to its end, where it says what helps
+                exc_info=None if known and not _log.isEnabledFor(logging.DEBUG) else error,
             )
+            if entry.loaded is None:  # or the old one stays, and all is well
+                entry.error = error
+                entry.retry_at = time.monotonic() + entry.pause_s
+                entry.pause_s = min(2 * entry.pause_s, _LONGEST_PAUSE_S)
             raise
         finally:
             entry.loading = None
         loaded = _Loaded(served)
         entry.error, entry.pause_s = None, _FIRST_PAUSE_S
+        entry.was_loaded, entry.size_bytes = True, served.size_bytes
         self._unload(entry)
         entry.loaded = loaded
         self._watch(entry)
@@ -238,12 +266,16 @@ class Registry:
             elif self._budget_bytes is not None:
                 self._keep_budget(None)
 
-    def _keep_budget(self, newest: _Entry | None) -> None:
-        """Unload idle models, those first that were not used for the longest time, until the rest fits."""
+    def _keep_budget(self, newest: _Entry | None, more_bytes: int = 0) -> None:
+        """Unload idle models, those first that were not used for the longest time, until the rest fits.
+
+        ``newest`` is kept, and ``more_bytes`` are to fit in beside it.
+        """
         if self._budget_bytes is None:
             return
         loaded = [entry for entry in self._entries.values() if entry.loaded is not None]
-        size = sum(entry.loaded.served.size_bytes for entry in loaded if entry.loaded)
+        held = [*(entry.loaded for entry in loaded if entry.loaded), *self._retired]
+        size = more_bytes + sum(one.served.size_bytes for one in held)
         idle = [entry for entry in loaded if entry.is_idle and entry is not newest]
         for entry in sorted(idle, key=lambda entry: entry.loaded.last_used if entry.loaded else 0.0):
             if size <= self._budget_bytes or entry.loaded is None:

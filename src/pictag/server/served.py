@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pictag.models.card import ModelCard
     from pictag.pipeline import ImageClassificationPipeline
 
+ModelState = Literal["unloaded", "loading", "ready", "failed"]
 MAX_PIXELS = 50_000_000
 _MOST_TOGETHER = (
     4  # pictures that a core decodes and runs together, where that is faster: as the library does
@@ -56,11 +57,15 @@ class ServedModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelStatus:
-    """What is known of a model; ``labels`` and ``card`` while it is loaded, ``error`` where that failed."""
+    """What is known of a model; ``labels`` and ``card`` while it is loaded, ``error`` where that failed.
+
+    ``takes_requests`` says whether clients should ask for it now: one that is not loaded is loaded then.
+    """
 
     name: str
     reference: str
-    state: Literal["unloaded", "loading", "ready", "failed"]
+    state: ModelState
+    takes_requests: bool
     labels: tuple[str, ...] | None = None
     card: ModelCard | None = None
     error: str | None = None

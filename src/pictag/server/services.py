@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pictag.server.arrivals import Arrivals
     from pictag.server.configuration import ServerSettings
     from pictag.server.dispatch import Dispatcher
     from pictag.server.metrics import Metrics
@@ -26,5 +27,6 @@ class Services:
     settings: ServerSettings
     registry: Registry
     dispatcher: Dispatcher
+    arrivals: Arrivals
     metrics: Metrics
     readiness: Readiness = field(default_factory=Readiness)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import logging
 import os
@@ -18,26 +19,32 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import uvicorn
 
 from pictag.engines.cores import count_cores
-from pictag.errors import OptionError, shorten
+from pictag.errors import CorruptModel, ModelUnavailable, OptionError, PictagError, shorten
 from pictag.images import FetchLimits
+from pictag.models.hub_client import is_offline
+from pictag.models.options import LoadOptions
+from pictag.models.reference import parse_reference
 from pictag.server import logs
 from pictag.server.app import make_app
+from pictag.server.arrivals import Arrivals
 from pictag.server.dispatch import Dispatcher, WorkLimits
-from pictag.server.listening import accept_all, bind, raise_file_limit
+from pictag.server.listening import accept_all, bind, explain, raise_file_limit
 from pictag.server.metrics import Metrics
 from pictag.server.registry import ModelSpec, Registry
+from pictag.server.reloads import Reloads
 from pictag.server.services import Services
 from pictag.server.transport import make_limits, make_protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
     from pictag.server.configuration import ServerSettings
 
 _log = logging.getLogger("pictag.server")
 
-ALL_WELL, SOME_CUT_OFF = 0, 1
+ALL_WELL, SOME_CUT_OFF, CANNOT_BEGIN, BROKEN = 0, 1, 2, 70
+TRY_AGAIN = 75  # sysexits.h calls it EX_TEMPFAIL
 # So long the event loop waits for its turn while a worker holds the interpreter. Python's own 5 ms made it
 # wait 11 ms at the ninetieth percentile under load, this 8 ms; still less gained nothing more.
 SWITCH_INTERVAL_S = 0.0005
@@ -45,23 +52,52 @@ SWITCH_INTERVAL_S = 0.0005
 # tenth of the event loop's time.
 GARBAGE_THRESHOLD = 20_000
 _BACKLOG = 2048
+_PATHS = ("./", "../", "/", "~/")  # what begins so has no name in front of a =
 _LAST_WORDS_S = 2.0  # of the time to stop in, kept for closing models
 
 
-def serve(settings: ServerSettings) -> int:
+def serve(settings: ServerSettings, *, debug: bool = False) -> int:
     """Serve until SIGTERM or SIGINT; 0 when every request was finished, 1 when some had to be cut off.
 
-    A second signal ends the process at once. Raises an error of pictag's where it cannot begin: for a port
-    that is taken, or a model that cannot be loaded.
+    A second signal ends the process at once. Where it cannot begin, the log says why, with ``debug`` also
+    where, and the status is that of `choose_status`.
     """
     logs.configure_logging(settings)
+    if debug:
+        logging.getLogger("pictag").setLevel(logging.DEBUG)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.set_threshold(GARBAGE_THRESHOLD, *gc.get_threshold()[1:])
-    raise_file_limit(settings.max_connections)
-    with contextlib.closing(bind(settings.host, settings.port)) as listener:
-        stop = Stop(settings.shutdown_timeout_s)
-        with stop.listen(), asyncio.Runner(loop_factory=choose_loop()) as runner:
-            return runner.run(_run(settings, listener, stop))
+    try:
+        raise_file_limit(settings.max_connections)
+        with contextlib.closing(bind(settings.host, settings.port)) as listener:
+            stop = Stop(settings.shutdown_timeout_s)
+            with stop.listen(), asyncio.Runner(loop_factory=choose_loop()) as runner:
+                return runner.run(_run(settings, listener, stop))
+    except PictagError as error:
+        _log.error("%s", error, exc_info=error if debug else None)
+        return choose_status(error, settings)
+    except Exception as error:  # noqa: BLE001 - a door: it is logged, in the form that was asked for
+        what = f"{type(error).__name__}: {shorten(error)}"
+        _log.critical("something went wrong inside pictag, please report it: %s", what, exc_info=error)
+        return BROKEN
+
+
+def choose_status(error: Exception, settings: ServerSettings) -> int:
+    """The exit status for what kept a server from beginning.
+
+    75 where trying again may help: the address is taken or not there yet, or the Hub does not answer or broke
+    off. 2 where it cannot, and 70 for a defect.
+    """
+    if not isinstance(error, PictagError):
+        return BROKEN
+    cause = error.__cause__
+    if isinstance(error, ModelUnavailable):
+        may_pass = not is_offline(LoadOptions(local_files_only=settings.offline))
+    elif isinstance(error, CorruptModel):
+        may_pass = isinstance(cause, OSError)  # the download was cut short
+    else:
+        may_pass = isinstance(cause, OSError) and cause.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
+    return TRY_AGAIN if may_pass else CANNOT_BEGIN
 
 
 def make_services(settings: ServerSettings) -> Services:
@@ -94,14 +130,22 @@ def make_services(settings: ServerSettings) -> Services:
     )
     metrics.observe_load(queued=lambda: dispatcher.queued, running=lambda: dispatcher.running)
     metrics.observe_models(registry.names(), lambda name: registry.describe(name).state == "ready")
-    return Services(settings=settings, registry=registry, dispatcher=dispatcher, metrics=metrics)
+    return Services(
+        settings=settings,
+        registry=registry,
+        dispatcher=dispatcher,
+        arrivals=Arrivals(settings.max_queued_bytes),
+        metrics=metrics,
+    )
 
 
 class Stop:
-    """What signals ask for: the first to finish and end, the second to end."""
+    """What signals ask for: to finish and end, the second to end at once, SIGHUP to load the models anew."""
 
     def __init__(self, timeout_s: float) -> None:
         self.timeout_s = timeout_s
+        self.reload: Callable[[], object] | None = None
+        self._had_terminal = os.isatty(0)
         self.server: GracefulServer | None = None
         self.deadline_s: float | None = None
 
@@ -111,7 +155,8 @@ class Stop:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self.receive) for number in (signal.SIGTERM, signal.SIGINT)}
+        numbers = [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+        before = {number: signal.signal(number, self.receive) for number in numbers}
         try:
             yield
         finally:
@@ -120,6 +165,11 @@ class Stop:
 
     def receive(self, number: int, _frame: FrameType | None) -> None:
         """A signal has come."""
+        # A terminal that is closed sends SIGHUP too: who started the server there has left.
+        if number == getattr(signal, "SIGHUP", None) and not (self._had_terminal and not os.isatty(0)):
+            if self.reload is not None and self.deadline_s is None:
+                self.reload()
+            return
         if self.deadline_s is not None:
             _end(128 + number)
         if self.server is None:  # nothing was accepted yet; a model that is loading can wait for nobody
@@ -177,14 +227,23 @@ class GracefulServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the door, and say where it is."""
-        await super().startup(sockets)
         host, port = (sockets or [])[0].getsockname()[:2]
+        try:
+            await super().startup(sockets)
+        except OSError as error:  # sockets may share an address until one of them listens
+            raise explain(error, host, port) from error
         self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         _log.info("serving", extra={"fields": {"url": self.url}})
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take in who has knocked, close the door, and finish."""
-        _log.info("stopping", extra={"fields": {"connections": len(self.server_state.connections)}})
+        fields: dict[str, object] = {"connections": len(self.server_state.connections)}
+        if self.server_state.tasks:
+            fields |= {
+                "requests": len(self.server_state.tasks),
+                "note": "a second signal ends it at once",
+            }
+        _log.info("stopping", extra={"fields": fields})
         knocking = [arrived for listener in sockets or [] for arrived in accept_all(listener)]
         for server in self.servers:
             server.close()
@@ -204,14 +263,13 @@ class GracefulServer(uvicorn.Server):
 
 
 def read_model(text: str, settings: ServerSettings) -> ModelSpec:
-    """A model as it is given, ``REFERENCE`` or ``NAME=REFERENCE``; raises `OptionError`.
+    """A model as it is given, ``REFERENCE`` or ``NAME=REFERENCE``; raises `OptionError` or `ModelNotFound`.
 
     A folder or file is named after its last part, and a model of the Hub without its revision.
     """
     name, equals, reference = text.partition("=")
-    if not equals or Path(text).exists():
-        reference = text
-        name = Path(text).resolve().stem if Path(text).exists() else text.partition("@")[0]
+    if not equals or name.startswith(_PATHS) or _is_there(text):
+        name, reference = _name_after(text), text
     parts = name.split("/")
     if not name.isprintable() or not reference or any(part in ("", ".", "..") for part in parts):
         raise OptionError(
@@ -230,16 +288,39 @@ def read_model(text: str, settings: ServerSettings) -> ModelSpec:
     )
 
 
+def _is_there(text: str) -> bool:
+    try:
+        return Path(text).exists()
+    except OSError:  # too long a name, or a folder that may not be entered
+        return False
+
+
+def _name_after(text: str) -> str:
+    found = parse_reference(text)
+    if found.path is None:
+        return found.name
+    path = found.path.resolve()
+    name = path.stem if found.kind == "file" else path.name
+    if not name:
+        raise OptionError(f"models: {shorten(repr(text), 80)} has no name of its own; give NAME={text}.")
+    return name
+
+
 async def _run(settings: ServerSettings, listener: socket.socket, stop: Stop) -> int:
     services = make_services(settings)
     try:
         await services.registry.start()
-    except BaseException:
+    except BaseException as error:
         services.dispatcher.close()
-        raise
+        if not isinstance(error, Exception):
+            raise
+        return choose_status(error, settings)  # the registry has logged it, with the model's name
     gc.freeze()  # what was imported and loaded stays
+    loop, reloads = asyncio.get_running_loop(), Reloads(services.registry)
+    stop.reload = lambda: loop.call_soon_threadsafe(reloads.ask)
     stop.server = server = GracefulServer(services)
     await server.serve(sockets=[listener])
+    stop.reload = None
     await services.dispatcher.drain(0)
     services.dispatcher.close()
     await services.registry.close()

@@ -12,12 +12,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class ThreadRefused(RuntimeError):
+    """The system gives no thread now: nothing was begun."""
+
+
 async def run_in_thread(function: Callable[[], T], *, name: str) -> T:
     """The function's result, from a thread of its own.
 
     ``asyncio.to_thread`` has few threads for everything, and the process waits for them when it ends; a model
     may take minutes to come from the Hub. Where the caller is cancelled, the thread goes on and its result is
-    dropped.
+    dropped. Raises `ThreadRefused`, and what the function raises.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
@@ -29,12 +33,16 @@ async def run_in_thread(function: Callable[[], T], *, name: str) -> T:
     def work() -> None:
         try:
             arguments: tuple[Any, Any] = (future.set_result, function())
-        except Exception as error:  # noqa: BLE001 - handed to whoever waits
-            arguments = (future.set_exception, error)
+        except BaseException as error:  # noqa: BLE001 - handed to whoever waits, who would wait for ever
+            ended = error if isinstance(error, Exception) else RuntimeError(repr(error))
+            arguments = (future.set_exception, ended)
         try:
             loop.call_soon_threadsafe(settle, *arguments)
         except RuntimeError:  # the loop has ended: nobody waits any more
             return
 
-    threading.Thread(target=work, daemon=True, name=name).start()
+    try:
+        threading.Thread(target=work, daemon=True, name=name).start()
+    except RuntimeError as error:
+        raise ThreadRefused(f"No thread could be started: {error}.") from error
     return await future

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pictag.errors import InputError, shorten
+from pictag.errors import EngineError, InputError, shorten
 from pictag.images import Source
 from pictag.images.sniff import HEAD_BYTES, recognise
-from pictag.server.bodies import decode_picture_text, parse_json
+from pictag.server.bodies import decode_picture_text, parse_aside, parse_json
 from pictag.server.classification import (
     check_count_of_pictures,
     check_room,
@@ -120,13 +121,16 @@ async def classify(call: Exchange) -> Reply:
     query = call.query()
     check_room(call, name)
     body = await call.read()
-    request = parse_request(
+    parse = partial(
+        parse_request,
         body,
         query,
         content_type=call.header(b"content-type") or "",
         default_top_k=services.settings.default_top_k,
         allow_urls=services.settings.allow_urls,
     )
+    request = await parse_aside(body, parse)
+    del parse
     del body
     deadline_s = call.deadline_s()
     async with use_model(call, name, deadline_s=deadline_s) as served:
@@ -139,7 +143,7 @@ async def classify(call: Exchange) -> Reply:
         return answer_json(
             [
                 json.loads(describe_error(result, request_id=call.request_id, v2=False).body)
-                if isinstance(result, InputError)
+                if isinstance(result, InputError | EngineError)
                 else _entries(request.scoring, classifier, result)
                 for result in results
             ]

@@ -10,6 +10,7 @@ import numpy as np
 
 from pictag import __version__
 from pictag.postprocess import activate, pick_labels
+from pictag.server.bodies import parse_aside
 from pictag.server.classification import check_room, classify_one, name_pictures, run_all, use_model
 from pictag.server.exchange import answer_json
 from pictag.server.protocols.inference import SCORES, parse_infer
@@ -95,7 +96,8 @@ async def infer(call: Exchange) -> Reply:
     async with use_model(call, name, deadline_s=call.deadline_s()) as served:
         classifier = served.classifier
         signature = read_signature(classifier)
-        request = parse_infer(body, call.header(b"inference-header-content-length"), signature)
+        header_length = call.header(b"inference-header-content-length")
+        request = await parse_aside(body, partial(parse_infer, body, header_length, signature))
         del body
         deadline_s = call.deadline_s(request.timeout_s)
         if request.tensor is None:
@@ -166,7 +168,7 @@ def _make_output(
 
 
 def _name_classes(values: NDArray[np.float32], count: int, labels: Sequence[str]) -> list[str]:
-    best = pick_labels(values, labels, top_k=count, min_score=-np.inf)
+    best = pick_labels(values, labels, top_k=count, min_score=0)
     return [f"{label.score:f}:{label.index}:{label.label}" for label in best]
 
 

@@ -35,14 +35,20 @@ def check_shape(shape: object) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def split_texts(data: bytes | memoryview) -> list[bytes]:
+def split_texts(data: bytes | memoryview, *, at_most: int) -> list[bytes]:
     """The elements of a BYTES tensor: each a length of four bytes, lowest first, and as many bytes.
 
-    >>> split_texts(b"\\x03\\x00\\x00\\x00abc\\x00\\x00\\x00\\x00")
+    Raises `BadRequest`, and does so at the first element beyond ``at_most``: a body has room for millions
+    of empty ones.
+
+    >>> split_texts(b"\\x03\\x00\\x00\\x00abc\\x00\\x00\\x00\\x00", at_most=2)
     [b'abc', b'']
     """
-    found, position = [], 0
+    found: list[bytes] = []
+    position = 0
     while position < len(data):
+        if len(found) == at_most:
+            raise BadRequest(f"The BYTES tensor has more elements than its shape says: {at_most:,}.")
         if position + 4 > len(data):
             raise BadRequest("The BYTES tensor was cut off within a length.")
         (length,) = _LENGTH.unpack_from(data, position)
@@ -65,7 +71,7 @@ def join_texts(texts: Sequence[str]) -> bytes:
 def read_pictures(data: object, shape: tuple[int, ...]) -> list[bytes]:
     """The pictures of a BYTES tensor: base64 texts from JSON, or a binary tail."""
     if isinstance(data, memoryview):
-        found = split_texts(data)
+        found = split_texts(data, at_most=math.prod(shape))
     else:
         texts = _flatten(data)
         if not all(isinstance(text, str) for text in texts):
