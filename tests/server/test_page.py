@@ -117,7 +117,7 @@ def test_the_keyboard_alone_is_enough(visit: Visit, red: Path, blue: Path) -> No
         press("Enter")
     chooser.value.set_files([red, blue])
     visit.settle()
-    for expected in ("#model", "#top-k", "#copy", "#clear"):
+    for expected in ("#model", "#top-k", "#clear"):
         press("Tab")
         expect(page.locator(expected)).to_be_focused()
     press("Tab")
@@ -219,7 +219,10 @@ def test_model_and_number_of_labels_can_be_changed(visit: Visit, address: str, r
     expect(page.locator("#model-hint")).to_have_text("Knows 200 labels.")
     page.fill("#top-k", "0")
     page.keyboard.press("Enter")
-    expect(page.locator("#top-k-hint")).to_have_text("A whole number from 1 on.")
+    expect(page.locator("#top-k-hint")).to_have_text("A whole number from 1 to 200.")
+    page.locator("#top-k").press_sequentially("1e2")  # which a browser takes for a number
+    page.keyboard.press("Enter")
+    expect(page.locator("#top-k")).to_have_attribute("aria-invalid", "true")
     assert len(visit.posts) == 3
 
 
@@ -272,6 +275,42 @@ def test_a_server_that_stays_busy_is_left_in_peace(visit: Visit, blue: Path) -> 
     assert visit.labels("blue.png")[0][0] == "blue"
 
 
+def test_all_that_failed_for_now_are_tried_again_at_once(visit: Visit, red: Path, blue: Path) -> None:
+    """And what cannot fare better is not."""
+    visit.page.route("**/models/**", lambda route: route.abort())
+    again = visit.page.get_by_role("button", name="Try the failed ones again")
+    visit.give(red, blue, file("empty.png", b""))
+    expect(visit.page.locator("#progress")).to_have_text("3 of 3 done, 3 failed")
+    expect(visit.card("empty.png").locator(".state")).to_have_text("The file is empty.")
+    expect(visit.card("empty.png").get_by_role("button", name="Try again")).to_be_hidden()
+    visit.page.unroute("**/models/**")
+    again.click()
+    assert visit.labels("red.png")[0][0] == "red"
+    assert visit.labels("blue.png")[0][0] == "blue"
+    expect(visit.page.locator("#progress")).to_have_text("3 of 3 done, 1 failed")
+    expect(again).to_be_hidden()
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_a_long_name_leaves_the_scores_and_the_button_on_the_card(
+    browser: Browser, address: str, red: Path, width: int
+) -> None:
+    names = ["a.png", "Screenshot from 2026-11-28 01-34-12.png", f"{'very-' * 40}long.png"]
+    with visit_page(browser, address, viewport={"width": width, "height": 800}) as visit:
+        visit.give(*(file(name, red.read_bytes()) for name in names))
+        visit.settle()
+        for name in names:
+            card = visit.card(name)
+            card.scroll_into_view_if_needed()
+            outer = card.bounding_box()
+            assert outer is not None
+            for inside in [card.locator(".remove"), *card.locator(".score").all()]:
+                box = inside.bounding_box()
+                assert box is not None
+                assert outer["x"] <= box["x"]
+                assert box["x"] + box["width"] <= outer["x"] + outer["width"]
+
+
 def refuse(route: Route) -> None:
     body = {"error": "Too many requests wait.", "code": 429, "type": "overloaded"}
     route.fulfill(status=429, headers={"Retry-After": "0.2"}, json=body)
@@ -291,10 +330,13 @@ def test_a_key_is_asked_for_where_the_server_wants_one(
         field.fill("wrong")
         page.keyboard.press("Enter")
         expect(page.locator("#key-hint")).to_have_text("The server did not take that key.")
+        expect(field).to_have_attribute("aria-invalid", "true")
         field.fill(KEY)
         page.keyboard.press("Enter")
         assert visit.labels("red.png")[0][0] == "red"
         expect(field).to_be_hidden()
+        expect(page.get_by_role("button", name="Choose pictures")).to_be_focused()
+        expect(page.locator("#curl-hint")).to_contain_text("PICTAG_API_KEY")
         expect(page.locator("#curl")).to_contain_text('-H "Authorization: Bearer $PICTAG_API_KEY"')
         kept = page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])")
         assert kept == '[{},{},""]', "the key is in memory alone"

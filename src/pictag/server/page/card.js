@@ -62,9 +62,11 @@ export class Card {
     return labels.length ? `${labels[0].label}, ${written(labels[0])}` : "no label";
   }
 
-  fail(message, requestId = "") {
+  /** `canRetry` says whether the same picture may fare better the next time. */
+  fail(message, { requestId = "", canRetry = true } = {}) {
     this.labels.replaceChildren();
     this.#show("failed", message);
+    this.retry.hidden = !canRetry;
     if (requestId) this.state.append(element("small", { textContent: `Request ${requestId}` }));
   }
 

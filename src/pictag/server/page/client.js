@@ -5,10 +5,11 @@ const LONGEST_PAUSE_S = 60;
 
 /** What went wrong with a request, in words for a person. */
 export class Refusal extends Error {
-  constructor(message, { status = 0, requestId = "" } = {}) {
+  constructor(message, { status = 0, requestId = "", isFinal = status >= 400 && status < 500 } = {}) {
     super(message);
     this.status = status;
     this.requestId = requestId;
+    this.canRetry = !isFinal || status === 408 || status === 429;
   }
 }
 
@@ -33,8 +34,10 @@ export function pathOf(model, topK) {
  * is told of each try, `onPause(seconds)` of each wait.
  */
 export async function classify({ file, model, topK, maxBytes, key, signal, onTry, onPause }) {
+  if (file.size === 0) throw new Refusal("The file is empty.", { isFinal: true });
   if (file.size > maxBytes) {
-    throw new Refusal(`The picture has ${megabytes(file.size)}; this server takes up to ${megabytes(maxBytes)}.`);
+    const sizes = `The picture has ${megabytes(file.size)}; this server takes up to ${megabytes(maxBytes)}.`;
+    throw new Refusal(sizes, { isFinal: true });
   }
   for (let tries = 1; ; tries += 1) {
     onTry();

@@ -10,7 +10,7 @@ export function curlLine({ fileName, model, topK, withKey }) {
   const url = new URL(pathOf(model, topK), document.baseURI).href;
   const name = fileName.startsWith("-") ? `./${fileName}` : fileName; // `@-` would be standard input
   const key = withKey ? ' -H "Authorization: Bearer $PICTAG_API_KEY"' : "";
-  return `curl${key} --data-binary ${quote(`@${name}`)} ${quote(url)}`;
+  return `curl --fail-with-body${key} --data-binary ${quote(`@${name}`)} ${quote(url)}`;
 }
 
 /** One word of a POSIX shell; with characters that cannot be seen, one of bash, zsh and ksh. */

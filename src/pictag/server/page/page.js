@@ -72,6 +72,10 @@ function again(...some) {
   work();
 }
 
+function isWorthRetrying(job) {
+  return job.state === "failed" && job.canRetry;
+}
+
 // ---- pictures go to the server
 
 function work() {
@@ -107,7 +111,8 @@ async function run(job) {
       askForKey(keyUsed);
     } else {
       job.state = "failed";
-      job.card.fail(error.message, error.requestId);
+      job.canRetry = error.canRetry ?? true;
+      job.card.fail(error.message, { requestId: error.requestId, canRetry: job.canRetry });
       tell(`${job.card.name} failed: ${error.message}`);
     }
   }
@@ -127,7 +132,12 @@ async function loadModels() {
     else showTrouble(error.message, loadModels);
     return;
   }
-  at("key-form").hidden = true;
+  if (!at("key-form").hidden) {
+    const wasThere = at("key-form").contains(document.activeElement);
+    at("key-form").hidden = true;
+    if (wasThere) at("files").focus(); // or a keyboard would have to start from the top
+    say("The key was accepted.");
+  }
   const select = at("model");
   const chosen = select.value;
   const shown = Array.from(select.options, ({ value }) => value);
@@ -141,9 +151,10 @@ async function loadModels() {
 
 function readTopK() {
   const input = at("top-k");
-  const valid = input.value !== "" && input.checkValidity();
+  const valid = /^\d+$/.test(input.value) && input.checkValidity(); // 1e30 is a number for browsers
   input.setAttribute("aria-invalid", String(!valid));
-  at("top-k-hint").textContent = valid ? "" : "A whole number from 1 on.";
+  const most = input.max ? `to ${Number(input.max).toLocaleString("en")}` : "on";
+  at("top-k-hint").textContent = valid ? "" : `A whole number from 1 ${most}.`;
   if (!valid || Number(input.value) === topK) return;
   topK = Number(input.value);
   again(...jobs);
@@ -152,7 +163,7 @@ function readTopK() {
 /** Shows the field for the key; `refused` is the key that the server did not take, if one was sent. */
 function askForKey(refused) {
   if (refused !== key) return; // another has been given meanwhile
-  if (refused) at("key-hint").textContent = "The server did not take that key.";
+  if (refused) refuseKey("The server did not take that key.");
   key = "";
   keyNeeded = true;
   if (at("key-form").hidden) {
@@ -162,15 +173,21 @@ function askForKey(refused) {
   refresh();
 }
 
+function refuseKey(why) {
+  at("key").setAttribute("aria-invalid", "true");
+  at("key-hint").textContent = why;
+}
+
 function useKey(event) {
   event.preventDefault();
+  at("key").removeAttribute("aria-invalid");
   const given = at("key").value.trim();
   at("key").value = "";
   if (/^[\x20-\x7e]+$/.test(given)) {
     key = given;
     loadModels();
   } else {
-    at("key-hint").textContent = "A key has letters, digits and signs, without accents.";
+    refuseKey("A key has letters, digits and signs, without accents.");
   }
 }
 
@@ -185,6 +202,9 @@ function refresh() {
     topK,
     withKey: keyNeeded,
   });
+  at("curl-hint").textContent = keyNeeded ? "The key comes from the terminal's variable PICTAG_API_KEY." : "";
+  at("top-k").max = model?.labels ?? "";
+  at("retry-failed").hidden = !jobs.some(isWorthRetrying);
   document.body.classList.toggle("filled", jobs.length > 0);
   at("results-section").hidden = jobs.length === 0;
   at("progress").textContent = summary();
@@ -251,6 +271,7 @@ watchForPictures({ input: at("files"), zone: at("drop"), take });
 at("model").addEventListener("change", () => again(...jobs));
 at("top-k").addEventListener("change", readTopK);
 at("clear").addEventListener("click", clear);
+at("retry-failed").addEventListener("click", () => again(...jobs.filter(isWorthRetrying)));
 at("copy").addEventListener("click", copy);
 at("key-form").addEventListener("submit", useKey);
 refresh();
