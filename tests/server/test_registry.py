@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pictag.errors import ModelNotFound
+from pictag.server import entries
 from pictag.server import registry as registry_module
 from pictag.server.dispatch import Dispatcher, WorkLimits
 from pictag.server.metrics import Metrics
@@ -288,7 +289,8 @@ def test_a_model_that_failed_takes_requests_again_after_the_pause(
 ) -> None:
     """Or a balancer that looks at readiness would never send the request that loads it."""
     opening, now = Opening(), [1000.0]
-    monkeypatch.setattr(registry_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    for module in (registry_module, entries):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
 
     async def main() -> None:
         registry = Registry(specs, open_pipeline=opening)
@@ -326,6 +328,25 @@ def test_a_first_load_keeps_requests_away_and_a_later_one_has_them_wait(specs: l
             pass
 
     asyncio.run(main())
+
+
+def test_a_load_that_takes_long_is_said(
+    specs: list[ModelSpec], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(registry_module, "_SLOW_LOAD_S", 0.01)
+    opening = Opening()
+    opening.gate.clear()
+
+    async def main() -> None:
+        registry = Registry(specs, open_pipeline=opening, preload=True)
+        loading = asyncio.create_task(registry.start())
+        await until(lambda: "model three is being loaded" in caplog.text)
+        opening.gate.set()
+        await loading
+        await registry.close()
+
+    with caplog.at_level("INFO", logger="pictag.server"):
+        asyncio.run(main())
 
 
 def test_under_a_budget_room_is_made_before_a_model_of_known_size_is_loaded(specs: list[ModelSpec]) -> None:

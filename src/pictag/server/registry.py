@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import logging
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pictag.errors import PictagError, shorten
+from pictag.server.entries import FIRST_PAUSE_S, Entry, Loaded
 from pictag.server.refusals import ModelUnknown, NotReady
-from pictag.server.served import ModelSpec, ModelState, ModelStatus, ServedModel, make_served, open_pipeline
+from pictag.server.served import ModelSpec, ModelStatus, ServedModel, make_served, open_pipeline
 from pictag.server.threads import run_in_thread
 
 if TYPE_CHECKING:
@@ -21,45 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelSpec", "ModelStatus", "Registry", "ServedModel", "open_pipeline"]
 
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0  # after a failed load; doubled each time
+_SLOW_LOAD_S = 2.0  # until the log says that there is no answer yet because of a load
+_LONGEST_PAUSE_S = 60.0  # after a failed load; doubled each time
 
 _log = logging.getLogger("pictag.server")
-
-
-@dataclass(slots=True, eq=False)
-class _Loaded:
-    served: ServedModel
-    uses: int = 0
-    is_retired: bool = False
-    last_used: float = field(default_factory=time.monotonic)
-
-
-@dataclass(slots=True, eq=False)
-class _Entry:
-    spec: ModelSpec
-    waiting: int = 0  # for the load that is under way
-    loaded: _Loaded | None = None
-    loading: asyncio.Task[_Loaded] | None = None
-    error: Exception | None = None
-    pause_s: float = _FIRST_PAUSE_S
-    retry_at: float = 0.0
-    was_loaded: bool = False
-    size_bytes: int = 0  # of the weights, once they are known
-    timer: asyncio.TimerHandle | None = None
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether nobody uses the model that is loaded, or is about to."""
-        return self.waiting == 0 and (self.loaded is None or self.loaded.uses == 0)
-
-    @property
-    def state(self) -> ModelState:
-        """One that failed counts as unloaded when it may be tried again."""
-        if self.loaded is not None:
-            return "ready"
-        if self.loading is not None:
-            return "loading"
-        return "failed" if self.error is not None and time.monotonic() < self.retry_at else "unloaded"
 
 
 class Registry:
@@ -83,7 +48,7 @@ class Registry:
     ) -> None:
         if not specs:
             raise ValueError("a registry needs at least one model")
-        self._entries = {spec.name: _Entry(spec) for spec in specs}
+        self._entries = {spec.name: Entry(spec) for spec in specs}
         if len(self._entries) < len(specs):
             raise ValueError("two models have the same name")
         self._open = open_pipeline
@@ -91,7 +56,7 @@ class Registry:
         self._idle_s = idle_s
         self._preload = preload
         self._one_load = asyncio.Lock()
-        self._retired: set[_Loaded] = set()
+        self._retired: set[Loaded] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self._is_closed = False
 
@@ -190,20 +155,20 @@ class Registry:
         if self._closing:
             await asyncio.wait(self._closing)
 
-    def _find(self, name: str) -> _Entry:
+    def _find(self, name: str) -> Entry:
         entry = self._entries.get(name)
         if entry is None:
             known = shorten(", ".join(self._entries))
             raise ModelUnknown(f"There is no model {shorten(repr(name), 100)}; there are: {known}.")
         return entry
 
-    async def _load(self, entry: _Entry) -> _Loaded:
+    async def _load(self, entry: Entry) -> Loaded:
         if entry.loading is None and entry.error is not None and time.monotonic() < entry.retry_at:
             # Without the traces of all who were told before.
             raise entry.error.with_traceback(None)
         return await self._share_load(entry)
 
-    async def _share_load(self, entry: _Entry) -> _Loaded:
+    async def _share_load(self, entry: Entry) -> Loaded:
         if self._is_closed:
             raise NotReady("The server is stopping.")
         if entry.loading is None:
@@ -223,7 +188,10 @@ class Registry:
             raise error.with_traceback(None)
         return task.result()
 
-    async def _open_anew(self, entry: _Entry) -> _Loaded:
+    async def _open_anew(self, entry: Entry) -> Loaded:
+        patience = asyncio.get_running_loop().call_later(
+            _SLOW_LOAD_S, _log.info, "model %s is being loaded, and perhaps downloaded", entry.spec.name
+        )
         one_load = self._one_load if self._budget_bytes is not None else contextlib.nullcontext()
         try:
             async with one_load:
@@ -248,8 +216,9 @@ class Registry:
             raise
         finally:
             entry.loading = None
-        loaded = _Loaded(served)
-        entry.error, entry.pause_s = None, _FIRST_PAUSE_S
+            patience.cancel()
+        loaded = Loaded(served)
+        entry.error, entry.pause_s = None, FIRST_PAUSE_S
         entry.was_loaded, entry.size_bytes = True, served.size_bytes
         self._unload(entry)
         entry.loaded = loaded
@@ -257,7 +226,7 @@ class Registry:
         self._keep_budget(entry)
         return loaded
 
-    def _release(self, loaded: _Loaded) -> None:
+    def _release(self, loaded: Loaded) -> None:
         loaded.uses -= 1
         loaded.last_used = time.monotonic()
         if loaded.uses == 0:
@@ -266,7 +235,7 @@ class Registry:
             elif self._budget_bytes is not None:
                 self._keep_budget(None)
 
-    def _keep_budget(self, newest: _Entry | None, more_bytes: int = 0) -> None:
+    def _keep_budget(self, newest: Entry | None, more_bytes: int = 0) -> None:
         """Unload idle models, those first that were not used for the longest time, until the rest fits.
 
         ``newest`` is kept, and ``more_bytes`` are to fit in beside it.
@@ -283,7 +252,7 @@ class Registry:
             size -= entry.loaded.served.size_bytes
             self._unload(entry)
 
-    def _watch(self, entry: _Entry) -> None:
+    def _watch(self, entry: Entry) -> None:
         """Unload a model when nobody has used it for long enough; until then look again."""
         if self._idle_s is None or entry.loaded is None:
             return
@@ -294,7 +263,7 @@ class Registry:
             return
         entry.timer = asyncio.get_running_loop().call_later(left_s, self._watch, entry)
 
-    def _unload(self, entry: _Entry) -> None:
+    def _unload(self, entry: Entry) -> None:
         loaded, entry.loaded = entry.loaded, None
         if entry.timer is not None:
             entry.timer.cancel()
@@ -306,7 +275,7 @@ class Registry:
         if loaded.uses == 0:
             self._close(loaded)
 
-    def _close(self, loaded: _Loaded) -> None:
+    def _close(self, loaded: Loaded) -> None:
         if loaded not in self._retired:
             return
         self._retired.discard(loaded)
