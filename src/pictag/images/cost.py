@@ -7,47 +7,56 @@ import struct
 from typing import TYPE_CHECKING, BinaryIO
 
 from pictag.errors import CorruptPicture, PictureTooLarge, shorten
+from pictag.images.av1 import frame_sizes
+from pictag.images.header import tile_size
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from pictag.images.limits import PictureLimits
 
 MOST_SCANS = 100
 """Of a JPEG. Programs write about ten; each costs a pass over all of the picture, however little is in it."""
+MOST_SEGMENTS = 10_000
+"""Of a JPEG. Pillow goes through them one by one; photographs with a depth map in them have hundreds."""
+MOST_PADDING_BYTES = 65_536
+"""Before a JPEG's first scan, in all: Pillow goes through it byte by byte, and programs write none."""
+MOST_LAYERS = 4
+"""How often all of an AVIF's pixels may be coded: in colour, transparency, a thumbnail, a map of gains."""
+_READ_BYTES = 256 * 2**20  # of larger files, only so much is looked at
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _START_OF_SCAN, _END = 0xDA, 0xD9
 _NO_LENGTH = frozenset({0x01, *range(0xD0, 0xDA)})
 # Among the coded pixels: neither a byte 0xFF of theirs, nor a restart, nor padding.
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-_TILE_WIDTH, _TILE_LENGTH = 322, 323
 
 
 def check_scans(stream: BinaryIO, *, name: str) -> None:
-    """Raise `CorruptPicture` for a JPEG of more than `MOST_SCANS` scans.
+    """Raise `CorruptPicture` for a JPEG of more than `MOST_SCANS` scans, `MOST_SEGMENTS`, or much padding.
 
-    Only one that has several is read to its end; what follows the picture in its file is not looked at.
+    Only one that has several scans is read to its end; what follows the picture in its file is not looked at.
     """
     stream.seek(0)
-    data = stream.read()
-    if count_scans(data, at_most=MOST_SCANS) > MOST_SCANS:
-        raise CorruptPicture(
-            f"{shorten(name)}: the picture comes in more than {MOST_SCANS} scans, and each takes a pass over "
-            "all of it. Save it anew."
-        )
+    try:
+        count_scans(stream.read(_READ_BYTES))
+    except CorruptPicture as error:
+        raise CorruptPicture(f"{shorten(name)}: {error}") from error
 
 
-def count_scans(data: bytes, *, at_most: int) -> int:
-    """The scans that a decoder would go through in a JPEG; counting ends above ``at_most``."""
-    scans, place, components = 0, 2, 0
+def count_scans(data: bytes) -> int:
+    """The scans that a decoder would go through in a JPEG; raises `CorruptPicture` as `check_scans` does."""
+    scans, segments, padding_bytes = 0, 0, 0
+    place, components = 2, 0
     is_progressive = False
     try:
-        while scans <= at_most:
-            # Between segments decoders skip what is none, too.
-            found = _MARKER.search(data, place)
-            if found is None:
-                break
+        # Between segments decoders skip what is none, too.
+        while found := _MARKER.search(data, place):
+            segments += 1
+            padding_bytes += 0 if scans else found.start() - place
+            if segments > MOST_SEGMENTS or padding_bytes > MOST_PADDING_BYTES:
+                raise CorruptPicture(
+                    f"the file has more than {MOST_SEGMENTS:,} segments, or {MOST_PADDING_BYTES:,} bytes "
+                    "between them. Save it anew."
+                )
             place = found.end()
             marker = data[place - 1]
             if marker == _END:
@@ -59,6 +68,11 @@ def count_scans(data: bytes, *, at_most: int) -> int:
                 components = data[place + 7]
             elif marker == _START_OF_SCAN:
                 scans += 1
+                if scans > MOST_SCANS:
+                    raise CorruptPicture(
+                        f"the picture comes in more than {MOST_SCANS} scans, and each takes a pass over all "
+                        "of it. Save it anew."
+                    )
                 if not is_progressive and data[place + 2] >= components:
                     break  # all components at once: the decoder ends with this one
             place += int(struct.unpack_from(">H", data, place)[0])
@@ -67,15 +81,42 @@ def count_scans(data: bytes, *, at_most: int) -> int:
     return scans
 
 
-def check_tiles(image: Image.Image, *, name: str, limits: PictureLimits) -> None:
-    """Raise `PictureTooLarge` for a TIFF whose tiles are larger than a picture may be.
+def check_tiles(stream: BinaryIO, size: tuple[int, int], *, name: str, limits: PictureLimits) -> None:
+    """Raise `PictureTooLarge` for a TIFF of ``size`` in whose tiles are more pixels than a picture may have.
 
     A tile is decoded as a whole, however little of it the picture shows.
     """
-    tags = getattr(image, "tag_v2", {})
-    width, length = tags.get(_TILE_WIDTH), tags.get(_TILE_LENGTH)
-    if isinstance(width, int) and isinstance(length, int) and width * length > limits.max_pixels:
+    try:
+        width, length = tile_size(stream)
+    except (struct.error, OverflowError, OSError):  # cut off, or offsets of no meaning
+        return
+    pixels = max(size[0], width) * max(size[1], length)
+    if width and length and pixels > limits.max_pixels:
         raise PictureTooLarge(
-            f"{shorten(name)}: a tile of it is {width}×{length}, {width * length:,} pixels; the limit is "
-            f"{limits.max_pixels:,}. Save it with smaller tiles, or raise max_pixels."
+            f"{shorten(name)}: with its tiles of {width}×{length} there are {pixels:,} pixels to decode, the "
+            f"limit is {limits.max_pixels:,}. Save it with smaller tiles, or raise max_pixels."
+        )
+
+
+def check_frames(stream: BinaryIO, *, name: str, limits: PictureLimits) -> None:
+    """Raise `PictureTooLarge` for an AVIF whose frames are larger than a picture may be, or too many.
+
+    The decoder decodes them as they are coded, and shrinks them to what the file announces.
+    """
+    stream.seek(0)
+    try:
+        sizes = frame_sizes(stream.read())
+    except CorruptPicture as error:
+        raise CorruptPicture(f"{shorten(name)}: {error}") from error
+    width, height = max(sizes, key=lambda size: size[0] * size[1], default=(0, 0))
+    if width * height > limits.max_pixels:
+        raise PictureTooLarge(
+            f"{shorten(name)}: {width}×{height} is coded in it, {width * height:,} pixels; the limit is "
+            f"{limits.max_pixels:,}. Make the picture smaller, or raise max_pixels."
+        )
+    pixels = sum(width * height for width, height in sizes)
+    if pixels > MOST_LAYERS * limits.max_pixels:
+        raise PictureTooLarge(
+            f"{shorten(name)}: {len(sizes):,} frames are coded in it, {pixels:,} pixels in all; the limit "
+            f"for that is {MOST_LAYERS * limits.max_pixels:,}. Save the picture alone, or raise max_pixels."
         )

@@ -16,7 +16,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from pictag.errors import CorruptPicture, DecodeError, FormatRefused, NotAPicture, PictureTooLarge, shorten
 from pictag.images import sniff
 from pictag.images.colour import SIDEWAYS, find_transposition, to_rgb
-from pictag.images.cost import check_scans, check_tiles
+from pictag.images.cost import check_frames, check_scans, check_tiles
 from pictag.images.header import webp_size
 from pictag.images.limits import PictureLimits
 from pictag.images.silence import hush_libtiff, hush_pillow
@@ -216,6 +216,8 @@ def decode(
         raise _refuse(head, form, name=name)
     if form is sniff.WEBP and (size := webp_size(head)) is not None:
         check_size(size, name=name, limits=limits)
+    elif form is sniff.JPEG:
+        check_scans(stream, name=name)
     try:
         with hush_pillow():
             image = _open(stream, form, name=name)
@@ -230,10 +232,11 @@ def decode(
             f"{shorten(name)}: the {form.name} file cannot be opened: {_explain(error)}"
         ) from error
     with image:
-        if form is sniff.JPEG:
-            check_scans(stream, name=name)
-        elif form is sniff.TIFF:
-            check_tiles(image, name=name, limits=limits)
+        check_size(image.size, name=name, limits=limits)
+        if form is sniff.TIFF:
+            check_tiles(stream, image.size, name=name, limits=limits)
+        elif form is sniff.AVIF:
+            check_frames(stream, name=name, limits=limits)
         return picture_of_image(image, name=name, limits=limits, format=form.name, needed=needed)
 
 

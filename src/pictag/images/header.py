@@ -5,16 +5,24 @@ What is read here is a forecast. The decoder reads the header for itself, and wh
 
 from __future__ import annotations
 
+import io
 import struct
+from typing import BinaryIO
 
+from pictag.errors import CorruptPicture
 from pictag.images import sniff
+from pictag.images.av1 import frame_sizes
 
 _MOST_SEGMENTS = 256  # before a JPEG's frame header; cameras write about ten
-_MOST_TAGS = 256
+_MOST_SIZES = 256
+_MOST_TAGS = 4096  # as libtiff
 _BOX_BYTES = 65_536  # HEIC and AVIF describe themselves before their pixels
 _NO_LENGTH = frozenset({0x01, *range(0xD0, 0xDA)})
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WEBP_HEADER_BYTES = 30
+_WIDTH, _LENGTH, _TILE_WIDTH, _TILE_LENGTH = _SIDES = 256, 257, 322, 323
+# The types of TIFF that libtiff takes for a side; Pillow does not know the last two.
+_WHOLE = {1: "B", 6: "B", 3: "H", 8: "H", 4: "I", 9: "I", 13: "I", 16: "Q", 17: "Q", 18: "Q"}
 
 
 def read_size(data: bytes) -> tuple[int, int] | None:
@@ -84,39 +92,70 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _tiff_size(data: bytes) -> tuple[int, int] | None:
-    order = "<" if data[:2] == b"II" else ">"
-    if 43 in data[2:4]:  # BigTIFF
-        (place,) = struct.unpack_from(order + "Q", data, 8)
-        (count,) = struct.unpack_from(order + "Q", data, place)
-        place, entry, value_at, long_value = place + 8, 20, 12, "Q"
+def tile_size(stream: BinaryIO) -> tuple[int, int]:
+    """Width and length of a TIFF's tiles as libtiff would find them; 0×0 where it has none.
+
+    Pillow passes over types of numbers that libtiff reads, and of a tag that is there twice each takes one:
+    here it is the largest that counts.
+    """
+    sides = _tiff_sides(stream)
+    return sides.get(_TILE_WIDTH, 0), sides.get(_TILE_LENGTH, 0)
+
+
+def _tiff_sides(stream: BinaryIO) -> dict[int, int]:
+    stream.seek(0)
+    head = stream.read(16)
+    order = "<" if head[:2] == b"II" else ">"
+    if 43 in head[2:4]:  # BigTIFF
+        (place,) = struct.unpack_from(order + "Q", head, 8)
+        counted, entry = struct.Struct(order + "Q"), struct.Struct(order + "HHQ8s")
     else:
-        (place,) = struct.unpack_from(order + "I", data, 4)
-        (count,) = struct.unpack_from(order + "H", data, place)
-        place, entry, value_at, long_value = place + 2, 12, 8, "I"
+        (place,) = struct.unpack_from(order + "I", head, 4)
+        counted, entry = struct.Struct(order + "H"), struct.Struct(order + "HHI4s")
+    stream.seek(place)
+    (count,) = counted.unpack(stream.read(counted.size))
+    table = stream.read(entry.size * min(count, _MOST_TAGS))
     sides: dict[int, int] = {}
-    for index in range(min(count, _MOST_TAGS)):
-        at = place + index * entry
-        tag, kind = struct.unpack_from(order + "HH", data, at)
-        if tag in (256, 257, 322, 323):
-            form = {1: "B", 3: "H", 4: "I"}.get(kind, long_value)
-            (sides[tag],) = struct.unpack_from(order + form, data, at + value_at)
-    if 256 not in sides or 257 not in sides:
+    for tag, kind, _, value in entry.iter_unpack(table[: len(table) // entry.size * entry.size]):
+        if tag not in _SIDES or kind not in _WHOLE:
+            continue
+        number = struct.Struct(order + _WHOLE[kind])
+        if number.size > len(value):  # it lies elsewhere
+            stream.seek(*struct.unpack(order + "I", value))
+            value = stream.read(number.size)  # noqa: PLW2901
+        if number.size <= len(value):
+            sides[tag] = max(sides.get(tag, 0), *number.unpack_from(value))
+    return sides
+
+
+def _tiff_size(data: bytes) -> tuple[int, int] | None:
+    sides = _tiff_sides(io.BytesIO(data))
+    if _WIDTH not in sides or _LENGTH not in sides:
         return None
-    picture, tile = (sides[256], sides[257]), (sides.get(322, 0), sides.get(323, 0))
-    # A tile is decoded as a whole, however little of it the picture shows.
-    return max(picture, tile, key=lambda size: size[0] * size[1])
+    # Tiles are decoded as a whole, however little of them the picture shows.
+    return max(sides[_WIDTH], sides.get(_TILE_WIDTH, 0)), max(sides[_LENGTH], sides.get(_TILE_LENGTH, 0))
 
 
 def _box_size(data: bytes) -> tuple[int, int] | None:
     """The largest picture that an AVIF or HEIC file announces: tiles and thumbnails are smaller."""
     sizes: list[tuple[int, int]] = []
     place = data.find(b"ispe", 0, _BOX_BYTES)
-    while place >= 0 and len(sizes) < _MOST_TAGS:
+    while place >= 0 and len(sizes) < _MOST_SIZES:
         width, height = struct.unpack_from(">II", data, place + 8)
         sizes.append((width, height))
         place = data.find(b"ispe", place + 4, _BOX_BYTES)
     return max(sizes, key=lambda size: size[0] * size[1], default=None)
+
+
+def _avif_size(data: bytes) -> tuple[int, int] | None:
+    """The largest that is announced or coded, whichever is more: the decoder goes by the latter."""
+    announced = _box_size(data)
+    if announced is None:
+        return None
+    try:
+        return max([announced, *frame_sizes(data)], key=lambda size: size[0] * size[1])
+    except CorruptPicture:
+        return None
 
 
 _READERS = {
@@ -126,6 +165,6 @@ _READERS = {
     "GIF": _gif_size,
     "BMP": _bmp_size,
     "TIFF": _tiff_size,
-    "AVIF": _box_size,
+    "AVIF": _avif_size,
     "HEIC": _box_size,
 }
