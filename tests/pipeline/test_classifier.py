@@ -241,6 +241,18 @@ def test_the_function_to_apply_can_be_chosen(
     assert result["score"] == pytest.approx(expected, abs=1e-6)
 
 
+def test_logits_below_zero_are_not_left_out(classifier: ImageClassificationPipeline) -> None:
+    """The default of ``min_score`` is no floor; any other value is one, also below zero."""
+    red = colour_array("red")  # logits 2, -2, -2
+    for options in ({}, {"min_score": 0}, {"min_score": -0.0}, {"min_score": -2.5}):
+        entries = classifier(red, top_k=None, function_to_apply="none", **options)
+        assert [entry["score"] for entry in entries] == pytest.approx([2, -2, -2]), options
+        assert len(classifier(red, top_k=2, function_to_apply="none", **options)) == 2
+    for floor in (1e-9, -1.5):
+        entries = classifier(red, top_k=None, function_to_apply="none", min_score=floor)
+        assert [entry["label"] for entry in entries] == ["red"]
+
+
 def test_labels_below_the_least_score_are_left_out(classifier: ImageClassificationPipeline) -> None:
     red = colour_array("red")
     assert [entry["label"] for entry in classifier(red, top_k=None, min_score=0.5)] == ["red"]

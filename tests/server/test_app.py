@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import http.client
 import io
@@ -16,6 +17,7 @@ import pytest
 from PIL import Image
 
 from asking import Answer, LiveServer, ask, serve, talk
+from liveserver import run_server
 from tinymodel import make_picture, make_tiny_model
 
 KEY = "sesame-open"
@@ -80,8 +82,51 @@ def test_every_error_has_the_one_form(server: LiveServer, method: str, path: str
     assert answer.headers["content-type"] == "application/json"
 
 
-def test_a_wrong_method_is_told_the_right_ones(server: LiveServer) -> None:
-    assert ask(server, "DELETE", "/").headers["allow"] == "GET, HEAD, POST"
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("DELETE", "/", "GET, HEAD, POST"),
+        ("GET", "/v2/models/colours/infer", "POST"),
+        ("HEAD", "/v2/models/colours/infer", "POST"),
+        ("DELETE", "/v2/models/colours/versions/1/infer", "POST"),
+        ("GET", "/v2/models/nothing/infer", "POST"),
+        ("POST", "/models/colours/info", "GET, HEAD"),
+        ("POST", "/models/colours/health", "GET, HEAD"),
+        ("DELETE", "/models/colours", "POST"),
+        ("PUT", "/v2/models/colours/ready", "GET, HEAD"),
+    ],
+)
+def test_a_wrong_method_is_told_the_right_ones(
+    server: LiveServer, method: str, path: str, allowed: str
+) -> None:
+    """A name that no model has, such as colours/infer, does not stand before the address that is meant."""
+    answer = ask(server, method, path)
+    assert (answer.status, answer.headers.get("allow")) == (405, allowed)
+
+
+def test_the_whole_server_is_asked_for_its_options(server: LiveServer) -> None:
+    reply = talk(server, b"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert reply.startswith(b"HTTP/1.1 200 ")
+    assert b"allow: GET, HEAD, POST, PUT\r\n" in reply
+    assert talk(server, b"GET * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").startswith(
+        b"HTTP/1.1 404 "
+    )
+
+
+def test_models_that_are_called_like_addresses_are_reached(
+    tmp_path_factory: pytest.TempPathFactory, picture: bytes
+) -> None:
+    folder = make_tiny_model(tmp_path_factory.mktemp("model"))
+    names = ("stats", "org", "org/stats", "org/infer", "org/health", "infer")
+    with serve(dict.fromkeys(names, folder)) as server:
+        for name in names:
+            described = ask(server, "GET", f"/v2/models/{name}")
+            assert (described.status, json.loads(described.body).get("name")) == (200, name)
+            assert json.loads(ask(server, "GET", f"/v2/models/{name}/config").body)["name"] == name
+            for path in (f"/models/{name}", f"/v2/models/{name}/infer", f"/predictions/{name}"):
+                headers = {"Inference-Header-Content-Length": "0"}
+                assert ask(server, "POST", path, picture, headers).status == 200, path
+        assert ask(server, "GET", "/v2/models/org/config/infer").status == 405
 
 
 def test_head_answers_as_get_without_a_body(server: LiveServer) -> None:
@@ -127,6 +172,19 @@ def test_all_else_needs_the_key(locked: LiveServer, path: str, picture: bytes) -
         assert status(Authorization=right) == 200, right
     assert status(X_Api_Key=KEY) == 200
     assert status(X_Api_Key=KEY, Authorization="Bearer hf_of_somebody_else") == 200
+
+
+def test_without_the_key_nobody_hears_which_models_there_are(locked: LiveServer) -> None:
+    for path in ("/models/nope/health", "/v2/models/nope/ready"):
+        for headers in ({}, {"X-Api-Key": "wrong"}):
+            answer = ask(locked, "GET", path, headers=headers)
+            assert answer.status == 404
+            assert json.loads(answer.body)["type"] == "model_unknown"
+            assert "'nope'" in json.loads(answer.body)["error"]
+            assert b"colours" not in answer.body
+        assert b"colours" in ask(locked, "GET", path, headers={"X-Api-Key": KEY}).body
+    version = ask(locked, "GET", "/v2/models/colours/versions/2/ready")
+    assert (version.status, b"no version '2'" in version.body) == (404, True)
 
 
 def test_without_the_key_no_picture_is_read(locked: LiveServer, picture: bytes) -> None:
@@ -246,6 +304,44 @@ def test_a_stopping_server_is_not_ready_but_lives(tmp_path_factory: pytest.TempP
         assert ask(server, "GET", "/health").status == 503
         assert ask(server, "GET", "/v2/health/ready").status == 400
         assert ask(server, "GET", "/v2/health/live").status == 200
+
+
+def test_who_is_cut_off_when_the_server_stops_is_told_so(
+    tmp_path_factory: pytest.TempPathFactory, picture: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One whose body has not come, and one whose picture is not done: neither is a defect of the server."""
+    model = f"colours={make_tiny_model(tmp_path_factory.mktemp('model'))}"
+    with run_server(models=(model,), shutdown_timeout_s=1) as live:
+        server = LiveServer(port=live.port, services=live.services)
+
+        async def never(*_: object, **__: object) -> None:
+            await asyncio.Event().wait()
+
+        server.services.dispatcher.classify = never  # type: ignore[assignment,method-assign]
+        stalled, waiting = (socket.create_connection(("127.0.0.1", server.port), 20) for _ in range(2))
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(picture)
+        stalled.sendall(head + picture[:9])
+        waiting.sendall(head + picture)
+        time.sleep(0.3)
+        server.services.readiness.is_stopping = True
+        live.server.should_exit = True
+        replies = []
+        for sock in (stalled, waiting):
+            with sock:
+                replies.append(b"".join(iter(lambda: sock.recv(65536), b"")))  # noqa: B023
+        for reply, status, kind in zip(replies, (408, 429), ("body_too_slow", "overloaded"), strict=True):
+            sent, _, body = reply.partition(b"\r\n\r\n")
+            assert sent.startswith(b"HTTP/1.1 %d " % status), reply
+            assert b"\r\nconnection: close" in sent
+            assert b"x-request-id" in sent
+            error = json.loads(body)
+            assert set(error) == ERROR_MEMBERS
+            assert (error["type"], "stopping" in error["error"]) == (kind, True)
+        assert b"\r\nretry-after: 5" in replies[1]
+        assert count_requests(server, "/", 408) == 1
+        assert count_requests(server, "/", 429) == 1
+    assert "Traceback" not in caplog.text
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 def test_a_defect_of_ours_is_500_without_its_details(

@@ -194,8 +194,9 @@ def test_what_is_no_json_or_nested_deep_is_a_bad_request(text: bytes) -> None:
         b"[" + b"0," * 8_000_000 + b"0]",
         b"{" + b",".join(b'"%d":0' % i for i in range(1_000_000)) + b"}",
         b"[" * 8_000_000,
+        b"[" + b'"AAAA",' * 1_900_000 + b'""]',
     ],
-    ids=["lists", "objects", "numbers", "members", "depth"],
+    ids=["lists", "objects", "numbers", "members", "depth", "texts"],
 )
 def test_json_that_would_fill_the_memory_is_refused_before_anything_is_built(text: bytes) -> None:
     def parse() -> None:
@@ -289,3 +290,8 @@ def test_a_large_body_is_parsed_aside_and_the_loop_goes_on() -> None:
         assert len(parsing.result()) == 200_001
 
     asyncio.run(main())
+
+
+def test_a_picture_in_letters_that_base64_has_not_is_said_to_be_none() -> None:
+    with pytest.raises(BadRequest, match=r"^The picture is no valid base64"):
+        decode_picture_text("AAAA\u00e9" * 5)

@@ -149,6 +149,14 @@ def test_top_k_counts_in_the_query_and_in_the_parameters(server: LiveServer) -> 
     assert json.loads(post(server, PICTURE, "/?min_score=0.999").body) == []
 
 
+def test_logits_below_zero_are_labels_too(server: LiveServer) -> None:
+    found = json.loads(post(server, PICTURE, "/?function_to_apply=none").body)
+    assert [label["score"] for label in found] == pytest.approx([2, -2, -2])
+    for query in ("top_k=3&min_score=0", "min_score=-2.5"):
+        assert json.loads(post(server, PICTURE, f"/?function_to_apply=none&{query}").body) == found
+    assert json.loads(post(server, PICTURE, "/?function_to_apply=none&min_score=0.1").body) == found[:1]
+
+
 def test_a_list_of_pictures_gives_a_list_of_results_and_one_fails_alone(server: LiveServer) -> None:
     bad = base64.b64encode(PICTURE[:40]).decode()
     answer = post_json(server, {"inputs": [TEXT, bad, TEXT], "parameters": {"top_k": 1}})

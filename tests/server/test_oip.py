@@ -181,6 +181,27 @@ class TestTritonsClient:
                 problem()
             assert re.search(text, str(caught.value)), (text, str(caught.value))
 
+    def test_is_told_what_this_server_does_not_offer(self, client: Any) -> None:
+        problems: tuple[tuple[Callable[[], Any], str], ...] = (
+            (client.get_inference_statistics, "statistics"),
+            (lambda: client.get_inference_statistics(MODEL), "statistics"),
+            (lambda: client.get_inference_statistics(MODEL, "1"), "statistics"),
+            (client.get_trace_settings, "tracing"),
+            (lambda: client.get_trace_settings(MODEL), "tracing"),
+            (lambda: client.update_trace_settings(MODEL, {"trace_rate": "1"}), "tracing"),
+            (client.get_log_settings, "settings of the log"),
+            (lambda: client.update_log_settings({"log_info": True}), "settings of the log"),
+            (client.get_system_shared_memory_status, "shared memory"),
+            (lambda: client.register_system_shared_memory("r", "/k", 8), "shared memory"),
+            (client.unregister_cuda_shared_memory, "shared memory"),
+            (lambda: client.load_model(MODEL), "loading of models"),
+            (lambda: client.unload_model(MODEL), "loading of models"),
+        )
+        for problem, what in problems:
+            with pytest.raises(InferenceServerException, match=f"does not offer.*{what}") as caught:
+                problem()
+            assert caught.value.status() == "404"
+
     def test_works_without_blocking_too(self, server: LiveServer, pictures: list[bytes]) -> None:
         async def run() -> None:
             async with triton_aio.InferenceServerClient(server.address) as client:
@@ -380,6 +401,58 @@ def test_a_compressed_body_is_read_with_its_header_length(server: LiveServer, pi
     assert ask(server, "POST", INFER, gzip.compress(head + data), headers).status == 200
 
 
+def index_of(server: LiveServer, body: bytes | None) -> Answer:
+    return ask(server, "POST", "/v2/repository/index", body)
+
+
+def test_the_index_lists_ready_models_alone_where_that_is_asked_for(tmp_path: Path) -> None:
+    with serve({"broken": tmp_path / "nothing", "embedded": "embedded"}) as server:
+        assert ask(server, "POST", "/", b"GIF89a").status == 500
+        for body in (None, b"", b"{}", b'{"ready": false}', b'{"ready": null, "other": 1}'):
+            entries = json.loads(index_of(server, body).body)
+            assert [(entry["name"], entry["state"]) for entry in entries] == [
+                ("broken", "UNAVAILABLE"),
+                ("embedded", "READY"),
+            ], body
+        entries = json.loads(index_of(server, b'{"ready": true}').body)
+        assert [entry["name"] for entry in entries] == ["embedded"]
+
+
+@pytest.mark.parametrize("body", [b"junk", b"[]", b"3", b'{"ready": 1}', b'{"ready": "true"}', b"\xff"])
+def test_an_index_that_is_asked_for_in_junk_is_refused(server: LiveServer, body: bytes) -> None:
+    answer = index_of(server, body)
+    assert (answer.status, json.loads(answer.body)["type"]) == (400, "bad_request")
+
+
+def test_no_extension_is_announced_that_is_not_there(server: LiveServer) -> None:
+    extensions = json.loads(ask(server, "GET", "/v2").body)["extensions"]
+    assert extensions == ["classification", "binary_tensor_data", "model_configuration"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "size"),
+    [
+        ({}, 128),
+        ({"max_queue": 7}, 7),
+        ({"max_body_bytes": 10_000}, 11),  # 768 bytes each, and the head
+        ({"max_body_bytes": 500}, 1),
+        ({"max_queued_bytes": 4000}, 5),
+    ],
+)
+def test_the_batch_that_is_announced_is_taken(folder: Path, limits: dict[str, int], size: int) -> None:
+    with serve({MODEL: folder}, **limits) as server:
+        config = json.loads(ask(server, "GET", f"/v2/models/{MODEL}/config").body)
+        assert config["max_batch_size"] == size
+        if limits != {"max_body_bytes": 500}:
+            data = bytes(768 * size)
+            tensor = GOOD | {"shape": [size, 3, 8, 8], "parameters": {"binary_data_size": len(data)}}
+            del tensor["data"]
+            head = json.dumps({"inputs": [tensor]}).encode()
+            headers = {"Inference-Header-Content-Length": str(len(head))}
+            answer = ask(server, "POST", INFER, head + data, headers)
+            assert answer.status == 200, answer.body
+
+
 def test_health_of_a_model_that_cannot_be_loaded_is_400(tmp_path: Path) -> None:
     with serve({"broken": tmp_path / "nothing"}) as server:
         assert ask(server, "GET", "/v2/models/broken/ready").status == 200  # not tried yet
@@ -394,6 +467,18 @@ def test_health_of_a_model_that_cannot_be_loaded_is_400(tmp_path: Path) -> None:
             assert ask(server, "GET", path).status == status, path
         index = json.loads(ask(server, "POST", "/v2/repository/index").body)
         assert index[0]["state"] == "UNAVAILABLE"
+
+
+def test_more_texts_than_the_shape_says_are_refused_before_one_is_decoded() -> None:
+    with pytest.raises(BadRequest, match="has 1 elements, not 2"):
+        read_pictures(["not base64!", "nor this!"], (1,))
+
+
+def test_a_shape_of_more_pictures_than_a_request_may_have_is_refused(server: LiveServer) -> None:
+    for shape in ([129], [64, 64], [2, 2, 100], [0], [3, 0]):
+        tensor = {"name": "image", "datatype": "BYTES", "shape": shape, "data": []}
+        answer = post(server, {"inputs": [tensor]})
+        assert (answer.status, "from 1 to 128 pictures" in message(answer)) == (400, True), shape
 
 
 def test_millions_of_empty_elements_are_refused_at_the_first_that_is_too_many() -> None:

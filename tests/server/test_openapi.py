@@ -52,13 +52,49 @@ def test_it_is_what_the_server_gives(server: LiveServer) -> None:
 
 def test_it_names_every_address_and_no_other() -> None:
     described = {
-        (path, method.upper()) for path, item in describe_interface()["paths"].items() for method in item
+        (path, method.upper())
+        for path, item in describe_interface()["paths"].items()
+        for method in item
+        if method != "head"
     }
     served = {(re.sub(r":path}", "}", path), method) for path, methods, _, _ in TABLE for method in methods}
     assert (
         described - {("/predictions/{model}/{version}", "POST"), ("/predictions/{model}/{version}", "PUT")}
         == served
     )
+
+
+def test_whatever_takes_get_takes_head_and_answers_without_a_body(server: LiveServer) -> None:
+    for path, item in describe_interface()["paths"].items():
+        assert ("head" in item) == ("get" in item), path
+        if "head" in item:
+            assert all("content" not in reply for reply in item["head"]["responses"].values())
+            asked = path.replace("{model}", "0").replace("{version}", "1")
+            answers = [ask(server, method, asked) for method in ("GET", "HEAD")]
+            assert answers[0].status == answers[1].status == 200, path
+            assert answers[1].body == b""
+
+
+def test_it_names_what_may_come_of_any_request() -> None:
+    for path, item in describe_interface()["paths"].items():
+        for operation in item.values():
+            assert {"400", "408", "429", "431"} <= set(operation["responses"]), path
+            # A model's name may end like another address, which takes another method.
+            assert ("405" in operation["responses"]) == ("{model}" in path), path
+
+
+def test_what_may_be_left_out_is_not_required() -> None:
+    paths = describe_interface()["paths"]
+    assert paths["/v2/repository/index"]["post"]["requestBody"]["required"] is False
+    assert paths["/"]["post"]["requestBody"]["required"] is True
+
+
+def test_the_page_is_one_of_the_forms_of_the_first_address(server: LiveServer) -> None:
+    content = describe_interface()["paths"]["/"]["get"]["responses"]["200"]["content"]
+    for accept in ("application/json", "text/html"):
+        answer = ask(server, "GET", "/", headers={"Accept": accept})
+        assert answer.headers["content-type"].partition(";")[0] == accept
+        assert accept in content
 
 
 def test_every_reference_in_it_leads_somewhere_and_every_shape_is_used() -> None:

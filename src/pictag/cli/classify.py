@@ -89,7 +89,7 @@ class TopK(click.ParamType[int | None]):
     default=0.0,
     show_default=True,
     metavar="SCORE",
-    help="Leave out labels with a lower score; a probability is 0 to 1.",
+    help="Leave out labels with a lower score, such as 0.5; 0 leaves out none.",
 )
 @click.option(
     "--function-to-apply",

@@ -11,14 +11,23 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequen
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.exceptions import HTTPException
-from starlette.routing import Route, Router
+from starlette.routing import Route
 
 from pictag.errors import shorten
 from pictag.server import logs, page
 from pictag.server.exchange import ClientLeft, Exchange
 from pictag.server.protocols import huggingface, information, oip, torchserve
-from pictag.server.refusals import MethodRefused, Reply, RouteUnknown, Unauthorized, describe_error
+from pictag.server.refusals import (
+    BodyTooSlow,
+    ModelUnknown,
+    Overloaded,
+    Refusal,
+    Reply,
+    RouteUnknown,
+    Unauthorized,
+    describe_error,
+)
+from pictag.server.routing import Routes
 from pictag.server.services import Readiness, Services
 
 __all__ = ["Readiness", "Services", "make_app"]
@@ -33,6 +42,7 @@ _CALL = "pictag.call"
 _SANE_ID = re.compile(rb"[A-Za-z0-9._~+/=:@-]{1,128}")
 _SENDERS_OWN = ("X-Request-Id", "Connection")
 _CLIENT_LEFT = 499  # for log and metrics alone: there is nobody to tell
+_RETRY_STOPPING_S = 5.0
 _GET, _POST = ("GET",), ("POST",)
 
 # In the order in which they are tried. What is open needs no key.
@@ -64,6 +74,14 @@ TABLE: Sequence[tuple[str, Sequence[str], Handler, bool]] = (
 )
 
 
+_METHODS = Reply(
+    status=200,
+    headers={"Allow": ", ".join(sorted({"HEAD"}.union(*(methods for _, methods, _, _ in TABLE))))},
+    body=b"",
+)
+"""The answer to ``OPTIONS *``: what some address of the server takes."""
+
+
 @dataclass(slots=True)
 class _Endpoint:
     """A handler as Starlette's routes take it."""
@@ -76,11 +94,23 @@ class _Endpoint:
         call: Exchange = scope[_CALL]
         call.path_params = scope["path_params"]
         call.route = self.path
-        if not self.is_open:
-            _check_key(call)
+        if not self.is_open and not _has_key(call):
+            raise Unauthorized(
+                "This server needs a key: send it as 'Authorization: Bearer KEY' or as 'X-Api-Key: KEY'."
+            )
         reply = await self.handler(call)
         call.stop_watching()
         await _send_reply(reply, send)
+
+
+@dataclass(slots=True)
+class _Absent:
+    """An address of others' servers that has no meaning here, said in words rather than as a model's name."""
+
+    what: str
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise RouteUnknown(f"This server does not offer {self.what}.")
 
 
 class _Sender:
@@ -124,7 +154,8 @@ def make_app(services: Services) -> Application:
     ]
     # The first one takes POST alone, and is what most ask for.
     routes = [routes[0], *page.routes(services.settings), *routes[1:]]
-    router = Router(routes, redirect_slashes=False, default=_refuse_path)
+    routes += [Route(path, _Absent(what)) for path, what in oip.NOT_OFFERED]
+    router = Routes(routes, models=frozenset(services.registry.names()))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -134,23 +165,25 @@ def make_app(services: Services) -> Application:
         call = Exchange(scope, receive, services=services, headers=headers, request_id=_choose_id(headers))
         logs.request_id.set(call.request_id)
         scope[_CALL] = call
-        scope["app"] = app  # so that Starlette raises its errors rather than answering in its own form
         sender = _Sender(send, call, scope)
         try:
-            await router(scope, receive, sender)
+            if scope["path"] == "*" and scope["method"] == "OPTIONS":
+                await _send_reply(_METHODS, sender)
+            else:
+                await router.find(scope).app(scope, receive, sender)
         except ClientLeft:
             sender.status = _CLIENT_LEFT
         except asyncio.CancelledError:
-            if not call.client_left:
+            if call.client_left:
+                sender.status = _CLIENT_LEFT
+            elif services.readiness.is_stopping and not sender.status:
+                await _send_error(_explain_stop(call), call, scope, sender)
+            else:
                 raise
-            sender.status = _CLIENT_LEFT
         except Exception as error:
             if sender.status:
                 raise
-            call.stop_watching()
-            v2 = scope["path"].startswith("/v2")
-            error = _translate(error, router, scope["path"])
-            await _send_reply(describe_error(error, request_id=call.request_id, v2=v2), sender)
+            await _send_error(error, call, scope, sender)
         finally:
             call.close()
             sender.note()
@@ -186,17 +219,27 @@ async def _live(receive: Receive, send: Send) -> None:
             return
 
 
-async def _refuse_path(scope: Scope, receive: Receive, send: Send) -> None:
-    raise RouteUnknown(f"There is nothing at {shorten(scope['path'], 80)}; /openapi.json says what there is.")
+async def _send_error(error: Exception, call: Exchange, scope: Scope, send: Send) -> None:
+    call.stop_watching()
+    if isinstance(error, ModelUnknown) and not _has_key(call):
+        error = _keep_names(error, call)
+    v2 = scope["path"].startswith("/v2")
+    await _send_reply(describe_error(error, request_id=call.request_id, v2=v2), send)
 
 
-def _translate(error: Exception, router: Router, path: str) -> Exception:
-    """Starlette's one error, for a method that a path does not take, as ours."""
-    if not isinstance(error, HTTPException) or error.status_code != 405:
-        return error
-    routes = [route for route in router.routes if isinstance(route, Route) and route.path_regex.match(path)]
-    allowed = tuple(sorted({method for route in routes for method in route.methods or ()}))
-    return MethodRefused(f"This path takes {', '.join(allowed)}.", allowed=allowed)
+def _explain_stop(call: Exchange) -> Refusal:
+    """What is said to one who is cut off, since the time to stop in is over."""
+    if not call.is_read:
+        return BodyTooSlow("The server is stopping, and the body was not complete.")
+    return Overloaded(_RETRY_STOPPING_S, "The server is stopping.", reason="stopping")
+
+
+def _keep_names(error: ModelUnknown, call: Exchange) -> ModelUnknown:
+    """Which models there are is for those alone who have the key."""
+    name = call.path_params.get("model", "")
+    if name in call.services.registry.names():
+        return error  # of a version that it has not
+    return ModelUnknown(f"There is no model {shorten(repr(name), 100)}.")
 
 
 async def _send_reply(reply: Reply, send: Send) -> None:
@@ -218,19 +261,15 @@ def _choose_id(headers: Mapping[bytes, bytes]) -> str:
     return secrets.token_hex(8)
 
 
-def _check_key(call: Exchange) -> None:
-    """Raise `Unauthorized` unless the request has the server's key, where there is one."""
+def _has_key(call: Exchange) -> bool:
+    """Whether the request has the server's key, or needs none because there is none."""
     key = call.services.settings.api_key
     if key is None:
-        return
+        return True
     scheme, _, credential = call.headers.get(b"authorization", b"").partition(b" ")
     bearer = credential.strip() if scheme.lower() == b"bearer" else b""
     right = key.get_secret_value().encode()
     # Both are compared, whichever was given, in the same time.
-    matches = hmac.compare_digest(bearer, right) | hmac.compare_digest(
+    return hmac.compare_digest(bearer, right) | hmac.compare_digest(
         call.headers.get(b"x-api-key", b""), right
     )
-    if not matches:
-        raise Unauthorized(
-            "This server needs a key: send it as 'Authorization: Bearer KEY' or as 'X-Api-Key: KEY'."
-        )

@@ -20,6 +20,7 @@ MAX_MEMBERS = 10_000  # names in all objects of one JSON body: a request has abo
 MAX_NUMBERS = 2_000_000  # 13 tensors of 3×224×224; a number takes 32 bytes in memory, and 4 in a binary tail
 MAX_MEMBERS_OF_GZIP = 1000  # files that follow each other in one body
 _MAX_LISTS = 100_000
+_MAX_QUOTES = 4 * MAX_MEMBERS  # round each name, and round its value
 _INFLATE_STEP = 2**16
 _INLINE_BYTES = 2**16  # what is decompressed or parsed faster than a thread is woken
 _DIGITS = 500  # of a whole number: a float has up to 309, and long ones take their time
@@ -144,6 +145,8 @@ def parse_json(data: bytes, *, max_numbers: int = MAX_NUMBERS) -> Any:
     """
     if data.count(b"[") + data.count(b"{") > _MAX_LISTS or data.count(b":") > MAX_MEMBERS:
         raise BadRequest("The JSON body has more lists and objects than any request needs.")
+    if data.count(b'"') > _MAX_QUOTES:  # between texts nobody else gets a turn, as between numbers
+        raise BadRequest("The JSON body has more texts than any request needs.")
     if data.count(b",") > max_numbers:
         raise BadRequest(
             f"The JSON body has more than {max_numbers:,} values. Send large tensors as binary data."
@@ -185,7 +188,8 @@ def decode_picture_text(text: str) -> bytes:
         try:
             data = decode_base64(text)
         except ValueError as error:
-            raise BadRequest(f"The picture is {error}.") from error
+            why = str(error) if text.isascii() else "no valid base64: it has letters that base64 has not"
+            raise BadRequest(f"The picture is {why}.") from error
     if not data:
         raise BadRequest("The picture is empty.")
     return data

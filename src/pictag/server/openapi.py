@@ -20,17 +20,20 @@ _REASONS = {
     400: "The request means nothing; on /v2, also a picture that cannot be used, or not ready.",
     401: "The key is missing or wrong.",
     404: "There is no such model or version.",
-    408: "The body was not complete in time.",
+    405: "The model's name ends like another address, which takes another method: see Allow.",
+    408: "The headers or the body were not complete in time.",
     413: "The body has too many bytes.",
     415: "No picture, or of a format that is not opened.",
     422: "A picture that is broken or has too many pixels.",
-    429: "More work waits than can be done in time: try again after Retry-After seconds.",
+    429: "More work or connections than there may be: try again after Retry-After seconds.",
+    431: "The request line or the headers are too large.",
     500: "The server failed.",
     503: "Not ready.",
     504: "The deadline passed before the work was done.",
 }
 _JSON = "application/json"
-_CLASSIFY_ERRORS = (400, 401, 404, 408, 413, 415, 422, 429, 500, 504)
+_ANY_REQUEST = (400, 408, 429, 431)  # whatever it asks for
+_CLASSIFY_ERRORS = (401, 404, 413, 415, 422, 500, 504)
 _SCORING: Schema = {"top_k": TOP_K, "function_to_apply": FUNCTION, "min_score": MIN_SCORE}
 _RAW_PICTURE = {"image/*": {"schema": BINARY}, "application/octet-stream": {"schema": BINARY}}
 
@@ -41,6 +44,12 @@ def describe_interface() -> dict[str, Any]:
     >>> sorted(describe_interface())
     ['components', 'info', 'openapi', 'paths', 'security']
     """
+    paths: Schema = {
+        **_describe_hugging_face(),
+        **_describe_oip(),
+        **_describe_torchserve(),
+        **_describe_rest(),
+    }
     return {
         "openapi": "3.1.0",
         "info": {
@@ -49,16 +58,12 @@ def describe_interface() -> dict[str, Any]:
             "description": (
                 "Image classification over the protocols of Hugging Face inference, the Open Inference "
                 "Protocol (v2) and TorchServe. Names of models may have slashes in them, as they are. Bodies "
-                "may come in gzip or deflate. Every answer has an X-Request-Id: the client's, if it sent one."
+                "may come in gzip or deflate. Every answer has an X-Request-Id: the client's, if it sent "
+                "one. A method that a path does not take is answered with 405 and Allow."
             ),
         },
         "security": [{}, {"bearer": []}, {"key": []}],
-        "paths": {
-            **_describe_hugging_face(),
-            **_describe_oip(),
-            **_describe_torchserve(),
-            **_describe_rest(),
-        },
+        "paths": {path: _add_head(item) for path, item in paths.items()},
         "components": {
             "schemas": SCHEMAS,
             "securitySchemes": {
@@ -69,14 +74,21 @@ def describe_interface() -> dict[str, Any]:
     }
 
 
+def _add_head(item: Schema) -> Schema:
+    """What takes GET takes HEAD, and answers it alike but without a body."""
+    if "get" not in item:
+        return item
+    responses = {
+        status: {"description": reply["description"]} for status, reply in item["get"]["responses"].items()
+    }
+    return {**item, "head": {**item["get"], "responses": responses}}
+
+
 def _describe_hugging_face() -> Schema:
+    first = _operation("What is served; a page for who accepts text/html.", reply="Info", errors=(401,))
+    first["responses"]["200"]["content"]["text/html"] = {"schema": TEXT}
     return {
-        "/": {
-            "post": _classification("Classify a picture with the default model."),
-            "get": _operation(
-                "What is served; a page for who accepts text/html.", reply="Info", errors=(401,)
-            ),
-        },
+        "/": {"post": _classification("Classify a picture with the default model."), "get": first},
         "/models/{model}": {"post": _classification("Classify a picture.", path=("model",))},
         "/models/{model}/health": {
             "get": _operation(
@@ -109,11 +121,15 @@ def _describe_oip() -> Schema:
     paths: Schema = {
         "/v2": {"get": _operation("The server and its extensions.", reply="Server", errors=(401,))},
         "/v2/health/live": {"get": _operation("Whether the server lives.", reply="Live", is_open=True)},
-        "/v2/health/ready": {
-            "get": _operation("Whether the server is ready.", reply="Ready", errors=(400,), is_open=True)
-        },
+        "/v2/health/ready": {"get": _operation("Whether the server is ready.", reply="Ready", is_open=True)},
         "/v2/repository/index": {
-            "post": _operation("The models.", reply="Index", errors=(400, 401, 408, 413), body={_JSON: {}})
+            "post": _operation(
+                "The models.",
+                reply="Index",
+                errors=(401, 413),
+                body={_JSON: {"schema": refer("IndexRequest")}},
+                may_be_empty=True,
+            )
         },
     }
     for prefix, path in (
@@ -122,17 +138,17 @@ def _describe_oip() -> Schema:
     ):
         paths[prefix] = {
             "get": _operation(
-                "A model's tensors.", reply="ModelMetadata", errors=(400, 401, 404, 500, 504), path=path
+                "A model's tensors.", reply="ModelMetadata", errors=(401, 404, 500, 504), path=path
             )
         }
         paths[f"{prefix}/ready"] = {
             "get": _operation(
-                "Whether a model is ready.", reply="ModelReady", errors=(400, 404), path=path, is_open=True
+                "Whether a model is ready.", reply="ModelReady", errors=(404,), path=path, is_open=True
             )
         }
         paths[f"{prefix}/config"] = {
             "get": _operation(
-                "A model's configuration.", reply="ModelConfig", errors=(400, 401, 404, 500, 504), path=path
+                "A model's configuration.", reply="ModelConfig", errors=(401, 404, 500, 504), path=path
             )
         }
         paths[f"{prefix}/infer"] = {
@@ -144,7 +160,7 @@ def _describe_oip() -> Schema:
                 },
                 reply="InferReply",
                 is_binary_too=True,
-                errors=(400, 401, 404, 408, 413, 429, 500, 504),
+                errors=(401, 404, 413, 500, 504),
                 headers={
                     "Inference-Header-Content-Length": {
                         "type": "integer",
@@ -204,6 +220,7 @@ def _operation(
     reply: str | None,
     errors: tuple[int, ...] = (),
     body: Schema | None = None,
+    may_be_empty: bool = False,
     query: Schema | None = None,
     headers: Schema | None = None,
     path: tuple[str, ...] = (),
@@ -211,7 +228,11 @@ def _operation(
     is_binary_too: bool = False,
     is_open: bool = False,
 ) -> Schema:
-    """One operation; ``is_open`` needs no key, ``is_binary_too`` may answer with a binary tail."""
+    """One operation; ``is_open`` needs no key, ``is_binary_too`` may answer with a binary tail.
+
+    ``errors`` are those that not every request may meet.
+    """
+    statuses = sorted({*errors, *_ANY_REQUEST, *((405,) if "model" in path else ())})
     content: Schema = {_JSON: {"schema": refer(reply) if reply is not None else {"type": "object"}}}
     if is_binary_too:
         content["application/octet-stream"] = {"schema": BINARY}
@@ -221,7 +242,7 @@ def _operation(
             "200": {"description": "Done.", "content": content},
             **{
                 str(status): {"description": _REASONS[status], "content": {_JSON: {"schema": refer("Error")}}}
-                for status in errors
+                for status in statuses
             },
         },
     }
@@ -243,7 +264,7 @@ def _operation(
     if parameters:
         operation["parameters"] = parameters
     if body is not None:
-        operation["requestBody"] = {"required": True, "content": body}
+        operation["requestBody"] = {"required": not may_be_empty, "content": body}
     if is_open:
         operation["security"] = []
     return operation

@@ -26,7 +26,11 @@ FUNCTION: Schema = {
     "enum": list(ACTIVATIONS),
     "description": "What turns the model's output into scores; by default what the model's files say.",
 }
-MIN_SCORE: Schema = {"type": "number", "description": "Labels with a lower score are left out."}
+MIN_SCORE: Schema = {
+    "type": "number",
+    "default": 0,
+    "description": "Labels with a lower score are left out; 0 leaves none out.",
+}
 
 
 def refer(name: str) -> Schema:
@@ -173,6 +177,9 @@ SCHEMAS: dict[str, Schema] = {
             {"name": TEXT, "version": TEXT, "state": TEXT, "reason": TEXT},
             required=("name", "version", "state", "reason"),
         )
+    ),
+    "IndexRequest": make_object(
+        {"ready": _nullable(FLAG) | {"description": "true: only the models that can be used now."}}
     ),
     "InferRequest": make_object(
         {

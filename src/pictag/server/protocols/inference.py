@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +114,7 @@ def _read_input(
     shape = check_shape(tensor.get("shape"))
     data = _find_data(tensor, parameters, tail)
     if datatype == "BYTES":
-        check_count_of_pictures(shape[0] if len(shape) == 1 else max(shape))
+        check_count_of_pictures(math.prod(shape))
         return tuple(read_pictures(data, shape)), None
     if not isinstance(datatype, str) or datatype not in FLOATS or name == PICTURES:
         raise BadRequest(

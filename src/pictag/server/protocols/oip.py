@@ -9,12 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pictag import __version__
+from pictag.errors import shorten
 from pictag.postprocess import activate, pick_labels
-from pictag.server.bodies import parse_aside
+from pictag.server.bodies import parse_aside, parse_json
 from pictag.server.classification import check_room, classify_one, name_pictures, run_all, use_model
 from pictag.server.exchange import answer_json
 from pictag.server.protocols.inference import SCORES, parse_infer
-from pictag.server.protocols.signature import VERSION, describe_config, describe_metadata, read_signature
+from pictag.server.protocols.signature import (
+    VERSION,
+    count_fitting,
+    describe_config,
+    describe_metadata,
+    read_signature,
+)
 from pictag.server.protocols.tensors import join_texts
 from pictag.server.readiness import check_model_ready, check_ready, find_model
 from pictag.server.refusals import BadRequest, ModelUnknown, Reply
@@ -29,7 +36,20 @@ if TYPE_CHECKING:
     from pictag.server.exchange import Exchange
     from pictag.server.protocols.inference import InferRequest, RequestedOutput
 
-EXTENSIONS = ("classification", "binary_tensor_data", "model_configuration", "model_repository")
+EXTENSIONS = ("classification", "binary_tensor_data", "model_configuration")
+# Addresses that Triton's clients have calls for, and what they are for. Models may be called so all the same.
+NOT_OFFERED = (
+    ("/v2/models/stats", "Triton's statistics; /metrics has the server's"),
+    ("/v2/models/{name:path}/stats", "Triton's statistics; /metrics has the server's"),
+    ("/v2/trace/setting", "tracing"),
+    ("/v2/models/{name:path}/trace/setting", "tracing"),
+    ("/v2/logging", "settings of the log"),
+    ("/v2/systemsharedmemory/{rest:path}", "shared memory; send the tensor's data"),
+    ("/v2/cudasharedmemory/{rest:path}", "shared memory; send the tensor's data"),
+    ("/v2/repository/models/{name:path}/load", "loading of models by clients"),
+    ("/v2/repository/models/{name:path}/unload", "unloading of models by clients"),
+)
+_MAX_INDEX_VALUES = 100
 
 
 async def describe_server(call: Exchange) -> Reply:
@@ -66,17 +86,22 @@ async def configure_model(call: Exchange) -> Reply:
     """``GET /v2/models/{model}/config``."""
     name = _find_version(call)
     async with use_model(call, name, deadline_s=call.deadline_s()) as served:
-        return answer_json(describe_config(name, read_signature(served.classifier)))
+        signature = read_signature(served.classifier)
+        most = count_fitting(call.services.settings, signature)
+        return answer_json(describe_config(name, signature, max_batch_size=most))
 
 
 async def list_models(call: Exchange) -> Reply:
-    """``POST /v2/repository/index``."""
-    await call.read()
+    """``POST /v2/repository/index``; ``{"ready": true}`` asks for the models that can be used now."""
+    body = await call.read()
+    only_ready = await parse_aside(body, partial(_wants_ready, body))
     registry = call.services.registry
     entries = []
     for name in registry.names():
         status = registry.describe(name)
         is_ready = status.state in ("ready", "unloaded")  # the latter is loaded when it is asked for
+        if only_ready and not is_ready:
+            continue
         entries.append(
             {
                 "name": name,
@@ -86,6 +111,16 @@ async def list_models(call: Exchange) -> Reply:
             }
         )
     return answer_json(entries)
+
+
+def _wants_ready(body: bytes) -> bool:
+    value = parse_json(body, max_numbers=_MAX_INDEX_VALUES) if body else {}
+    if not isinstance(value, dict):
+        raise BadRequest('The body is no JSON object, such as {"ready": true}; it may be empty.')
+    ready = value.get("ready")
+    if ready is not None and not isinstance(ready, bool):
+        raise BadRequest(f"ready={shorten(repr(ready), 40)} is neither true nor false.")
+    return bool(ready)
 
 
 async def infer(call: Exchange) -> Reply:

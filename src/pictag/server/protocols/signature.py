@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pictag import ImageClassificationPipeline
+    from pictag.server.configuration import ServerSettings
 
 VERSION = "1"  # of every model: which files are served is the server's matter
+_HEAD_BYTES = 1024  # of a body: its JSON, before the tensor
+_FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,14 +76,24 @@ def describe_metadata(name: str, signature: Signature) -> dict[str, Any]:
     }
 
 
-def describe_config(name: str, signature: Signature) -> dict[str, Any]:
+def count_fitting(settings: ServerSettings, signature: Signature) -> int:
+    """How many pictures as tensors one request may have, by all limits of the server; at least one.
+
+    A side of any size counts as the smallest.
+    """
+    size_bytes = _FLOAT_BYTES * math.prod(max(1, side) for side in signature.shape[1:])
+    room_bytes = min(settings.max_body_bytes - _HEAD_BYTES, settings.max_queued_bytes)
+    return max(1, min(MAX_PICTURES, settings.max_queue, room_bytes // size_bytes))
+
+
+def describe_config(name: str, signature: Signature, *, max_batch_size: int) -> dict[str, Any]:
     """The reply to ``GET /v2/models/{model}/config``: dimensions are those of one picture."""
     return {
         "name": name,
         "platform": signature.platform,
         "backend": signature.platform.removesuffix("_onnx"),
         "version_policy": {"latest": {"num_versions": 1}},
-        "max_batch_size": MAX_PICTURES,
+        "max_batch_size": max_batch_size,
         "input": [
             {
                 "name": signature.input,

@@ -70,20 +70,21 @@ def join_texts(texts: Sequence[str]) -> bytes:
 
 def read_pictures(data: object, shape: tuple[int, ...]) -> list[bytes]:
     """The pictures of a BYTES tensor: base64 texts from JSON, or a binary tail."""
-    if isinstance(data, memoryview):
-        found = split_texts(data, at_most=math.prod(shape))
-    else:
-        texts = _flatten(data)
-        if not all(isinstance(text, str) for text in texts):
-            raise BadRequest(
-                "The data of a BYTES tensor in JSON are texts in base64; as binary data they are smaller."
-            )
-        found = [decode_picture_text(text) for text in texts]
-    if len(found) != math.prod(shape):
+    count = math.prod(shape)
+    found: Sequence[Any] = (
+        split_texts(data, at_most=count) if isinstance(data, memoryview) else _flatten(data)
+    )
+    if len(found) != count:
+        raise BadRequest(f"A tensor of shape {list(shape)} has {count:,} elements, not {len(found):,}.")
+    return [part if isinstance(part, bytes) else _decode_text(part) for part in found]
+
+
+def _decode_text(text: object) -> bytes:
+    if not isinstance(text, str):
         raise BadRequest(
-            f"A tensor of shape {list(shape)} has {math.prod(shape):,} elements, not {len(found):,}."
+            "The data of a BYTES tensor in JSON are texts in base64; as binary data they are smaller."
         )
-    return found
+    return decode_picture_text(text)
 
 
 def read_numbers(data: object, shape: tuple[int, ...], datatype: str) -> NDArray[np.float32]:
