@@ -172,3 +172,11 @@ def test_a_load_that_gives_up_is_not_told_as_the_clients_deadline(tmp_path: Path
 
         live.services.registry._open = give_up
         assert ask(live.port, "/", method="POST", body=PICTURE)[0] == 500
+
+
+def test_a_model_that_is_needed_while_the_server_stops_is_an_overload() -> None:
+    with run_server(models=("embedded",), preload=False, log_requests=False) as live:
+        live.services.registry._is_closed = True
+        status, body = ask(live.port, "/", method="POST", body=PICTURE)
+        live.services.registry._is_closed = False
+        assert (status, json.loads(body)["type"]) == (429, "overloaded")

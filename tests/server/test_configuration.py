@@ -75,6 +75,7 @@ def test_booleans_are_read_as_people_write_them(text: str) -> None:
         ("allow_urls", "perhaps"), ("max_header_bytes", 10), ("models", ()), ("models", "[1"),
         ("api_key", ""), ("api_key", "clé"), ("api_key", " a"), ("api_key", "a\nb"),
         ("request_timeout_s", 500), ("api_key", "****"), ("threads", " "), ("default_top_k", ""),
+        ("default_top_k", 99_999_999_999),
         ("trusted_proxies", ["nonsense"]), ("trusted_proxies", "10.0.0.1/8"), ("trusted_proxies", "*, ::1"),
     ],
 )  # fmt: skip

@@ -20,12 +20,12 @@ from pictag.server.protocols import huggingface, information, oip, torchserve
 from pictag.server.refusals import (
     BodyTooSlow,
     ModelUnknown,
-    Overloaded,
     Refusal,
     Reply,
     RouteUnknown,
     Unauthorized,
     describe_error,
+    refuse_while_stopping,
 )
 from pictag.server.routing import Routes
 from pictag.server.services import Readiness, Services
@@ -42,7 +42,6 @@ _CALL = "pictag.call"
 _SANE_ID = re.compile(rb"[A-Za-z0-9._~+/=:@-]{1,128}")
 _SENDERS_OWN = ("X-Request-Id", "Connection")
 _CLIENT_LEFT = 499  # for log and metrics alone: there is nobody to tell
-_RETRY_STOPPING_S = 5.0
 _GET, _POST = ("GET",), ("POST",)
 
 # In the order in which they are tried. What is open needs no key.
@@ -231,7 +230,7 @@ def _explain_stop(call: Exchange) -> Refusal:
     """What is said to one who is cut off, since the time to stop in is over."""
     if not call.is_read:
         return BodyTooSlow("The server is stopping, and the body was not complete.")
-    return Overloaded(_RETRY_STOPPING_S, "The server is stopping.", reason="stopping")
+    return refuse_while_stopping()
 
 
 def _keep_names(error: ModelUnknown, call: Exchange) -> ModelUnknown:

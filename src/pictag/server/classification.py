@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pictag.errors import EngineError, InputError
 from pictag.images import Source
-from pictag.server.refusals import BadRequest, DeadlinePassed, Overloaded
+from pictag.server.refusals import BadRequest, DeadlinePassed, NotReady, Overloaded, refuse_while_stopping
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -44,12 +44,18 @@ def check_room(call: Exchange, name: str, *, timeout_s: float | None = None) -> 
 
 @asynccontextmanager
 async def use_model(call: Exchange, name: str, *, deadline_s: float) -> AsyncIterator[ServedModel]:
-    """Hold a model while it is used; one that is not loaded is loaded first. Raises `DeadlinePassed`."""
+    """Hold a model while it is used; one that is not loaded is loaded first.
+
+    Raises `DeadlinePassed`, and `Overloaded` while the server stops: there are clients that come again at
+    once, and without end, where they are told that it is not ready.
+    """
     held = call.services.registry.use(name)
     limit = asyncio.timeout(deadline_s - time.monotonic())
     try:
         async with limit:
             served = await held.__aenter__()
+    except NotReady as error:
+        raise refuse_while_stopping() from error
     except TimeoutError as error:
         if not limit.expired():  # it is the load that gave up
             raise

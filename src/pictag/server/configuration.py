@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from pictag.errors import OptionError, UnknownOption, shorten
 from pictag.models.reference import DEFAULT_MODEL
 from pictag.models.weights import DTYPES
+from pictag.server.scoring import MAX_TOP_K
 
 PREFIX = "PICTAG_SERVER_"
 CONFIG_VARIABLE = "PICTAG_SERVER_CONFIG"
@@ -91,7 +92,7 @@ class ServerSettings(BaseSettings):
     trusted_proxies: Words = Field(
         default=(), description="addresses whose X-Forwarded-For is believed, for the log"
     )
-    default_top_k: Count = Field(default=5, description="labels, where the client does not say")
+    default_top_k: Count = Field(default=5, le=MAX_TOP_K, description="labels, where the client does not say")
     page: bool = Field(default=True, description="a page for browsers at /")
     log_format: Literal["auto", "json", "text"] = Field(
         default="auto", description="auto: text on a terminal, or JSON"

@@ -19,7 +19,7 @@ from pictag.server.admission import Admission, WorkLimits
 from pictag.server.fetching import Fetcher
 from pictag.server.loop_pause import LoopPause
 from pictag.server.queue import WorkQueue
-from pictag.server.refusals import BadRequest, DeadlinePassed, Overloaded
+from pictag.server.refusals import BadRequest, DeadlinePassed, Overloaded, refuse_while_stopping
 from pictag.server.work import Work
 from pictag.server.workers import RunMetrics, Workers
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["DispatchMetrics", "Dispatcher", "WorkLimits"]
 
-_RETRY_STOPPING_S = 5.0
 _CROWD = 8  # pictures that wait for each worker: there is work for a while
 
 
@@ -86,7 +85,7 @@ class Dispatcher:
         """Raise `Overloaded` for a picture of this size that is only announced, where it would be refused."""
         try:
             if self._is_stopping:
-                raise _stopping()
+                raise refuse_while_stopping()
             self._admission.check_room(served, size_bytes=size_bytes, left_s=deadline_s - time.monotonic())
         except Overloaded as refusal:
             self._metrics.refused(refusal.reason)
@@ -184,7 +183,7 @@ class Dispatcher:
             self._loop, self._is_waking = loop, False
         try:
             if self._is_stopping:
-                raise _stopping()
+                raise refuse_while_stopping()
             left_s = deadline_s - time.monotonic()
             cost = self._admission.admit(served, size_bytes=size_bytes, pixels=pixels, left_s=left_s)
         except Overloaded as refusal:
@@ -244,7 +243,7 @@ class Dispatcher:
                 elif work.error is not None:
                     work.future.set_exception(work.error)
                 elif self._is_stopping and time.monotonic() < work.deadline_s:
-                    work.future.set_exception(_stopping())
+                    work.future.set_exception(refuse_while_stopping())
                 else:
                     work.future.set_exception(_too_late())
             self._admission.learn(work)
@@ -260,10 +259,6 @@ class Dispatcher:
                 self._metrics.expired()
         work.is_wanted = False
         work.source = work.pixel_values = None
-
-
-def _stopping() -> Overloaded:
-    return Overloaded(_RETRY_STOPPING_S, "The server is stopping.", reason="stopping")
 
 
 def _too_late() -> DeadlinePassed:

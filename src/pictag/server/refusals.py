@@ -97,6 +97,11 @@ class Overloaded(Refusal):
         self.reason = reason
 
 
+def refuse_while_stopping() -> Overloaded:
+    """What is said to those who come, or wait, while the server stops: another may be there soon."""
+    return Overloaded(5, "The server is stopping.", reason="stopping")
+
+
 class DeadlinePassed(Refusal, TimeoutError):
     """The time of the request was over before its turn came."""
 
