@@ -10,7 +10,9 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
@@ -19,9 +21,12 @@ from hypothesis import strategies as st
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from liveserver import Live, ask, connect, read_to_end, run_server, wait_until
+from liveserver import LONGEST_S, Live, ask, connect, read_to_end, run_server, wait_until
+from pictag.server.metrics import Metrics
+from pictag.server.transport import MAX_PIPELINED, Limits, make_protocol
 from tinymodel import make_picture
 
+LARGE_BYTES = 12_000_000  # more than the system holds for one connection
 HEALTH = b"GET /health HTTP/1.1\r\nHost: here\r\n\r\n"
 HEALTH_AND_CLOSE = b"GET /health HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
 
@@ -47,6 +52,74 @@ def patient() -> Iterator[Live]:
     """A server with the time limits as they are: for what is not about them, on a busy machine."""
     with run_server(models=("embedded",), log_requests=False) as live:
         yield live
+
+
+@dataclass
+class Told:
+    """What `answer_by_path` was asked, and what became of it."""
+
+    bodies: list[bytes]
+    began: list[str]
+    left: list[str]
+
+
+@contextlib.contextmanager
+def serve_plainly(**limits: float) -> Iterator[tuple[int, Told]]:
+    """A server whose answers are easy to foresee: ``/large`` is, ``/wait`` ends when its client leaves."""
+    told = Told(bodies=[], began=[], left=[])
+
+    async def answer_by_path(scope: Any, receive: Any, send: Any) -> None:
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        told.bodies.append(body)
+        told.began.append(scope["path"])
+        if scope["path"] == "/wait":
+            while message["type"] != "http.disconnect":
+                message = await receive()
+            told.left.append(scope["path"])
+            return
+        answer = bytes(LARGE_BYTES) if scope["path"] == "/large" else body
+        headers = [(b"content-length", str(len(answer)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": answer})
+
+    limits = {
+        "header_timeout_s": 60,
+        "keep_alive_s": 60,
+        "silent_timeout_s": 60,
+        "write_timeout_s": 60,
+    } | limits
+    taken = Limits(max_connections=100, max_header_bytes=4096, max_headers=20, stop_linger_s=0.01, **limits)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            answer_by_path,
+            http=make_protocol(taken, Metrics()),  # type: ignore[arg-type]
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=1,
+        )
+    )
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])), daemon=True)
+        thread.start()
+        try:
+            wait_until(lambda: server.started)
+            yield port, told
+        finally:
+            server.should_exit = True
+            thread.join(LONGEST_S)
+
+
+@pytest.fixture
+def plain() -> Iterator[tuple[int, Told]]:
+    with serve_plainly() as served:
+        yield served
 
 
 @pytest.fixture(scope="module")
@@ -108,9 +181,14 @@ def test_what_is_used_of_uvicorn_is_there() -> None:
     cycle = inspect.getsource(RequestResponseCycle.__init__)
     missing += [
         name
-        for name in ("body", "keep_alive", "message_event", "response_complete", "response_started")
-        if name not in cycle
-    ]
+        for name in (
+            "body", "disconnected", "keep_alive", "message_event", "more_body", "response_complete",
+            "response_started", "scope",
+        )
+        if f"self.{name}" not in cycle
+    ]  # fmt: skip
+    made = inspect.getsource(HttpToolsProtocol.__init__)
+    missing += [name for name in ("self.parser", "lenient_data_after_close=True") if name not in made]
     server = ("capture_signals", "startup", "shutdown", "serve")
     missing += [name for name in server if name not in vars(uvicorn.Server)]
     assert not missing, "uvicorn has changed: see src/pictag/server/transport.py and serving.py"
@@ -189,6 +267,9 @@ def test_an_idle_connection_is_closed_after_its_answer(live: Live) -> None:
         b"Content-Length: 99999999999999999999999\r\n",
         b"Transfer-Encoding: chunked, identity\r\n",
         b"Transfer-Encoding: xchunked\r\n",
+        b"Transfer-Encoding: gzip, chunked\r\n",
+        b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
         b"Content-Length : 3\r\n",
         b"X-Null: a\0b\r\n",
         b"X-Nu\0ll: ab\r\n",
@@ -206,6 +287,13 @@ def test_what_could_be_read_in_two_ways_is_refused(live: Live, headers: bytes) -
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b"\r\nconnection: close" in head
     assert json.loads(body).keys() == {"error", "message", "code", "type", "request_id"}
+
+
+def test_a_body_that_was_packed_for_the_way_is_refused_by_name(live: Live) -> None:
+    answer = send(
+        live.port, b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"
+    )
+    assert b"Transfer-Encoding 'gzip, chunked' is not read; use Content-Encoding." in answer
 
 
 @pytest.mark.parametrize(
@@ -279,6 +367,145 @@ def test_an_answer_is_finished_before_a_broken_request_behind_it_ends_the_connec
 def test_a_request_to_change_the_protocol_is_answered_as_any_other(live: Live) -> None:
     upgrade = b"GET /health HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
     assert statuses(send(live.port, upgrade + b"\x81\x05hello")) == [200]
+
+
+UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAEAAEAA\r\nUpgrade: h2c\r\n"
+SIZED = b"POST /a HTTP/1.1\r\nHost: h\r\n" + UPGRADE + b"Content-Length: 7\r\n\r\npicture"
+CHUNKED = (
+    b"POST /a HTTP/1.1\r\nHost: h\r\n" + UPGRADE + b"Transfer-Encoding: Chunked\r\n\r\n"
+    b"3\r\npic\r\n4;x=y\r\nture\r\n0\r\nX-T: a\r\n\r\n"
+)
+AND_CLOSE = b"POST /b HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 4\r\n\r\nlast"
+
+
+@pytest.mark.parametrize("first", [SIZED, CHUNKED], ids=["sized", "chunked"])
+def test_a_request_to_change_the_protocol_has_its_body_read(plain: tuple[int, Told], first: bytes) -> None:
+    port, told = plain
+    stream = first + first + AND_CLOSE
+    for cut in range(0, len(first) + 30, 5):
+        told.bodies.clear()
+        pieces = [piece for piece in (stream[:cut], stream[cut:]) if piece]
+        assert statuses(send(port, *pieces, pause_s=0.002)) == [200] * 3
+        assert told.bodies == [b"picture", b"picture", b"last"], cut
+
+
+def test_its_connection_is_kept(plain: tuple[int, Told]) -> None:
+    port, told = plain
+    with connect(port) as sock:
+        for piece in (SIZED, CHUNKED, b"GET /a HTTP/1.1\r\nHost: h\r\n" + UPGRADE + b"\r\n"):
+            sock.sendall(piece)
+            assert b"connection: close" not in sock.recv(10_000)
+        sock.sendall(AND_CLOSE)
+        assert statuses(read_to_end(sock)) == [200]
+    assert told.bodies == [b"picture", b"picture", b"", b"last"]
+
+
+@pytest.mark.parametrize(
+    ("framing", "status"),
+    [
+        (b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc", [400]),
+        (b"Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc", [400]),
+        (b"Transfer-Encoding: gzip\r\n\r\nabc", [400]),
+        (b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", [400]),
+        (b"Transfer-Encoding: chunked\r\n\r\nnonsense\r\n", [400]),
+        (b"Content-Length: 0\r\n\r\nabc", [200]),
+        (b"Content-Length: 3\r\n\r\nabcnonsense\r\n\r\n", [200]),
+        (b"X-A: b\r\n\r\nnonsense\r\n\r\n", [200]),
+    ],
+    ids=repr,
+)
+def test_its_body_ends_where_it_says(plain: tuple[int, Told], framing: bytes, status: list[int]) -> None:
+    assert statuses(send(plain[0], b"POST /a HTTP/1.1\r\nHost: h\r\n" + UPGRADE + framing)) == status
+
+
+def test_a_request_for_a_tunnel_ends_the_connection(plain: tuple[int, Told]) -> None:
+    port, told = plain
+    answer = send(port, b"CONNECT / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc" + AND_CLOSE)
+    assert len(statuses(answer)) == 1
+    assert b"last" not in told.bodies
+
+
+def read_slowly(port: int, request: bytes, *, bytes_per_s: float) -> int:
+    """How much comes before the end with a client that is slow, and has little room."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.settimeout(LONGEST_S)
+        sock.connect(("127.0.0.1", port))
+        sock.sendall(request)
+        count, begun_s = 0, time.monotonic()
+        with contextlib.suppress(ConnectionError):
+            while piece := sock.recv(20_000):
+                count += len(piece)
+                time.sleep(max(0.0, begun_s + count / bytes_per_s - time.monotonic()))
+        return count
+
+
+CLOSING = [
+    b"GET /large HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+    b"GET /large HTTP/1.0\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("request_", CLOSING, ids=["close", "1.0"])
+def test_a_large_last_answer_arrives_whole_at_a_slow_reader(plain: tuple[int, Told], request_: bytes) -> None:
+    assert read_slowly(plain[0], request_, bytes_per_s=4e6) > LARGE_BYTES
+
+
+def test_a_reader_that_is_too_slow_is_reset_though_it_was_the_last_answer() -> None:
+    with serve_plainly(write_timeout_s=0.5) as (port, _):
+        begun_s = time.monotonic()
+        assert read_slowly(port, CLOSING[0], bytes_per_s=2e6) < LARGE_BYTES
+        assert time.monotonic() - begun_s < LONGEST_S
+
+
+def test_a_slow_upload_reads_its_early_answer_after_it(plain: tuple[int, Told]) -> None:
+    with connect(plain[0]) as sock:
+        # Broken chunks are answered at once.
+        sock.sendall(b"POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n")
+        for _ in range(25):
+            time.sleep(0.1)
+            sock.sendall(b"a" * 20_000)
+        assert statuses(read_to_end(sock)) == [400]
+
+
+@pytest.mark.parametrize("waiting", [0, 1, 5])
+def test_a_client_that_leaves_is_noticed_whatever_it_has_sent_ahead(
+    plain: tuple[int, Told], waiting: int
+) -> None:
+    port, told = plain
+    with connect(port) as sock:
+        for _ in range(1 + waiting):
+            sock.sendall(b"POST /wait HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc")
+            time.sleep(0.02)
+        wait_until(lambda: told.began == ["/wait"])
+    wait_until(lambda: told.left == ["/wait"], 10)
+    assert told.began == ["/wait"]  # those behind it were never begun
+
+
+def test_the_second_of_two_is_noticed_to_be_left_too(plain: tuple[int, Told]) -> None:
+    port, told = plain
+    with connect(port) as sock:
+        for path in (b"/a", b"/wait", b"/a"):
+            sock.sendall(b"POST %s HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc" % path)
+        wait_until(lambda: told.began == ["/a", "/wait"])
+    wait_until(lambda: told.left == ["/wait"], 10)
+    assert told.began == ["/a", "/wait"]
+
+
+def flood(sock: socket.socket, data: bytes, times: int) -> None:
+    for _ in range(times):
+        sock.sendall(data)
+
+
+def test_little_is_held_of_what_was_sent_ahead(plain: tuple[int, Told]) -> None:
+    """What is not read shows in the client, which cannot send any more."""
+    size = 4_000_000
+    ahead = b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % size + bytes(size)
+    with connect(plain[0]) as sock:
+        sock.sendall(b"GET /wait HTTP/1.1\r\nHost: h\r\n\r\n")
+        sock.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            flood(sock, ahead, MAX_PIPELINED)
 
 
 def test_more_connections_than_allowed_are_told_so(live: Live) -> None:

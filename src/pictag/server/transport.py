@@ -17,27 +17,18 @@ An answer that was begun is finished before its connection is closed.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
-import secrets
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from pictag.server.alarm import Alarm
+from pictag.server.framing import find_fault, read_on, render_refusal
 from pictag.server.lingering import LingeringTransport
-from pictag.server.refusals import (
-    BadRequest,
-    HeadersTooLarge,
-    HeadersTooSlow,
-    Overloaded,
-    Refusal,
-    describe_error,
-)
+from pictag.server.refusals import BadRequest, HeadersTooLarge, HeadersTooSlow, Overloaded, Refusal
 
 if TYPE_CHECKING:
     from pictag.server.configuration import ServerSettings
@@ -82,7 +73,11 @@ def make_protocol(limits: Limits, metrics: Metrics) -> Callable[..., Connection]
 
 
 class Connection(HttpToolsProtocol):
-    """One client's connection. Of uvicorn's class it uses what `tests/server/test_transport.py` names."""
+    """One client's connection. Of uvicorn's class it uses what `tests/server/test_transport.py` names.
+
+    A client that sends no more counts as one that has left: the system does not tell them apart. One that has
+    sent more ahead than is held is not noticed to have left until its turn comes.
+    """
 
     def __init__(self, *args: Any, limits: Limits, metrics: Metrics, **named: Any) -> None:
         super().__init__(*args, **named)
@@ -98,15 +93,12 @@ class Connection(HttpToolsProtocol):
         self._violation: Refusal | None = None
         self._is_refusing = False  # nothing more is read
         self._is_stopping = False
+        self._current: RequestResponseCycle | None = None  # while others wait behind it
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a new connection, unless there are too many."""
-        sock = transport.get_extra_info("socket")
-        if sock is not None and hasattr(socket, "TCP_USER_TIMEOUT") and sock.family != socket.AF_UNIX:
-            with contextlib.suppress(OSError):  # the peer may have left already
-                milliseconds = int(self.limits.write_timeout_s * 1000)
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
-        super().connection_made(LingeringTransport(transport, self.loop))  # type: ignore[arg-type]
+        lingering = LingeringTransport(transport, self.loop, longest_s=self.limits.write_timeout_s)
+        super().connection_made(lingering)  # type: ignore[arg-type]
         self.metrics.connected(len(self.connections))
         if len(self.connections) > self.limits.max_connections:
             self.metrics.dropped("connections")
@@ -123,21 +115,24 @@ class Connection(HttpToolsProtocol):
         self._alarm.close()
         self.resume_writing()
         self.pipeline.clear()
+        if self._current is not None:  # uvicorn tells the last request alone
+            self._current.disconnected = True
+            self._current.message_event.set()
         super().connection_lost(exc)
         self.metrics.connected(len(self.connections))
 
     def data_received(self, data: bytes) -> None:
         """Read what has come, within the limits."""
         if self._is_refusing or self.transport.is_closing():
+            self.transport.hear(len(data))  # type: ignore[attr-defined]  # it is a LingeringTransport
             return
         if self._in_headers:
             self._begin_headers()
         self._stray_bytes += len(data)
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # The request is answered as if it had not asked; what follows on this connection is not HTTP/1.1.
-            self._refuse_the_rest()
+        except httptools.HttpParserUpgrade as asked:
+            self._ignore_upgrade(data[asked.args[0] :])
         except httptools.HttpParserError:
             self._refuse(self._violation or BadRequest("The request is not valid HTTP/1.1."))
         else:
@@ -168,14 +163,19 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Begin to answer a request, or queue it behind the one that is answered now."""
         self._stray_bytes = 0
-        hosts = sum(name == b"host" for name, _ in self.headers)
-        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
-            self._fail(BadRequest("The request needs one Host header."))
+        if (fault := find_fault(self.headers, self.parser)) is not None:
+            self._fail(fault)
         if len(self.pipeline) >= MAX_PIPELINED:
             self._fail(BadRequest(f"More than {MAX_PIPELINED} requests were sent ahead."))
         self._in_headers = self._has_begun = False
         self._alarm.lift()
+        before = self.cycle
         super().on_headers_complete()
+        if self.pipeline:
+            if len(self.pipeline) == 1:
+                self._current = before
+            if len(self.pipeline) < MAX_PIPELINED and self._count_waiting() <= _HELD_BYTES:
+                self.flow.resume_reading()  # who does not read does not notice that the client has left
         if self._is_stopping:
             self.cycle.keep_alive = False
 
@@ -185,7 +185,7 @@ class Connection(HttpToolsProtocol):
         cycle = self.cycle
         if not cycle.response_complete:
             cycle.body += body
-            if len(cycle.body) > _HELD_BYTES:
+            if (self._count_waiting() if self.pipeline else len(cycle.body)) > _HELD_BYTES:
                 self.flow.pause_reading()
             cycle.message_event.set()
 
@@ -205,6 +205,7 @@ class Connection(HttpToolsProtocol):
         self.flow.resume_reading()
         if self.pipeline:
             cycle, app = self.pipeline.pop()
+            self._current = cycle
             self._start_asgi_task(cycle, app)
         elif not self._has_begun:  # or the next request is on its way: its own limit counts
             self._alarm.set(self.limits.keep_alive_s, self.transport.close)
@@ -234,6 +235,22 @@ class Connection(HttpToolsProtocol):
             self._has_begun = True
             self._alarm.set(self.limits.header_timeout_s, self._close_slow)
 
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Go on with ``rest`` as if the last request had not asked for another protocol."""
+        if self.cycle.scope["method"] == "CONNECT":  # what follows is not HTTP/1.1
+            self._refuse_the_rest()
+            return
+        self.parser, has_body = read_on(self)
+        if has_body:
+            self._in_headers = False
+            self.cycle.more_body = True
+        if rest:
+            self.data_received(rest)
+
+    def _count_waiting(self) -> int:
+        """Bytes of the bodies that were sent ahead."""
+        return sum(len(cycle.body) for cycle, _ in self.pipeline)
+
     def _is_busy(self) -> bool:
         """Whether an answer is due. The last request's is the last to be complete."""
         return self.cycle is not None and not self.cycle.response_complete
@@ -248,9 +265,8 @@ class Connection(HttpToolsProtocol):
 
     def _close_slow(self) -> None:
         self.metrics.dropped("slow_headers")
-        self._refuse(
-            HeadersTooSlow(f"The headers were not complete after {self.limits.header_timeout_s:g} s.")
-        )
+        why = f"The headers were not complete after {self.limits.header_timeout_s:g} s."
+        self._refuse(HeadersTooSlow(why))
 
     def _reset(self) -> None:
         self.metrics.dropped("slow_reader")
@@ -289,10 +305,7 @@ class Connection(HttpToolsProtocol):
     def _answer(self, why: Refusal) -> None:
         self._is_refusing = True
         self._alarm.lift()
-        reply = describe_error(why, request_id=secrets.token_hex(8))
-        headers = {**reply.headers, "Content-Length": str(len(reply.body)), "Connection": "close"}
-        lines = [f"{name.lower()}: {value}\r\n".encode() for name, value in headers.items()]
-        self.transport.write(b"".join([STATUS_LINE[reply.status], *lines, b"\r\n", reply.body]))
+        self.transport.write(render_refusal(why))
         self.transport.close()
 
 
