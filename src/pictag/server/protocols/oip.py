@@ -99,7 +99,7 @@ async def list_models(call: Exchange) -> Reply:
     entries = []
     for name in registry.names():
         status = registry.describe(name)
-        is_ready = status.state in ("ready", "unloaded")  # the latter is loaded when it is asked for
+        is_ready = status.takes_requests
         if only_ready and not is_ready:
             continue
         entries.append(
