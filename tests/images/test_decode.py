@@ -296,7 +296,7 @@ def test_threads_decode_side_by_side(photo: Image.Image, encode: Encode) -> None
     assert not wrong
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_a_damaged_picture_is_a_picture_or_an_error_of_ours(
     photo: Image.Image, encode: Encode, data: st.DataObject

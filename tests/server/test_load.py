@@ -19,7 +19,7 @@ from tinymodel import make_tiny_model
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 
 WARM_UP, COUNT = 100, 400
-MOST_KEPT_BYTES = 2**17  # 164 of each request
+MOST_KEPT_BYTES = 2**17  # 328 of each request
 
 
 @pytest.fixture(scope="module")
