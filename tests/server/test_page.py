@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Route, expect
+from playwright.sync_api import Browser, Locator, Route, expect
 
 from browsing import Visit, file, launch_browser, visit_page
 from liveserver import run_server
@@ -19,7 +20,10 @@ from tinymodel import make_picture, make_tiny_model
 HOSTILE = '<img src=x onerror="document.title=1">'
 KEY = "open sesame"
 MAX_BODY_BYTES = 2**20
+MAX_PIXELS = 10_000
 COLOURS = "tests/colours"
+WORDY = ("red, " * 50, "g" * 200, "blue")
+NAMES = ["a.png", "Screenshot from 2026-11-28 01-34-12.png", f"{'very-' * 38}longer.png"]
 
 
 @pytest.fixture(scope="module")
@@ -35,17 +39,30 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def models(folder: Path) -> list[str]:
-    """Three models: colours, the same under labels that are HTML, and the embedded one."""
+    """Four models: colours, the same under labels that are HTML or very long, and the embedded one."""
     make_tiny_model(folder / "colours")
     make_tiny_model(
         folder / "hostile", labels=(HOSTILE, "</li><script>alert(1)</script>", "\u202eblue\x1b[2J")
     )
-    return [f"{COLOURS}={folder / 'colours'}", f"hostile={folder / 'hostile'}", "embedded"]
+    make_tiny_model(folder / "wordy", labels=WORDY)
+    return [
+        f"{COLOURS}={folder / 'colours'}",
+        f"hostile={folder / 'hostile'}",
+        f"wordy={folder / 'wordy'}",
+        "embedded",
+    ]
 
 
 @pytest.fixture(scope="module")
 def address(models: list[str], browser: Browser) -> Iterator[str]:
-    with run_server(models=models, max_body_bytes=MAX_BODY_BYTES) as server:
+    with run_server(models=models, max_body_bytes=MAX_BODY_BYTES, max_pixels=MAX_PIXELS) as server:
+        yield f"http://127.0.0.1:{server.port}"
+
+
+@pytest.fixture(scope="module")
+def locked_address(models: list[str], browser: Browser) -> Iterator[str]:
+    """Where a server wants a key."""
+    with run_server(models=models, api_key=KEY) as server:
         yield f"http://127.0.0.1:{server.port}"
 
 
@@ -147,8 +164,14 @@ def test_a_screen_reader_is_told(visit: Visit, red: Path, blue: Path) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing(browser: Browser, address: str, red: Path, scheme: str) -> None:
     with visit_page(browser, address, color_scheme=scheme) as visit:
+        visit.page.select_option("#model", "embedded")
+        visit.page.fill("#top-k", "20")
+        visit.page.keyboard.press("Tab")
         visit.give(red, file("bad.png", b"bad"))
         visit.settle()
+        expect(visit.card("red.png").locator(".labels li")).to_have_count(20)
+        visit.page.fill("#top-k", "0")
+        visit.page.keyboard.press("Tab")
         for seldom in ("key-form", "trouble"):
             visit.page.locator(f"#{seldom}").evaluate("notice => { notice.hidden = false; }")
         visit.page.locator("#trouble-text").evaluate("text => { text.textContent = 'A trouble'; }")
@@ -168,6 +191,19 @@ def test_a_picture_that_fails_leaves_the_others_alone(visit: Visit, red: Path, b
     expect(visit.card("large.png").locator(".state")).to_contain_text("takes up to 1.0 MiB")
     assert len(visit.posts) == 3, "what is too large is not sent, and the others once"
     assert visit.labels("blue.png")[0][0] == "blue"
+
+
+def test_a_refusal_is_worded_for_a_visitor(visit: Visit, folder: Path) -> None:
+    """The server's sentence, without what only its operator can do."""
+    vast = make_picture(folder / "vast.png", "red", size=(200, 100))
+    visit.give(vast, file("letter.jpg", b"Dear Sir"))
+    visit.settle()
+    state = visit.card("vast.png").locator(".state")
+    expect(state).to_contain_text("200×100 is 20,000 pixels, the limit is 10,000. Make the picture smaller.")
+    expect(visit.card("letter.jpg").locator(".state")).to_contain_text("No picture format was recognised.")
+    for name in ("vast.png", "letter.jpg"):
+        expect(visit.card(name).get_by_role("button", name="Try again")).to_be_hidden()
+    expect(visit.page.locator("#retry-failed")).to_be_hidden()
 
 
 def test_html_in_labels_and_file_names_is_text(visit: Visit, red: Path) -> None:
@@ -214,16 +250,70 @@ def test_model_and_number_of_labels_can_be_changed(visit: Visit, address: str, r
     page.select_option("#model", "embedded")
     expect(visit.card("red.png").get_by_text("green")).to_have_count(0)
     visit.settle()
-    asked = [f"{COLOURS}?top_k=5", f"{COLOURS}?top_k=2", "embedded?top_k=2"]
+    asked = [f"{COLOURS}?top_k=3", f"{COLOURS}?top_k=2", "embedded?top_k=2"]
     assert visit.posts == [f"{address}/models/{end}" for end in asked]
     expect(page.locator("#model-hint")).to_have_text("Knows 200 labels.")
-    page.fill("#top-k", "0")
-    page.keyboard.press("Enter")
-    expect(page.locator("#top-k-hint")).to_have_text("A whole number from 1 to 200.")
-    page.locator("#top-k").press_sequentially("1e2")  # which a browser takes for a number
-    page.keyboard.press("Enter")
-    expect(page.locator("#top-k")).to_have_attribute("aria-invalid", "true")
-    assert len(visit.posts) == 3
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "1e2", "1e30", "201", "99999", ""])
+def test_only_a_number_of_labels_that_the_model_has_is_taken(visit: Visit, red: Path, text: str) -> None:
+    page, field, hint = visit.page, visit.page.locator("#top-k"), visit.page.locator("#top-k-hint")
+    page.select_option("#model", "embedded")
+    visit.give(red)
+    visit.settle()
+    expect(page.get_by_role("status")).to_contain_text("red.png: ")  # or it would come in between
+    before = page.locator("#curl").text_content()
+    field.fill("")
+    field.press_sequentially(text)
+    page.keyboard.press("Tab")
+    expect(hint).to_have_text("A whole number from 1 to 200.")
+    expect(field).to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_role("status")).to_have_text("A whole number from 1 to 200.")
+    assert colour_of(hint) == colour_of(page.locator("#trouble"), "border-inline-start-color"), "as an error"
+    assert page.locator("#curl").text_content() == before
+    assert len(visit.posts) == 1
+    page.select_option("#model", COLOURS)
+    expect(field).to_have_value("3")
+    expect(field).to_have_attribute("aria-invalid", "false")
+    expect(hint).to_be_hidden()
+
+
+def test_a_model_with_fewer_labels_gives_all_it_has(visit: Visit, address: str, red: Path) -> None:
+    """And the number that was asked for comes back with a model that has so many."""
+    page, field = visit.page, visit.page.locator("#top-k")
+    page.select_option("#model", "embedded")
+    field.fill("50")
+    page.keyboard.press("Tab")
+    page.select_option("#model", COLOURS)
+    expect(field).to_have_value("3")
+    expect(page.locator("#curl")).to_contain_text("top_k=3'")
+    visit.give(red)
+    visit.settle()
+    page.select_option("#model", "embedded")
+    expect(field).to_have_value("50")
+    expect(visit.card("red.png").locator(".labels li")).to_have_count(50)
+    asked = [f"{COLOURS}?top_k=3", "embedded?top_k=50"]
+    assert visit.posts == [f"{address}/models/{end}" for end in asked]
+
+
+def test_a_long_list_of_labels_scrolls_within_its_card(visit: Visit, red: Path) -> None:
+    page = visit.page
+    page.select_option("#model", "embedded")
+    visit.give(red)
+    visit.settle()
+    labels = page.get_by_role("list", name="Labels of red.png")
+    expect(labels).not_to_have_attribute("tabindex", "0")
+    page.fill("#top-k", "200")
+    page.keyboard.press("Tab")
+    expect(labels.locator("li")).to_have_count(200)
+    box = visit.card("red.png").bounding_box()
+    assert box is not None
+    assert box["height"] < 900
+    page.get_by_role("button", name="Remove red.png").focus()
+    page.keyboard.press("Tab")
+    expect(labels).to_be_focused()
+    page.keyboard.press("End")
+    expect(labels.locator("li").last).to_be_in_viewport()
 
 
 @pytest.mark.parametrize("name", ["red.png", "it's $HOME `id`.png", "-", "two\nlines\x1b[31m\u202e\\.png"])
@@ -239,6 +329,24 @@ def test_the_curl_line_does_the_same(visit: Visit, blue: Path, tmp_path: Path, n
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=20, check=True)
     said = [f"{label['label']}\n{label['score']:.1%}" for label in json.loads(done.stdout)]
     assert visit.page.locator(".labels li").all_inner_texts() == said
+
+
+def test_the_curl_line_ends_with_an_error_and_says_which(visit: Visit, tmp_path: Path) -> None:
+    (tmp_path / "letter.png").write_text("Dear Sir")
+    visit.give(tmp_path / "letter.png")
+    visit.settle()
+    done = run_line(visit, tmp_path)
+    assert done.returncode == 22
+    assert "no picture format was recognised" in json.loads(done.stdout)["error"]
+
+
+def run_line(visit: Visit, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    line = visit.page.locator("#curl").text_content()
+    command = ["bash", "-c", f"{line} --silent"]
+    known = {name: value for name, value in os.environ.items() if name != "PICTAG_API_KEY"}
+    return subprocess.run(
+        command, cwd=folder, env=known | variables, capture_output=True, text=True, timeout=20, check=False
+    )
 
 
 def test_a_busy_server_is_asked_again_when_it_says_so(visit: Visit, blue: Path) -> None:
@@ -291,12 +399,41 @@ def test_all_that_failed_for_now_are_tried_again_at_once(visit: Visit, red: Path
     expect(again).to_be_hidden()
 
 
+def test_a_server_that_comes_back_is_asked_for_all_that_failed(visit: Visit, red: Path, blue: Path) -> None:
+    """By the button above the page too, and whichever was pressed, the trouble is over."""
+    page, trouble = visit.page, visit.page.get_by_role("alert")
+    for button in ("#trouble-retry", "#retry-failed"):
+        expect(page.locator("#model")).to_be_enabled()
+        page.route("**/models**", lambda route: route.abort())
+        visit.give(red, blue)
+        expect(trouble).to_contain_text("The server could not be reached.")
+        page.unroute("**/models**")
+        page.locator(button).focus()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", name="Results")).to_be_focused()
+        visit.settle()
+        expect(page.locator(".card[data-state=done]")).to_have_count(2)
+        expect(trouble).to_be_hidden()
+        page.click("#clear")
+
+
+def test_the_focus_stays_with_a_picture_that_is_tried_again(visit: Visit, red: Path) -> None:
+    visit.page.route("**/models/**", lambda route: route.abort())
+    visit.give(red)
+    visit.card("red.png").get_by_role("button", name="Try again").focus()
+    visit.page.unroute("**/models/**")
+    visit.page.keyboard.press("Enter")
+    assert visit.labels("red.png")[0][0] == "red"
+    expect(visit.page.get_by_role("heading", name="red.png")).to_be_focused()
+
+
 @pytest.mark.parametrize("width", [360, 1280])
-def test_a_long_name_leaves_the_scores_and_the_button_on_the_card(
-    browser: Browser, address: str, red: Path, width: int
+@pytest.mark.parametrize("names", [NAMES, NAMES[2:]], ids=["three", "alone"])
+def test_long_names_leave_the_scores_and_the_button_on_the_card(
+    browser: Browser, address: str, red: Path, width: int, names: list[str]
 ) -> None:
-    names = ["a.png", "Screenshot from 2026-11-28 01-34-12.png", f"{'very-' * 40}long.png"]
     with visit_page(browser, address, viewport={"width": width, "height": 800}) as visit:
+        visit.page.select_option("#model", "wordy")
         visit.give(*(file(name, red.read_bytes()) for name in names))
         visit.settle()
         for name in names:
@@ -304,11 +441,46 @@ def test_a_long_name_leaves_the_scores_and_the_button_on_the_card(
             card.scroll_into_view_if_needed()
             outer = card.bounding_box()
             assert outer is not None
-            for inside in [card.locator(".remove"), *card.locator(".score").all()]:
+            assert outer["x"] >= 0
+            assert outer["x"] + outer["width"] <= width
+            for inside in [
+                card.locator(".remove"),
+                *card.locator(".score").all(),
+                *card.locator(".bar").all(),
+            ]:
                 box = inside.bounding_box()
                 assert box is not None
                 assert outer["x"] <= box["x"]
                 assert box["x"] + box["width"] <= outer["x"] + outer["width"]
+                assert outer["y"] <= box["y"]
+                assert box["y"] + box["height"] <= outer["y"] + outer["height"]
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_an_ordinary_long_name_is_read_to_its_end(
+    browser: Browser, address: str, red: Path, width: int
+) -> None:
+    with visit_page(browser, address, viewport={"width": width, "height": 800}) as visit:
+        visit.give(*(file(name, red.read_bytes()) for name in NAMES))
+        visit.settle()
+        cut = "span => span.scrollWidth > span.clientWidth || span.scrollHeight > span.clientHeight"
+        shown = [not visit.card(name).locator("h3 span").evaluate(cut) for name in NAMES]
+        assert shown == [True, True, False]
+
+
+def test_the_answer_is_seen_on_a_telephone_without_scrolling(
+    browser: Browser, address: str, red: Path
+) -> None:
+    """And what is seen first is what a keyboard and a reader come to first."""
+    with visit_page(browser, address, viewport={"width": 360, "height": 740}) as visit:
+        visit.give(red)
+        visit.settle()
+        expect(visit.page.locator(".labels li .score").first).to_be_in_viewport()
+        tops = [
+            visit.page.locator(part).bounding_box()["y"]  # type: ignore[index]
+            for part in ("#drop", ".controls", "#results", ".terminal")
+        ]
+        assert tops == sorted(tops)
 
 
 def refuse(route: Route) -> None:
@@ -317,30 +489,67 @@ def refuse(route: Route) -> None:
 
 
 def test_a_key_is_asked_for_where_the_server_wants_one(
-    browser: Browser, models: list[str], red: Path
+    browser: Browser, locked_address: str, red: Path, tmp_path: Path
 ) -> None:
-    with (
-        run_server(models=models, api_key=KEY) as server,
-        visit_page(browser, f"http://127.0.0.1:{server.port}") as visit,
-    ):
+    with visit_page(browser, locked_address) as visit:
         page = visit.page
         field = page.get_by_label("This server asks for an API key")
         expect(field).to_be_focused()
         visit.give(red)
-        field.fill("wrong")
-        page.keyboard.press("Enter")
-        expect(page.locator("#key-hint")).to_have_text("The server did not take that key.")
-        expect(field).to_have_attribute("aria-invalid", "true")
         field.fill(KEY)
         page.keyboard.press("Enter")
         assert visit.labels("red.png")[0][0] == "red"
         expect(field).to_be_hidden()
         expect(page.get_by_role("button", name="Choose pictures")).to_be_focused()
-        expect(page.locator("#curl-hint")).to_contain_text("PICTAG_API_KEY")
-        expect(page.locator("#curl")).to_contain_text('-H "Authorization: Bearer $PICTAG_API_KEY"')
         kept = page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])")
         assert kept == '[{},{},""]', "the key is in memory alone"
         assert KEY not in page.content()
+        expect(page.locator("#curl")).to_contain_text('-H "Authorization: Bearer $PICTAG_API_KEY"')
+        expect(page.locator("#curl-hint")).to_contain_text("Set PICTAG_API_KEY to the key first")
+        (tmp_path / "red.png").write_bytes(red.read_bytes())
+        assert run_line(visit, tmp_path).returncode == 22
+        assert json.loads(run_line(visit, tmp_path, PICTAG_API_KEY=KEY).stdout)[0]["label"] == "red"
+
+
+def test_a_key_that_is_taken_is_told_and_the_focus_goes_on(browser: Browser, locked_address: str) -> None:
+    with visit_page(browser, locked_address) as visit:
+        visit.page.get_by_label("This server asks for an API key").fill(KEY)
+        visit.page.keyboard.press("Enter")
+        expect(visit.page.get_by_role("button", name="Choose pictures")).to_be_focused()
+        expect(visit.page.get_by_role("status")).to_have_text("The key was accepted.")
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("wrong", "The server did not take that key."),
+        ("clé", "A key has letters, digits and signs, without accents."),
+    ],
+)
+def test_a_key_that_is_refused_is_an_error_until_the_next(
+    browser: Browser, locked_address: str, given: str, why: str
+) -> None:
+    with visit_page(browser, locked_address) as visit:
+        page, hint = visit.page, visit.page.locator("#key-hint")
+        field = page.get_by_label("This server asks for an API key")
+        alarm = colour_of(page.locator("#trouble"), "border-inline-start-color")
+        expect(field).to_be_focused()
+        assert colour_of(hint) != alarm
+        field.fill(given)
+        page.get_by_role("button", name="Use this key").click()
+        expect(hint).to_have_text(why)
+        expect(field).to_have_attribute("aria-invalid", "true")
+        expect(field).to_be_focused()
+        assert colour_of(hint) == alarm
+        page.route("**/models", lambda route: None)  # the server thinks
+        field.fill("another")
+        page.keyboard.press("Enter")
+        expect(hint).to_have_text("It is forgotten when this page is closed.")
+        assert colour_of(hint) != alarm
+
+
+def colour_of(part: Locator, what: str = "color") -> str:
+    return str(part.evaluate("(part, what) => getComputedStyle(part).getPropertyValue(what)", what))
 
 
 def test_a_small_screen_is_enough_and_nothing_moves_for_who_wants_it_still(

@@ -66,7 +66,7 @@ def test_who_asks_for_html_gets_the_page_and_others_what_they_had(port: int) -> 
 def test_the_page_knows_the_limits_of_its_server(port: int) -> None:
     page = ask(port, "/", {"Accept": BROWSER})[2]
     assert b'data-max-body-bytes="12345"' in page
-    assert b'id="top-k" min="1" step="1" value="7"' in page
+    assert b'id="top-k" min="1" max="1000000" step="1" value="7"' in page
     assert not re.search(rb"\{\w+\}", page), "nothing is left to be filled in"
 
 

@@ -12,6 +12,8 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
+from pictag.server.scoring import MAX_TOP_K
+
 if TYPE_CHECKING:
     from pictag.server.configuration import ServerSettings
 
@@ -65,6 +67,7 @@ def routes(settings: ServerSettings) -> list[Route]:
         _read("index.html")
         .replace(b"{max_body_bytes}", str(settings.max_body_bytes).encode())
         .replace(b"{top_k}", str(settings.default_top_k).encode())
+        .replace(b"{max_top_k}", str(MAX_TOP_K).encode())
     )
     headers = {**_HEADERS, "Vary": "Accept"}
     page = _PageRoute("/", _Static(html, "text/html; charset=utf-8", headers), methods=["GET"])

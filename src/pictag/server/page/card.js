@@ -1,5 +1,7 @@
 // One picture on the page, with its labels or what went wrong. Whatever comes from outside is text, never markup.
 
+const MANY_LABELS = 10; // above this the list scrolls within its card
+
 /** A card in the list; `onRemove` and `onRetry` are called when a person asks for it. */
 export class Card {
   constructor(file, { onRemove, onRetry }) {
@@ -12,7 +14,8 @@ export class Card {
       this.frame.replaceChildren(element("span", { className: "hint", textContent: "No preview" }));
     });
     this.picture.src = this.address;
-    const title = element("h3", { textContent: this.name, title: this.name });
+    const name = element("span", { textContent: this.name });
+    this.title = element("h3", { title: this.name, tabIndex: -1 }, name);
     const remove = element("button", { type: "button", className: "remove", textContent: "×" });
     remove.setAttribute("aria-label", `Remove ${this.name}`);
     remove.addEventListener("click", onRemove);
@@ -23,7 +26,7 @@ export class Card {
     this.retry = element("button", { type: "button", textContent: "Try again", hidden: true });
     this.retry.addEventListener("click", onRetry);
     const body = element("div", { className: "body" });
-    body.append(element("div", { className: "title" }, title, remove), this.state, this.retry, this.labels);
+    body.append(element("div", { className: "title" }, this.title, remove), this.state, this.retry, this.labels);
     this.root = element("li", { className: "card" }, this.frame, body);
     this.wait();
   }
@@ -58,6 +61,10 @@ export class Card {
         bar,
       );
     }));
+    const many = labels.length > MANY_LABELS;
+    this.labels.classList.toggle("many", many);
+    if (many) this.labels.tabIndex = 0; // or a keyboard could not scroll it
+    else this.labels.removeAttribute("tabindex");
     this.#show("done", labels.length ? "" : "No label");
     return labels.length ? `${labels[0].label}, ${written(labels[0])}` : "no label";
   }
@@ -79,6 +86,7 @@ export class Card {
     this.root.dataset.state = state;
     this.state.textContent = text;
     this.state.hidden = text === "";
+    if (document.activeElement === this.retry) this.title.focus(); // the button goes, a keyboard's place stays
     this.retry.hidden = state !== "failed";
     this.labels.hidden = this.labels.childElementCount === 0;
     // While a picture is looked at again, its former labels stay, dimmed, so that nothing jumps.

@@ -78,11 +78,17 @@ async function request(path, options) {
   if (response.ok) return body;
   const said = body?.message ?? body?.error;
   const refusal = new Refusal(
-    typeof said === "string" && said ? said.slice(0, 500) : `The server answered with status ${response.status}.`,
+    typeof said === "string" && said ? forVisitor(said) : `The server answered with status ${response.status}.`,
     { status: response.status, requestId: String(body?.request_id ?? "") },
   );
   if (response.status === 429) refusal.retryAfter = secondsOf(response.headers.get("Retry-After"));
   throw refusal;
+}
+
+/** The server's sentence, without its name for the picture and without what only its operator can do. */
+function forVisitor(said) {
+  const text = said.replace(/^the picture: /, "").replace(/, or raise \w+\.$/, ".").slice(0, 500);
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 function megabytes(bytes) {

@@ -10,11 +10,13 @@ const ANNOUNCE_MS = 700;
 
 const at = (id) => document.getElementById(id);
 const maxBytes = Number(document.body.dataset.maxBodyBytes);
+const maxTopK = Number(at("top-k").max); // of the server, where the model does not say its number of labels
+const keyHint = at("key-hint").textContent;
 
 let models = [];
 let key = ""; // in memory only
 let keyNeeded = false;
-let topK = Number(at("top-k").value);
+let topK = Number(at("top-k").value); // as it was wished; a model that has fewer labels gives all it has
 let jobs = []; // {file, card, state: "waiting" | "running" | "done" | "failed", controller}
 let news = []; // what a screen reader has not been told yet
 let newsTimer;
@@ -76,6 +78,10 @@ function isWorthRetrying(job) {
   return job.state === "failed" && job.canRetry;
 }
 
+function retryFailed() {
+  again(...jobs.filter(isWorthRetrying));
+}
+
 // ---- pictures go to the server
 
 function work() {
@@ -93,7 +99,7 @@ async function run(job) {
     const labels = await classify({
       file: job.file,
       model: at("model").value,
-      topK,
+      topK: askedTopK(),
       maxBytes,
       key: keyUsed,
       signal: controller.signal,
@@ -129,13 +135,12 @@ async function loadModels() {
     models = await fetchModels(keyUsed);
   } catch (error) {
     if (error.status === 401) askForKey(keyUsed);
-    else showTrouble(error.message, loadModels);
-    return;
+    else showTrouble(error.message, comeBack);
+    return false;
   }
+  if (!at("trouble-retry").hidden) hide(at("trouble"));
   if (!at("key-form").hidden) {
-    const wasThere = at("key-form").contains(document.activeElement);
-    at("key-form").hidden = true;
-    if (wasThere) at("files").focus(); // or a keyboard would have to start from the top
+    hide(at("key-form"), at("files"));
     say("The key was accepted.");
   }
   const select = at("model");
@@ -147,17 +152,36 @@ async function loadModels() {
   }
   refresh();
   work();
+  return true;
+}
+
+/** Looks for a server that was away, and sends again what failed meanwhile. */
+async function comeBack() {
+  if (await loadModels()) retryFailed();
+}
+
+function chooseModel() {
+  explainTopK(""); // what was typed and not taken goes, for the next model may have so many labels
+  again(...jobs);
 }
 
 function readTopK() {
   const input = at("top-k");
   const valid = /^\d+$/.test(input.value) && input.checkValidity(); // 1e30 is a number for browsers
-  input.setAttribute("aria-invalid", String(!valid));
-  const most = input.max ? `to ${Number(input.max).toLocaleString("en")}` : "on";
-  at("top-k-hint").textContent = valid ? "" : `A whole number from 1 ${most}.`;
-  if (!valid || Number(input.value) === topK) return;
+  explainTopK(valid ? "" : `A whole number from 1 to ${Number(input.max).toLocaleString("en")}.`);
+  if (!valid || Number(input.value) === askedTopK()) return;
   topK = Number(input.value);
   again(...jobs);
+}
+
+function explainTopK(what) {
+  at("top-k").setAttribute("aria-invalid", String(what !== ""));
+  at("top-k-hint").textContent = what;
+  if (what) say(what);
+}
+
+function askedTopK() {
+  return Math.min(topK, Number(at("top-k").max));
 }
 
 /** Shows the field for the key; `refused` is the key that the server did not take, if one was sent. */
@@ -166,10 +190,9 @@ function askForKey(refused) {
   if (refused) refuseKey("The server did not take that key.");
   key = "";
   keyNeeded = true;
-  if (at("key-form").hidden) {
-    at("key-form").hidden = false;
-    at("key").focus();
-  }
+  const wasHidden = at("key-form").hidden;
+  at("key-form").hidden = false;
+  if (wasHidden || at("key-form").contains(document.activeElement)) at("key").focus();
   refresh();
 }
 
@@ -181,6 +204,7 @@ function refuseKey(why) {
 function useKey(event) {
   event.preventDefault();
   at("key").removeAttribute("aria-invalid");
+  at("key-hint").textContent = keyHint; // the same refusal again is news again
   const given = at("key").value.trim();
   at("key").value = "";
   if (/^[\x20-\x7e]+$/.test(given)) {
@@ -188,6 +212,7 @@ function useKey(event) {
     loadModels();
   } else {
     refuseKey("A key has letters, digits and signs, without accents.");
+    at("key").focus();
   }
 }
 
@@ -196,18 +221,26 @@ function useKey(event) {
 function refresh() {
   const model = models.find(({ name }) => name === at("model").value);
   at("model-hint").textContent = hintOf(model);
+  showTopK(model);
   at("curl").textContent = curlLine({
     fileName: jobs.at(-1)?.card.name ?? "picture.jpg",
     model: model?.name ?? "MODEL",
-    topK,
+    topK: askedTopK(),
     withKey: keyNeeded,
   });
-  at("curl-hint").textContent = keyNeeded ? "The key comes from the terminal's variable PICTAG_API_KEY." : "";
-  at("top-k").max = model?.labels ?? "";
-  at("retry-failed").hidden = !jobs.some(isWorthRetrying);
+  at("curl-hint").textContent = keyNeeded ? "Set PICTAG_API_KEY to the key first: the line takes it from there." : "";
   document.body.classList.toggle("filled", jobs.length > 0);
   at("results-section").hidden = jobs.length === 0;
+  if (jobs.some(isWorthRetrying)) at("retry-failed").hidden = false;
+  else hide(at("retry-failed"));
   at("progress").textContent = summary();
+}
+
+function showTopK(model) {
+  const input = at("top-k");
+  input.max = model?.labels ?? maxTopK;
+  const isBeingTyped = document.activeElement === input || input.getAttribute("aria-invalid") === "true";
+  if (!isBeingTyped) input.value = askedTopK();
 }
 
 function hintOf(model) {
@@ -229,10 +262,17 @@ function showTrouble(text, retry) {
   at("trouble-text").textContent = text;
   at("trouble-retry").hidden = !retry;
   at("trouble-retry").onclick = () => {
-    at("trouble").hidden = true;
+    hide(at("trouble"));
     retry();
   };
   at("trouble").hidden = false;
+}
+
+/** Hides what may hold the focus, which then goes on, or a keyboard would have to start from the top. */
+function hide(part, next = jobs.length ? at("results-title") : at("files")) {
+  const wasThere = part.contains(document.activeElement);
+  part.hidden = true;
+  if (wasThere) next.focus();
 }
 
 /** News for a screen reader: one picture by its best label, many as a count. */
@@ -268,10 +308,10 @@ async function copy() {
 // ---- begin
 
 watchForPictures({ input: at("files"), zone: at("drop"), take });
-at("model").addEventListener("change", () => again(...jobs));
+at("model").addEventListener("change", chooseModel);
 at("top-k").addEventListener("change", readTopK);
 at("clear").addEventListener("click", clear);
-at("retry-failed").addEventListener("click", () => again(...jobs.filter(isWorthRetrying)));
+at("retry-failed").addEventListener("click", retryFailed);
 at("copy").addEventListener("click", copy);
 at("key-form").addEventListener("submit", useKey);
 refresh();
