@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pictag.errors import CorruptPicture, DecodeError, PictureTooLarge
-from pictag.images.cost import MOST_SCANS, count_scans
+from pictag.images.cost import MOST_SCANS, check_scans, count_scans
 from pictag.images.decode import decode, decode_bytes
 from pictag.images.header import read_size
 from pictag.images.limits import PictureLimits
@@ -263,3 +263,26 @@ def test_a_file_on_disk_is_checked_as_bytes_are(tmp_path: Path) -> None:
         PHOTO.save(path, form)
         with path.open("rb") as file:
             assert decode(file, limits=limits).original_size == PHOTO.size
+
+
+class Counted(io.BytesIO):
+    """A stream that counts what is read of it."""
+
+    read_bytes = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self.read_bytes += len(data)
+        return data
+
+
+def test_of_one_scan_no_more_than_the_head_is_read() -> None:
+    noise = Image.effect_noise((1200, 900), 80)
+    for is_progressive in (False, True):
+        stream = io.BytesIO()
+        noise.save(stream, "JPEG", quality=95, progressive=is_progressive)
+        size = stream.tell()
+        counted = Counted(stream.getvalue())
+        check_scans(counted, name="noise.jpg")
+        assert size > 500_000
+        assert counted.read_bytes == (size if is_progressive else 65_536)

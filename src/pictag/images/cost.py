@@ -21,6 +21,7 @@ MOST_PADDING_BYTES = 65_536
 """Before a JPEG's first scan, in all: Pillow goes through it byte by byte, and programs write none."""
 MOST_LAYERS = 4
 """How often all of an AVIF's pixels may be coded: in colour, transparency, a thumbnail, a map of gains."""
+_HEAD_BYTES = 65_536  # in which most pictures say how they come
 _READ_BYTES = 256 * 2**20  # of larger files, only so much is looked at
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
@@ -33,17 +34,25 @@ _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 def check_scans(stream: BinaryIO, *, name: str) -> None:
     """Raise `CorruptPicture` for a JPEG of more than `MOST_SCANS` scans, `MOST_SEGMENTS`, or much padding.
 
-    Only one that has several scans is read to its end; what follows the picture in its file is not looked at.
+    Only one that may have several scans is read to its end; what follows the picture in its file is not
+    looked at.
     """
     stream.seek(0)
+    head = stream.read(_HEAD_BYTES)
     try:
-        count_scans(stream.read(_READ_BYTES))
+        if not _look_through(head)[1]:
+            _look_through(head + stream.read(_READ_BYTES))
     except CorruptPicture as error:
         raise CorruptPicture(f"{shorten(name)}: {error}") from error
 
 
 def count_scans(data: bytes) -> int:
     """The scans that a decoder would go through in a JPEG; raises `CorruptPicture` as `check_scans` does."""
+    return _look_through(data)[0]
+
+
+def _look_through(data: bytes) -> tuple[int, bool]:
+    """The scans in a JPEG's data, and whether a decoder ends with them whatever follows."""
     scans, segments, padding_bytes = 0, 0, 0
     place, components = 2, 0
     is_progressive = False
@@ -60,7 +69,7 @@ def count_scans(data: bytes) -> int:
             place = found.end()
             marker = data[place - 1]
             if marker == _END:
-                break
+                return scans, True
             if marker in _NO_LENGTH:
                 continue
             if marker in _FRAMES:
@@ -74,11 +83,11 @@ def count_scans(data: bytes) -> int:
                         "of it. Save it anew."
                     )
                 if not is_progressive and data[place + 2] >= components:
-                    break  # all components at once: the decoder ends with this one
+                    return scans, True  # all components at once
             place += int(struct.unpack_from(">H", data, place)[0])
     except (struct.error, IndexError):  # cut off
         pass
-    return scans
+    return scans, False
 
 
 def check_tiles(stream: BinaryIO, size: tuple[int, int], *, name: str, limits: PictureLimits) -> None:
