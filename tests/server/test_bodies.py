@@ -279,9 +279,9 @@ def test_a_large_body_is_parsed_aside_and_the_loop_goes_on() -> None:
     small, large = b"[1]", b"[" + b"0.12345678," * 200_000 + b"1]"
 
     async def main() -> None:
-        threads = [await parse_aside(body, threading.get_ident) for body in (small, large)]
+        threads = [await parse_aside(len(body), threading.get_ident) for body in (small, large)]
         assert threads[0] == threading.get_ident() != threads[1]
-        parsing = asyncio.ensure_future(parse_aside(large, lambda: parse_json(large)))
+        parsing = asyncio.ensure_future(parse_aside(len(large), lambda: parse_json(large)))
         rounds = 0
         while not parsing.done():
             rounds += 1

@@ -129,9 +129,9 @@ def _unfold(data: memoryview, encoding: str, wrapping: int, max_bytes: int) -> b
     return body
 
 
-async def parse_aside(body: bytes, parse: Callable[[], T]) -> T:
-    """What ``parse`` makes of a body; a large one is parsed in a thread, so that others are answered."""
-    return parse() if len(body) <= _INLINE_BYTES else await asyncio.to_thread(parse)
+async def parse_aside(json_bytes: int, parse: Callable[[], T]) -> T:
+    """What ``parse`` gives; in a thread where so much JSON is in it that others would wait to be answered."""
+    return parse() if json_bytes <= _INLINE_BYTES else await asyncio.to_thread(parse)
 
 
 def parse_json(data: bytes, *, max_numbers: int = MAX_NUMBERS) -> Any:

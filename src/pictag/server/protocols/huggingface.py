@@ -61,13 +61,9 @@ def parse_request(
     """
     if not body:
         raise BadRequest("The body is empty: send a picture, or JSON with a picture in base64 as 'inputs'.")
-    kind = content_type.partition(";")[0].strip().lower()
-    is_json = body[:64].lstrip()[:1] == b"{" or (
-        kind == "application/json" and recognise(body[:HEAD_BYTES]) is None
-    )
-    if is_json:
+    if is_json(body, content_type):
         return _parse_json_request(body, query, default_top_k=default_top_k, allow_urls=allow_urls)
-    if kind == "multipart/form-data":
+    if _kind_of(content_type) == "multipart/form-data":
         raise BadRequest(
             "Forms are taken at /predictions/{model}; here, send the picture itself as the body "
             "(curl --data-binary @photo.jpg)."
@@ -75,6 +71,21 @@ def parse_request(
     return ClassifyRequest(
         pictures=(body,), is_list=False, scoring=read_scoring({}, query, default_top_k=default_top_k)
     )
+
+
+def is_json(body: bytes, content_type: str) -> bool:
+    """Whether a body is JSON and no picture: its content decides where its type may be wrong.
+
+    >>> is_json(b' {"inputs": ""}', "image/png"), is_json(b"GIF89a", "application/json")
+    (True, False)
+    """
+    return body[:64].lstrip()[:1] == b"{" or (
+        _kind_of(content_type) == "application/json" and recognise(body[:HEAD_BYTES]) is None
+    )
+
+
+def _kind_of(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 def _parse_json_request(
@@ -121,15 +132,16 @@ async def classify(call: Exchange) -> Reply:
     query = call.query()
     check_room(call, name)
     body = await call.read()
+    content_type = call.header(b"content-type") or ""
     parse = partial(
         parse_request,
         body,
         query,
-        content_type=call.header(b"content-type") or "",
+        content_type=content_type,
         default_top_k=services.settings.default_top_k,
         allow_urls=services.settings.allow_urls,
     )
-    request = await parse_aside(body, parse)
+    request = await parse_aside(len(body) if is_json(body, content_type) else 0, parse)
     del parse
     del body
     deadline_s = call.deadline_s()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 PICTURES = "image"  # the name of the BYTES input that every model has beside its tensor
 SCORES = "scores"  # the name of the output that has had its softmax or sigmoid
 _SHARED_MEMORY = "shared_memory_region"
+_DIGITS_OF_A_LENGTH = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,21 @@ class InferRequest:
     timeout_s: float | None
 
 
+def count_json(body: bytes, header_length: str | None) -> int:
+    """The bytes of a body that are JSON, if it is what ``Inference-Header-Content-Length`` says.
+
+    >>> count_json(b'{"inputs": []}', None), count_json(b"a picture", "0"), count_json(b"{}", "no number")
+    (14, 0, 0)
+    """
+    if header_length is None:
+        return len(body)
+    return min(len(body), int(header_length)) if _is_length(header_length) else 0
+
+
+def _is_length(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= _DIGITS_OF_A_LENGTH
+
+
 def split_body(body: bytes, header_length: str | None) -> tuple[dict[str, Any] | None, memoryview]:
     """The JSON head (``None`` where the body is one picture) and the binary tail of a request.
 
@@ -54,7 +70,7 @@ def split_body(body: bytes, header_length: str | None) -> tuple[dict[str, Any] |
     if header_length is None:
         head, tail = body, view[:0]
     else:
-        if not (header_length.isascii() and header_length.isdecimal() and len(header_length) <= 12):
+        if not _is_length(header_length):
             raise BadRequest(
                 f"Inference-Header-Content-Length={shorten(repr(header_length), 40)} is no whole number."
             )

@@ -14,7 +14,7 @@ from pictag.postprocess import activate, pick_labels
 from pictag.server.bodies import parse_aside, parse_json
 from pictag.server.classification import check_room, classify_one, name_pictures, run_all, use_model
 from pictag.server.exchange import answer_json
-from pictag.server.protocols.inference import SCORES, parse_infer
+from pictag.server.protocols.inference import SCORES, count_json, parse_infer
 from pictag.server.protocols.signature import (
     VERSION,
     count_fitting,
@@ -94,7 +94,7 @@ async def configure_model(call: Exchange) -> Reply:
 async def list_models(call: Exchange) -> Reply:
     """``POST /v2/repository/index``; ``{"ready": true}`` asks for the models that can be used now."""
     body = await call.read()
-    only_ready = await parse_aside(body, partial(_wants_ready, body))
+    only_ready = await parse_aside(len(body), partial(_wants_ready, body))
     registry = call.services.registry
     entries = []
     for name in registry.names():
@@ -132,7 +132,9 @@ async def infer(call: Exchange) -> Reply:
         classifier = served.classifier
         signature = read_signature(classifier)
         header_length = call.header(b"inference-header-content-length")
-        request = await parse_aside(body, partial(parse_infer, body, header_length, signature))
+        parse = partial(parse_infer, body, header_length, signature)
+        request = await parse_aside(count_json(body, header_length), parse)
+        del parse
         del body
         deadline_s = call.deadline_s(request.timeout_s)
         if request.tensor is None:
