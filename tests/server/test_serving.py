@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from liveserver import Process, ask, connect, read_to_end, run_process, run_server, wait_until
-from pictag.errors import CorruptModel, ModelNotFound, OptionError, PictagError
+from pictag.errors import CorruptModel, ModelNotFound, OptionError
 from pictag.server.configuration import ServerSettings
 from pictag.server.listening import bind
-from pictag.server.serving import GracefulServer, choose_status, make_services, read_model
+from pictag.server.serving import GracefulServer, choose_status, make_services
 from tinymodel import make_picture, make_tiny_model
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
@@ -329,64 +329,6 @@ def test_the_event_loop_answers_while_workers_are_busy(picture: bytes) -> None:
         assert [ask(live.port)[0] for _ in range(50)] == [200] * 50
         live.server.should_exit = True
         assert list(load.finish()) == ["200"]
-
-
-@pytest.mark.parametrize(
-    ("text", "name", "reference"),
-    [
-        ("embedded", "embedded", "embedded"),
-        ("org/name@v1", "org/name", "org/name@v1"),
-        ("photos=org/name@v1", "photos", "org/name@v1"),
-        ("a/b=./folder", "a/b", "./folder"),
-        ("mine=", None, None),
-        ("=embedded", None, None),
-        ("a/../b=embedded", None, None),
-        ("a//b=embedded", None, None),
-        ("a\nb=embedded", None, None),
-    ],
-)
-def test_models_are_named(text: str, name: str | None, reference: str | None) -> None:
-    if name is None:
-        with pytest.raises(OptionError, match="NAME=REFERENCE"):
-            read_model(text, ServerSettings())
-    else:
-        spec = read_model(text, ServerSettings())
-        assert (spec.name, spec.reference) == (name, reference)
-
-
-@pytest.mark.parametrize(
-    "text", ["./nope", "/root/nope/nope", "nope.onnx", "./my=model", "~/no/such", "." * 9]
-)
-def test_a_path_that_leads_nowhere_is_said_as_everywhere_else(text: str) -> None:
-    with pytest.raises(ModelNotFound, match=r"There is no (folder or \.onnx file|model) '"):
-        read_model(text, ServerSettings())
-
-
-def test_a_name_that_is_too_long_for_a_path_is_no_defect() -> None:
-    with pytest.raises(PictagError):
-        read_model("a" * 5000, ServerSettings())
-    assert read_model(f"name={'a' * 5000}", ServerSettings()).name == "name"
-
-
-def test_the_folder_where_one_is_can_be_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "vit-1.5").mkdir()
-    monkeypatch.chdir(tmp_path / "vit-1.5")
-    spec = read_model(".", ServerSettings())
-    assert (spec.name, spec.reference) == ("vit-1.5", ".")
-    (tmp_path / "vit-1.5" / "vit-2.0.onnx").touch()
-    assert read_model("vit-2.0.onnx", ServerSettings()).name == "vit-2.0"
-
-
-def test_a_folder_without_a_name_needs_one() -> None:
-    with pytest.raises(OptionError, match="'/' has no name of its own; give NAME=/"):
-        read_model("/", ServerSettings())
-
-
-def test_a_folder_is_named_after_its_last_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "my=model").mkdir()
-    monkeypatch.chdir(tmp_path)
-    assert read_model("./my=model", ServerSettings()).name == "my=model"
-    assert read_model("./my=model", ServerSettings()).reference == "./my=model"
 
 
 def test_two_models_of_one_name_are_an_error() -> None:

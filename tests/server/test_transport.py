@@ -22,8 +22,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from liveserver import LONGEST_S, Live, ask, connect, read_to_end, run_server, wait_until
+from pictag.server.limits import Limits
 from pictag.server.metrics import Metrics
-from pictag.server.transport import MAX_PIPELINED, Limits, make_protocol
+from pictag.server.transport import MAX_PIPELINED, make_protocol
 from tinymodel import make_picture
 
 LARGE_BYTES = 12_000_000  # more than the system holds for one connection

@@ -7,14 +7,9 @@ import contextlib
 import errno
 import gc
 import logging
-import os
-import signal
 import socket
 import sys
-import threading
-import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
@@ -23,27 +18,28 @@ from pictag.errors import CorruptModel, ModelUnavailable, OptionError, PictagErr
 from pictag.images import FetchLimits
 from pictag.models.hub_client import is_offline
 from pictag.models.options import LoadOptions
-from pictag.models.reference import parse_reference
 from pictag.server import logs
 from pictag.server.app import make_app
 from pictag.server.arrivals import Arrivals
 from pictag.server.dispatch import Dispatcher, WorkLimits
+from pictag.server.limits import make_limits
 from pictag.server.listening import accept_all, bind, explain, raise_file_limit
 from pictag.server.metrics import Metrics
-from pictag.server.registry import ModelSpec, Registry
+from pictag.server.naming import read_model
+from pictag.server.registry import Registry
 from pictag.server.reloads import Reloads
 from pictag.server.services import Services
-from pictag.server.transport import make_limits, make_protocol
+from pictag.server.stopping import ALL_WELL, SOME_CUT_OFF, Stop
+from pictag.server.transport import make_protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from types import FrameType
+    from collections.abc import Iterator
 
     from pictag.server.configuration import ServerSettings
 
 _log = logging.getLogger("pictag.server")
 
-ALL_WELL, SOME_CUT_OFF, CANNOT_BEGIN, BROKEN = 0, 1, 2, 70
+CANNOT_BEGIN, BROKEN = 2, 70
 TRY_AGAIN = 75  # sysexits.h calls it EX_TEMPFAIL
 # So long the event loop waits for its turn while a worker holds the interpreter. Python's own 5 ms made it
 # wait 11 ms at the ninetieth percentile under load, this 8 ms; still less gained nothing more.
@@ -52,7 +48,6 @@ SWITCH_INTERVAL_S = 0.0005
 # tenth of the event loop's time.
 GARBAGE_THRESHOLD = 20_000
 _BACKLOG = 2048
-_PATHS = ("./", "../", "/", "~/")  # what begins so has no name in front of a =
 _LAST_WORDS_S = 2.0  # of the time to stop in, kept for closing models
 
 
@@ -139,60 +134,6 @@ def make_services(settings: ServerSettings) -> Services:
     )
 
 
-class Stop:
-    """What signals ask for: to finish and end, the second to end at once, SIGHUP to load the models anew."""
-
-    def __init__(self, timeout_s: float) -> None:
-        self.timeout_s = timeout_s
-        self.reload: Callable[[], object] | None = None
-        self._had_terminal = os.isatty(0)
-        self.server: GracefulServer | None = None
-        self.deadline_s: float | None = None
-
-    @contextlib.contextmanager
-    def listen(self) -> Iterator[None]:
-        """While inside, SIGTERM and SIGINT come here; outside the main thread they do not."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        numbers = [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
-        before = {number: signal.signal(number, self.receive) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def receive(self, number: int, _frame: FrameType | None) -> None:
-        """A signal has come."""
-        # A terminal that is closed sends SIGHUP too: who started the server there has left.
-        if number == getattr(signal, "SIGHUP", None) and not (self._had_terminal and not os.isatty(0)):
-            if self.reload is not None and self.deadline_s is None:
-                self.reload()
-            return
-        if self.deadline_s is not None:
-            _end(128 + number)
-        if self.server is None:  # nothing was accepted yet; a model that is loading can wait for nobody
-            _end(ALL_WELL)
-        self.begin()
-
-    def begin(self) -> None:
-        """Stop: whatever happens, the process is gone when the time is over."""
-        assert self.server is not None
-        self.deadline_s = time.monotonic() + self.timeout_s
-        self.server.services.readiness.is_stopping = True
-        self.server.should_exit = True
-        if threading.current_thread() is threading.main_thread():
-            watchdog = threading.Timer(max(0.1, self.timeout_s - 0.5), _end, [SOME_CUT_OFF])
-            watchdog.daemon = True
-            watchdog.start()
-
-
-def _end(status: int) -> NoReturn:
-    logs.flush()
-    os._exit(status)
-
-
 class GracefulServer(uvicorn.Server):
     """uvicorn's server, which leaves signals to us and forgets nobody who is at the door when it closes."""
 
@@ -260,50 +201,6 @@ class GracefulServer(uvicorn.Server):
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
         return connection
-
-
-def read_model(text: str, settings: ServerSettings) -> ModelSpec:
-    """A model as it is given, ``REFERENCE`` or ``NAME=REFERENCE``; raises `OptionError` or `ModelNotFound`.
-
-    A folder or file is named after its last part, and a model of the Hub without its revision.
-    """
-    name, equals, reference = text.partition("=")
-    if not equals or name.startswith(_PATHS) or _is_there(text):
-        name, reference = _name_after(text), text
-    parts = name.split("/")
-    if not name.isprintable() or not reference or any(part in ("", ".", "..") for part in parts):
-        raise OptionError(
-            f"models: {shorten(repr(text), 80)} does not name a model; give REFERENCE or NAME=REFERENCE."
-        )
-    return ModelSpec(
-        name=name,
-        reference=reference,
-        engine=settings.engine,
-        dtype=settings.dtype,
-        device=settings.device,
-        decode=settings.decode,
-        threads=settings.threads,
-        max_pixels=settings.max_pixels,
-        local_files_only=settings.offline,
-    )
-
-
-def _is_there(text: str) -> bool:
-    try:
-        return Path(text).exists()
-    except OSError:  # too long a name, or a folder that may not be entered
-        return False
-
-
-def _name_after(text: str) -> str:
-    found = parse_reference(text)
-    if found.path is None:
-        return found.name
-    path = found.path.resolve()
-    name = path.stem if found.kind == "file" else path.name
-    if not name:
-        raise OptionError(f"models: {shorten(repr(text), 80)} has no name of its own; give NAME={text}.")
-    return name
 
 
 async def _run(settings: ServerSettings, listener: socket.socket, stop: Stop) -> int:

@@ -19,7 +19,6 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import httptools
@@ -31,40 +30,12 @@ from pictag.server.lingering import LingeringTransport
 from pictag.server.refusals import BadRequest, HeadersTooLarge, HeadersTooSlow, Overloaded, Refusal
 
 if TYPE_CHECKING:
-    from pictag.server.configuration import ServerSettings
+    from pictag.server.limits import Limits
     from pictag.server.metrics import Metrics
 
 _HELD_BYTES = 2**18  # of a body that nobody has read: as much as comes at once
 MAX_PIPELINED = 16  # requests that were sent before the answer to the first one
 _HEADER_EXTRA_BYTES = 4  # ": " and the end of the line
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What one connection may take; times in seconds."""
-
-    max_connections: int
-    max_header_bytes: int
-    max_headers: int
-    silent_timeout_s: float
-    header_timeout_s: float
-    keep_alive_s: float
-    write_timeout_s: float
-    stop_linger_s: float = 1.0
-
-
-def make_limits(settings: ServerSettings) -> Limits:
-    """The limits that the settings say."""
-    return Limits(
-        max_connections=settings.max_connections,
-        max_header_bytes=settings.max_header_bytes,
-        max_headers=settings.max_headers,
-        silent_timeout_s=settings.silent_timeout_s,
-        header_timeout_s=settings.header_timeout_s,
-        keep_alive_s=settings.keep_alive_s,
-        write_timeout_s=settings.body_timeout_s,
-        stop_linger_s=min(1.0, settings.shutdown_timeout_s / 4),
-    )
 
 
 def make_protocol(limits: Limits, metrics: Metrics) -> Callable[..., Connection]:
