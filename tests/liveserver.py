@@ -61,7 +61,7 @@ def run_server(**settings: Any) -> Iterator[Live]:
             wait_until(lambda: server.started or not thread.is_alive())
             yield Live(port=port, services=services, server=server)
         finally:
-            server.should_exit = True
+            server.stop()
             thread.join(LONGEST_S)
 
 

@@ -323,8 +323,7 @@ def test_who_is_cut_off_when_the_server_stops_is_told_so(
         stalled.sendall(head + picture[:9])
         waiting.sendall(head + picture)
         time.sleep(0.3)
-        server.services.readiness.is_stopping = True
-        live.server.should_exit = True
+        live.server.stop()
         replies = []
         for sock in (stalled, waiting):
             with sock:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from liveserver import Process, ask, connect, read_to_end, run_process, run_server, wait_until
+from liveserver import Process, ask, connect, read_answer, read_to_end, run_process, run_server, wait_until
 from pictag.errors import CorruptModel, ModelNotFound, OptionError
 from pictag.server.configuration import ServerSettings
 from pictag.server.listening import bind
@@ -158,6 +158,22 @@ def test_a_client_that_never_finishes_does_not_keep_the_server(tmp_path: Path) -
             process.popen.send_signal(signal.SIGTERM)
             assert process.wait(20) == 1  # somebody was cut off
         assert process.lines()[-1]["message"] == "stopped"
+
+
+def test_who_is_cut_off_has_its_answer_before_the_connection_is_let_go(picture: bytes) -> None:
+    """One goes on sending, one never closes its own end: neither is left open behind the loop."""
+    with socket.socket() as sending, socket.socket() as holding:
+        with run_server(models=("embedded",), shutdown_timeout_s=1) as live:
+            for sock in (sending, holding):
+                sock.connect(("127.0.0.1", live.port))
+                sock.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\n" + picture[:9])
+            wait_until(lambda: len(live.server.server_state.tasks) == 2)
+            live.server.stop()
+            wait_until(lambda: live.server.cut_off == 2)
+            sending.sendall(b"x" * 4096)  # the system would take the answer back, were the socket closed now
+            assert read_answer(sending)[0] == 408
+        assert read_answer(holding)[0] == 408
+        assert not live.server.server_state.connections
 
 
 @posix_only

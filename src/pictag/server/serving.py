@@ -48,7 +48,7 @@ SWITCH_INTERVAL_S = 0.0005
 # tenth of the event loop's time.
 GARBAGE_THRESHOLD = 20_000
 _BACKLOG = 2048
-_LAST_WORDS_S = 2.0  # of the time to stop in, kept for closing models
+_LAST_WORDS_S = 2.0  # of the time to stop in, kept for last answers and for closing models
 
 
 def serve(settings: ServerSettings, *, debug: bool = False) -> int:
@@ -143,6 +143,7 @@ class GracefulServer(uvicorn.Server):
         self.services = services
         self.url = ""
         self.cut_off = 0
+        self._last_words_s = min(settings.shutdown_timeout_s / 2, _LAST_WORDS_S)
         super().__init__(
             uvicorn.Config(
                 make_app(services),
@@ -156,11 +157,14 @@ class GracefulServer(uvicorn.Server):
                 proxy_headers=bool(settings.trusted_proxies),
                 forwarded_allow_ips=list(settings.trusted_proxies),
                 backlog=_BACKLOG,
-                timeout_graceful_shutdown=max(  # type: ignore[arg-type]
-                    settings.shutdown_timeout_s / 2, settings.shutdown_timeout_s - _LAST_WORDS_S
-                ),
+                timeout_graceful_shutdown=settings.shutdown_timeout_s - self._last_words_s,  # type: ignore[arg-type]
             )
         )
+
+    def stop(self) -> None:
+        """Say that it is not ready any more, and begin to stop."""
+        self.services.readiness.is_stopping = True
+        self.should_exit = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -191,10 +195,23 @@ class GracefulServer(uvicorn.Server):
             server.close()
         loop = asyncio.get_running_loop()
         for arrived in knocking:
-            with contextlib.suppress(OSError):  # it has left again
+            try:
                 await loop.connect_accepted_socket(self._make_connection, arrived)
+            except OSError:  # it has left again
+                arrived.close()
         await super().shutdown(sockets)
         self.cut_off = len(self.server_state.tasks)
+        await self._part()
+
+    async def _part(self) -> None:
+        """Let those who were cut off hear of it: what ends with the process may lose its last answer."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._last_words_s / 2
+        while self.server_state.connections and not self.force_exit and loop.time() < until:
+            await asyncio.sleep(0.01)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)  # the loop closes them at its next turn
 
     def _make_connection(self) -> asyncio.Protocol:
         make: Any = self.config.http_protocol_class

@@ -61,10 +61,9 @@ class Stop:
         """Stop: whatever happens, the process is gone when the time is over."""
         assert self.server is not None
         self.deadline_s = time.monotonic() + self.timeout_s
-        self.server.services.readiness.is_stopping = True
-        self.server.should_exit = True
+        self.server.stop()
         if threading.current_thread() is threading.main_thread():
-            watchdog = threading.Timer(max(0.1, self.timeout_s - 0.5), _end, [SOME_CUT_OFF])
+            watchdog = threading.Timer(self.timeout_s - min(0.5, self.timeout_s / 20), _end, [SOME_CUT_OFF])
             watchdog.daemon = True
             watchdog.start()
 
