@@ -3,6 +3,7 @@
 
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v $$p; break; }; done)
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 CONFORMANCE := .venv-conformance
@@ -36,8 +37,8 @@ $(CONFORMANCE)/.stamp: pyproject.toml conformance/requirements.txt
 demo: $(VENV)/.stamp-demo ## classify real photographs with the embedded model, offline
 	@$(BIN)/python examples/demo.py
 
-test: $(VENV)/.stamp ## the tests, without torch and transformers
-	$(BIN)/python -m pytest
+test: $(VENV)/.stamp ## the tests, without torch and transformers; JOBS=4 has four at a time
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 soak: $(VENV)/.stamp ## the long forms of tests: minutes of load, overload and hostile clients
 	$(BIN)/python -m pytest -m soak
