@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pictag.server.configuration import ServerSettings
 from pictag.server.listening import bind
 from pictag.server.services import Services
 from pictag.server.serving import GracefulServer, choose_loop, make_services
+from pictag.server.settings import ServerSettings
 
 LONGEST_S = 60.0  # that anything here is waited for
 

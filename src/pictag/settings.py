@@ -4,7 +4,7 @@
 |---|---|
 | ``PICTAG_MODEL`` | the model when ``--model`` is not given |
 | ``PICTAG_DEBUG`` | ``1`` shows tracebacks, as ``--debug`` does |
-| ``PICTAG_SERVER_…`` | the settings of `pictag serve`, see `pictag.server.configuration` |
+| ``PICTAG_SERVER_…`` | the settings of `pictag serve`, see `pictag.server.settings` |
 | ``_PICTAG_COMPLETE`` | set by a shell that asks for completions, e.g. ``bash_source`` |
 
 Others read their own: huggingface_hub ``HF_TOKEN``, ``HF_HOME``, ``HF_ENDPOINT`` and ``HF_HUB_OFFLINE``;

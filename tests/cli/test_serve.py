@@ -11,7 +11,7 @@ import pytest
 from liveserver import ask, run_process
 from pictag.cli import main
 from pictag.cli.serve import serve_app
-from pictag.server.configuration import ServerSettings
+from pictag.server.settings import ServerSettings
 from tinymodel import make_picture
 
 Pictag = Callable[..., subprocess.CompletedProcess[bytes]]

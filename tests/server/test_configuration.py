@@ -10,7 +10,8 @@ import pytest
 
 from pictag.errors import OptionError, UnknownOption
 from pictag.models.reference import DEFAULT_MODEL
-from pictag.server.configuration import Configuration, ServerSettings, read_configuration
+from pictag.server.configuration import Configuration, read_configuration
+from pictag.server.settings import ServerSettings
 
 
 def read(

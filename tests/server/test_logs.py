@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from liveserver import ask, run_process, wait_until
 from pictag.server import logs
-from pictag.server.configuration import ServerSettings
 from pictag.server.logs import (
     JsonFormatter,
     TextFormatter,
@@ -22,6 +21,7 @@ from pictag.server.logs import (
     escape,
     log_request,
 )
+from pictag.server.settings import ServerSettings
 from tinymodel import make_picture
 
 KEY = "open-sesame-17"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pictag.errors import ModelNotFound, OptionError, PictagError
-from pictag.server.configuration import ServerSettings
 from pictag.server.naming import read_model
+from pictag.server.settings import ServerSettings
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pictag.server.configuration import ServerSettings
+    from pictag.server.settings import ServerSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

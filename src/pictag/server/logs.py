@@ -18,7 +18,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from pictag.server.configuration import ServerSettings
+    from pictag.server.settings import ServerSettings
 
 # The id of the request that this task works on; it stands in each of its lines.
 request_id: ContextVar[str] = ContextVar("request_id", default="")

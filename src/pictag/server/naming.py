@@ -10,7 +10,7 @@ from pictag.models.reference import parse_reference
 from pictag.server.served import ModelSpec
 
 if TYPE_CHECKING:
-    from pictag.server.configuration import ServerSettings
+    from pictag.server.settings import ServerSettings
 
 _PATHS = ("./", "../", "/", "~/")  # what begins so has no name in front of a =
 

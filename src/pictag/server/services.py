@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pictag.server.arrivals import Arrivals
-    from pictag.server.configuration import ServerSettings
     from pictag.server.dispatch import Dispatcher
     from pictag.server.metrics import Metrics
     from pictag.server.registry import Registry
+    from pictag.server.settings import ServerSettings
 
 
 @dataclass(slots=True)

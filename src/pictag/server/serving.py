@@ -35,7 +35,7 @@ from pictag.server.transport import make_protocol
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pictag.server.configuration import ServerSettings
+    from pictag.server.settings import ServerSettings
 
 _log = logging.getLogger("pictag.server")
 

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from pictag.server.scoring import MAX_TOP_K
 
 if TYPE_CHECKING:
-    from pictag.server.configuration import ServerSettings
+    from pictag.server.settings import ServerSettings
 
 __all__ = ["routes"]
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pictag import ImageClassificationPipeline
-    from pictag.server.configuration import ServerSettings
+    from pictag.server.settings import ServerSettings
 
 VERSION = "1"  # of every model: which files are served is the server's matter
 _HEAD_BYTES = 1024  # of a body: its JSON, before the tensor
