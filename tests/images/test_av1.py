@@ -173,6 +173,16 @@ def test_more_parts_than_any_picture_has_are_refused_at_once(data: bytes) -> Non
     assert read_size(b"\0\0\0\x10ftypavif" + bytes(4) + data) is None
 
 
+@needs_avif
+def test_a_forecast_looks_at_fewer_parts_than_a_check() -> None:
+    """It is made in a server's event loop; where there is none, a picture counts as the largest."""
+    data = encode("RGB", (65, 49))
+    few, many = data + box(b"free") * 500, data + box(b"free") * 2000
+    assert frame_sizes(few) == frame_sizes(many) == [(65, 49)]
+    assert read_size(few) == (65, 49)
+    assert read_size(many) is None
+
+
 def test_data_that_is_used_again_and_again_is_refused() -> None:
     payload = still(64, 48) + unit(6, bytes(200_000), has_length=False)
     data = avif([payload], cuts=2)

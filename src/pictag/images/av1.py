@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pictag.images.boxes import Parts, find_coded
+from pictag.images.boxes import MOST_PARTS, Parts, find_coded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,16 +19,17 @@ _SWITCH = 3
 _SELECT = 2  # a tool that each frame switches on or off for itself
 
 
-def frame_sizes(data: bytes) -> list[tuple[int, int]]:
+def frame_sizes(data: bytes, *, most_parts: int = MOST_PARTS) -> list[tuple[int, int]]:
     """Width and height of every frame that may have to be decoded for the first picture of an AVIF file.
 
     Tiles, transparency and thumbnails have frames of their own. What cannot be understood is passed over: a
-    decoder will not understand it either. Raises `CorruptPicture` where there is too much to look at.
+    decoder will not understand it either. Raises `CorruptPicture` where there is too much to look at: more
+    boxes, items and units than ``most_parts``.
 
     >>> frame_sizes(b"no boxes at all")
     []
     """
-    parts = Parts()
+    parts = Parts(most_parts)
     sizes: list[tuple[int, int] | None] = []
     largest = (0, 0)
     for coded in find_coded(data, parts):

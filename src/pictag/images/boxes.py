@@ -22,14 +22,15 @@ _FULL = 4  # bytes of version and flags, with which some boxes begin
 class Parts:
     """Counts what is looked at in a file that may be hostile."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST_PARTS) -> None:
+        self._most = most
         self._count = 0
 
     def count(self) -> None:
-        """One more; raises `CorruptPicture` above `MOST_PARTS`."""
+        """One more; raises `CorruptPicture` above the limit."""
         self._count += 1
-        if self._count > MOST_PARTS:
-            raise CorruptPicture(f"the file has more than {MOST_PARTS:,} parts. Save it anew.")
+        if self._count > self._most:
+            raise CorruptPicture(f"the file has more than {self._most:,} parts. Save it anew.")
 
 
 class _Numbers:

@@ -16,6 +16,7 @@ from pictag.images.av1 import frame_sizes
 _MOST_SEGMENTS = 256  # before a JPEG's frame header; cameras write about ten
 _MOST_SIZES = 256
 _MOST_TAGS = 4096  # as libtiff
+_MOST_PARTS = 1000  # of an AVIF; a hundred tiles have as many, and to look at them takes 10 ms
 _BOX_BYTES = 65_536  # HEIC and AVIF describe themselves before their pixels
 _NO_LENGTH = frozenset({0x01, *range(0xD0, 0xDA)})
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -153,7 +154,8 @@ def _avif_size(data: bytes) -> tuple[int, int] | None:
     if announced is None:
         return None
     try:
-        return max([announced, *frame_sizes(data)], key=lambda size: size[0] * size[1])
+        sizes = frame_sizes(data, most_parts=_MOST_PARTS)
+        return max([announced, *sizes], key=lambda size: size[0] * size[1])
     except CorruptPicture:
         return None
 
