@@ -152,8 +152,7 @@ def test_every_key_of_a_plain_models_settings_is_in_the_reference() -> None:
 
 
 def test_every_setting_of_the_server_is_on_its_page() -> None:
-    from pictag.server.configuration import write_value
-    from pictag.server.settings import ServerSettings
+    from pictag.server.settings import ServerSettings, write_value
 
     page = (ROOT / "docs" / "server.md").read_text(encoding="utf-8")
     for name, field in ServerSettings.model_fields.items():

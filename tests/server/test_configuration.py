@@ -188,6 +188,8 @@ def test_two_times_that_contradict_each_other_are_both_shown() -> None:
     said = r"request_timeout_s=500 is above max_request_timeout_s=300; .*"
     with pytest.raises(OptionError, match=said):
         read({"request_timeout_s": 500})
+    with pytest.raises(OptionError, match=r"request_timeout_s=300\.0001 is above max_request_timeout_s=300;"):
+        read({"request_timeout_s": 300.0001})
 
 
 def test_a_list_that_is_no_json_is_said_in_our_words() -> None:

@@ -157,6 +157,7 @@ def test_a_client_that_never_finishes_does_not_keep_the_server(tmp_path: Path) -
             time.sleep(0.2)
             process.popen.send_signal(signal.SIGTERM)
             assert process.wait(20) == 1  # somebody was cut off
+            assert read_answer(sock)[0] == 408
         assert process.lines()[-1]["message"] == "stopped"
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
-import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -15,7 +13,7 @@ from typing import Any
 from pydantic import SecretStr, ValidationError
 
 from pictag.errors import OptionError, UnknownOption, shorten
-from pictag.server.settings import ServerSettings
+from pictag.server.settings import ServerSettings, write_value
 
 PREFIX = "PICTAG_SERVER_"
 CONFIG_VARIABLE = "PICTAG_SERVER_CONFIG"
@@ -138,16 +136,3 @@ def _explain(error: ValidationError, values: Mapping[str, Any], origins: Mapping
     name = str(first["loc"][0])
     shown = "****" if name == "api_key" else shorten(repr(values.get(name)), 80)
     return f"{name}={shown} ({origins.get(name, 'command line')}): {message[:1].lower()}{message[1:]}."
-
-
-def write_value(value: object) -> str:
-    """A value in TOML."""
-    if isinstance(value, SecretStr):
-        return '"****"'
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return str(int(value)) if isinstance(value, float) and math.floor(value) == value else str(value)
-    if isinstance(value, tuple):
-        return f"[{', '.join(write_value(item) for item in value)}]"
-    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

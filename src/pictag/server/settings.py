@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import math
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -158,7 +159,20 @@ class ServerSettings(BaseSettings):
             raise ValueError("models: at least one is needed")
         if self.request_timeout_s > self.max_request_timeout_s:
             raise ValueError(
-                f"request_timeout_s={self.request_timeout_s:g} is above max_request_timeout_s="
-                f"{self.max_request_timeout_s:g}; lower the first or raise the second"
+                f"request_timeout_s={write_value(self.request_timeout_s)} is above max_request_timeout_s="
+                f"{write_value(self.max_request_timeout_s)}; lower the first or raise the second"
             )
         return self
+
+
+def write_value(value: object) -> str:
+    """A value in TOML."""
+    if isinstance(value, SecretStr):
+        return '"****"'
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(int(value)) if isinstance(value, float) and math.floor(value) == value else str(value)
+    if isinstance(value, tuple):
+        return f"[{', '.join(write_value(item) for item in value)}]"
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
