@@ -37,6 +37,7 @@ $(CONFORMANCE)/.stamp: pyproject.toml conformance/requirements.txt
 demo: $(VENV)/.stamp-demo ## classify real photographs with the embedded model, offline
 	@$(BIN)/python examples/demo.py
 
+# Tests of one file stay together, for they share a server.
 test: $(VENV)/.stamp ## the tests, without torch and transformers; JOBS=4 has four at a time
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 

@@ -112,7 +112,7 @@ class _Running:
         self._laps: list[dict[str, Any]] = []
         self._facts: dict[str, Any] = {}
         # Closed in __exit__: what the program says on stderr is wanted only when it ends too early.
-        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
+        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - see above
         self._process = subprocess.Popen(
             contestant.command,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, cwd=ROOT,

@@ -18,13 +18,13 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "tests")]
 
-import numpy as np  # noqa: E402
-import reference  # noqa: E402
-from drawn import configurations, default_configuration  # noqa: E402
-from test_processors import ELSEWHERE  # noqa: E402
+import numpy as np  # noqa: E402 - behind the path
+import reference  # noqa: E402 - behind the path
+from drawn import configurations, default_configuration  # noqa: E402 - behind the path
+from test_processors import ELSEWHERE  # noqa: E402 - behind the path
 
-from pictag.preprocess.classes import CLASSES  # noqa: E402
-from preprocess.drawing import draw_pictures, sample  # noqa: E402
+from pictag.preprocess.classes import CLASSES  # noqa: E402 - behind the path
+from preprocess.drawing import draw_pictures, sample  # noqa: E402 - behind the path
 
 TARGET = HERE.parent / "tests" / "preprocess" / "goldens" / "transformers.json"
 DRAWN = 6

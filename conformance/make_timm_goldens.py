@@ -16,9 +16,9 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "tests")]
 
-import timm.data  # noqa: E402
+import timm.data  # noqa: E402 - behind the path
 
-from preprocess.drawing import draw_pictures, sample  # noqa: E402
+from preprocess.drawing import draw_pictures, sample  # noqa: E402 - behind the path
 
 TARGET = HERE.parent / "tests" / "preprocess" / "goldens" / "timm.json"
 DRAWN = 18

@@ -30,7 +30,7 @@ def test_all_is_sorted_and_is_what_is_exported() -> None:
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="pipelin"):
-        pictag.pipelin  # noqa: B018
+        pictag.pipelin  # noqa: B018 - looking is the test
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def test_a_list_from_standard_input_with_names_that_are_no_text(
     pictag: Pictag, tmp_path: Path, tiny: str
 ) -> None:
     picture = make_picture(tmp_path / "red.png").read_bytes()
-    with open(os.fsencode(tmp_path) + b"/caf\xe9.png", "wb") as stream:  # noqa: PTH123
+    with open(os.fsencode(tmp_path) + b"/caf\xe9.png", "wb") as stream:  # noqa: PTH123 - the name is no valid text
         stream.write(picture)
     done = pictag(
         "classify", b"caf\xe9.png", "--from-file", "-", "--model", tiny, stdin=b"red.png\ncaf\xe9.png\n"

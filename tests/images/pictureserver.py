@@ -21,7 +21,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             answer(self)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name for it
         pass
 
 

@@ -79,7 +79,7 @@ def in_mode(photo: Image.Image, mode: str) -> Image.Image:
     return photo.convert(mode)
 
 
-def read(value: object, limits: PictureLimits = PictureLimits()) -> Image.Image:  # noqa: B008
+def read(value: object, limits: PictureLimits = PictureLimits()) -> Image.Image:  # noqa: B008 - it is frozen
     return read_picture(make_source(value), limits=limits).image
 
 

@@ -26,7 +26,7 @@ Encode = Callable[..., bytes]
     ("value", "name", "kind"),
     [
         ("tiger.jpg", "tiger.jpg", "file"),
-        (Path("a") / "tiger.jpg", os.path.join("a", "tiger.jpg"), "file"),  # noqa: PTH118
+        (Path("a") / "tiger.jpg", os.path.join("a", "tiger.jpg"), "file"),  # noqa: PTH118 - what pathlib is compared with
         ("-rf.jpg", "-rf.jpg", "file"),
         ("two\nlines.jpg", "two\nlines.jpg", "file"),
         ("caf\udce9.jpg", "caf\udce9.jpg", "file"),
@@ -49,7 +49,7 @@ def test_every_kind_of_input_has_its_name(value: object, name: str, kind: str) -
 
 
 def test_standard_input_is_called_so() -> None:
-    with open(os.dup(0), "rb") as stdin:  # noqa: PTH123
+    with open(os.dup(0), "rb") as stdin:  # noqa: PTH123 - a descriptor
         assert make_source(stdin).name == "<file>"
     if sys.__stdin__ is not None:
         assert make_source(sys.__stdin__.buffer).name == "<stdin>"

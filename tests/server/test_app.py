@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from asking import Answer, LiveServer, ask, serve, talk
-from liveserver import run_server
+from liveserver import read_to_end, run_server
 from tinymodel import make_picture, make_tiny_model
 
 KEY = "sesame-open"
@@ -327,7 +327,7 @@ def test_who_is_cut_off_when_the_server_stops_is_told_so(
         replies = []
         for sock in (stalled, waiting):
             with sock:
-                replies.append(b"".join(iter(lambda: sock.recv(65536), b"")))  # noqa: B023
+                replies.append(read_to_end(sock))
         for reply, status, kind in zip(replies, (408, 429), ("body_too_slow", "overloaded"), strict=True):
             sent, _, body = reply.partition(b"\r\n\r\n")
             assert sent.startswith(b"HTTP/1.1 %d " % status), reply

@@ -116,7 +116,7 @@ def _measure_line(classifier: ImageClassificationPipeline, job: ModelJob) -> tup
 def _classify_all(classifier: ImageClassificationPipeline, pictures: Iterator[Source]) -> int:
     """How many there were. They were all usable before, so one that fails ends the measurement."""
     done = 0
-    for done, prediction in enumerate(classifier.stream(pictures), start=1):  # noqa: B007
+    for done, prediction in enumerate(classifier.stream(pictures), start=1):  # noqa: B007 - the last number counts
         if prediction.error is not None:
             raise EngineError(f"{shorten(prediction.source)}: {prediction.error.message}")
     return done

@@ -75,7 +75,7 @@ def picture_of_image(
     *,
     name: str,
     limits: PictureLimits,
-    format: str | None = None,  # noqa: A002
+    format: str | None = None,  # noqa: A002 - Pillow's own word for it
     needed: NeededSize | None = None,
 ) -> Picture:
     """The Picture of an opened image: its size is checked, then it is loaded and converted.

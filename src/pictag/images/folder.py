@@ -78,7 +78,7 @@ def _expand_file(source: Source, *, recursive: bool) -> Iterator[Source | Failed
 
 def _is_folder(path: str) -> bool:
     try:
-        return os.path.isdir(path)  # noqa: PTH112  (as below: names are kept exactly as they were given)
+        return os.path.isdir(path)  # noqa: PTH112 - as all in this module: names stay as given
     except ValueError:
         return False
 
@@ -90,7 +90,7 @@ def _natural_key(name: str) -> tuple[list[str | int], str]:
 
 
 def _is_picture(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in picture_extensions()  # noqa: PTH122
+    return os.path.splitext(name)[1].lower() in picture_extensions()  # noqa: PTH122 - names stay as given
 
 
 def _scan(folder: str) -> tuple[list[str], list[str]]:
@@ -127,7 +127,7 @@ def _list_folder(folder: str, *, recursive: bool, seen: set[tuple[int, int]]) ->
     while waiting:
         here = waiting.pop()
         try:
-            status = os.stat(here)  # noqa: PTH116
+            status = os.stat(here)  # noqa: PTH116 - names stay as given
         except OSError:
             status = None
         # Links may lead back to a folder that was already read.
@@ -142,10 +142,10 @@ def _list_folder(folder: str, *, recursive: bool, seen: set[tuple[int, int]]) ->
         files, folders = scanned
         for name in files:
             if not name.startswith(".") and _is_picture(name):
-                yield _source(os.path.join(here, name))  # noqa: PTH118
+                yield _source(os.path.join(here, name))  # noqa: PTH118 - names stay as given
         if recursive:
             visible = (name for name in reversed(folders) if not name.startswith("."))
-            waiting.extend(os.path.join(here, name) for name in visible)  # noqa: PTH118
+            waiting.extend(os.path.join(here, name) for name in visible)  # noqa: PTH118 - names stay as given
 
 
 def _list_glob(pattern: str, *, recursive: bool) -> Iterator[Source | Failed]:
@@ -205,4 +205,4 @@ def _walk_folders(base: str) -> Iterator[str]:
         scanned = _scan_or_fail(here)
         if not isinstance(scanned, Failed):
             visible = (here + name for name in reversed(scanned[1]) if not name.startswith("."))
-            waiting.extend(path + os.sep for path in visible if not os.path.islink(path))  # noqa: PTH114
+            waiting.extend(path + os.sep for path in visible if not os.path.islink(path))  # noqa: PTH114 - names stay as given

@@ -123,7 +123,7 @@ def _tiff_sides(stream: BinaryIO) -> dict[int, int]:
         number = struct.Struct(order + _WHOLE[kind])
         if number.size > len(value):  # it lies elsewhere
             stream.seek(*struct.unpack(order + "I", value))
-            value = stream.read(number.size)  # noqa: PLW2901
+            value = stream.read(number.size)  # noqa: PLW2901 - its place held where it lies
         if number.size <= len(value):
             sides[tag] = max(sides.get(tag, 0), *number.unpack_from(value))
     return sides

@@ -179,7 +179,7 @@ def make_app(services: Services) -> Application:
                 await _send_error(_explain_stop(call), call, scope, sender)
             else:
                 raise
-        except Exception as error:
+        except Exception as error:  # a door: it is logged, and the client is told as much as it may know
             if sender.status:
                 raise
             await _send_error(error, call, scope, sender)

@@ -207,7 +207,7 @@ class GracefulServer(uvicorn.Server):
         """Let those who were cut off hear of it: what ends with the process may lose its last answer."""
         loop = asyncio.get_running_loop()
         until = loop.time() + self._last_words_s / 2
-        while self.server_state.connections and not self.force_exit and loop.time() < until:
+        while self.server_state.connections and loop.time() < until:
             await asyncio.sleep(0.01)
         for connection in list(self.server_state.connections):
             connection.transport.abort()

@@ -103,7 +103,7 @@ class ParquetSink:
 def import_pyarrow() -> None:
     """Raise `MissingExtra` when pyarrow is not installed."""
     try:
-        import pyarrow.parquet  # noqa: F401
+        import pyarrow.parquet  # noqa: F401 - whether it can be
     except ImportError as error:
         raise MissingExtra("Parquet needs pyarrow: pip install 'pictag[parquet]'") from error
 
