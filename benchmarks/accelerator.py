@@ -89,7 +89,7 @@ def measure(device: str, *, shape: Shape, rounds: int) -> list[Figure]:
             measured=difference,
             bar=0.05,
             unit="",
-            detail="random weights, 4 random pictures",
+            detail="random weights, 4 random images",
         ),
         _compare_speeds(f"{title}, batch 1: speed over float32 on the CPU", first, host, bar=1),
         _compare_speeds(f"{title}, batch {middle.batch}: speed over batch 1", middle, first, bar=1),
@@ -100,7 +100,7 @@ def measure(device: str, *, shape: Shape, rounds: int) -> list[Figure]:
 
 
 def _compare_speeds(name: str, ours: Speed, other: Speed, *, bar: float) -> Figure:
-    detail = f"{ours.rate:.1f} pictures/s against {other.rate:.1f}; one run takes {ours.run_s * 1000:.2f} ms"
+    detail = f"{ours.rate:.1f} images/s against {other.rate:.1f}; one run takes {ours.run_s * 1000:.2f} ms"
     return Figure(name=name, measured=ours.rate / other.rate, bar=bar, unit="×", detail=detail, more=True)
 
 

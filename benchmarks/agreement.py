@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.contestants import ENGINES
 from benchmarks.figures import MOBILENET_V2, Figure, Options, print_progress, require_shared
-from benchmarks.material import draw_picture, list_photographs, prepare_models, split_photographs, spread
+from benchmarks.material import draw_image, list_photographs, prepare_models, split_photographs, spread
 from benchmarks.results import save_section
 
 if TYPE_CHECKING:
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
     from pictag import ImageClassificationPipeline
 
 QUICK_COUNT = 16
-DRAWN_AT_ONCE = 8  # 12 MP pictures on the disk at one time
+DRAWN_AT_ONCE = 8  # 12 MP images on the disk at one time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
-    """Two ways of scoring the same pictures.
+    """Two ways of scoring the same images.
 
-    ``same_best`` is the share of pictures with the same best label. Of each picture the largest difference of
+    ``same_best`` is the share of images with the same best label. Of each image the largest difference of
     a score, over all labels, is taken: ``mean_difference`` is the mean of those, ``largest_difference`` the
     largest.
     """
 
     name: str
-    pictures: int
+    images: int
     same_best: float
     mean_difference: float
     largest_difference: float
@@ -60,7 +60,7 @@ def run(options: Options) -> list[Figure]:
             measured=one.same_best,
             bar=one.bar,
             unit="",
-            detail=f"{one.pictures} pictures; scores differ by {one.mean_difference:.4f} on average, "
+            detail=f"{one.images} images; scores differ by {one.mean_difference:.4f} on average, "
             f"by {one.largest_difference:.3f} at most",
             more=True,
         )
@@ -95,7 +95,7 @@ def _compare_int8(photographs: Sequence[Path]) -> list[Agreement]:
 
 
 def _compare_decoding(photographs: Sequence[Path]) -> Agreement:
-    """Each photograph as a 12 MP picture, which lies on the disk only while it is looked at."""
+    """Each photograph as a 12 MP image, which lies on the disk only while it is looked at."""
     from pictag import pipeline
 
     found: dict[str, list[NDArray[np.float32]]] = {"exact": [], "fast": []}
@@ -105,11 +105,11 @@ def _compare_decoding(photographs: Sequence[Path]) -> Agreement:
         ThreadPoolExecutor() as pool,
     ):
         for start in range(0, len(photographs), DRAWN_AT_ONCE):
-            print_progress(f"12 MP pictures: {start} of {len(photographs)}")
+            print_progress(f"12 MP images: {start} of {len(photographs)}")
             several = photographs[start : start + DRAWN_AT_ONCE]
             with tempfile.TemporaryDirectory() as folder:
                 drawn = [Path(folder) / f"{path.stem}.jpg" for path in several]
-                list(pool.map(lambda source, target: draw_picture(source, target, "12mp"), several, drawn))
+                list(pool.map(lambda source, target: draw_image(source, target, "12mp"), several, drawn))
                 found["exact"].append(_score(exact, drawn))
                 found["fast"].append(_score(fast, drawn))
     name = 'MobileNetV2, 12 MP, decode="fast" with "exact"'
@@ -117,7 +117,7 @@ def _compare_decoding(photographs: Sequence[Path]) -> Agreement:
 
 
 def _score(classifier: ImageClassificationPipeline, paths: Sequence[Path]) -> NDArray[np.float32]:
-    """The scores of all labels, [pictures, labels], in the order of the labels' numbers."""
+    """The scores of all labels, [images, labels], in the order of the labels' numbers."""
     scores = np.empty((len(paths), len(classifier.labels)), np.float32)
     for row, prediction in zip(scores, classifier.stream(list(paths), top_k=None), strict=True):
         assert prediction.error is None, prediction
@@ -130,7 +130,7 @@ def _compare(name: str, first: NDArray[np.float32], second: NDArray[np.float32],
     differences = np.abs(first - second).max(axis=1)
     return Agreement(
         name=name,
-        pictures=len(first),
+        images=len(first),
         same_best=float((first.argmax(axis=1) == second.argmax(axis=1)).mean()),
         mean_difference=float(differences.mean()),
         largest_difference=float(differences.max()),

@@ -1,4 +1,4 @@
-"""The chart of ``docs/performance.md``: pictures a second, a panel for each job. Needs matplotlib."""
+"""The chart of ``docs/performance.md``: images a second, a panel for each job. Needs matplotlib."""
 
 from __future__ import annotations
 
@@ -67,5 +67,5 @@ def _draw_panel(panel: Any, race: Mapping[str, Any]) -> None:
     panel.set_yticks(range(len(BARS)), [f"{family}, {weights}" for family, weights, _ in BARS])
     panel.set_ylim(len(BARS) - 0.4, -0.6)
     panel.set_xlim(0, 1.2 * max(row["rate"] for row in race["results"]))
-    panel.set_xlabel("pictures a second")
+    panel.set_xlabel("images a second")
     panel.spines[["top", "right"]].set_visible(False)

@@ -1,4 +1,4 @@
-"""One picture, from the start of the process to its labels, beside ten lines written by hand."""
+"""One image, from the start of the process to its labels, beside ten lines written by hand."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ BY_HAND = """
 import json, sys
 import numpy as np, onnxruntime
 from PIL import Image
-picture, folder = sys.argv[1:]
+image, folder = sys.argv[1:]
 labels = json.load(open(folder + "/config.json"))["id2label"]
 session = onnxruntime.InferenceSession(folder + "/onnx/model_quantized.onnx")
-image = Image.open(picture).convert("RGB")
+image = Image.open(image).convert("RGB")
 scale = 256 / min(image.size)
 image = image.resize((int(image.width * scale), int(image.height * scale)), Image.Resampling.BILINEAR)
 left, top = (image.width - 224) // 2, (image.height - 224) // 2
@@ -27,25 +27,25 @@ print(labels[str(logits.argmax())])
 def run(_options: Options) -> list[Figure]:
     if not require_shared():
         return []
-    picture, model = str(SHARED / "images" / "gallery" / "pytorch-hub_dog.jpg"), str(MOBILENET_V2)
+    image, model = str(SHARED / "images" / "gallery" / "pytorch-hub_dog.jpg"), str(MOBILENET_V2)
     costs = compare_processes(
         {
-            "pictag": [sys.executable, "-m", "pictag", "classify", picture, "--model", model],
-            "by hand": [sys.executable, "-c", BY_HAND, picture, model],
+            "pictag": [sys.executable, "-m", "pictag", "classify", image, "--model", model],
+            "by hand": [sys.executable, "-c", BY_HAND, image, model],
         },
         rounds=9,
     )
     ours, hand = costs["pictag"], costs["by hand"]
     return [
         Figure(
-            name="classify one picture: wall time over the hand-written lines'",
+            name="classify one image: wall time over the hand-written lines'",
             measured=ours.wall_s / hand.wall_s,
             bar=2.5,
             unit="×",
             detail=f"{ours.wall_s * 1000:.0f} ms against {hand.wall_s * 1000:.0f} ms",
         ),
         Figure(
-            name="classify one picture: memory over the hand-written lines'",
+            name="classify one image: memory over the hand-written lines'",
             measured=ours.peak_mb / hand.peak_mb,
             bar=1.6,
             unit="×",

@@ -34,15 +34,15 @@ class Field:
     left_out: dict[str, str]
 
 
-def enter_all(models: ModelSet, pictures: Path, *, decode: str, limit: str) -> Field:
-    """Everything that this machine has for one model and one folder of pictures.
+def enter_all(models: ModelSet, images: Path, *, decode: str, limit: str) -> Field:
+    """Everything that this machine has for one model and one folder of images.
 
     ``limit`` is ``"multiply"`` for the matrix-multiply limit, ``"steps"`` for that of the line's own steps.
     """
     fields = [
-        _enter_transformers(models, pictures),
-        _enter_transformers_js(models, pictures),
-        _enter_pictag(models, pictures, decode=decode, with_steps=limit == "steps"),
+        _enter_transformers(models, images),
+        _enter_transformers_js(models, images),
+        _enter_pictag(models, images, decode=decode, with_steps=limit == "steps"),
     ]
     if limit == "multiply":
         fields.append(_enter_multiply())
@@ -52,7 +52,7 @@ def enter_all(models: ModelSet, pictures: Path, *, decode: str, limit: str) -> F
     )
 
 
-def _enter_transformers(models: ModelSet, pictures: Path) -> Field:
+def _enter_transformers(models: ModelSet, images: Path) -> Field:
     if models.torch is None:
         reason = models.why_missing.get("torch", "no such model")
         return Field(contestants=(), left_out={"transformers": reason})
@@ -61,7 +61,7 @@ def _enter_transformers(models: ModelSet, pictures: Path) -> Field:
         contestants=tuple(
             Contestant(
                 name=f"transformers, torch float32, batch {size}",
-                command=(*program, str(pictures), str(models.torch), str(size)),
+                command=(*program, str(images), str(models.torch), str(size)),
                 weights="float",
                 family="transformers",
             )
@@ -71,7 +71,7 @@ def _enter_transformers(models: ModelSet, pictures: Path) -> Field:
     )
 
 
-def _enter_transformers_js(models: ModelSet, pictures: Path) -> Field:
+def _enter_transformers_js(models: ModelSet, images: Path) -> Field:
     node = shutil.which("node")
     if node is None:
         return Field(contestants=(), left_out={"transformers.js": "needs Node 20 or newer"})
@@ -81,7 +81,7 @@ def _enter_transformers_js(models: ModelSet, pictures: Path) -> Field:
         reason = models.why_missing.get("onnx", "no such model")
         return Field(contestants=(), left_out={"transformers.js": reason})
     files = models.onnx / "onnx"
-    program = (node, str(PEERS / "transformers_js.mjs"), str(pictures), str(models.onnx))
+    program = (node, str(PEERS / "transformers_js.mjs"), str(images), str(models.onnx))
     return Field(
         contestants=tuple(
             Contestant(
@@ -98,7 +98,7 @@ def _enter_transformers_js(models: ModelSet, pictures: Path) -> Field:
     )
 
 
-def _enter_pictag(models: ModelSet, pictures: Path, *, decode: str, with_steps: bool) -> Field:
+def _enter_pictag(models: ModelSet, images: Path, *, decode: str, with_steps: bool) -> Field:
     contestants, left_out = [], {}
     programs = {"pictag": "line", "limit": "steps"} if with_steps else {"pictag": "line"}
     for weights, folder, options in _list_settings(models, with_bf16=decode == "exact"):
@@ -110,7 +110,7 @@ def _enter_pictag(models: ModelSet, pictures: Path, *, decode: str, with_steps: 
         if importlib.util.find_spec(engine) is None:
             left_out[name] = f"pip install 'pictag[{engine}]'"
             continue
-        arguments = (str(pictures), str(folder), json.dumps({**options, "decode": decode}))
+        arguments = (str(images), str(folder), json.dumps({**options, "decode": decode}))
         contestants += [
             Contestant(
                 name=name if family == "pictag" else f"limit of {name}",

@@ -1,4 +1,4 @@
-"""The embedded model through pictag itself: held-back pictures, photographs, size, speed."""
+"""The embedded model through pictag itself: held-back images, photographs, size, speed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _measure_latency(classifier: ImageClassificationPipeline) -> Figure:
         classifier.forward(pixels)
         times_ms.append((time.perf_counter() - start) * 1000)
     return Figure(
-        name="embedded: one picture, one core, inference alone",
+        name="embedded: one image, one core, inference alone",
         measured=float(np.median(times_ms)),
         bar=10,
         unit="ms",
@@ -70,26 +70,26 @@ def _judge_photographs(classifier: ImageClassificationPipeline) -> Figure:
 
 
 def _judge_held_back(classifier: ImageClassificationPipeline) -> list[Figure]:
-    """The pictures that the training held back, as files: the split is drawn again from its seed."""
+    """The images that the training held back, as files: the split is drawn again from its seed."""
     sys.path.insert(0, str(ROOT / "training"))
     from calibrate import expected_calibration_error, reliability, softmax
-    from data import ARCHIVES, iterate_archive, read_classes, split_pictures
+    from data import ARCHIVES, iterate_archive, read_classes, split_images
 
     folder = SHARED / "datasets"
     index = {wordnet_id: place for place, wordnet_id in enumerate(read_classes(folder).wordnet_ids)}
-    pictures = [entry for archive in sorted(folder.glob(ARCHIVES)) for entry in iterate_archive(archive)]
-    labels = np.array([index[wordnet_id] for wordnet_id, _ in pictures], dtype=np.int64)
-    held_back = split_pictures(labels).held_back
+    images = [entry for archive in sorted(folder.glob(ARCHIVES)) for entry in iterate_archive(archive)]
+    labels = np.array([index[wordnet_id] for wordnet_id, _ in images], dtype=np.int64)
+    held_back = split_images(labels).held_back
     labels = labels[held_back]
     parts = np.array_split(held_back, 20)
     logits = np.concatenate(
-        [classifier.forward(classifier.preprocess([pictures[i][1] for i in part])) for part in parts]
+        [classifier.forward(classifier.preprocess([images[i][1] for i in part])) for part in parts]
     )
     order = np.argsort(-logits, axis=1)[:, :5]
-    detail = f"{len(labels):,} pictures, in place of the official validation set"
+    detail = f"{len(labels):,} images, in place of the official validation set"
     return [
         Figure(
-            name="embedded: top-1, held-back pictures",
+            name="embedded: top-1, held-back images",
             measured=float((order[:, 0] == labels).mean()),
             bar=0.46,
             unit="",
@@ -97,7 +97,7 @@ def _judge_held_back(classifier: ImageClassificationPipeline) -> list[Figure]:
             more=True,
         ),
         Figure(
-            name="embedded: top-5, held-back pictures",
+            name="embedded: top-5, held-back images",
             measured=float((order == labels[:, None]).any(axis=1).mean()),
             bar=0.72,
             unit="",
@@ -109,6 +109,6 @@ def _judge_held_back(classifier: ImageClassificationPipeline) -> list[Figure]:
             measured=expected_calibration_error(reliability(softmax(logits), labels)),
             bar=0.04,
             unit="",
-            detail="the temperature was fitted on the same pictures",
+            detail="the temperature was fitted on the same images",
         ),
     ]

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Race:
-    """One model and one size of picture: all contestants run in turns."""
+    """One model and one size of image: all contestants run in turns."""
 
     key: str
     title: str
     model: Literal["vit", "mobilenet_v2"]
-    pictures: Size
-    picture_count: int
-    least_pictures: int
+    images: Size
+    image_count: int
+    least_images: int
     decode: Literal["exact", "fast"]
     limit: Literal["multiply", "steps"]
 
@@ -45,9 +45,9 @@ RACES = (
         key="vit-500x375",
         title="ViT-B/16, 500×375",
         model="vit",
-        pictures="500x375",
-        picture_count=100,
-        least_pictures=32,
+        images="500x375",
+        image_count=100,
+        least_images=32,
         decode="exact",
         limit="multiply",
     ),
@@ -55,9 +55,9 @@ RACES = (
         key="mobilenet_v2-500x375",
         title="MobileNetV2, 500×375",
         model="mobilenet_v2",
-        pictures="500x375",
-        picture_count=100,
-        least_pictures=96,
+        images="500x375",
+        image_count=100,
+        least_images=96,
         decode="exact",
         limit="steps",
     ),
@@ -65,9 +65,9 @@ RACES = (
         key="mobilenet_v2-12mp",
         title="MobileNetV2, 12 MP",
         model="mobilenet_v2",
-        pictures="12mp",
-        picture_count=24,
-        least_pictures=32,
+        images="12mp",
+        image_count=24,
+        least_images=32,
         decode="fast",
         limit="steps",
     ),

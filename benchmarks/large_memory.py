@@ -1,9 +1,9 @@
-"""Ten thousand pictures of 12 MP: the memory of the whole run, and that it does not grow."""
+"""Ten thousand images of 12 MP: the memory of the whole run, and that it does not grow."""
 
 from __future__ import annotations
 
 from benchmarks.figures import MOBILENET_V2, Figure, Options, print_progress, require_shared
-from benchmarks.material import make_pictures, prepare_models
+from benchmarks.material import make_images, prepare_models
 from benchmarks.results import save_section
 from benchmarks.stream_memory import measure_memory
 
@@ -17,18 +17,24 @@ DISTINCT = 24
 def run(options: Options) -> list[Figure]:
     if not require_shared():
         return []
-    pictures = make_pictures("12mp", DISTINCT)
+    images = make_images("12mp", DISTINCT)
     int8 = prepare_models()["mobilenet_v2"].int8
     model, dtype = (MOBILENET_V2, "fp32") if int8 is None else (int8, "q8")
     figures, sections = [], []
     for decode, full_count in COUNTS.items():
         count = QUICK_COUNT if options.quick else full_count
         settled_at = min(SETTLED[decode], count // 2)
-        print_progress(f"{count:,} pictures of 12 MP, decode={decode!r}")
+        print_progress(f"{count:,} images of 12 MP, decode={decode!r}")
         found = measure_memory(
-            pictures, count, settled_at=settled_at, model=str(model), dtype=dtype, decode=decode, job="many"
+            images,
+            count,
+            settled_at=settled_at,
+            model=str(model),
+            dtype=dtype,
+            decode=decode,
+            mode="throughput",
         )
-        name = f"MobileNetV2 {dtype}, {count:,} pictures of 12 MP, decode={decode!r}"
+        name = f"MobileNetV2 {dtype}, {count:,} images of 12 MP, decode={decode!r}"
         growth = found["peak_mb"] - found["settled_mb"]
         figures += [
             Figure(
@@ -50,7 +56,7 @@ def run(options: Options) -> list[Figure]:
             {
                 "decode": decode,
                 "weights": "float" if int8 is None else "int8",
-                "pictures": count,
+                "images": count,
                 "settled_at": settled_at,
                 "engine": found["engine"],
                 "peak_mb": round(found["peak_mb"]),

@@ -1,4 +1,4 @@
-"""Pictures and models of the races, made once in ``benchmarks/work``."""
+"""Images and models of the races, made once in ``benchmarks/work``."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def list_photographs() -> list[Path]:
     return sorted((SHARED / "images" / "imagenet").glob("*_n*.jpg"))
 
 
-def make_pictures(size: Size, count: int) -> Path:
+def make_images(size: Size, count: int) -> Path:
     """A folder of ``count`` JPEG files of one size, drawn from the photographs."""
-    return _draw_all(spread(list_photographs(), count), WORK / f"pictures-{size}", size)
+    return _draw_all(spread(list_photographs(), count), WORK / f"images-{size}", size)
 
 
 def split_photographs() -> tuple[list[Path], list[Path]]:
@@ -63,13 +63,13 @@ def _draw_all(sources: Sequence[Path], folder: Path, size: Size) -> Path:
         path.unlink()
     missing = [(source, target) for target, source in wanted.items() if not target.exists()]
     if missing:
-        print_progress(f"drawing {len(missing)} pictures of {size}")
+        print_progress(f"drawing {len(missing)} images of {size}")
         with ThreadPoolExecutor() as pool:
-            list(pool.map(lambda pair: draw_picture(pair[0], pair[1], size), missing))
+            list(pool.map(lambda pair: draw_image(pair[0], pair[1], size), missing))
     return folder
 
 
-def draw_picture(source: Path, target: Path, size: Size) -> None:
+def draw_image(source: Path, target: Path, size: Size) -> None:
     """One photograph in another size, as a file of its own; the large ones with a camera's grain."""
     with Image.open(source) as opened:
         image = opened.convert("RGB")

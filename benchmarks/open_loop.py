@@ -21,7 +21,7 @@ from benchmarks.serve_plan import DOOR_CLOSED, LEFT, LOST, REFUSED, TOO_LATE, re
 from benchmarks.wire import BrokenAnswer, Wire
 
 if TYPE_CHECKING:
-    from benchmarks.serve_plan import Picture, Plan
+    from benchmarks.serve_plan import DecodedImage, Plan
 
 IDLE_S = 10.0  # the server closes idle connections too: one that is as old as this is not trusted any more
 
@@ -32,7 +32,7 @@ class Generator:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._draw = random.Random(plan.seed)
-        self._bodies = {one.path: Path(one.path).read_bytes() for one in (*plan.pictures, *plan.bad)}
+        self._bodies = {one.path: Path(one.path).read_bytes() for one in (*plan.images, *plan.bad)}
         self._selector = selectors.DefaultSelector()
         self._idle: deque[Wire] = deque()
         self._open = 0
@@ -40,7 +40,7 @@ class Generator:
         self._leaving: list[tuple[float, int, Wire]] = []
         self._is_cut_short = False
         self._due_s = 0.0 if plan.rate else float("inf")
-        self._asked: list[Picture] = []
+        self._asked: list[DecodedImage] = []
         self._at_s: list[float] = []
         self._status: list[int | None] = []
         self._latency_s: list[float] = []
@@ -108,7 +108,7 @@ class Generator:
         if not self._goes_on(at_s):
             return
         is_bad = bool(self._plan.bad) and self._draw.random() < self._plan.bad_share
-        self._asked.append(self._draw.choice(self._plan.bad if is_bad else self._plan.pictures))
+        self._asked.append(self._draw.choice(self._plan.bad if is_bad else self._plan.images))
         self._at_s.append(at_s)
         self._status.append(None)
         self._latency_s.append(0.0)

@@ -42,16 +42,16 @@ class Distance:
 
     lap_s: float
     laps: int
-    least_pictures: int
+    least_images: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What one contestant did; ``rates`` are pictures a second, a lap each."""
+    """What one contestant did; ``rates`` are images a second, a lap each."""
 
     contestant: Contestant
     rates: tuple[float, ...]
-    pictures: int
+    images: int
     peak_mb: float | None
     facts: dict[str, Any]
     labels: tuple[str, ...] = ()
@@ -69,7 +69,7 @@ class Dropout(Exception):
 def race(contestants: Sequence[Contestant], distance: Distance) -> tuple[list[Result], dict[str, str]]:
     """Let all run lap by lap in turns; gives the results, and why the others dropped out.
 
-    A first lap, not counted, warms each one up and tells how many pictures make a lap of ``lap_s``.
+    A first lap, not counted, warms each one up and tells how many images make a lap of ``lap_s``.
     """
     running: dict[str, _Running] = {}
     dropouts: dict[str, str] = {}
@@ -134,10 +134,10 @@ class _Running:
         # The first run of a program is slower than those that follow, and a short one tells little.
         lap = self._ask(WHOLE_BATCHES)
         while lap["seconds"] < ENOUGH_S:
-            lap = self._ask(4 * lap["pictures"])
+            lap = self._ask(4 * lap["images"])
         self._count = max(
-            distance.least_pictures,
-            math.ceil(distance.lap_s * lap["pictures"] / lap["seconds"] / WHOLE_BATCHES) * WHOLE_BATCHES,
+            distance.least_images,
+            math.ceil(distance.lap_s * lap["images"] / lap["seconds"] / WHOLE_BATCHES) * WHOLE_BATCHES,
         )
 
     def run_lap(self) -> None:
@@ -150,8 +150,8 @@ class _Running:
         last = self._laps[-1]
         return Result(
             contestant=self._contestant,
-            rates=tuple(lap["pictures"] / lap["seconds"] for lap in self._laps),
-            pictures=sum(lap["pictures"] for lap in self._laps),
+            rates=tuple(lap["images"] / lap["seconds"] for lap in self._laps),
+            images=sum(lap["images"] for lap in self._laps),
             peak_mb=peak_mb,
             facts=self._facts,
             labels=tuple(last.get("labels", ())),

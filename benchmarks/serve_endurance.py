@@ -30,7 +30,7 @@ def measure_overload(rig: Rig, *, duration_s: float) -> list[Figure]:
         warm_up(server, rig)
         before = measure_peak(server, rig, duration_s=duration_s / 6)
         plan = Plan(
-            port=server.port, pictures=rig.pictures, rate=TIMES_TOO_MUCH * before.rate, duration_s=duration_s,
+            port=server.port, images=rig.images, rate=TIMES_TOO_MUCH * before.rate, duration_s=duration_s,
             connections=MANY_CONNECTIONS, timeout_ms=DEADLINE_MS, may_refuse=True,
         )  # fmt: skip
         volley = fire(server, plan)
@@ -85,7 +85,7 @@ def measure_slow_clients(rig: Rig, *, rounds: int, duration_s: float, count: int
         rate = peak.rate / 2
         for number in range(rounds):
             plan = Plan(
-                port=server.port, pictures=rig.pictures, rate=rate, duration_s=duration_s,
+                port=server.port, images=rig.images, rate=rate, duration_s=duration_s,
                 connections=MANY_CONNECTIONS // 2, seed=number,
             )  # fmt: skip
             alone.append(fire(server, plan))
@@ -146,7 +146,7 @@ def measure_stops(rig: Rig, *, times: int) -> list[Figure]:
 def _stop_under_load(server: Server, rig: Rig, *, seed: int) -> tuple[Volley, int, float]:
     volleys: list[Volley] = []
     plan = Plan(
-        port=server.port, pictures=rig.pictures, connections=CONNECTIONS, duration_s=60, seed=seed,
+        port=server.port, images=rig.images, connections=CONNECTIONS, duration_s=60, seed=seed,
         may_close=True,
     )  # fmt: skip
     load = threading.Thread(target=lambda: volleys.append(fire(server, plan)))
@@ -168,7 +168,7 @@ def measure_leaving(rig: Rig, *, duration_s: float) -> list[Figure]:
         peak = measure_peak(server, rig, duration_s=duration_s / 4)
         before, stock = server.metrics(), take_stock(server)
         plan = Plan(
-            port=server.port, pictures=rig.pictures, rate=2 * peak.rate, duration_s=duration_s,
+            port=server.port, images=rig.images, rate=2 * peak.rate, duration_s=duration_s,
             connections=MANY_CONNECTIONS, leave_share=0.3, timeout_ms=DEADLINE_MS, may_refuse=True,
         )  # fmt: skip
         volley = fire(server, plan)

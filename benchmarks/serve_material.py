@@ -1,4 +1,4 @@
-"""What the server is loaded with: a model, pictures, and the library's own answers to them."""
+"""What the server is loaded with: a model, images, and the library's own answers to them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.figures import MOBILENET_V2, SHARED
-from benchmarks.material import WORK, list_photographs, make_pictures, spread
-from benchmarks.serve_plan import Picture
+from benchmarks.material import WORK, list_photographs, make_images, spread
+from benchmarks.serve_plan import DecodedImage
 from pictag import pipeline
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pictag import ImageClassificationPipeline
 
-PICTURES = 100
+IMAGES = 100
 SIZES = ((64, 48), (160, 120), (320, 240), (500, 375), (640, 480), (800, 600), (1280, 960), (1600, 1200))
 TOO_LARGE = (12_000, 8000)  # more pixels than the server takes
 
@@ -39,7 +39,11 @@ class Model:
     def open(self) -> ImageClassificationPipeline:
         """The model in the library, for the job that the server opens it for."""
         return pipeline(
-            model=self.reference, dtype=self.dtype, engine=self.engine, job="many", local_files_only=True
+            model=self.reference,
+            dtype=self.dtype,
+            engine=self.engine,
+            mode="throughput",
+            local_files_only=True,
         )
 
 
@@ -57,19 +61,19 @@ def list_models() -> tuple[Model, ...]:
     )
 
 
-def prepare_pictures() -> Path:
-    """A folder of JPEG pictures of 500×375: the photographs, or drawn ones where there are none."""
+def prepare_images() -> Path:
+    """A folder of JPEG images of 500×375: the photographs, or drawn ones where there are none."""
     if SHARED.is_dir():
-        return make_pictures("500x375", PICTURES)
-    folder = WORK / "pictures-drawn"
+        return make_images("500x375", IMAGES)
+    folder = WORK / "images-drawn"
     folder.mkdir(parents=True, exist_ok=True)
-    for number in range(PICTURES):
-        draw_picture(folder / f"{number:03}.jpg", (500, 375), seed=number)
+    for number in range(IMAGES):
+        draw_image(folder / f"{number:03}.jpg", (500, 375), seed=number)
     return folder
 
 
 def prepare_mixed(folder: Path) -> list[Path]:
-    """Pictures of many sizes in JPEG, PNG and WebP, drawn or from photographs."""
+    """Images of many sizes in JPEG, PNG and WebP, drawn or from photographs."""
     folder.mkdir(parents=True, exist_ok=True)
     photographs = spread(list_photographs(), 24) if SHARED.is_dir() else []
     paths = []
@@ -80,26 +84,28 @@ def prepare_mixed(folder: Path) -> list[Path]:
             with Image.open(photographs[number]) as image:
                 image.convert("RGB").resize(size).save(path)
         elif not path.exists():
-            draw_picture(path, size, seed=number)
+            draw_image(path, size, seed=number)
         paths.append(path)
     return paths
 
 
-def prepare_bad(folder: Path, picture: Path, *, max_body_bytes: int) -> tuple[Picture, ...]:
-    """Bodies that are refused, each with the status that it gets: cut off, no picture, too large."""
+def prepare_bad(folder: Path, image: Path, *, max_body_bytes: int) -> tuple[DecodedImage, ...]:
+    """Bodies that are refused, each with the status that it gets: cut off, no image, too large."""
     folder.mkdir(parents=True, exist_ok=True)
-    data = picture.read_bytes()
+    data = image.read_bytes()
     (folder / "cut.jpg").write_bytes(data[: len(data) // 2])
     (folder / "text.jpg").write_bytes(b"This is a text, whatever it is called. " * 100)
     (folder / "empty.jpg").write_bytes(b"")
     (folder / "long.jpg").write_bytes(data + bytes(max_body_bytes))
     Image.new("1", TOO_LARGE).save(folder / "wide.png")
     statuses = {"cut.jpg": 422, "text.jpg": 415, "empty.jpg": 400, "long.jpg": 413, "wide.png": 422}
-    return tuple(Picture(path=str(folder / name), statuses=(status,)) for name, status in statuses.items())
+    return tuple(
+        DecodedImage(path=str(folder / name), statuses=(status,)) for name, status in statuses.items()
+    )
 
 
-def draw_picture(path: Path, size: tuple[int, int], *, seed: int) -> None:
-    """A picture of coarse coloured clouds: models tell them apart, and they compress as photographs do."""
+def draw_image(path: Path, size: tuple[int, int], *, seed: int) -> None:
+    """An image of coarse coloured clouds: models tell them apart, and they compress as photographs do."""
     draw = np.random.default_rng(seed)
     clouds = Image.fromarray(draw.integers(0, 256, (6, 8, 3), np.uint8)).resize(
         size, Image.Resampling.BICUBIC
@@ -108,10 +114,10 @@ def draw_picture(path: Path, size: tuple[int, int], *, seed: int) -> None:
     Image.fromarray(np.clip(np.asarray(clouds) + grain, 0, 255).astype(np.uint8)).save(path)
 
 
-def expect(paths: list[Path], classifier: ImageClassificationPipeline) -> tuple[Picture, ...]:
-    """The pictures with the library's answers, each picture in a call of its own."""
+def expect(paths: list[Path], classifier: ImageClassificationPipeline) -> tuple[DecodedImage, ...]:
+    """The images with the library's answers, each image in a call of its own."""
     return tuple(
-        Picture(
+        DecodedImage(
             path=str(path),
             scores={one["label"]: one["score"] for one in classifier(path.read_bytes(), top_k=5)},
         )

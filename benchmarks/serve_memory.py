@@ -35,7 +35,7 @@ class Endurance:
 
 
 def run_long(model: Model, *, count: int, leak_bytes: int = 0) -> Endurance:
-    """Pictures of many sizes, and one body in twenty that is none; the server's resident memory meanwhile."""
+    """Images of many sizes, and one body in twenty that is none; the server's resident memory meanwhile."""
     with tempfile.TemporaryDirectory() as folder:
         rig = make_rig(model, prepare_mixed(Path(folder)))
         with _start(rig, count=count, leak_bytes=leak_bytes, is_traced=False) as (server, plan):
@@ -71,7 +71,7 @@ def _start(rig: Rig, *, count: int, leak_bytes: int, is_traced: bool) -> Iterato
         yield (
             server,
             Plan(
-                port=server.port, pictures=rig.pictures, bad=bad, bad_share=0.05, count=count,
+                port=server.port, images=rig.images, bad=bad, bad_share=0.05, count=count,
                 connections=CONNECTIONS, duration_s=3600,
             ),
         )  # fmt: skip

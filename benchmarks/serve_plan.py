@@ -13,7 +13,7 @@ SAME = 1e-5  # scores that differ by no more are the same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class DecodedImage:
     """A body to send, and what is right as its answer: one of ``statuses``, and these scores with a 200."""
 
     path: str
@@ -50,8 +50,8 @@ class Plan:
     """
 
     port: int
-    pictures: tuple[Picture, ...]
-    bad: tuple[Picture, ...] = ()
+    images: tuple[DecodedImage, ...]
+    bad: tuple[DecodedImage, ...] = ()
     bad_share: float = 0.0
     rate: float | None = None
     is_even: bool = False
@@ -75,6 +75,8 @@ def write_plan(plan: Plan) -> str:
 def read_plan(text: str) -> Plan:
     """What `write_plan` wrote."""
     members = json.loads(text)
-    for name in ("pictures", "bad"):
-        members[name] = tuple(Picture(**{**one, "statuses": tuple(one["statuses"])}) for one in members[name])
+    for name in ("images", "bad"):
+        members[name] = tuple(
+            DecodedImage(**{**one, "statuses": tuple(one["statuses"])}) for one in members[name]
+        )
     return Plan(**members)

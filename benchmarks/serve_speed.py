@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.figures import ROOT, Figure
-from benchmarks.serve_material import Model, expect, prepare_pictures
-from benchmarks.serve_plan import Picture, Plan
+from benchmarks.serve_material import Model, expect, prepare_images
+from benchmarks.serve_plan import DecodedImage, Plan
 from benchmarks.serve_process import fire, start_server
 from benchmarks.serve_volley import count_faults, quantile_ms
 
@@ -29,20 +29,20 @@ FEW = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rig:
-    """One model, and pictures with the library's answers to them."""
+    """One model, and images with the library's answers to them."""
 
     model: Model
-    pictures: tuple[Picture, ...]
+    images: tuple[DecodedImage, ...]
 
     @property
     def files(self) -> list[str]:
-        return [one.path for one in self.pictures]
+        return [one.path for one in self.images]
 
 
 def make_rig(model: Model, files: Sequence[Path] | None = None) -> Rig:
-    """The pictures of 500×375, or these files."""
+    """The images of 500×375, or these files."""
     with model.open() as classifier:
-        return Rig(model=model, pictures=expect(sorted(files or prepare_pictures().iterdir()), classifier))
+        return Rig(model=model, images=expect(sorted(files or prepare_images().iterdir()), classifier))
 
 
 def measure_throughput(rig: Rig, *, rounds: int, count: int) -> list[Figure]:
@@ -56,7 +56,7 @@ def measure_throughput(rig: Rig, *, rounds: int, count: int) -> list[Figure]:
             volleys.append(
                 fire(
                     server,
-                    Plan(port=server.port, pictures=rig.pictures, connections=CONNECTIONS, count=count),
+                    Plan(port=server.port, images=rig.images, connections=CONNECTIONS, count=count),
                 )
             )
             ours.append(volleys[-1].rate)
@@ -71,7 +71,7 @@ def measure_throughput(rig: Rig, *, rounds: int, count: int) -> list[Figure]:
             measured=rate / command * 100,
             bar=75,
             unit="%",
-            detail=f"{rate:.0f} pictures a second against {command:.0f}; "
+            detail=f"{rate:.0f} images a second against {command:.0f}; "
             f"the generator takes {cpu_ms:.2f} ms of a core for each",
             more=True,
         ),
@@ -81,13 +81,13 @@ def measure_throughput(rig: Rig, *, rounds: int, count: int) -> list[Figure]:
             measured=max(one.largest_difference for one in volleys) * 1e5,
             bar=1,
             unit="× 10⁻⁵",
-            detail=f"{sum(one.asked for one in volleys):,} answers, {batch:.2f} pictures in a run on average",
+            detail=f"{sum(one.asked for one in volleys):,} answers, {batch:.2f} images in a run on average",
         ),
     ]
 
 
 def measure_command(rig: Rig, count: int) -> float:
-    """Pictures a second of ``pictag classify``, its start not counted."""
+    """Images a second of ``pictag classify``, its start not counted."""
     few_s, all_s = (_time_command(rig, number) for number in (FEW, FEW + count))
     return count / (all_s - few_s)
 
@@ -108,7 +108,7 @@ def _time_command(rig: Rig, count: int) -> float:
 
 
 def measure_latency(rig: Rig, *, rounds: int, count: int) -> list[Figure]:
-    """One client and the library, in turns, with the same pictures."""
+    """One client and the library, in turns, with the same images."""
     library_s: list[float] = []
     volleys = []
     bodies = [Path(path).read_bytes() for path in rig.files]
@@ -116,7 +116,7 @@ def measure_latency(rig: Rig, *, rounds: int, count: int) -> list[Figure]:
         warm_up(server, rig)
         for _ in range(rounds):
             volleys.append(
-                fire(server, Plan(port=server.port, pictures=rig.pictures, connections=1, count=count))
+                fire(server, Plan(port=server.port, images=rig.images, connections=1, count=count))
             )
             for number in range(count):
                 body = bodies[number % len(bodies)]
@@ -139,10 +139,10 @@ def measure_latency(rig: Rig, *, rounds: int, count: int) -> list[Figure]:
 
 def warm_up(server: Server, rig: Rig, count: int = 100) -> Volley:
     """Requests that nobody counts."""
-    return fire(server, Plan(port=server.port, pictures=rig.pictures, connections=8, count=count))
+    return fire(server, Plan(port=server.port, images=rig.images, connections=8, count=count))
 
 
 def measure_peak(server: Server, rig: Rig, *, duration_s: float) -> Volley:
-    """As many pictures a second as there can be."""
-    plan = Plan(port=server.port, pictures=rig.pictures, connections=CONNECTIONS, duration_s=duration_s)
+    """As many images a second as there can be."""
+    plan = Plan(port=server.port, images=rig.images, connections=CONNECTIONS, duration_s=duration_s)
     return fire(server, plan)

@@ -76,7 +76,7 @@ class Volley:
 
     @property
     def rate(self) -> float:
-        """Pictures classified a second."""
+        """Images classified a second."""
         return self.count(200) / self.wall_s
 
 

@@ -8,7 +8,7 @@ from benchmarks.contestants import enter_all
 from benchmarks.figures import Figure, Options, print_progress, require_shared
 from benchmarks.jobs import RACES, Race
 from benchmarks.judgement import Comparison, judge_all
-from benchmarks.material import ModelSet, make_pictures, prepare_models
+from benchmarks.material import ModelSet, make_images, prepare_models
 from benchmarks.race import Distance, Result, race
 from benchmarks.results import read_newest, save_section
 from benchmarks.tables import format_race, format_verdicts
@@ -49,18 +49,18 @@ def run(options: Options) -> list[Figure]:
 
 
 def _run_race(one: Race, models: ModelSet, *, quick: bool) -> dict[str, Any]:
-    pictures = make_pictures(one.pictures, one.picture_count)
-    field = enter_all(models, pictures, decode=one.decode, limit=one.limit)
+    images = make_images(one.images, one.image_count)
+    field = enter_all(models, images, decode=one.decode, limit=one.limit)
     distance = Distance(
         lap_s=QUICK_LAP_S if quick else LAP_S,
         laps=QUICK_LAPS if quick else LAPS,
-        least_pictures=8 if quick else one.least_pictures,
+        least_images=8 if quick else one.least_images,
     )
     results, dropouts = race(field.contestants, distance)
     return {
         "title": one.title,
         "decode": one.decode,
-        "files": one.picture_count,
+        "files": one.image_count,
         "results": [_describe(result, results) for result in results],
         "left_out": field.left_out | dropouts,
     }
@@ -73,7 +73,7 @@ def _describe(result: Result, everybody: Sequence[Result]) -> dict[str, Any]:
         "weights": result.contestant.weights,
         "rate": round(result.rate, 3),
         "rates": [round(rate, 3) for rate in result.rates],
-        "pictures": result.pictures,
+        "images": result.images,
         "peak_mb": result.peak_mb and round(result.peak_mb),
         "same_labels": _compare_labels(result, everybody),
         "facts": result.facts,
@@ -88,7 +88,7 @@ def _collect_versions(races: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _compare_labels(result: Result, everybody: Sequence[Result]) -> float | None:
-    """The share of pictures on which the best label is transformers'; both read the files in one order."""
+    """The share of images on which the best label is transformers'; both read the files in one order."""
     references = [r for r in everybody if r.contestant.family == "transformers"]
     if not references or not result.labels:
         return None
@@ -104,6 +104,6 @@ def _show(title: str, contestant: str, rate: float, comparison: Comparison | Non
         measured=comparison.ratio,
         bar=comparison.bar,
         unit="×",
-        detail=f"{contestant}: {rate:.1f} pictures a second against {comparison.rate:.1f}",
+        detail=f"{contestant}: {rate:.1f} images a second against {comparison.rate:.1f}",
         more=True,
     )

@@ -1,4 +1,4 @@
-"""Ten thousand pictures through ``stream``: the memory after the first five hundred must not grow."""
+"""Ten thousand images through ``stream``: the memory after the first five hundred must not grow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.figures import MOBILENET_V2, ROOT, SHARED, Figure, Options, requ
 if TYPE_CHECKING:
     from pathlib import Path
 
-PICTURES = 10_000
+IMAGES = 10_000
 SETTLED = 500
 
 RUN = r"""
@@ -25,9 +25,9 @@ def peak_mb():
     return int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) / 1024
 
 folder, count, settled_at, options = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), json.loads(sys.argv[4])
-pictures = sorted(pathlib.Path(folder).iterdir())
+images = sorted(pathlib.Path(folder).iterdir())
 with pipeline(**options) as classifier:
-    several = itertools.islice(itertools.cycle(pictures), count)
+    several = itertools.islice(itertools.cycle(images), count)
     for number, prediction in enumerate(classifier.stream(several, top_k=5), start=1):
         assert prediction.error is None, prediction
         if number == settled_at:
@@ -40,11 +40,11 @@ with pipeline(**options) as classifier:
 def run(options: Options) -> list[Figure]:
     if not require_shared():
         return []
-    count = 2 * SETTLED if options.quick else PICTURES
+    count = 2 * SETTLED if options.quick else IMAGES
     found = measure_memory(SHARED / "images" / "imagenet", count, model=str(MOBILENET_V2))
     return [
         Figure(
-            name=f"stream over {count:,} pictures: growth after the first {SETTLED}",
+            name=f"stream over {count:,} images: growth after the first {SETTLED}",
             measured=found["peak_mb"] - found["settled_mb"],
             bar=50,
             unit="MB",
@@ -53,12 +53,10 @@ def run(options: Options) -> list[Figure]:
     ]
 
 
-def measure_memory(
-    pictures: Path, count: int, *, settled_at: int = SETTLED, **options: str
-) -> dict[str, Any]:
-    """Stream the folder's pictures over and over in a process of its own, through ``pipeline(**options)``."""
+def measure_memory(images: Path, count: int, *, settled_at: int = SETTLED, **options: str) -> dict[str, Any]:
+    """Stream the folder's images over and over in a process of its own, through ``pipeline(**options)``."""
     done = subprocess.run(
-        [sys.executable, "-c", RUN, str(pictures), str(count), str(settled_at), json.dumps(options)],
+        [sys.executable, "-c", RUN, str(images), str(count), str(settled_at), json.dumps(options)],
         capture_output=True, text=True, check=True, cwd=ROOT,
     )  # fmt: skip
     found: dict[str, Any] = json.loads(done.stdout)

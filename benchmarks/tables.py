@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def format_verdicts(verdicts: Iterable[Verdict]) -> str:
     """Each job and how far it is from its bars."""
     return format_table(
-        ("job", "pictag", "pictures a second", "over transformers", "over transformers.js", "of the limit"),
+        ("job", "pictag", "images a second", "over transformers", "over transformers.js", "of the limit"),
         [
             (
                 verdict.job.title,
@@ -34,7 +34,7 @@ def format_race(race: Mapping[str, Any]) -> str:
     table = format_table(
         (
             race["title"],
-            "pictures a second",
+            "images a second",
             "laps, slowest to fastest",
             "memory, MB",
             "labels as transformers",
@@ -54,7 +54,7 @@ def format_race(race: Mapping[str, Any]) -> str:
 
 
 def format_steps(races: Iterable[Mapping[str, Any]]) -> str:
-    """What one core takes for each step of a picture, all cores busy with the same step."""
+    """What one core takes for each step of an image, all cores busy with the same step."""
     rows = [
         (race, row)
         for race in races
@@ -62,7 +62,7 @@ def format_steps(races: Iterable[Mapping[str, Any]]) -> str:
         if "load_core_ms" in row["details"]
     ]
     return format_table(
-        ("pictures, weights and engine", "decode and preprocess, ms", "inference, ms", "best batch", "limit"),
+        ("images, weights and engine", "decode and preprocess, ms", "inference, ms", "best batch", "limit"),
         [
             (
                 f"{race['title']}, {row['name'].removeprefix('limit of pictag ')}",
@@ -79,11 +79,11 @@ def format_steps(races: Iterable[Mapping[str, Any]]) -> str:
 def format_agreement(agreements: Iterable[Mapping[str, Any]]) -> str:
     """How far the quick ways move the scores."""
     return format_table(
-        ("compared", "pictures", "same best label", "mean difference", "largest difference"),
+        ("compared", "images", "same best label", "mean difference", "largest difference"),
         [
             (
                 one["name"],
-                str(one["pictures"]),
+                str(one["images"]),
                 _mark(
                     f"{one['same_best']:.1%}",
                     f"≥ {one['bar']:.0%}",
@@ -103,7 +103,7 @@ def format_memory(runs: Iterable[Mapping[str, Any]]) -> str:
         ("run", "engine", "peak, MB", "growth, MB"),
         [
             (
-                f'{run["pictures"]:,} of 12 MP, MobileNetV2 {run["weights"]}, `decode="{run["decode"]}"`',
+                f'{run["images"]:,} of 12 MP, MobileNetV2 {run["weights"]}, `decode="{run["decode"]}"`',
                 run["engine"],
                 _mark(f"{run['peak_mb']}", "≤ 600", is_reached=run["peak_mb"] <= 600),
                 f"{run['growth_mb']} after the first {run['settled_at']}",
@@ -132,7 +132,7 @@ def format_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def format_rate(rate: float) -> str:
-    """Pictures a second, in three digits."""
+    """Images a second, in three digits."""
     return f"{rate:.1f}" if rate < 100 else f"{rate:.0f}"
 
 

@@ -11,7 +11,7 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.I)
 _REQUEST_ID = re.compile(rb"\r\nx-request-id: *(\d+)\r", re.I)
 _CLOSES = re.compile(rb"\r\nconnection: *close", re.I)
 _RECEIVE_BYTES = 65_536
-_SEND_BUFFER_BYTES = 1 << 19  # most pictures leave in one call
+_SEND_BUFFER_BYTES = 1 << 19  # most images leave in one call
 _CONNECT_S = 5.0
 
 

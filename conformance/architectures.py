@@ -291,7 +291,7 @@ LEFT_OUT = {
     "dinat": "needs the package natten, which is compiled on the spot",
     "donut-swin": "its processor reads documents (unsupported)",
     "imagegpt": "takes colour clusters, not pixel values (unsupported)",
-    "shieldgemma2": "takes text beside the picture (unsupported)",
+    "shieldgemma2": "takes text beside the image (unsupported)",
     "siglip2": "takes a varying number of patches (unsupported)",
     "timm_wrapper": "needs timm and torchvision; see the golden numbers",
 }

@@ -1,4 +1,4 @@
-"""What the conformance tests share: the pictures, and the results that become a page."""
+"""What the conformance tests share: the images, and the results that become a page."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from preprocess.drawing import write_pictures
+from preprocess.drawing import write_images
 from results import Results
 
 
@@ -18,8 +18,8 @@ def one_thread() -> None:
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return write_pictures(tmp_path_factory.mktemp("pictures"))
+def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return write_images(tmp_path_factory.mktemp("images"))
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ DRAWN = 12
 
 
 def configurations(processor: str, *, edge: int | None = None, count: int = DRAWN) -> list[Configuration]:
-    """``count`` drawn configurations; with ``edge``, all of them make pictures of edge × edge."""
+    """``count`` drawn configurations; with ``edge``, all of them make images of edge × edge."""
     rng = random.Random(f"{processor} {edge}")
     return [_draw(processor, rng, edge, number) for number in range(count)]
 
@@ -204,7 +204,7 @@ _DRAW: dict[str, Callable[[random.Random, int | None], Configuration]] = {
 
 
 def fitted_configuration(processor: str, edge: int) -> Configuration:
-    """The default configuration, but for a model whose pictures are edge × edge."""
+    """The default configuration, but for a model whose images are edge × edge."""
     larger = edge * 8 // 7
     sizes: dict[str, Configuration] = {
         "BitImageProcessor": {"size": {"shortest_edge": edge}, "crop_size": edge},

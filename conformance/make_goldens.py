@@ -3,7 +3,7 @@
     .venv-conformance/bin/python conformance/make_goldens.py
 
 `make test` has neither torch nor transformers: it compares with what this script wrote, on the same drawn
-pictures. Of each result it keeps the shape, the mean and eight values.
+images. Of each result it keeps the shape, the mean and eight values.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from drawn import configurations, default_configuration  # noqa: E402 - behind t
 from test_processors import ELSEWHERE  # noqa: E402 - behind the path
 
 from pictag.preprocess.classes import CLASSES  # noqa: E402 - behind the path
-from preprocess.drawing import draw_pictures, sample  # noqa: E402 - behind the path
+from preprocess.drawing import draw_images, sample  # noqa: E402 - behind the path
 
 TARGET = HERE.parent / "tests" / "preprocess" / "goldens" / "transformers.json"
 DRAWN = 6
@@ -37,11 +37,11 @@ def record(processor: str, folder: Path) -> list[dict[str, Any]]:
         (folder / "preprocessor_config.json").write_text(json.dumps(configuration))
         loaded = reference.load_processor(folder, configuration)
         results = {}
-        for name, picture in draw_pictures().items():
+        for name, image in draw_images().items():
             if processor == "TextNetImageProcessor" and name == "strip" and configuration is drawn[0]:
                 continue  # 68 million pixels
             try:
-                values = loaded(picture, return_tensors="np")["pixel_values"][0]
+                values = loaded(image, return_tensors="np")["pixel_values"][0]
             except ValueError:
                 continue  # resized to nothing
             results[name] = sample(np.asarray(values, dtype=np.float32))

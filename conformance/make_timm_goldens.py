@@ -1,7 +1,7 @@
 """Record timm's pixel values for tests/preprocess/test_goldens.py.
 
 timm needs torchvision, which `make conformance` does not install: run this in an environment that has both,
-with src/ on PYTHONPATH. The numbers are those of timm's evaluation transforms on Pillow pictures.
+with src/ on PYTHONPATH. The numbers are those of timm's evaluation transforms on Pillow images.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ sys.path[:0] = [str(HERE.parent / "tests")]
 
 import timm.data  # noqa: E402 - behind the path
 
-from preprocess.drawing import draw_pictures, sample  # noqa: E402 - behind the path
+from preprocess.drawing import draw_images, sample  # noqa: E402 - behind the path
 
 TARGET = HERE.parent / "tests" / "preprocess" / "goldens" / "timm.json"
 DRAWN = 18
@@ -42,9 +42,9 @@ def record(configuration: dict[str, Any]) -> dict[str, Any]:
     resolved = timm.data.resolve_data_config(configuration, model=None)
     transform = timm.data.create_transform(**resolved, is_training=False)
     results = {}
-    for name, picture in draw_pictures().items():
+    for name, image in draw_images().items():
         try:
-            results[name] = sample(transform(picture).numpy())
+            results[name] = sample(transform(image).numpy())
         except ValueError:
             continue  # resized to nothing
     return {"configuration": configuration, "results": results}

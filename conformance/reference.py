@@ -63,7 +63,7 @@ def load_processor(folder: Path, configuration: dict[str, Any]) -> Any:
 
 
 def reference_pixels(processor: Any, path: Path) -> NDArray[np.float32] | None:
-    """The reference's pixel values, or ``None`` where it fails on the picture."""
+    """The reference's pixel values, or ``None`` where it fails on the image."""
     try:
         values = processor(load_image(str(path)), return_tensors="np")["pixel_values"][0]
     except ValueError as error:
@@ -74,7 +74,7 @@ def reference_pixels(processor: Any, path: Path) -> NDArray[np.float32] | None:
 
 
 def build_model(model_type: str, architecture: Architecture) -> Any:
-    """A tiny model whose scores depend on the picture, the same in every run."""
+    """A tiny model whose scores depend on the image, the same in every run."""
     labels = {n: f"label {n}" for n in range(LABELS)}
     values = {"num_labels": LABELS, **architecture.values}
     config = transformers.AutoConfig.for_model(model_type, **values)
@@ -106,12 +106,12 @@ def _shake(model: Any, edge: int) -> None:
         for module in model.modules():
             if isinstance(module, torch.nn.BatchNorm2d | torch.nn.BatchNorm1d):
                 module.momentum = None
-        pictures = torch.randn(24, 3, edge, edge) + torch.randn(24, 3, 1, 1)
+        images = torch.randn(24, 3, edge, edge) + torch.randn(24, 3, 1, 1)
         model.train()
         for _ in range(2):
-            _logits(model, pictures)
+            _logits(model, images)
         model.eval()
-        scale = 1.5 / _logits(model, pictures).std(0).mean().clamp(min=1e-12)
+        scale = 1.5 / _logits(model, images).std(0).mean().clamp(min=1e-12)
         for module in model.modules():
             if isinstance(module, torch.nn.Linear) and module.out_features == LABELS:
                 module.weight.mul_(scale)
@@ -119,8 +119,8 @@ def _shake(model: Any, edge: int) -> None:
                     module.bias.mul_(scale)
 
 
-def _logits(model: Any, pictures: torch.Tensor) -> torch.Tensor:
-    output = model(**{model.main_input_name: pictures})
+def _logits(model: Any, images: torch.Tensor) -> torch.Tensor:
+    output = model(**{model.main_input_name: images})
     logits: torch.Tensor = output.logits if hasattr(output, "logits") else output.last_hidden_state
     return logits
 
@@ -140,7 +140,7 @@ def write_model(model: Any, edge: int, folder: Path) -> None:
     (folder / "onnx").mkdir()
     (folder / "config.json").write_text(json.dumps(model.config.to_diff_dict()))
     target = str(folder / "onnx" / "model.onnx")
-    pictures = (torch.randn(2, 3, edge, edge),)
+    images = (torch.randn(2, 3, edge, edge),)
     names: dict[str, Any] = {
         "input_names": ["pixel_values"],
         "output_names": ["logits"],
@@ -148,9 +148,9 @@ def write_model(model: Any, edge: int, folder: Path) -> None:
     }
     try:  # the older exporter is quicker, but lacks a few operators
         axes = {"pixel_values": {0: "batch"}, "logits": {0: "batch"}}
-        torch.onnx.export(classifier, pictures, target, dynamo=False, dynamic_axes=axes, **names)
+        torch.onnx.export(classifier, images, target, dynamo=False, dynamic_axes=axes, **names)
     except (torch.onnx.errors.OnnxExporterError, TypeError):
         shapes = ({0: torch.export.Dim("batch")},)
         torch.onnx.export(
-            classifier, pictures, target, dynamo=True, dynamic_shapes=shapes, verbose=False, **names
+            classifier, images, target, dynamo=True, dynamic_shapes=shapes, verbose=False, **names
         )

@@ -80,7 +80,7 @@ def _page(rows: list[Result]) -> str:
     lines += [
         "",
         "A pixel difference of 0 means equal to the bit. The bars are 1e-5 for pixels and 1e-4 for scores.",
-        "Not counted are pictures on which the reference itself fails because an edge is resized to",
+        "Not counted are images on which the reference itself fails because an edge is resized to",
         "nothing; pictag keeps one pixel there. `PPLCNetImageProcessor` exists on torchvision only: it is",
         "compared with its steps on the reference's PIL functions.",
         "",

@@ -15,7 +15,7 @@ from drawn import configurations, default_configuration, fitted_configuration
 from numpy.typing import NDArray
 
 import pictag
-from pictag.images import make_source, read_picture
+from pictag.images import make_source, read_image
 from pictag.preprocess.reader import read_spec
 from pictag.preprocess.run import preprocess
 from results import Result, Results
@@ -27,37 +27,37 @@ DRAWN = 5
 
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
 def test_an_architecture_agrees_with_the_reference(
-    model_type: str, tmp_path: Path, pictures: dict[str, Path], results: Results
+    model_type: str, tmp_path: Path, images: dict[str, Path], results: Results
 ) -> None:
     architecture = ARCHITECTURES[model_type]
     result = Result(model_type=model_type, processor=architecture.processor)
     processor, edge = architecture.processor, architecture.edge
 
     for configuration in [default_configuration(processor), *configurations(processor, count=DRAWN)]:
-        compare_pixels(configuration, tmp_path, pictures, result)
+        compare_pixels(configuration, tmp_path, images, result)
 
     model = reference.build_model(model_type, architecture)
     reference.write_model(model, edge, tmp_path)
     fitted = [fitted_configuration(processor, edge), *configurations(processor, edge=edge, count=DRAWN)]
     for configuration in fitted:
-        usable = compare_pixels(configuration, tmp_path, pictures, result)
+        usable = compare_pixels(configuration, tmp_path, images, result)
         compare_scores(model, configuration, tmp_path, usable, result)
     results.add(result)
     assert result.spread > 10 * SCORES_MAY_DIFFER_BY, (
-        "the model answers the same to every picture: the comparison proves nothing"
+        "the model answers the same to every image: the comparison proves nothing"
     )
 
 
 def compare_pixels(
-    configuration: dict[str, Any], folder: Path, pictures: dict[str, Path], result: Result
+    configuration: dict[str, Any], folder: Path, images: dict[str, Path], result: Result
 ) -> dict[str, Path]:
-    """Compare all pictures; return those on which the reference did not fail."""
+    """Compare all images; return those on which the reference did not fail."""
     usable = {}
     (folder / "preprocessor_config.json").write_text(json.dumps(configuration))
     processor = reference.load_processor(folder, configuration)
     spec = read_spec(config={"model_type": result.model_type}, preprocessor=configuration)
-    for name, path in pictures.items():
-        ours = preprocess(read_picture(make_source(path)).image, spec)
+    for name, path in images.items():
+        ours = preprocess(read_image(make_source(path)).rgb, spec)
         theirs = reference.reference_pixels(processor, path)
         if theirs is None:
             assert np.isfinite(ours).all()
@@ -76,13 +76,13 @@ def largest_difference(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -
 
 
 def compare_scores(
-    model: Any, configuration: dict[str, Any], folder: Path, pictures: dict[str, Path], result: Result
+    model: Any, configuration: dict[str, Any], folder: Path, images: dict[str, Path], result: Result
 ) -> None:
     processor = reference.load_processor(folder, configuration)
     theirs_line = transformers.pipeline("image-classification", model=model, image_processor=processor)
     first_scores = []
     with pictag.pipeline("image-classification", model=folder, threads=1) as classifier:
-        for name, path in pictures.items():
+        for name, path in images.items():
             ours = classifier(path, top_k=None)
             theirs = theirs_line(str(path), top_k=LABELS)
             their_score = {entry["label"]: entry["score"] for entry in theirs}

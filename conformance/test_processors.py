@@ -1,4 +1,4 @@
-"""Every processor class: more drawn configurations, on pictures in memory."""
+"""Every processor class: more drawn configurations, on images in memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from drawn import configurations
 from pictag.preprocess.classes import CLASSES
 from pictag.preprocess.reader import read_spec
 from pictag.preprocess.run import preprocess
-from preprocess.drawing import draw_pictures
+from preprocess.drawing import draw_images
 
 ELSEWHERE = {"MobileNetV3ImageProcessor", "MobileNetV4ImageProcessor", "ViTHybridImageProcessor"}
 ELSEWHERE |= {"EfficientFormerImageProcessor"}  # transformers 5.23 has no such classes
@@ -25,10 +25,10 @@ def test_a_processor_makes_the_pixels_of_the_reference(processor: str, tmp_path:
         (tmp_path / "preprocessor_config.json").write_text(json.dumps(configuration))
         theirs_of = reference.load_processor(tmp_path, configuration)
         spec = read_spec(config={}, preprocessor=configuration)
-        for name, picture in draw_pictures().items():
-            ours = preprocess(picture, spec)
+        for name, image in draw_images().items():
+            ours = preprocess(image, spec)
             try:
-                theirs = theirs_of(picture, return_tensors="np")["pixel_values"][0].astype(np.float32)
+                theirs = theirs_of(image, return_tensors="np")["pixel_values"][0].astype(np.float32)
             except ValueError as error:
                 if "must be > 0" not in str(error):
                     raise

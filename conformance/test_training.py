@@ -27,14 +27,14 @@ def test_a_shortened_training_gives_a_model_that_classifies(tmp_path: Path) -> N
     with pipeline("image-classification", model=tmp_path / "model") as classifier:
         assert len(classifier.labels) == 200
         # It has learnt next to nothing, and knows it: no calibrated score is high.
-        picture = ROOT.parent / "shared" / "images" / "gallery" / "skimage_coffee.png"
-        best = classifier(picture, top_k=5)
+        image = ROOT.parent / "shared" / "images" / "gallery" / "skimage_coffee.png"
+        best = classifier(image, top_k=5)
         assert len(best) == 5
         assert best[0]["score"] < 0.5
 
 
 @pytest.mark.parametrize("angle", [0, 30, 75])
-def test_the_graph_compresses_a_picture_as_a_jpeg_encoder_does(
+def test_the_graph_compresses_an_image_as_a_jpeg_encoder_does(
     angle: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "training"))

@@ -13,7 +13,7 @@ from pathlib import Path
 PHOTOGRAPHS = ("chelsea.png", "coffee.png", "rocket.jpg")
 
 WHAT_NEXT = """
-Your own pictures, with the same model (200 everyday things, no download):
+Your own images, with the same model (200 everyday things, no download):
     .venv/bin/pictag classify PHOTO-OR-FOLDER --model embedded
 
 With the default model (1,000 things, far more accurate; downloaded once, about 90 MB):

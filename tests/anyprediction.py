@@ -18,7 +18,7 @@ NAMES = st.text(
 ) | st.sampled_from(["\\udc80", "\\\\udc80", "\\\udc80", "\\\\\udcff\\", "a,b", '"', "\n", " x ", "=1+1"])
 SCORES = st.floats(allow_nan=False)
 LABELS = st.builds(Label, label=NAMES, score=SCORES, index=st.integers(0, 2**31))
-FAILURES = st.builds(Failure, kind=st.sampled_from(["NotAPicture", "FetchFailed"]), message=NAMES)
+FAILURES = st.builds(Failure, kind=st.sampled_from(["NotAnImage", "FetchFailed"]), message=NAMES)
 PREDICTIONS = st.builds(Prediction, source=NAMES, labels=st.lists(LABELS, max_size=4).map(tuple)) | st.builds(
     Prediction, source=NAMES, error=FAILURES
 )

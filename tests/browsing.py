@@ -83,12 +83,12 @@ class Visit:
 
     @property
     def posts(self) -> list[str]:
-        """The addresses that pictures were sent to."""
+        """The addresses that images were sent to."""
         return [url for method, url in self.requests if method == "POST"]
 
-    def give(self, *pictures: Path | FilePayload) -> None:
+    def give(self, *images: Path | FilePayload) -> None:
         """Choose files that lie on the disk, or that `file` makes."""
-        chosen = [file(p.name, p.read_bytes()) if isinstance(p, Path) else p for p in pictures]
+        chosen = [file(p.name, p.read_bytes()) if isinstance(p, Path) else p for p in images]
         self.page.set_input_files("#files", chosen)
 
     def drop(self, *paths: Path) -> None:
@@ -102,18 +102,18 @@ class Visit:
             session.send("Input.dispatchDragEvent", event)
 
     def card(self, name: str) -> Locator:
-        """What the page shows of one picture."""
+        """What the page shows of one image."""
         return self.page.locator(".card").filter(has=self.page.get_by_role("heading", name=name, exact=True))
 
     def labels(self, name: str) -> list[tuple[str, str]]:
-        """Labels and percentages of one picture, once they are there."""
+        """Labels and percentages of one image, once they are there."""
         card = self.card(name)
         expect(card).to_have_attribute("data-state", "done")
         labels = card.locator(".label").all_text_contents()
         return list(zip(labels, card.locator(".score").all_text_contents(), strict=True))
 
     def settle(self) -> None:
-        """Wait until no picture waits or runs."""
+        """Wait until no image waits or runs."""
         expect(self.page.locator(".card").first).to_be_visible()
         expect(self.page.locator(".card[aria-busy=true]")).to_have_count(0)
 

@@ -1,4 +1,4 @@
-"""What all tests share: the folder of real models and pictures, where it is at hand."""
+"""What all tests share: the folder of real models and images, where it is at hand."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real models and pictures beside the project."""
+    """The folder of real models and images beside the project."""
     if not (SHARED / "README.md").is_file():
-        pytest.skip("needs the folder ../shared beside the project (real models and pictures)")
+        pytest.skip("needs the folder ../shared beside the project (real models and images)")
     return SHARED

@@ -14,7 +14,7 @@ from PIL import Image
 
 from pictag import pipeline
 from pictag.images import make_source
-from pictag.pipeline import ImageClassificationPipeline
+from pictag.pipelines import ImageClassificationPipeline
 from pictag.server.served import ModelSpec, ServedModel, make_served
 from pictag.stream import Tuning
 
@@ -60,24 +60,26 @@ class Recorder(ImageClassificationPipeline):
             self.gate.set()
 
 
-def serve_recorder(model: Path | str, *, together: int = 1, most_runs: int | None = None) -> ServedModel:
-    """A served model whose classifier records; ``together`` pictures are taken by a worker at a time."""
-    recorder = Recorder(pipeline(model=model, job="many"))
+def serve_recorder(
+    model: Path | str, *, together: int = 1, max_concurrency: int | None = None
+) -> ServedModel:
+    """A served model whose classifier records; ``together`` images are taken by a worker at a time."""
+    recorder = Recorder(pipeline(model=model, mode="throughput"))
     made = make_served(ModelSpec(name="recorded", reference=str(model)), recorder)
     return ServedModel(
         name=made.name,
         classifier=recorder,
-        most_runs=most_runs,
+        max_concurrency=max_concurrency,
         max_batch=made.max_batch,
-        tuning=Tuning(batch_sizes=(together,), cores=1, lanes=1),
+        tuning=Tuning(batch_sizes=(together,), cores=1, workers=1),
         size_bytes=made.size_bytes,
     )
 
 
-def encode_picture(
+def encode_image(
     colour: str | tuple[int, int, int] = "red", *, size: tuple[int, int] = (12, 9), form: str = "PNG"
 ) -> bytes:
-    """An encoded picture of one colour."""
+    """An encoded image of one colour."""
     stream = io.BytesIO()
     Image.new("RGB", size, colour).save(stream, form)
     return stream.getvalue()

@@ -1,7 +1,7 @@
 """What the pages say is true: their code blocks run, in order, as a reader would type them.
 
 A page's ``python`` blocks share one namespace; in ``console`` blocks the lines after ``$`` are run by a shell
-and must succeed. Both run in a folder with the pictures that the pages speak of, drawn by code. A block that
+and must succeed. Both run in a folder with the images that the pages speak of, drawn by code. A block that
 cannot run here stands below a comment ``<!-- not run: reason -->``. Where a page speaks of a server, there is
 one.
 """
@@ -22,7 +22,7 @@ import pytest
 
 import pictag
 from pictag import errors
-from pictag.models import plain
+from pictag.models import standalone_onnx
 from tinymodel import make_tiny_model
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -147,7 +147,7 @@ def test_every_error_is_in_the_reference() -> None:
 
 
 def test_every_key_of_a_plain_models_settings_is_in_the_reference() -> None:
-    for key in plain._KEYS:
+    for key in standalone_onnx._KEYS:
         assert re.search(rf"^{key} = ", REFERENCE, re.M), key
 
 

@@ -1,36 +1,84 @@
-"""The tree keeps its floors: imports point down, rooms of one floor do not know each other, and no cycle."""
+"""Imports point down the layers of docs/architecture.md, and each heavy package is imported in one module."""
 
 from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-
-import pytest
 
 SRC = Path(__file__).resolve().parents[1] / "src" / "pictag"
 
-FLOORS = {
+LAYERS = {
     "errors": 0, "records": 0, "options": 0,
     "images": 1, "preprocess": 1, "models": 1, "engines": 1, "postprocess": 1, "sinks": 1,
-    "pipeline": 2, "stream": 2,
-    "gallery": 3, "keywords": 3, "moderation": 3, "medical": 3, "evaluation": 3, "cluster": 3,
-    "benchmark": 3, "quantize": 3,
+    "pipelines": 2, "stream": 2,
+    "benchmark": 3, "quantization": 3,
     "cli": 4, "server": 4, "settings": 4, "__main__": 4,
 }  # fmt: skip
-# Rooms of one floor that may see each other, each for a reason that architecture.md gives.
-NEIGHBOURS = {
-    ("models", "preprocess"),  # a model's files say how its pictures are prepared
-    ("pipeline", "stream"),
+# Imports between packages of one layer, each with its reason.
+SIDEWAYS = {
+    ("models", "preprocess"),  # a model's files say how its images are prepared
+    ("pipelines", "stream"),
     ("options", "errors"),
     ("cli", "settings"),
     ("cli", "server"),  # pictag serve
     ("server", "settings"),
     ("__main__", "cli"),
 }
-SERVER = {str(path.relative_to(SRC)) for path in (SRC / "server").rglob("*.py")}  # its one extra, in one room
-# Each optional or heavy package is imported in one leaf module alone.
-LEAVES = {
+# ONNX Runtime reads some of its settings from the environment alone.
+ENVIRONMENT_READERS = {"settings.py", "engines/__init__.py"}
+BROAD_CATCHES = {"stream/executor.py"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Module:
+    """One source file, parsed once for all tests here."""
+
+    path: str
+    text: str
+    tree: ast.Module
+
+    @property
+    def package(self) -> str:
+        return self.path.split("/")[0].removesuffix(".py")
+
+    @property
+    def layer(self) -> int:
+        return LAYERS[self.package]
+
+    @property
+    def name(self) -> str:
+        return self.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+    @cached_property
+    def imports(self) -> list[tuple[str, int]]:
+        """Names of imported modules, wherever in the file, with the line."""
+        return list(self._find_imports())
+
+    def _find_imports(self) -> Iterator[tuple[str, int]]:
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                yield from ((alias.name, node.lineno) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{self.path}:{node.lineno} imports relatively"
+                if node.module == "pictag":
+                    yield from ((f"pictag.{alias.name}", node.lineno) for alias in node.names)
+                else:
+                    yield (node.module or "", node.lineno)
+
+
+def read_module(path: Path) -> Module:
+    text = path.read_text(encoding="utf-8")
+    return Module(path=path.relative_to(SRC).as_posix(), text=text, tree=ast.parse(text))
+
+
+MODULES = [read_module(path) for path in sorted(SRC.rglob("*.py")) if path != SRC / "__init__.py"]
+SERVER = {module.path for module in MODULES if module.package == "server"}  # one extra, one package
+# The only modules that may import an optional or heavy package.
+HEAVY = {
     "onnxruntime": {
         "engines/onnxruntime.py", "engines/quantize_static.py", "benchmark/limits.py", "benchmark/work.py",
     },
@@ -51,76 +99,57 @@ LEAVES = {
 }  # fmt: skip
 
 
-def imports_of(path: Path) -> list[tuple[str, int]]:
-    """Names of modules that a file imports, wherever in it, with the line."""
-    found = []
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found += [(alias.name, node.lineno) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}:{node.lineno} imports relatively"
-            module = node.module or ""
-            if module == "pictag":
-                found += [(f"pictag.{alias.name}", node.lineno) for alias in node.names]
+def test_every_package_has_a_layer() -> None:
+    assert {module.package for module in MODULES} <= set(LAYERS)
+
+
+def test_imports_point_down() -> None:
+    wrong = []
+    for module in MODULES:
+        for name, line in module.imports:
+            if not name.startswith("pictag."):
+                continue
+            other = name.split(".")[1]
+            if other in (module.package, "__version__"):
+                continue
+            if other not in LAYERS:  # a public name, such as pictag.pipeline
+                allowed = module.layer == 4
+            elif LAYERS[other] == module.layer:
+                allowed = (module.package, other) in SIDEWAYS
             else:
-                found.append((module, node.lineno))
-    return found
+                allowed = LAYERS[other] < module.layer
+            if not allowed:
+                wrong.append(f"{module.path}:{line} imports {name}")
+    assert wrong == []
 
 
-def room_of(path: Path) -> str:
-    return path.relative_to(SRC).parts[0].removesuffix(".py")
+def test_heavy_packages_are_imported_where_they_may_be() -> None:
+    users = [
+        f"{module.path}:{line} imports {name}"
+        for module in MODULES
+        for name, line in module.imports
+        if module.path not in HEAVY.get(name.split(".")[0], {module.path})
+    ]
+    assert users == []
 
 
-FILES = sorted(p for p in SRC.rglob("*.py") if p != SRC / "__init__.py")
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SRC)))
-def test_imports_point_down(path: Path) -> None:
-    room = room_of(path)
-    for name, line in imports_of(path):
-        if not name.startswith("pictag.") or name.split(".")[1] in (room, "__version__"):
-            continue
-        other = name.split(".")[1]
-        if FLOORS.get(other) == FLOORS[room]:
-            assert (room, other) in NEIGHBOURS, f"{path}:{line}: {room} and {other} are rooms of one floor"
-        elif other in FLOORS:
-            assert FLOORS[other] < FLOORS[room], f"{path}:{line}: {room} reaches up to {other}"
-        else:
-            assert FLOORS[room] == 4, f"{path}:{line}: only doors go through the front door (imports {name})"
-
-
-def test_every_room_stands_on_a_floor() -> None:
-    assert {room_of(p) for p in FILES} <= set(FLOORS)
-
-
-@pytest.mark.parametrize("package", sorted(LEAVES))
-def test_heavy_packages_are_imported_in_their_leaf_alone(package: str) -> None:
-    users = {
-        str(path.relative_to(SRC))
-        for path in FILES
-        if any(name.split(".")[0] == package for name, _ in imports_of(path))
-    }
-    assert users <= LEAVES[package]
-
-
-def test_no_module_imports_itself_in_a_circle() -> None:
+def test_no_import_cycle() -> None:
+    names = {module.name for module in MODULES}
     graph: dict[str, set[str]] = {}
-    names = {".".join(p.relative_to(SRC).with_suffix("").parts).removesuffix(".__init__"): p for p in FILES}
-    for name, path in names.items():
-        tree = ast.parse(path.read_text())
-        # Imports that the type checker alone sees make no circle.
+    for module in MODULES:
+        # Imports inside functions and for the type checker alone make no cycle.
         lazy = {
             id(inner)
-            for node in ast.walk(tree)
+            for node in ast.walk(module.tree)
             if isinstance(node, (ast.If, ast.FunctionDef))
             for inner in ast.walk(node)
             if inner is not node
         }
-        graph[name] = {
+        graph[module.name] = {
             node.module.removeprefix("pictag.")
-            for node in ast.walk(tree)
+            for node in ast.walk(module.tree)
             if isinstance(node, ast.ImportFrom) and node.module and id(node) not in lazy
-        } & set(names)
+        } & names
     done: set[str] = set()
 
     def visit(name: str, trail: tuple[str, ...]) -> None:
@@ -135,28 +164,29 @@ def test_no_module_imports_itself_in_a_circle() -> None:
         visit(name, ())
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SRC)))
-def test_only_doors_print_and_only_settings_read_the_environment(path: Path) -> None:
-    text = path.read_text()
-    if FLOORS[room_of(path)] < 4:
-        assert not re.search(r"^\s*print\(", text, re.M), f"{path} prints"
-    # The engines' room tells ONNX Runtime something there, which has no other way to be told.
-    if path.name != "settings.py" and path != SRC / "engines" / "__init__.py":
-        assert not re.search(r"os\.(environ|getenv)", text), f"{path} reads the environment"
+def test_only_interfaces_print() -> None:
+    assert [m.path for m in MODULES if m.layer < 4 and re.search(r"^\s*print\(", m.text, re.M)] == []
 
 
-def test_no_module_is_called_after_nothing() -> None:
-    assert not [p for p in FILES if re.search(r"util|helper|common|manager|misc", p.name)]
+def test_only_settings_read_the_environment() -> None:
+    readers = {m.path for m in MODULES if re.search(r"os\.(environ|getenv)", m.text)}
+    assert readers <= ENVIRONMENT_READERS
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SRC)))
-def test_broad_catches_stand_only_where_they_may(path: Path) -> None:
-    if FLOORS[room_of(path)] == 4 or path == SRC / "stream" / "lanes.py":
-        return
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ExceptHandler):
-            name = getattr(node.type, "id", None)
-            # Cleaning up before the same exception goes on hides nothing.
-            passes_on = isinstance(node.body[-1], ast.Raise) and node.body[-1].exc is None
-            broad = node.type is None or name in ("Exception", "BaseException")
-            assert passes_on or not broad, f"{path}:{node.lineno} catches everything"
+def test_module_names_say_what_is_inside() -> None:
+    assert [m.path for m in MODULES if re.search(r"util|helper|common|manager|misc", m.path)] == []
+
+
+def test_broad_catches_are_where_they_may_be() -> None:
+    broad = []
+    for module in MODULES:
+        if module.layer == 4 or module.path in BROAD_CATCHES:
+            continue
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.ExceptHandler):
+                # Cleaning up before the same exception continues hides nothing.
+                reraises = isinstance(node.body[-1], ast.Raise) and node.body[-1].exc is None
+                is_broad = node.type is None or getattr(node.type, "id", "") in ("Exception", "BaseException")
+                if is_broad and not reraises:
+                    broad.append(f"{module.path}:{node.lineno}")
+    assert broad == []

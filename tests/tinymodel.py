@@ -1,7 +1,7 @@
-"""A classifier of a few hundred bytes that names a picture's colour, in the Hub's layout.
+"""A classifier of a few hundred bytes that names an image's colour, in the Hub's layout.
 
-It averages each channel, so what it says can be foretold: a red picture is "red", whatever its size.
-Tests write ``from tinymodel import make_tiny_model, make_picture``.
+It averages each channel, so what it says can be foretold: a red image is "red", whatever its size.
+Tests write ``from tinymodel import make_tiny_model, make_image``.
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ def make_tiny_model(
     return folder
 
 
-def make_picture(path: Path, colour: str = "red", *, size: tuple[int, int] = (12, 9)) -> Path:
-    """Write a picture of one colour ("red", "green", "blue") and give its path back."""
+def make_image(path: Path, colour: str = "red", *, size: tuple[int, int] = (12, 9)) -> Path:
+    """Write an image of one colour ("red", "green", "blue") and give its path back."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, COLOURS[colour]).save(path)
     return path

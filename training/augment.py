@@ -1,8 +1,8 @@
-"""Varied views of a batch of pictures, a different one for every picture, as two matrix products.
+"""Varied views of a batch of images, a different one for every image, as two matrix products.
 
 Cropping, resizing, flipping, blurring and sharpening along one axis are all linear: each is a row of
-weights over the 64 pixels of that axis. So a picture's view is `rows · picture · columnsᵀ`, with matrices
-drawn anew for every picture. The filter is a triangle as wide as the reduction needs (the antialiasing of
+weights over the 64 pixels of that axis. So an image's view is `rows · image · columnsᵀ`, with matrices
+drawn anew for every image. The filter is a triangle as wide as the reduction needs (the antialiasing of
 Pillow's resize), times a random factor: narrower keeps aliasing, wider blurs, a difference of two
 sharpens. Photographs of many megapixels, scaled down, are sharper than the JPEG files of 64×64 that the
 network learns from; this spread covers both.
@@ -26,7 +26,7 @@ ASPECT = 4 / 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Normalised pictures (channels last in memory), with two classes each and the share of the first."""
+    """Normalised images (channels last in memory), with two classes each and the share of the first."""
 
     pixels: Tensor
     labels: Tensor
@@ -48,7 +48,7 @@ def sampling_matrix(start: Tensor, length: Tensor, width: Tensor, source: int, s
 
 
 def resample(pixels: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """`rows` · picture · `columns`ᵀ of uint8 pictures [batch, y, x, 3], as floats from 0 to 1."""
+    """`rows` · image · `columns`ᵀ of uint8 images [batch, y, x, 3], as floats from 0 to 1."""
     count, height, width, _ = pixels.shape
     x = pixels.permute(0, 2, 1, 3).to(torch.float32).reshape(count, width, height * 3)
     x = torch.bmm(columns, x).view(count, columns.shape[1], height, 3)
@@ -62,7 +62,7 @@ def normalise(pixels: Tensor) -> Tensor:
 
 
 def whole_view(pixels: NDArray[np.uint8], side: int, device: torch.device) -> Tensor:
-    """The pictures unchanged but for their size: what the network is judged on."""
+    """The images unchanged but for their size: what the network is judged on."""
     batch = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
     count, source = len(batch), batch.shape[1]
     ones = torch.ones(count, device=device)
@@ -71,7 +71,7 @@ def whole_view(pixels: NDArray[np.uint8], side: int, device: torch.device) -> Te
 
 
 def random_views(pixels: Tensor, side: int, generator: Generator) -> Tensor:
-    """Cropped, flipped, blurred or sharpened, recoloured views [batch, y, x, 3] of uint8 pictures."""
+    """Cropped, flipped, blurred or sharpened, recoloured views [batch, y, x, 3] of uint8 images."""
     count, source = pixels.shape[0], pixels.shape[1]
 
     def draw(low: float, high: float) -> Tensor:
@@ -106,7 +106,7 @@ def random_views(pixels: Tensor, side: int, generator: Generator) -> Tensor:
 
 
 def cut_and_paste(views: Tensor, labels: Tensor, probability: float, generator: Generator) -> Batch:
-    """CutMix: with `probability`, a rectangle of a picture is taken from another of the batch."""
+    """CutMix: with `probability`, a rectangle of an image is taken from another of the batch."""
     count, side = views.shape[0], views.shape[1]
     partner = torch.randperm(count, generator=generator)
     size = torch.rand(count, generator=generator).sqrt() * side * 0.7

@@ -1,7 +1,7 @@
 """Calibration: one temperature for all logits, so that a score of 0.8 is right about 8 times in 10.
 
 After Guo and others, 2017: the temperature that divides the logits minimises the cross entropy on
-held-back pictures. It never changes which class comes first.
+held-back images. It never changes which class comes first.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bin:
-    """The pictures whose first score lies between `low` and `high`: how many, how sure, how often right."""
+    """The images whose first score lies between `low` and `high`: how many, how sure, how often right."""
 
     low: float
     high: float
@@ -77,7 +77,7 @@ def reliability(scores: Floats, labels: NDArray[np.int64], bins: int = BINS) -> 
 
 
 def expected_calibration_error(bins: list[Bin]) -> float:
-    """The mean distance between confidence and accuracy, weighted by the pictures of each bin."""
+    """The mean distance between confidence and accuracy, weighted by the images of each bin."""
     total = sum(b.count for b in bins)
     return sum(b.count * abs(b.confidence - b.accuracy) for b in bins) / total
 

@@ -10,25 +10,25 @@ from data import Classes
 
 DATA = {
     "name": "Tiny ImageNet, training set",
-    "content": "100,000 pictures of 64×64 pixels, 500 of each of 200 classes of ImageNet",
+    "content": "100,000 images of 64×64 pixels, 500 of each of 200 classes of ImageNet",
     "terms": "ImageNet's terms of access: non-commercial research and education; not redistributed here",
 }
 METHOD = (
-    "Residual network of dense 3×3 convolutions. A view drawn anew for every picture (crop, aspect, "
+    "Residual network of dense 3×3 convolutions. A view drawn anew for every image (crop, aspect, "
     "flip, blur or sharpening, colours), CutMix on a fifth of them, smoothed labels. Muon for the "
-    "convolutions, AdamW for the rest; the learning rate warms up, stays, and falls to zero; pictures "
+    "convolutions, AdamW for the rest; the learning rate warms up, stays, and falls to zero; images "
     "grow over the epochs; an averaged copy of the weights is kept. Temperature fitted on the held-back "
-    "pictures. Weights stored as int8, one scale a channel; arithmetic in float32. The graph "
-    "compresses a picture as those of the data set were (JPEG, quality 75), and averages it and its mirror "
+    "images. Weights stored as int8, one scale a channel; arithmetic in float32. The graph "
+    "compresses an image as those of the data set were (JPEG, quality 75), and averages it and its mirror "
     "image."
 )
 LIMITATIONS = (
     "It knows 200 classes and nothing else: people, scenes, texts and most things of daily life are not "
     "among them. What it does not know gets a low score, not always low enough.",
-    "It sees pictures at 64×64 pixels: small things in large photographs are lost, and only the middle "
+    "It sees images at 64×64 pixels: small things in large photographs are lost, and only the middle "
     "square is looked at.",
     "It confuses kinds that look alike at this size; the most frequent confusions are listed in its card.",
-    "ImageNet's pictures come from the web, mostly of North America and Europe, and its labels carry "
+    "ImageNet's images come from the web, mostly of North America and Europe, and its labels carry "
     "the errors and the view of that collection.",
 )
 NOT_FOR = (
@@ -63,7 +63,7 @@ def describe(
         "status": status,
         "task": "image-classification",
         "licence": "Apache-2.0",
-        "licence_note": "of the weights; the pictures learnt from have terms of their own, see data",
+        "licence_note": "of the weights; the images learnt from have terms of their own, see data",
         "data": {**DATA, "learnt_from": counts["train"], "held_back": counts["held_back"]},
         "method": METHOD,
         "parameters": parameters,
@@ -76,12 +76,12 @@ def describe(
             "plan": {key: value for key, value in content["plan"].items() if key != "stages"},
         },
         "evaluation": {
-            "on": f"the {counts['held_back']:,} held-back pictures, from the exported file",
+            "on": f"the {counts['held_back']:,} held-back images, from the exported file",
             **{key: round(value, 4) for key, value in figures.items() if key != "latency_ms"},
             "held_back_per_class": counts["held_back"] // len(classes.labels),
             "photographs": photographs,
         },
-        "latency": {"one_picture_one_core_ms": round(figures["latency_ms"], 1), "hardware": hardware},
+        "latency": {"one_image_one_core_ms": round(figures["latency_ms"], 1), "hardware": hardware},
         "reliability": [{k: round(v, 4) for k, v in b.items()} for b in bins],
         "per_class": {w: round(a, 3) for w, a in zip(classes.wordnet_ids, per_class, strict=True)},
         "confusions": [
@@ -108,7 +108,7 @@ def write_readme(card: dict[str, Any], path: Path) -> None:
     """The model's README: the card in a page."""
     judged, training = card["evaluation"], card["training"]
     stages = ", ".join(f"{s['epochs']} at {s['side']} px" for s in training["stages"])
-    latency = card["latency"]["one_picture_one_core_ms"]
+    latency = card["latency"]["one_image_one_core_ms"]
     size = card["files"]["onnx/model.onnx"]["bytes"] / 1e6
     lines = [
         "---",
@@ -125,17 +125,17 @@ def write_readme(card: dict[str, Any], path: Path) -> None:
         "",
         "| figure | value |",
         "|---|---|",
-        f"| top-1, held-back pictures | {judged['top1']:.3f} |",
-        f"| top-5, held-back pictures | {judged['top5']:.3f} |",
+        f"| top-1, held-back images | {judged['top1']:.3f} |",
+        f"| top-5, held-back images | {judged['top5']:.3f} |",
         f"| expected calibration error, 15 bins | {judged['ece']:.3f} |",
     ]
     if photos := judged["photographs"]:
         lines.append(f"| top-5, {photos['count']} full-size photographs | {photos['top5']:.2f} |")
     lines += [
-        f"| one picture on one core, inference alone | {latency:.1f} ms |",
+        f"| one image on one core, inference alone | {latency:.1f} ms |",
         "",
         f"**Data.** {card['data']['name']}: {card['data']['content']}. {card['data']['terms']}. "
-        f"{card['data']['learnt_from']:,} pictures learnt from, {card['data']['held_back']:,} held back.",
+        f"{card['data']['learnt_from']:,} images learnt from, {card['data']['held_back']:,} held back.",
         "",
         f"**Method.** {card['method']}",
         "",

@@ -1,9 +1,9 @@
-"""What storing a small picture as a JPEG does to it, as a few nodes of an ONNX graph.
+"""What storing a small image as a JPEG does to it, as a few nodes of an ONNX graph.
 
-Every picture of Tiny ImageNet was stored at 64×64 pixels as a JPEG of quality 75 with colour at half the
+Every image of Tiny ImageNet was stored at 64×64 pixels as a JPEG of quality 75 with colour at half the
 resolution, and the network has learnt from what that leaves: a photograph that is scaled down to 64×64 is
-cleaner than anything it has seen, and is read worse. So the graph puts every picture through the same
-rounding first. A picture that went through it before (the data set's own) hardly changes.
+cleaner than anything it has seen, and is read worse. So the graph puts every image through the same
+rounding first. An image that went through it before (the data set's own) hardly changes.
 
 The steps are those of the standard (ITU-T T.81, and T.871 for the colours): YCbCr, colours averaged over 2×2
 pixels, the discrete cosine transform of 8×8 blocks, rounding by the tables of Annex K scaled to the quality,
@@ -52,7 +52,7 @@ def quantisation_steps(table: str, quality: int = QUALITY) -> Floats:
 
 
 def cosine_blocks() -> Floats:
-    """The 64 basis pictures of the transform, [64, 1, 8, 8]; orthonormal."""
+    """The 64 basis images of the transform, [64, 1, 8, 8]; orthonormal."""
     rows = np.arange(BLOCK)
     basis = np.cos((2 * rows[None, :] + 1) * rows[:, None] * np.pi / (2 * BLOCK)) * np.sqrt(2 / BLOCK)
     basis[0] /= np.sqrt(2)
@@ -60,9 +60,9 @@ def cosine_blocks() -> Floats:
 
 
 def add_compression(graph: GraphBuilder, x: str, *, mean: float, std: float) -> str:
-    """Nodes that compress the normalised picture ``x`` [batch, 3, side, side] and restore it.
+    """Nodes that compress the normalised image ``x`` [batch, 3, side, side] and restore it.
 
-    The side is a multiple of 16. Gives the name of the restored picture, normalised again.
+    The side is a multiple of 16. Gives the name of the restored image, normalised again.
     """
     image = graph.add("Mul", x, graph.constant("jpeg_std", _scalar(std * 255)), name="jpeg_scaled")
     image = graph.add("Add", image, graph.constant("jpeg_mean", _scalar(mean * 255)), name="jpeg_image")

@@ -1,6 +1,6 @@
-"""Tiny ImageNet's training archives as one array of pictures, and the part held back for validation.
+"""Tiny ImageNet's training archives as one array of images, and the part held back for validation.
 
-The archives hold `WNID/name.JPEG` pictures of 64×64 pixels. They are decoded once into `pictures.npy`
+The archives hold `WNID/name.JPEG` images of 64×64 pixels. They are decoded once into `images.npy`
 (uint8, [count, 64, 64, 3]) and `labels.npy` (int64), which later runs map into memory.
 """
 
@@ -34,8 +34,8 @@ class Classes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pictures:
-    """Decoded pictures (uint8, [count, 64, 64, 3]) with the class index of each."""
+class Images:
+    """Decoded images (uint8, [count, 64, 64, 3]) with the class index of each."""
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -43,7 +43,7 @@ class Pictures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """Indices of the pictures to learn from, and of those held back."""
+    """Indices of the images to learn from, and of those held back."""
 
     train: NDArray[np.int64]
     held_back: NDArray[np.int64]
@@ -57,7 +57,7 @@ def read_classes(folder: Path) -> Classes:
 
 
 def iterate_archive(archive: Path) -> Iterator[tuple[str, bytes]]:
-    """(WordNet id, JPEG bytes) of every picture of an archive, in the archive's order."""
+    """(WordNet id, JPEG bytes) of every image of an archive, in the archive's order."""
     with tarfile.open(archive, "r|xz") as tar:
         for member in tar:
             if member.isfile() and (file := tar.extractfile(member)):
@@ -65,20 +65,20 @@ def iterate_archive(archive: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def decode_archive(archive: Path, limit: int | None = None) -> tuple[NDArray[np.uint8], list[str]]:
-    """The pictures of an archive (its first `limit`) as one array, with the WordNet id of each."""
-    pictures: list[NDArray[np.uint8]] = []
+    """The images of an archive (its first `limit`) as one array, with the WordNet id of each."""
+    images: list[NDArray[np.uint8]] = []
     wordnet_ids: list[str] = []
     for wordnet_id, content in iterate_archive(archive):
-        if limit is not None and len(pictures) >= limit:
+        if limit is not None and len(images) >= limit:
             break
-        with Image.open(io.BytesIO(content)) as picture:
-            pictures.append(np.asarray(picture.convert("RGB"), dtype=np.uint8))
+        with Image.open(io.BytesIO(content)) as image:
+            images.append(np.asarray(image.convert("RGB"), dtype=np.uint8))
         wordnet_ids.append(wordnet_id)
-    return np.stack(pictures), wordnet_ids
+    return np.stack(images), wordnet_ids
 
 
 def build_cache(folder: Path, cache: Path, limit: int | None = None) -> None:
-    """Decodes the archives of `folder` into `cache`; with `limit`, only that many pictures of the first."""
+    """Decodes the archives of `folder` into `cache`; with `limit`, only that many images of the first."""
     archives = sorted(folder.glob(ARCHIVES))
     if not archives:
         raise FileNotFoundError(f"no {ARCHIVES} in {folder}; name the folder of the data set with --data")
@@ -91,25 +91,25 @@ def build_cache(folder: Path, cache: Path, limit: int | None = None) -> None:
     cache.mkdir(parents=True, exist_ok=True)
     labels = np.array([index[w] for _, ids in parts for w in ids], dtype=np.int64)
     np.save(cache / "labels.npy", labels)
-    partial = cache / "pictures.partial.npy"
+    partial = cache / "images.partial.npy"
     np.save(partial, np.concatenate([pixels for pixels, _ in parts]))
-    partial.rename(cache / "pictures.npy")
+    partial.rename(cache / "images.npy")
 
 
-def open_cache(cache: Path) -> Pictures:
-    """The decoded pictures in `cache`, mapped into memory."""
-    pixels = np.load(cache / "pictures.npy", mmap_mode="r")
-    return Pictures(pixels=pixels, labels=np.load(cache / "labels.npy"))
+def open_cache(cache: Path) -> Images:
+    """The decoded images in `cache`, mapped into memory."""
+    pixels = np.load(cache / "images.npy", mmap_mode="r")
+    return Images(pixels=pixels, labels=np.load(cache / "labels.npy"))
 
 
-def load_pictures(folder: Path, cache: Path, limit: int | None = None) -> Pictures:
+def load_images(folder: Path, cache: Path, limit: int | None = None) -> Images:
     """The data set of `folder`, decoded into `cache` first where that has not been done."""
-    if not (cache / "pictures.npy").exists():
+    if not (cache / "images.npy").exists():
         build_cache(folder, cache, limit)
     return open_cache(cache)
 
 
-def split_pictures(labels: NDArray[np.int64], fraction: float = HELD_BACK, seed: int = SPLIT_SEED) -> Split:
+def split_images(labels: NDArray[np.int64], fraction: float = HELD_BACK, seed: int = SPLIT_SEED) -> Split:
     """Holds back the same `fraction` of every class, drawn with a fixed `seed`."""
     generator = np.random.default_rng(seed)
     train: list[NDArray[np.int64]] = []

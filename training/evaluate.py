@@ -2,7 +2,7 @@
 
 `python training/evaluate.py FOLDER --images ../shared/images/imagenet` names what the model sees in
 photographs called `INDEX_WNID_name.jpg`, counts those of the model's own classes, and measures the time
-for one picture on one core.
+for one image on one core.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BATCH = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preparation:
-    """How pictures become arrays: shortest edge, square cut from the middle, filter, mean and spread."""
+    """How images become arrays: shortest edge, square cut from the middle, filter, mean and spread."""
 
     shortest_edge: int
     crop: int
@@ -49,9 +49,9 @@ class Preparation:
             std=tuple(content["image_std"]),
         )
 
-    def prepare(self, picture: Image.Image) -> NDArray[np.float32]:
-        """`pixel_values` of one picture, [3, crop, crop]."""
-        rgb = picture.convert("RGB")
+    def prepare(self, image: Image.Image) -> NDArray[np.float32]:
+        """`pixel_values` of one image, [3, crop, crop]."""
+        rgb = image.convert("RGB")
         short = min(rgb.size)
         width, height = (self.shortest_edge * edge // short for edge in rgb.size)
         if rgb.size != (width, height):
@@ -69,18 +69,18 @@ def open_session(model: Path, threads: int = 0) -> ort.InferenceSession:
     return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 
 
-def batches(pictures: Iterable[Image.Image], preparation: Preparation) -> Iterator[NDArray[np.float32]]:
-    """Arrays of up to `BATCH` prepared pictures."""
-    prepared = (preparation.prepare(picture) for picture in pictures)
+def batches(images: Iterable[Image.Image], preparation: Preparation) -> Iterator[NDArray[np.float32]]:
+    """Arrays of up to `BATCH` prepared images."""
+    prepared = (preparation.prepare(image) for image in images)
     while batch := list(islice(prepared, BATCH)):
         yield np.stack(batch)
 
 
 def predict(
-    session: ort.InferenceSession, pictures: Iterable[Image.Image], preparation: Preparation
+    session: ort.InferenceSession, images: Iterable[Image.Image], preparation: Preparation
 ) -> NDArray[np.float32]:
-    """Logits of all pictures, [count, classes]."""
-    return np.concatenate([session.run(None, {"pixel_values": b})[0] for b in batches(pictures, preparation)])
+    """Logits of all images, [count, classes]."""
+    return np.concatenate([session.run(None, {"pixel_values": b})[0] for b in batches(images, preparation)])
 
 
 def top_accuracy(logits: NDArray[np.float32], labels: NDArray[np.int64], count: int) -> float:
@@ -90,7 +90,7 @@ def top_accuracy(logits: NDArray[np.float32], labels: NDArray[np.int64], count: 
 
 
 def class_accuracies(logits: NDArray[np.float32], labels: NDArray[np.int64], classes: int) -> list[float]:
-    """Top-1 accuracy of each class; 0 for a class without pictures."""
+    """Top-1 accuracy of each class; 0 for a class without images."""
     right = logits.argmax(axis=1) == labels
     totals = np.bincount(labels, minlength=classes)
     hits = np.bincount(labels[right], minlength=classes)
@@ -108,7 +108,7 @@ def confusions(
 
 
 def measure_latency(model: Path, side: int, runs: int = 60) -> float:
-    """Milliseconds for one picture on one core, inference alone: the median of `runs`."""
+    """Milliseconds for one image on one core, inference alone: the median of `runs`."""
     session = open_session(model, threads=1)
     values = np.random.default_rng(0).standard_normal((1, 3, side, side)).astype(np.float32)
     times = []
@@ -151,7 +151,7 @@ def main(arguments: list[str] | None = None) -> int:
     model = options.folder / "onnx" / "model.onnx"
     judged = judge_photographs(options.images, open_session(model), preparation, config["wordnet_ids"])
     print(json.dumps(judged, indent=2))
-    print(f"one picture, one core: {measure_latency(model, preparation.crop):.1f} ms")
+    print(f"one image, one core: {measure_latency(model, preparation.crop):.1f} ms")
     return 0
 
 

@@ -2,8 +2,8 @@
 
 Batch normalisation is folded into the convolutions. The weights of convolutions are stored as int8 with
 one scale for each output channel and turned into float32 by `Cast` and `Mul`, which a runtime computes
-once when it loads the model; all arithmetic is float32. The graph first puts every picture through the
-compression that the pictures of the data set went through (see `compression`); then it looks at it and at
+once when it loads the model; all arithmetic is float32. The graph first puts every image through the
+compression that the images of the data set went through (see `compression`); then it looks at it and at
 its mirror image, and averages their features. The temperature of the calibration is part of the last layer.
 """
 

@@ -1,6 +1,6 @@
-"""The network: a residual network of dense 3×3 convolutions, made for pictures of 64×64 pixels.
+"""The network: a residual network of dense 3×3 convolutions, made for images of 64×64 pixels.
 
-The first convolution halves the picture; four stages work at 32×32, 16×16, 8×8 and 4×4 (for 64 pixels).
+The first convolution halves the image; four stages work at 32×32, 16×16, 8×8 and 4×4 (for 64 pixels).
 Most of the arithmetic is in the middle stages, where a dense convolution keeps a processor busiest. Only
 convolutions, batch normalisation, ReLU and pooling are used: they fold into few operations when the model
 is exported.
@@ -58,7 +58,7 @@ class Block(nn.Module):
 
 
 class Network(nn.Module):
-    """Pictures ([batch, 3, side, side], about zero mean and unit spread) to logits ([batch, classes])."""
+    """Images ([batch, 3, side, side], about zero mean and unit spread) to logits ([batch, classes])."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()

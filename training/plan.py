@@ -1,4 +1,4 @@
-"""What is trained and for how long: the sides of the pictures over the epochs, and the learning rate."""
+"""What is trained and for how long: the sides of the images over the epochs, and the learning rate."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Stages = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One training run. `stages` are (side of the pictures in pixels, epochs) one after another."""
+    """One training run. `stages` are (side of the images in pixels, epochs) one after another."""
 
     stages: Stages
     decay_epochs: int
@@ -30,7 +30,7 @@ class Plan:
         return sum(count for _, count in self.stages)
 
     def side(self, epoch: int) -> int:
-        """The side of the pictures in `epoch` (from 0)."""
+        """The side of the images in `epoch` (from 0)."""
         for side, count in self.stages:
             if epoch < count:
                 return side

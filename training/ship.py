@@ -1,7 +1,7 @@
 """From a checkpoint to the folder that is shipped: calibrated, exported, judged, described.
 
 `python training/ship.py CHECKPOINT --model FOLDER`. All figures come from the exported file, run on the
-held-back pictures with the preparation that its own `preprocessor_config.json` states.
+held-back images with the preparation that its own `preprocessor_config.json` states.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from augment import MEAN, STD
 from calibrate import cross_fitted_error, expected_calibration_error, fit_temperature, reliability, softmax
 from card import describe, write_readme
 from checkpoint import load_averaged
-from data import Classes, Pictures, Split, load_pictures, read_classes, split_pictures
+from data import Classes, Images, Split, load_images, read_classes, split_images
 from evaluate import (
     Preparation,
     class_accuracies,
@@ -77,15 +77,15 @@ def write_configs(classes: Classes, side: int, shortest_edge: int, folder: Path)
     write_json(preparation, folder / "preprocessor_config.json")
 
 
-def as_images(pictures: Pictures, indices: NDArray[np.int64]) -> Iterator[Image.Image]:
-    """Decoded pictures as Pillow's."""
-    return (Image.fromarray(pictures.pixels[index]) for index in indices)
+def as_images(images: Images, indices: NDArray[np.int64]) -> Iterator[Image.Image]:
+    """Decoded images as Pillow's."""
+    return (Image.fromarray(images.pixels[index]) for index in indices)
 
 
 def ship(
     checkpoint: Path,
     folder: Path,
-    pictures: Pictures,
+    images: Images,
     split: Split,
     classes: Classes,
     *,
@@ -93,17 +93,17 @@ def ship(
     shortest_edge: int | None = None,
     status: str = "full run",
     hardware: str = "",
-    images: Path | None = None,
+    photographs_folder: Path | None = None,
 ) -> dict[str, float]:
     """Writes the model of `checkpoint` with all its files into `folder`; returns its figures."""
     network, content = load_averaged(checkpoint)
     write_configs(classes, side, shortest_edge or side, folder)
     preparation = Preparation.read(folder / "preprocessor_config.json")
     path = folder / "onnx" / "model.onnx"
-    labels = pictures.labels[split.held_back]
+    labels = images.labels[split.held_back]
 
     def run() -> NDArray[np.float32]:
-        return predict(open_session(path), as_images(pictures, split.held_back), preparation)
+        return predict(open_session(path), as_images(images, split.held_back), preparation)
 
     write_model(build_model(network, side), path)
     plain = run()
@@ -121,8 +121,10 @@ def ship(
         "latency_ms": measure_latency(path, side),
     }
     photographs = None
-    if images is not None:
-        photographs = judge_photographs(images, open_session(path), preparation, list(classes.wordnet_ids))
+    if photographs_folder is not None:
+        photographs = judge_photographs(
+            photographs_folder, open_session(path), preparation, list(classes.wordnet_ids)
+        )
     card = describe(
         figures=figures,
         classes=classes,
@@ -149,27 +151,27 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--model", type=Path, required=True, help="folder to write, in the Hub's layout")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "datasets")
     parser.add_argument("--cache", type=Path, default=ROOT / "build" / "training" / "cache")
-    parser.add_argument("--images", type=Path, default=ROOT.parent / "shared" / "images" / "imagenet")
+    parser.add_argument("--photographs", type=Path, default=ROOT.parent / "shared" / "images" / "imagenet")
     parser.add_argument("--side", type=int, default=SIDE, help="side of the square that the model sees")
     parser.add_argument(
-        "--shortest-edge", type=int, help="what pictures are scaled to before the square is cut"
+        "--shortest-edge", type=int, help="what images are scaled to before the square is cut"
     )
     parser.add_argument("--status", default="full run", help="said in the card, such as 'short run'")
     parser.add_argument("--hardware", default="", help="said in the card, such as '2 cores of …'")
     options = parser.parse_args(arguments)
-    pictures = load_pictures(options.data, options.cache)
-    split, classes = split_pictures(pictures.labels), read_classes(options.data)
+    images = load_images(options.data, options.cache)
+    split, classes = split_images(images.labels), read_classes(options.data)
     ship(
         options.checkpoint,
         options.model,
-        pictures,
+        images,
         split,
         classes,
         side=options.side,
         shortest_edge=options.shortest_edge,
         status=options.status,
         hardware=options.hardware,
-        images=options.images if options.images.is_dir() else None,
+        photographs_folder=options.photographs if options.photographs.is_dir() else None,
     )
     return 0
 

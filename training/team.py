@@ -20,7 +20,7 @@ from torch import Tensor, multiprocessing
 
 from augment import cut_and_paste, random_views
 from checkpoint import State
-from data import Pictures, open_cache
+from data import Images, open_cache
 from loss import compute_loss
 from muon import Muon, turn
 from network import Network
@@ -36,7 +36,7 @@ class Table:
     network: Network
     gradients: Tensor  # one row a process
     losses: Tensor  # one number a process
-    chosen: Tensor  # the pictures of the step
+    chosen: Tensor  # the images of the step
     task: Tensor  # side, seed of the step, number of parts
     rate: Tensor  # Muon's learning rate
     velocities: list[Tensor]
@@ -62,8 +62,8 @@ def take(counter: Any) -> int:
 class Member:
     """One process: its own copy of the normalisations, all weights shared."""
 
-    def __init__(self, place: int, table: Table, plan: Plan, pictures: Pictures) -> None:
-        self.place, self.table, self.plan, self.pictures = place, table, plan, pictures
+    def __init__(self, place: int, table: Table, plan: Plan, images: Images) -> None:
+        self.place, self.table, self.plan, self.images = place, table, plan, images
         self.network = table.network if place == 0 else copy.deepcopy(table.network)
         for mine, shared in zip(self.network.parameters(), table.network.parameters(), strict=True):
             mine.data = shared.data
@@ -77,8 +77,8 @@ class Member:
         while (part := take(self.table.next_part)) < parts:
             chosen = self.table.chosen[part * size : (part + 1) * size].sort().values.numpy()
             generator = torch.Generator().manual_seed(seed * 1_009 + part)
-            pixels = torch.from_numpy(self.pictures.pixels[chosen])
-            labels = torch.from_numpy(self.pictures.labels[chosen])
+            pixels = torch.from_numpy(self.images.pixels[chosen])
+            labels = torch.from_numpy(self.images.labels[chosen])
             batch = cut_and_paste(random_views(pixels, side, generator), labels, self.plan.cutmix, generator)
             with torch.autocast("cpu", torch.bfloat16):
                 logits = self.network(batch.pixels)
@@ -134,15 +134,15 @@ def run_member(place: int, table: Table, plan: Plan, cache: Path, signals: tuple
 class Alone:
     """One process that does all of a step itself, on any device."""
 
-    def __init__(self, state: State, plan: Plan, pictures: Pictures, device: torch.device) -> None:
-        self.state, self.plan, self.pictures, self.device = state, plan, pictures, device
+    def __init__(self, state: State, plan: Plan, images: Images, device: torch.device) -> None:
+        self.state, self.plan, self.images, self.device = state, plan, images, device
 
     def step(self, chosen: Tensor, seed: int, side: int) -> float:
-        """One step on the pictures `chosen`, with the learning rates that the optimisers have; the loss."""
+        """One step on the images `chosen`, with the learning rates that the optimisers have; the loss."""
         generator = torch.Generator().manual_seed(seed)
         order = chosen.sort().values.numpy()
-        pixels = torch.from_numpy(self.pictures.pixels[order]).to(self.device)
-        labels = torch.from_numpy(self.pictures.labels[order]).to(self.device)
+        pixels = torch.from_numpy(self.images.pixels[order]).to(self.device)
+        labels = torch.from_numpy(self.images.labels[order]).to(self.device)
         batch = cut_and_paste(random_views(pixels, side, generator), labels, self.plan.cutmix, generator)
         with torch.autocast(self.device.type, torch.bfloat16):
             logits = self.state.network(batch.pixels)
@@ -204,7 +204,7 @@ class Team:
             self.done.acquire()
 
     def step(self, chosen: Tensor, seed: int, side: int) -> float:
-        """One step on the pictures `chosen`, with the learning rates that the optimisers have; the loss."""
+        """One step on the images `chosen`, with the learning rates that the optimisers have; the loss."""
         parts = max(1, len(chosen) // self.plan.part)
         self.table.chosen[: len(chosen)] = chosen
         self.table.task.copy_(torch.tensor([side, seed, parts]))

@@ -26,7 +26,7 @@ from torch.nn import functional
 
 from augment import whole_view
 from checkpoint import State, load_state, save_state, start_state
-from data import Pictures, Split, load_pictures, open_cache, read_classes, split_pictures
+from data import Images, Split, load_images, open_cache, read_classes, split_images
 from network import Shape, count_parameters
 from plan import Plan, parse_stages
 from ship import ship
@@ -41,12 +41,12 @@ COLUMNS = (
     "top1",
     "top5",
     "held_back_loss",
-    "pictures_per_s",
+    "images_per_s",
     "minutes",
 )
 STAGES = "32:9,48:12,64:7"
 DECAY_EPOCHS = 19
-SMOKE_PICTURES = 400
+SMOKE_IMAGES = 400
 TELL_EVERY_S = 20
 
 
@@ -64,7 +64,7 @@ def average_weights(state: State, most: float) -> None:
 
 
 def train_epoch(state: State, plan: Plan, crew: Alone | Team, indices: NDArray[np.int64]) -> float:
-    """One pass over the pictures; the mean loss. Order and views follow from the seed and the epoch alone."""
+    """One pass over the images; the mean loss. Order and views follow from the seed and the epoch alone."""
     side, seed = plan.side(state.epoch), plan.seed * 1_000_003 + state.epoch
     generator = torch.Generator().manual_seed(seed)
     order = torch.from_numpy(indices)[torch.randperm(len(indices), generator=generator)]
@@ -84,22 +84,22 @@ def train_epoch(state: State, plan: Plan, crew: Alone | Team, indices: NDArray[n
             speed = (step + 1) * plan.batch / (told - began)
             left = (steps - step - 1) * plan.batch / speed
             place = f"epoch {state.epoch + 1}/{plan.epochs}  {side} px  step {step + 1}/{steps}"
-            figures = f"loss {total / (step + 1):.3f}  {speed:.0f} pictures/s  {left:.0f} s left"
+            figures = f"loss {total / (step + 1):.3f}  {speed:.0f} images/s  {left:.0f} s left"
             print(f"{place}  {figures}", flush=True)
     return total / steps
 
 
 @torch.no_grad()
 def measure(
-    state: State, pictures: Pictures, indices: NDArray[np.int64], side: int, device: torch.device
+    state: State, images: Images, indices: NDArray[np.int64], side: int, device: torch.device
 ) -> dict[str, float]:
-    """Top-1, top-5 and loss of the averaged copy on whole pictures of `side` pixels."""
+    """Top-1, top-5 and loss of the averaged copy on whole images of `side` pixels."""
     parts = []
     for start in range(0, len(indices), 250):
-        views = whole_view(pictures.pixels[indices[start : start + 250]], side, device)
+        views = whole_view(images.pixels[indices[start : start + 250]], side, device)
         with torch.autocast(device.type, torch.bfloat16):
             parts.append(state.averaged(views).float().cpu())
-    logits, labels = torch.cat(parts), torch.from_numpy(pictures.labels[indices])
+    logits, labels = torch.cat(parts), torch.from_numpy(images.labels[indices])
     hits = logits.topk(5, dim=1).indices == labels[:, None]
     return {
         "top1": hits[:, 0].float().mean().item(),
@@ -121,9 +121,9 @@ def train(
 ) -> State:
     """Trains to the end of `plan`, from the checkpoint in `out` where there is one.
 
-    The pictures are those in `cache`. On a processor, `workers` processes share the work.
+    The images are those in `cache`. On a processor, `workers` processes share the work.
     """
-    pictures, target = open_cache(cache), torch.device(device)
+    images, target = open_cache(cache), torch.device(device)
     out.mkdir(parents=True, exist_ok=True)
     state = start_state(plan, Shape(), target)
     if (out / "last.pt").exists():
@@ -132,9 +132,9 @@ def train(
     if workers > 1 and target.type == "cpu":
         crew = Team(state, plan, cache, workers)
     else:
-        crew = Alone(state, plan, pictures, target)
+        crew = Alone(state, plan, images, target)
     print(
-        f"{count_parameters(state.network):,} parameters, {len(split.train):,} pictures, "
+        f"{count_parameters(state.network):,} parameters, {len(split.train):,} images, "
         f"{len(split.held_back):,} held back, epoch {state.epoch} of {plan.epochs} done",
         flush=True,
     )
@@ -143,11 +143,11 @@ def train(
         side, rate = plan.side(state.epoch), plan.rate(state.epoch)
         loss = train_epoch(state, plan, crew, split.train)
         speed = len(split.train) / (time.monotonic() - began)
-        judged = measure(state, pictures, split.held_back, side, target)
+        judged = measure(state, images, split.held_back, side, target)
         before = state.rows[-1]["minutes"] if state.rows else 0.0
         row = {"epoch": state.epoch + 1, "side": side, "rate": round(rate, 4), "loss": round(loss, 4)}
         row |= {key: round(value, 4) for key, value in judged.items()}
-        row |= {"pictures_per_s": round(speed), "minutes": round(before + (time.monotonic() - began) / 60, 2)}
+        row |= {"images_per_s": round(speed), "minutes": round(before + (time.monotonic() - began) / 60, 2)}
         state.rows.append(row)
         state.epoch += 1
         print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
@@ -160,18 +160,18 @@ def train(
 
 
 def run_smoke(data: Path, out: Path) -> None:
-    """Everything once, on a few hundred pictures: decode, train, continue, calibrate, export, evaluate."""
-    for name in ("last.pt", "cache/pictures.npy"):
+    """Everything once, on a few hundred images: decode, train, continue, calibrate, export, evaluate."""
+    for name in ("last.pt", "cache/images.npy"):
         (out / name).unlink(missing_ok=True)
-    pictures = load_pictures(data, out / "cache", SMOKE_PICTURES)
-    split = split_pictures(pictures.labels, fraction=0.2)
+    images = load_images(data, out / "cache", SMOKE_IMAGES)
+    split = split_images(images.labels, fraction=0.2)
     for stages, decay in (("32:1", 1), ("32:1,48:1", 1)):
         plan = Plan(stages=parse_stages(stages), decay_epochs=decay, batch=64, part=32)
         state = train(plan, split, out / "cache", out, workers=2)
     if state.epoch != 2 or not all(np.isfinite(row["loss"]) for row in state.rows):
         raise RuntimeError(f"the short training went wrong: {state.rows}")
-    figures = ship(out / "last.pt", out / "model", pictures, split, read_classes(data), status="smoke test")
-    if figures["top5"] < 0.25:  # chance is 0.025 among 200 classes; these pictures have four
+    figures = ship(out / "last.pt", out / "model", images, split, read_classes(data), status="smoke test")
+    if figures["top5"] < 0.25:  # chance is 0.025 among 200 classes; these images have four
         raise RuntimeError(f"the short training learnt nothing: {figures}")
     print(f"smoke test passed: {out / 'model'}")
 
@@ -180,7 +180,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Train, calibrate and export the embedded model.")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "datasets", help="the archives")
     parser.add_argument(
-        "--cache", type=Path, default=ROOT / "build" / "training" / "cache", help="decoded pictures"
+        "--cache", type=Path, default=ROOT / "build" / "training" / "cache", help="decoded images"
     )
     parser.add_argument("--out", type=Path, help="checkpoints, the log, the model")
     parser.add_argument(
@@ -190,10 +190,10 @@ def main(arguments: list[str] | None = None) -> int:
         "--decay-epochs", type=int, default=DECAY_EPOCHS, help="epochs of falling learning rate"
     )
     parser.add_argument("--muon-rate", type=float, default=0.025)
-    parser.add_argument("--cutmix", type=float, default=0.2, help="share of pictures with a part of another")
+    parser.add_argument("--cutmix", type=float, default=0.2, help="share of images with a part of another")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes, one thread each")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--smoke", action="store_true", help="two epochs of a few hundred pictures, in --out")
+    parser.add_argument("--smoke", action="store_true", help="two epochs of a few hundred images, in --out")
     options = parser.parse_args(arguments)
     out = options.out or ROOT / "build" / "training" / ("smoke" if options.smoke else "run")
     torch.set_num_threads(1)
@@ -206,10 +206,10 @@ def main(arguments: list[str] | None = None) -> int:
         muon_rate=options.muon_rate,
         cutmix=options.cutmix,
     )
-    pictures = load_pictures(options.data, options.cache)
-    split = split_pictures(pictures.labels)
+    images = load_images(options.data, options.cache)
+    split = split_images(images.labels)
     train(plan, split, options.cache, out, device=options.device, workers=options.workers)
-    ship(out / "last.pt", out / "model", pictures, split, read_classes(options.data))
+    ship(out / "last.pt", out / "model", images, split, read_classes(options.data))
     return 0
 
 

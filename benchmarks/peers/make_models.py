@@ -47,7 +47,7 @@ def main(work: Path, mobilenet_v2: Path) -> None:
 
 
 def make_vit(hub_folder: Path, torch_folder: Path) -> None:
-    """ViT-B/16 as it is published, with weights drawn so that the scores depend on the picture."""
+    """ViT-B/16 as it is published, with weights drawn so that the scores depend on the image."""
     labels = {number: f"label {number}" for number in range(LABELS)}
     config = transformers.ViTConfig(id2label=labels, label2id={name: n for n, name in labels.items()})
     torch.manual_seed(1)

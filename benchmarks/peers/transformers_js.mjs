@@ -1,5 +1,5 @@
 // transformers.js on onnxruntime-node; speaks as benchmarks/programs/laps.py says.
-// Arguments: folder of pictures, model folder, dtype, batch size.
+// Arguments: folder of images, model folder, dtype, batch size.
 
 import { readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -8,8 +8,8 @@ import { performance } from "node:perf_hooks";
 import { createInterface } from "node:readline";
 import { env, pipeline } from "@huggingface/transformers";
 
-const [pictures, model, dtype, batch] = process.argv.slice(2);
-const files = readdirSync(pictures).sort().map((name) => join(pictures, name));
+const [images, model, dtype, batch] = process.argv.slice(2);
+const files = readdirSync(images).sort().map((name) => join(images, name));
 const batchSize = Number(batch);
 
 env.allowRemoteModels = false;
@@ -25,8 +25,8 @@ async function runLap(count) {
     for (const best of await classifier(several, { top_k: 1 })) labels.push(best[0].label);
   }
   const seconds = (performance.now() - start) / 1000;
-  if (labels.length !== count) throw new Error(`${labels.length} labels for ${count} pictures`);
-  return { pictures: count, seconds, labels: labels.slice(0, files.length) };
+  if (labels.length !== count) throw new Error(`${labels.length} labels for ${count} images`);
+  return { images: count, seconds, labels: labels.slice(0, files.length) };
 }
 
 function versionOf(name) {

@@ -1,7 +1,7 @@
 """transformers on torch, run by the interpreter of ``make conformance``.
 
-Its pipeline over a list of files, as its documentation has it for many pictures; torch's own number of
-threads. Arguments: pictures, model folder, batch size.
+Its pipeline over a list of files, as its documentation has it for many images; torch's own number of
+threads. Arguments: images, model folder, batch size.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
-def main(pictures: str, model: str, batch_size: str) -> None:
+def main(images: str, model: str, batch_size: str) -> None:
     transformers.logging.set_verbosity_error()
     # Where torchvision is installed, this takes the processor on tensors, and otherwise that on Pillow.
     classifier: Any = transformers.pipeline("image-classification", model=model, device="cpu")
@@ -29,7 +29,7 @@ def main(pictures: str, model: str, batch_size: str) -> None:
 
     answer_laps(
         classify,
-        pictures=Path(pictures),
+        images=Path(images),
         processor=type(classifier.image_processor).__name__,
         threads=torch.get_num_threads(),
         versions={"transformers": transformers.__version__, "torch": torch.__version__},

@@ -1,4 +1,4 @@
-"""pictag as its users run it: ``classifier.stream(files)``. Arguments: pictures, model, options as JSON."""
+"""pictag as its users run it: ``classifier.stream(files)``. Arguments: images, model, options as JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
-def main(pictures: str, model: str, options: str) -> None:
+def main(images: str, model: str, options: str) -> None:
     with pipeline("image-classification", model=model, **json.loads(options)) as classifier:
 
         def classify(files: Iterator[str]) -> Iterable[str]:
@@ -24,7 +24,7 @@ def main(pictures: str, model: str, options: str) -> None:
 
         answer_laps(
             classify,
-            pictures=Path(pictures),
+            images=Path(images),
             engine=classifier.engine.name,
             weights=classifier.model.weights.name,
         )

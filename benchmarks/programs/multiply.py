@@ -1,6 +1,6 @@
-"""The limit of a transformer: how fast this machine multiplies matrices, told in pictures of ViT-B/16.
+"""The limit of a transformer: how fast this machine multiplies matrices, told in images of ViT-B/16.
 
-The multiplications are the model's own: eight pictures' 1576 × 768 by 768 × 3072 and back, several in a row
+The multiplications are the model's own: eight images' 1576 × 768 by 768 × 3072 and back, several in a row
 without anything between them, in the quickest of the engines here. Argument: ``float32`` or ``int8``.
 """
 
@@ -38,7 +38,7 @@ def main(kind: str) -> None:
         rates = {name: _measure(multiply) for name, multiply in multipliers.items()}
         best = max(rates.values())
         return {
-            "pictures": count,
+            "images": count,
             "seconds": count * VIT_B16_OPERATIONS / best,
             **{f"{name}_gops": rate / 1e9 for name, rate in rates.items()},
         }

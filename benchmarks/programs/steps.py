@@ -1,8 +1,8 @@
 """The limit of a line: 1 / (decode + preprocess + inference core-seconds) × cores, each step measured alone.
 
-All cores do the same step at the same time, each on its own picture and without waiting for another: one
+All cores do the same step at the same time, each on its own image and without waiting for another: one
 thread a core that loads, then one thread a core that infers, at the batch size where that is quickest.
-Arguments: pictures, model, then pictag's options as JSON.
+Arguments: images, model, then pictag's options as JSON.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ BATCH_SIZES = (1, 2, 4, 8, 16)
 STEP_S = 1.0
 
 
-def main(pictures: str, model: str, options: str) -> None:
-    files = [str(path) for path in sorted(Path(pictures).iterdir())]
+def main(images: str, model: str, options: str) -> None:
+    files = [str(path) for path in sorted(Path(images).iterdir())]
     cores = count_cores()
     values = json.loads(options)
     with pipeline("image-classification", model=model, **values) as classifier:
@@ -57,7 +57,7 @@ def main(pictures: str, model: str, options: str) -> None:
             }
             best = max(inferred, key=lambda size: inferred[size])
             return {
-                "pictures": count,
+                "images": count,
                 "seconds": count * (1 / loaded + 1 / inferred[best]),
                 "load_core_ms": 1000 * cores / loaded,
                 "infer_core_ms": 1000 * cores / inferred[best],
@@ -80,7 +80,7 @@ def _infer_repeatedly(lanes: list[Infer], batch: NDArray[np.float32]) -> Callabl
 
 
 def _measure(step: Callable[[int, int], int], cores: int, *, step_s: float) -> float:
-    """Pictures a second of all cores together, as long as all of them are busy."""
+    """Images a second of all cores together, as long as all of them are busy."""
     until = time.perf_counter() + step_s
     rates = [0.0] * cores
 

@@ -4,19 +4,19 @@
     ├── OptionError (ValueError)            an option has a value that means nothing
     │   ├── UnknownTask                     the task is not one that pictag knows
     │   └── UnknownOption (TypeError)       there is no option of that name
-    ├── InputError                          one picture could not be used; the others go on
-    │   ├── UnsupportedInput (TypeError)    a value that is no kind of picture input
-    │   ├── PictureNotFound (FileNotFoundError)
-    │   ├── PictureUnreadable (OSError)     it is there, but reading it failed
+    ├── InputError                          one image could not be used; the others go on
+    │   ├── UnsupportedInput (TypeError)    a value that is no kind of image input
+    │   ├── ImageNotFound (FileNotFoundError)
+    │   ├── ImageUnreadable (OSError)     it is there, but reading it failed
     │   ├── FetchFailed (OSError)           a URL could not be read
     │   │   ├── AddressRefused (PermissionError)   a private or malformed address
     │   │   ├── FetchTimeout (TimeoutError)
     │   │   └── FetchTooLarge
     │   └── DecodeError (ValueError)
-    │       ├── NotAPicture                 no picture format recognised
-    │       ├── FormatRefused               a picture format that is not opened
-    │       ├── CorruptPicture              broken, truncated or inconsistent
-    │       └── PictureTooLarge             more pixels than the limit
+    │       ├── NotAnImage                 no image format recognised
+    │       ├── FormatRefused               an image format that is not opened
+    │       ├── CorruptImage              broken, truncated or inconsistent
+    │       └── ImageTooLarge             more pixels than the limit
     ├── ModelError
     │   ├── ModelNotFound (FileNotFoundError)      no such repository, revision or folder
     │   ├── ModelUnavailable (ConnectionError)     not in the cache and not to be had now
@@ -72,18 +72,18 @@ class UnknownOption(OptionError, TypeError):
 
 
 class InputError(PictagError):
-    """One picture could not be used; the others go on."""
+    """One image could not be used; the others go on."""
 
 
 class UnsupportedInput(InputError, TypeError):
-    """A value that is no kind of picture input."""
+    """A value that is no kind of image input."""
 
 
-class PictureNotFound(InputError, FileNotFoundError):
+class ImageNotFound(InputError, FileNotFoundError):
     """There is no file or folder of that name."""
 
 
-class PictureUnreadable(InputError, OSError):
+class ImageUnreadable(InputError, OSError):
     """The file is there, but reading it failed."""
 
 
@@ -107,20 +107,20 @@ class DecodeError(InputError, ValueError):
     """The bytes could not be turned into pixels."""
 
 
-class NotAPicture(DecodeError):
-    """No picture format was recognised."""
+class NotAnImage(DecodeError):
+    """No image format was recognised."""
 
 
 class FormatRefused(DecodeError):
-    """A picture format that pictag does not open."""
+    """An image format that pictag does not open."""
 
 
-class CorruptPicture(DecodeError):
-    """The picture is broken, truncated or contradicts itself."""
+class CorruptImage(DecodeError):
+    """The image is broken, truncated or contradicts itself."""
 
 
-class PictureTooLarge(DecodeError):
-    """The picture has more pixels than the limit."""
+class ImageTooLarge(DecodeError):
+    """The image has more pixels than the limit."""
 
 
 class ModelError(PictagError):

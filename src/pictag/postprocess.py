@@ -84,7 +84,7 @@ def pick_labels(
     floor = min_score or -np.inf
     first = int(scores.argmax()) if len(scores) else 0  # the first NaN, where there is one
     if len(scores) and np.isnan(scores[first]):
-        raise EngineError("The model gave scores that are not numbers (NaN) for this picture.")
+        raise EngineError("The model gave scores that are not numbers (NaN) for this image.")
     if top_k == 1 and len(scores):
         score = float(scores[first])
         return (Label(label=names[first], score=score, index=first),) if score >= floor else ()

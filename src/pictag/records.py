@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
-    """One label of one picture.
+    """One label of one image.
 
     ``score`` is what the activation gave: a probability in 0…1 for softmax and sigmoid, the raw logit for
     ``"none"``. ``index`` is the label's place in the model's output.
@@ -20,7 +20,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why one picture has no labels: ``kind`` is the name of a class in `pictag.errors`."""
+    """Why one image has no labels: ``kind`` is the name of a class in `pictag.errors`."""
 
     kind: str
     message: str
@@ -28,7 +28,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """What is known of one picture: its labels, best first, or the failure that kept them away.
+    """What is known of one image: its labels, best first, or the failure that kept them away.
 
     ``source`` is the path or URL as it was given, or a short description such as ``<bytes>``.
 

@@ -7,16 +7,16 @@ import pytest
 
 from pictag.benchmark.judgement import judge
 from pictag.benchmark.records import (
+    BottleneckReport,
     GraphWork,
+    ImageFacts,
     InferenceRate,
-    Judgement,
     Limits,
     MultiplyRate,
-    PictureFacts,
     Result,
 )
 
-PICTURES = PictureFacts(
+IMAGES = ImageFacts(
     origin="drawn", folder=None, count=8, broken=(), mean_bytes=7e4, mean_pixels=2e5, decode_per_s=1000.0,
     preprocess_per_s=2000.0, fast_decode_gain=1.0, cpu_share=1.0,
 )  # fmt: skip
@@ -26,7 +26,7 @@ LIMITS = Limits(
 RESULT = Result(
     engine="onnxruntime",
     dtype="fp32",
-    line_per_s=200.0,
+    end_to_end_per_s=200.0,
     inference=(
         InferenceRate(batch_size=1, runs=1, per_s=300.0),
         InferenceRate(batch_size=4, runs=2, per_s=500.0),
@@ -37,13 +37,13 @@ RESULT = Result(
 
 def judged(
     result: Result = RESULT, limits: Limits = LIMITS, decode: str = "exact", **facts: Any
-) -> Judgement:
-    judgement = judge(result, pictures=replace(PICTURES, **facts), limits=limits, decode=decode)
+) -> BottleneckReport:
+    judgement = judge(result, images=replace(IMAGES, **facts), limits=limits, decode=decode)
     assert judgement is not None
     return judgement
 
 
-def test_the_seconds_of_a_picture_add_up() -> None:
+def test_the_seconds_of_an_image_add_up() -> None:
     judgement = judged()
     assert judgement.steps_per_s == pytest.approx(1 / (0.001 + 0.0005 + 0.002))
     assert judgement.steps_share == pytest.approx(200 * 0.0035)
@@ -53,7 +53,7 @@ def test_the_seconds_of_a_picture_add_up() -> None:
 
 def test_the_limit_is_what_the_machine_multiplies_beside_decoding() -> None:
     judgement = judged()
-    assert judgement.multiply_per_s == pytest.approx(1000)  # 200 GFLOP/s over 0.2 GFLOP a picture
+    assert judgement.multiply_per_s == pytest.approx(1000)  # 200 GFLOP/s over 0.2 GFLOP an image
     assert judgement.limit_per_s == pytest.approx(1 / (0.001 + 0.0005 + 0.001))
     assert judgement.limit_share == pytest.approx(0.5)
     assert judgement.advice == (
@@ -83,11 +83,11 @@ def test_slow_decoding_is_named_with_what_helps() -> None:
     slow = judged(decode_per_s=100.0, fast_decode_gain=3.4)
     assert slow.bottleneck == "decode"
     assert slow.advice == (
-        "Decoding takes 80% of the time; decode='fast' would decode these pictures 3.4 times as fast."
+        "Decoding takes 80% of the time; decode='fast' would decode these images 3.4 times as fast."
     )
-    assert judged(decode_per_s=100.0).advice.endswith("; only smaller pictures would help.")
+    assert judged(decode_per_s=100.0).advice.endswith("; only smaller images would help.")
     assert judged(decode="fast", decode_per_s=100.0, fast_decode_gain=3.4).advice.endswith(
-        "; only smaller pictures would help."
+        "; only smaller images would help."
     )
 
 
@@ -98,5 +98,5 @@ def test_slow_preprocessing_is_named() -> None:
 
 
 def test_there_is_nothing_to_judge_before_the_line_and_inference_are_measured() -> None:
-    for part in (replace(RESULT, line_per_s=None), replace(RESULT, inference=())):
-        assert judge(part, pictures=PICTURES, limits=LIMITS, decode="exact") is None
+    for part in (replace(RESULT, end_to_end_per_s=None), replace(RESULT, inference=())):
+        assert judge(part, images=IMAGES, limits=LIMITS, decode="exact") is None

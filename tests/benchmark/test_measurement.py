@@ -13,17 +13,17 @@ from pictag.benchmark.processes import run_job
 from pictag.benchmark.records import Limits, Progress, Report
 from pictag.errors import (
     EngineError,
+    ImageNotFound,
     InvalidModel,
     MissingExtra,
     ModelFileMissing,
-    NotAPicture,
+    NotAnImage,
     OptionError,
-    PictureNotFound,
     UnknownOption,
 )
-from tinymodel import make_picture, make_tiny_model
+from tinymodel import make_image, make_tiny_model
 
-QUICK: Any = {"engines": ["onnxruntime"], "step_s": 0.01, "pictures": 4}
+QUICK: Any = {"engines": ["onnxruntime"], "step_s": 0.01, "images": 4}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_engine_is_measured_with_every_dtype(tiny: Path) -> None:
     pytest.importorskip("openvino")
     steps: list[Progress] = []
-    report = measure(tiny, step_s=0.01, pictures=4, on_progress=steps.append)
+    report = measure(tiny, step_s=0.01, images=4, on_progress=steps.append)
     assert report.is_complete
     assert [(r.engine, r.dtype) for r in report.results] == [
         ("onnxruntime", "fp32"), ("openvino", "fp32"), ("onnxruntime", "q8"), ("openvino", "q8")
@@ -50,35 +50,35 @@ def test_every_engine_is_measured_with_every_dtype(tiny: Path) -> None:
         assert result.judgement is not None
         assert sum(result.judgement.time_shares.values()) == pytest.approx(1)
         assert result.judgement.advice.endswith(".")
-    assert report.pictures is not None
-    assert (report.pictures.origin, report.pictures.count) == ("drawn", 4)
+    assert report.images is not None
+    assert (report.images.origin, report.images.count) == ("drawn", 4)
     assert report.limits is not None
     assert report.limits.float32 is not None
     assert {step.total for step in steps} == {6}
     assert [step.number for step in steps] == sorted(step.number for step in steps)
 
 
-def test_broken_pictures_are_counted_and_left_out(tiny: Path, tmp_path: Path) -> None:
+def test_broken_images_are_counted_and_left_out(tiny: Path, tmp_path: Path) -> None:
     for colour in ("red", "green"):
-        make_picture(tmp_path / f"{colour}.png", colour)
+        make_image(tmp_path / f"{colour}.png", colour)
     (tmp_path / "torn.jpg").write_bytes(b"\xff\xd8\xff\xe0 torn")
     report = measure(tiny, tmp_path, dtypes=["fp32"], **QUICK)
-    assert report.pictures is not None
-    assert report.pictures.count == 2
-    assert report.pictures.folder == str(tmp_path)
-    assert report.pictures.mean_pixels == 12 * 9
-    (broken,) = report.pictures.broken
+    assert report.images is not None
+    assert report.images.count == 2
+    assert report.images.folder == str(tmp_path)
+    assert report.images.mean_pixels == 12 * 9
+    (broken,) = report.images.broken
     assert Path(broken.source).name == "torn.jpg"
-    assert broken.failure.kind == "CorruptPicture"
-    assert report.results[0].line_per_s is not None
+    assert broken.failure.kind == "CorruptImage"
+    assert report.results[0].end_to_end_per_s is not None
 
 
-def test_a_folder_without_a_picture_that_can_be_used_is_an_error(tiny: Path, tmp_path: Path) -> None:
-    with pytest.raises(PictureNotFound, match="holds no pictures"):
+def test_a_folder_without_an_image_that_can_be_used_is_an_error(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(ImageNotFound, match="holds no images"):
         measure(tiny, tmp_path, **QUICK)
     for name in ("one.jpg", "two.jpg"):
-        (tmp_path / name).write_bytes(b"no picture")
-    with pytest.raises(NotAPicture, match=r"None of the 2 pictures can be used. The first: .*one\.jpg"):
+        (tmp_path / name).write_bytes(b"no image")
+    with pytest.raises(NotAnImage, match=r"None of the 2 images can be used. The first: .*one\.jpg"):
         measure(tiny, tmp_path, **QUICK)
 
 
@@ -89,9 +89,9 @@ def test_a_file_of_weights_that_is_broken_fails_alone_unless_it_was_asked_for(tm
     good, bad = report.results
     assert report.is_complete
     assert good.failure is None
-    assert good.line_per_s is not None
+    assert good.end_to_end_per_s is not None
     assert bad.failure is not None
-    assert (bad.dtype, bad.failure.kind, bad.line_per_s) == ("int8", "InvalidModel", None)
+    assert (bad.dtype, bad.failure.kind, bad.end_to_end_per_s) == ("int8", "InvalidModel", None)
     with pytest.raises(InvalidModel, match=r"model_int8\.onnx"):
         measure(folder, dtypes=["fp32", "int8"], **QUICK)
     (folder / "onnx" / "model.onnx").write_bytes(b"no graph")
@@ -138,12 +138,12 @@ def test_what_is_known_when_it_is_interrupted_was_told(tiny: Path) -> None:
     done, begun = last.results
     assert done.judgement is not None
     assert begun.start_s is not None
-    assert begun.line_per_s is None
+    assert begun.end_to_end_per_s is None
 
 
 def test_options_of_no_meaning_are_refused_before_anything_is_measured(tiny: Path) -> None:
     for options in (
-        {"step_s": 0}, {"pictures": 0}, {"batch_size": 0}, {"decode": "quick"}, {"engines": ["tvm"]},
+        {"step_s": 0}, {"images": 0}, {"batch_size": 0}, {"decode": "quick"}, {"engines": ["tvm"]},
         {"dtypes": ["int9"]}, {"device": "gpu"}, {"cache_dir": 3},
     ):  # fmt: skip
         with pytest.raises(OptionError):

@@ -15,12 +15,12 @@ from pictag.benchmark.jobs import Began, Broke, Found, LimitJob, ModelChoice, Mo
 from pictag.benchmark.processes import run_job
 from pictag.images import Source
 from pictag.models.reference import parse_reference
-from tinymodel import make_picture, make_tiny_model
+from tinymodel import make_image, make_tiny_model
 
 
 @pytest.fixture
 def job(tmp_path: Path) -> ModelJob:
-    picture = make_picture(tmp_path / "red.png")
+    image = make_image(tmp_path / "red.png")
     return ModelJob(
         model=ModelChoice(
             reference=parse_reference(make_tiny_model(tmp_path / "model")),
@@ -29,7 +29,7 @@ def job(tmp_path: Path) -> ModelJob:
             cache_dir=None,
             device="cpu",
         ),
-        pictures=(Source(name=str(picture), kind="file", value=str(picture)),),
+        images=(Source(name=str(image), kind="file", value=str(image)),),
         decode="exact",
         batch_size=None,
         step_s=0.01,
@@ -44,12 +44,12 @@ def worker_of(messages: Any) -> Any:
 def test_steps_and_what_they_find_come_in_turn(job: ModelJob) -> None:
     messages = list(run_job(job))
     steps = [message.step for message in messages if isinstance(message, Began)]
-    assert steps == ["start", "whole line", "one picture at a time", "inference", "counting multiply-adds"]
+    assert steps == ["start", "whole line", "one image at a time", "inference", "counting multiply-adds"]
     found: dict[str, Any] = {}
     for message in messages:
         found |= message.values if isinstance(message, Found) else {}
     assert (found["dtype"], found["weights"]) == ("fp32", "onnx/model.onnx")
-    assert found["line_per_s"] > 1
+    assert found["end_to_end_per_s"] > 1
     assert [rate.batch_size for rate in found["inference"]] == [1, 1, 4]
     assert found["latency"].count >= 3
     assert found["work"].multiply_adds == 9
@@ -69,11 +69,11 @@ def test_an_error_of_ours_arrives_as_it_was_raised(job: ModelJob) -> None:
     assert isinstance(last.error, errors.InvalidModel)
 
 
-def test_a_picture_that_fails_later_ends_the_job(job: ModelJob) -> None:
+def test_an_image_that_fails_later_ends_the_job(job: ModelJob) -> None:
     messages = run_job(job)
     for message in messages:
         if message == Began(step="whole line"):
-            Path(job.pictures[0].value).unlink()
+            Path(job.images[0].value).unlink()
             break
     *_, last = messages
     assert isinstance(last, Broke)

@@ -71,7 +71,7 @@ def test_each_operation_is_counted_from_its_shapes(
 
 
 @pytest.mark.parametrize("batch", [None, 1, 4])
-def test_a_graph_is_counted_for_one_picture_whatever_its_batch(tmp_path: Path, batch: int | None) -> None:
+def test_a_graph_is_counted_for_one_image_whatever_its_batch(tmp_path: Path, batch: int | None) -> None:
     weights = save(make_graph(size=None, labels=5, batch=batch), tmp_path)
     work = count_work(weights, shape=(1, 3, 8, 8), layout="NCHW")
     assert work == GraphWork(multiply_adds=3 * 5, arithmetic="float32")

@@ -1,30 +1,30 @@
-"""The pictures of the races."""
+"""The images of the races."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.material import LARGE, SMALL, draw_picture, spread
+from benchmarks.material import LARGE, SMALL, draw_image, spread
 from PIL import Image
 
 
-def test_pictures_have_their_size_and_are_the_same_each_time(tmp_path: Path) -> None:
+def test_images_have_their_size_and_are_the_same_each_time(tmp_path: Path) -> None:
     source = tmp_path / "source.png"
     Image.radial_gradient("L").save(source)
     for name in ("one.jpg", "two.jpg"):
-        draw_picture(source, tmp_path / name, "500x375")
-    with Image.open(tmp_path / "one.jpg") as picture:
-        assert (picture.format, picture.size, picture.mode) == ("JPEG", SMALL, "RGB")
+        draw_image(source, tmp_path / name, "500x375")
+    with Image.open(tmp_path / "one.jpg") as image:
+        assert (image.format, image.size, image.mode) == ("JPEG", SMALL, "RGB")
     assert (tmp_path / "one.jpg").read_bytes() == (tmp_path / "two.jpg").read_bytes()
 
 
-def test_large_pictures_have_a_cameras_grain(tmp_path: Path) -> None:
+def test_large_images_have_a_cameras_grain(tmp_path: Path) -> None:
     source = tmp_path / "grey.png"
     Image.new("RGB", (40, 30), (128, 128, 128)).save(source)
-    draw_picture(source, tmp_path / "large.jpg", "12mp")
-    with Image.open(tmp_path / "large.jpg") as picture:
-        assert picture.size == LARGE
-        assert picture.crop((0, 0, 64, 64)).convert("L").getextrema() not in ((128, 128), (0, 255))
+    draw_image(source, tmp_path / "large.jpg", "12mp")
+    with Image.open(tmp_path / "large.jpg") as image:
+        assert image.size == LARGE
+        assert image.crop((0, 0, 64, 64)).convert("L").getextrema() not in ((128, 128), (0, 255))
     assert (tmp_path / "large.jpg").stat().st_size > 1e6
 
 

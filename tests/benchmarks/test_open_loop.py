@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from benchmarks.figures import Figure
 from benchmarks.open_loop import Generator
-from benchmarks.serve_plan import DOOR_CLOSED, LEFT, LOST, Picture, Plan, read_plan, write_plan
+from benchmarks.serve_plan import DOOR_CLOSED, LEFT, LOST, DecodedImage, Plan, read_plan, write_plan
 from benchmarks.serve_volley import Volley, count_faults, make_volley, quantile_ms
 
 ANSWER = json.dumps([{"label": "tiger", "score": 0.75}]).encode()
@@ -81,12 +81,12 @@ def judge(tmp_path: Path, behave: Behave, **options: Any) -> tuple[Volley, Figur
 
 
 def carry_out(tmp_path: Path, behave: Behave, **options: Any) -> tuple[Plan, dict[str, Any]]:
-    picture = tmp_path / "tiger.jpg"
-    picture.write_bytes(b"picture" * 20_000)
+    image = tmp_path / "tiger.jpg"
+    image.write_bytes(b"image" * 20_000)
     with serve(behave) as port:
         plan = Plan(
             port=port,
-            pictures=(Picture(path=str(picture), scores={"tiger": 0.75}),),
+            images=(DecodedImage(path=str(image), scores={"tiger": 0.75}),),
             **{"count": 40, "connections": 4, "patience_s": 0.5, **options},
         )
         generator = Generator(read_plan(write_plan(plan)))
@@ -129,7 +129,7 @@ def test_an_answer_to_another_request_is_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "body", [json.dumps([{"label": "lion", "score": 0.75}]).encode(), b"[]"], ids=["other", "none"]
 )
-def test_another_pictures_labels_are_counted(tmp_path: Path, body: bytes) -> None:
+def test_another_images_labels_are_counted(tmp_path: Path, body: bytes) -> None:
     found = run(tmp_path, lambda number: [reply(number, body) if number == 7 else reply(number)])
     assert found["wrong_count"] == 1
 
@@ -211,7 +211,7 @@ def test_a_door_that_closes_on_the_way_is_a_fault_where_it_may_not_be(tmp_path: 
     def close_after(count: int, **options: Any) -> Figure:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             plan = Plan(
-                port=listener.getsockname()[1], pictures=(Picture(path=__file__),), count=5000,
+                port=listener.getsockname()[1], images=(DecodedImage(path=__file__),), count=5000,
                 connections=1, **options,
             )  # fmt: skip
             serving = threading.Thread(target=answer_and_close, args=(listener, count))
@@ -265,12 +265,12 @@ def run_without_door(monkeypatch: pytest.MonkeyPatch, error: type[OSError], **op
         raise error
 
     monkeypatch.setattr(socket, "create_connection", connect)
-    plan = Plan(port=1, pictures=(Picture(path=__file__),), connections=4, **options)
+    plan = Plan(port=1, images=(DecodedImage(path=__file__),), connections=4, **options)
     return make_volley(plan, Generator(plan).run())
 
 
 def test_nobody_listens_at_a_port_that_was_given_back() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    generator = Generator(Plan(port=port, pictures=(Picture(path=__file__),), connections=4))
+    generator = Generator(Plan(port=port, images=(DecodedImage(path=__file__),), connections=4))
     assert set(generator.run()["status"]) == {DOOR_CLOSED}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from benchmarks.race import Contestant, Distance, race
 
-DISTANCE = Distance(lap_s=0.01, laps=3, least_pictures=8)
+DISTANCE = Distance(lap_s=0.01, laps=3, least_images=8)
 
 CLASSIFY = """
 import sys, time
@@ -20,7 +20,7 @@ def classify(files):
         time.sleep(0.001)
         yield Path(file).name
 
-answer_laps(classify, pictures=Path(sys.argv[1]), versions={"toy": "1"})
+answer_laps(classify, images=Path(sys.argv[1]), versions={"toy": "1"})
 """
 
 
@@ -31,7 +31,7 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+def images(tmp_path: Path) -> Path:
     for name in ("a.jpg", "b.jpg", "c.jpg"):
         (tmp_path / name).touch()
     return tmp_path
@@ -43,33 +43,33 @@ def enter(name: str, code: str, *arguments: str) -> Contestant:
     )
 
 
-def test_a_contestant_runs_the_files_over_and_over_and_is_timed(pictures: Path) -> None:
-    (result,), dropouts = race([enter("toy", CLASSIFY, str(pictures))], DISTANCE)
+def test_a_contestant_runs_the_files_over_and_over_and_is_timed(images: Path) -> None:
+    (result,), dropouts = race([enter("toy", CLASSIFY, str(images))], DISTANCE)
     assert not dropouts
     assert result.labels == ("a.jpg", "b.jpg", "c.jpg")
     assert len(result.rates) == DISTANCE.laps
     assert all(0 < rate <= 1000 for rate in result.rates)
-    assert result.pictures % DISTANCE.laps == 0
-    assert result.pictures >= DISTANCE.laps * DISTANCE.least_pictures
+    assert result.images % DISTANCE.laps == 0
+    assert result.images >= DISTANCE.laps * DISTANCE.least_images
     assert result.facts == {"versions": {"toy": "1"}}
 
 
-def test_one_that_cannot_run_drops_out_with_its_last_words_and_the_others_go_on(pictures: Path) -> None:
+def test_one_that_cannot_run_drops_out_with_its_last_words_and_the_others_go_on(images: Path) -> None:
     contestants = [
         enter("broken", "raise SystemExit('no such thing here')"),
         enter("mute", "pass"),
         enter("gives up", "import sys; print('{}', flush=True); sys.exit(sys.stdin.readline() and 'enough')"),
-        enter("toy", CLASSIFY, str(pictures)),
+        enter("toy", CLASSIFY, str(images)),
     ]
     results, dropouts = race(contestants, DISTANCE)
     assert [result.contestant.name for result in results] == ["toy"]
     assert dropouts == {"broken": "no such thing here", "mute": "ended with 0", "gives up": "enough"}
 
 
-def test_the_peak_of_memory_is_the_contestants_own(pictures: Path) -> None:
+def test_the_peak_of_memory_is_the_contestants_own(images: Path) -> None:
     large = "x = bytearray(200 << 20)\n"
     results, _ = race(
-        [enter("small", CLASSIFY, str(pictures)), enter("large", large + CLASSIFY, str(pictures))], DISTANCE
+        [enter("small", CLASSIFY, str(images)), enter("large", large + CLASSIFY, str(images))], DISTANCE
     )
     small, large_peak = (result.peak_mb for result in results)
     if small is None or large_peak is None:

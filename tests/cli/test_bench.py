@@ -16,23 +16,23 @@ from typing import Any
 import pytest
 
 from pictag.benchmark.records import (
-    BrokenPicture,
+    BottleneckReport,
+    BrokenImage,
     GraphWork,
+    ImageFacts,
     InferenceRate,
-    Judgement,
     Latency,
     Limits,
     MachineFacts,
     MultiplyRate,
-    PictureFacts,
     Report,
     Result,
 )
 from pictag.cli.bench_table import draw_report
 from pictag.records import Failure
-from tinymodel import make_picture, make_tiny_model
+from tinymodel import make_image, make_tiny_model
 
-QUICK = ("--engine", "onnxruntime", "--seconds", "0.01", "--pictures", "2")
+QUICK = ("--engine", "onnxruntime", "--seconds", "0.01", "--images", "2")
 REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference.md"
 
 RESULT = Result(
@@ -41,7 +41,7 @@ RESULT = Result(
     weights="onnx/model.onnx",
     model_bytes=14_035_566,
     start_s=0.2,
-    line_per_s=310.0,
+    end_to_end_per_s=310.0,
     cpu_share=0.97,
     memory_bytes=298_000_000,
     latency=Latency(p50_ms=4.2, p90_ms=4.3, p99_ms=4.5, count=230),
@@ -50,7 +50,7 @@ RESULT = Result(
         InferenceRate(batch_size=4, runs=2, per_s=87.25),
     ),
     work=GraphWork(multiply_adds=300_775_552, arithmetic="float32"),
-    judgement=Judgement(
+    judgement=BottleneckReport(
         multiply_per_s=866.0,
         limit_per_s=459.0,
         limit_share=0.68,
@@ -73,7 +73,7 @@ REPORT = Report(
         system="Linux", processor="Example CPU", cores=2, features=("avx2",), python="3.11.7",
         versions={"pictag": "0.1.0"},
     ),
-    pictures=PictureFacts(
+    images=ImageFacts(
         origin="folder", folder="photos", count=64, broken=(), mean_bytes=72_404.0, mean_pixels=187_500.0,
         decode_per_s=2050.0, fast_decode_gain=1.0, preprocess_per_s=1861.0, cpu_share=0.99,
     ),
@@ -109,16 +109,16 @@ def keys(value: Any) -> Iterator[str]:
 
 def test_the_json_is_one_document_whose_every_field_is_in_the_reference(tiny: str, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
-    make_picture(tmp_path / "photos" / "red.png")
+    make_image(tmp_path / "photos" / "red.png")
     (tmp_path / "photos" / "torn.png").write_bytes(b"torn")
     done = bench(tiny, "photos", "--format", "json", *QUICK, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     report = json.loads(done.stdout)
     assert report["schema"] == "pictag-bench/1"
     assert report["is_complete"] is True
-    assert report["pictures"]["count"] == 1
-    assert report["pictures"]["broken"][0]["failure"]["kind"] == "NotAPicture"
-    assert report["results"][0]["line_per_s"] > 0
+    assert report["images"]["count"] == 1
+    assert report["images"]["broken"][0]["failure"]["kind"] == "NotAnImage"
+    assert report["results"][0]["end_to_end_per_s"] > 0
     text = REFERENCE.read_text(encoding="utf-8")
     for key in keys(report):
         assert f"`{key}`" in text, key
@@ -129,7 +129,7 @@ def test_a_person_gets_a_table_and_what_failed_makes_the_status_1(tmp_path: Path
     (folder / "onnx" / "model_int8.onnx").write_bytes(b"no graph")
     done = bench("model", *QUICK, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (1, "")
-    assert "2 pictures drawn by code, 0.19 MP" in done.stdout
+    assert "2 images drawn by code, 0.19 MP" in done.stdout
     assert "whole line" in done.stdout
     assert "onnxruntime, fp32: " in done.stdout
     assert "onnxruntime, int8: " in done.stdout
@@ -141,7 +141,7 @@ def test_a_person_gets_a_table_and_what_failed_makes_the_status_1(tmp_path: Path
     [
         (("missing-model",), "missing-model"),
         (("model", "missing"), "missing: there is no such folder"),
-        (("model", ".", "--engine", "onnxruntime"), "the folder holds no pictures"),
+        (("model", ".", "--engine", "onnxruntime"), "the folder holds no images"),
         (("model", "--dtype", "fp16"), "no weights of dtype fp16"),
         (("model", "--engine", "tvm"), "'tvm' is not one of"),
         (("model", "--device", "gpu"), "device='gpu'"),
@@ -171,7 +171,7 @@ def test_ctrl_c_shows_what_is_measured_so_far(tiny: str, tmp_path: Path) -> None
     master, slave = pty.openpty()
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "pictag", "bench", tiny, "--engine", "onnxruntime", "--pictures", "2"),
+            *(sys.executable, "-m", "pictag", "bench", tiny, "--engine", "onnxruntime", "--images", "2"),
             *("--seconds", "0.05", "--format", "json"),
         ],
         cwd=tmp_path,
@@ -189,19 +189,19 @@ def test_ctrl_c_shows_what_is_measured_so_far(tiny: str, tmp_path: Path) -> None
     os.close(master)
     report = json.loads(shown)
     assert report["is_complete"] is False
-    assert report["pictures"]["count"] == 2
+    assert report["images"]["count"] == 2
     assert report["limits"]["float32"]["gops"] > 0
     assert report["results"][0]["start_s"] > 0
-    assert report["results"][0]["line_per_s"] is None
+    assert report["results"][0]["end_to_end_per_s"] is None
 
 
 def test_the_table_has_a_row_a_measure_and_a_column_an_engine_and_dtype() -> None:
-    other = replace(RESULT, engine="openvino", line_per_s=None, judgement=None, inference=())
+    other = replace(RESULT, engine="openvino", end_to_end_per_s=None, judgement=None, inference=())
     cells = rows(draw_report(replace(REPORT, results=(RESULT, other))))
     assert cells["onnxruntime"] == ["openvino"]
     assert cells["fp32"] == ["fp32"]
     assert cells["start, to the first label"] == ["0.20 s", "0.20 s"]
-    assert cells["one picture, p99"] == ["4.5 ms", "4.5 ms"]
+    assert cells["one image, p99"] == ["4.5 ms", "4.5 ms"]
     assert cells["inference, batch 1"] == ["524 /s", "-"]
     assert cells["inference, batch 4, 2 runs at once"] == ["87.2 /s", "-"]
     assert cells["whole line"] == ["310 /s", "-"]
@@ -209,14 +209,14 @@ def test_the_table_has_a_row_a_measure_and_a_column_an_engine_and_dtype() -> Non
     assert cells["reached of that"] == ["68%", "-"]
     assert cells["cores kept busy"] == ["97%", "97%"]
     assert cells["most memory"] == ["298.0 MB", "298.0 MB"]
-    assert cells["multiply-adds a picture"] == ["301 M", "301 M"]
+    assert cells["multiply-adds an image"] == ["301 M", "301 M"]
 
 
 def test_above_the_table_stands_what_was_measured_with() -> None:
     text = draw_report(REPORT)
     assert "my-model on cpu" in text
     assert "Example CPU, 2 cores, Linux" in text
-    assert "64 pictures of photos, 0.19 MP and 72.4 kB each" in text
+    assert "64 images of photos, 0.19 MP and 72.4 kB each" in text
     assert "float32 521 GFLOP/s (onnxruntime)" in text
     assert "int8 not measured" in text
     assert text.rstrip().endswith("onnxruntime, fp32: Inference takes 65% of the time.")
@@ -230,13 +230,13 @@ def test_on_a_narrow_terminal_the_columns_are_shown_some_at_a_time(monkeypatch: 
     assert text.count("whole line") == 3
 
 
-def test_broken_pictures_failures_interruptions_and_a_busy_machine_are_told() -> None:
-    assert REPORT.pictures is not None
-    failure = Failure(kind="CorruptPicture", message="torn\x1b[31m.jpg: it was cut off.")
-    broken = (BrokenPicture(source="torn.jpg", failure=failure),) * 5
+def test_broken_images_failures_interruptions_and_a_busy_machine_are_told() -> None:
+    assert REPORT.images is not None
+    failure = Failure(kind="CorruptImage", message="torn\x1b[31m.jpg: it was cut off.")
+    broken = (BrokenImage(source="torn.jpg", failure=failure),) * 5
     report = replace(
         REPORT,
-        pictures=replace(REPORT.pictures, broken=broken, cpu_share=0.5),
+        images=replace(REPORT.images, broken=broken, cpu_share=0.5),
         results=(Result(engine="openvino", dtype="q8", failure=failure),),
         is_complete=False,
     )

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 def test_the_embedded_models_card_says_what_it_was_made_of_and_what_it_is_not_good_for() -> None:
     model = load_model(parse_reference("embedded"))
-    told = dict(describe_card(model, {}, {"many": {"name": "openvino", "why": "it is faster"}}))
-    assert told["engine"] == "openvino for 256 pictures and more: it is faster"
+    told = dict(describe_card(model, {}, {"throughput": {"name": "openvino", "why": "it is faster"}}))
+    assert told["engine"] == "openvino for 256 images and more: it is faster"
     assert "ImageNet" in str(told["data"])
     assert "top-1" in str(told["accuracy"])
     assert "calibration" in str(told["accuracy"])

@@ -12,7 +12,7 @@ from pictag.cli import main
 from pictag.sinks.csv import read_csv
 from pictag.sinks.jsonl import read_jsonl
 from pictag.sinks.parquet import read_parquet
-from tinymodel import make_picture
+from tinymodel import make_image
 
 
 @pytest.fixture(autouse=True)
@@ -24,24 +24,24 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def colours(tmp_path: Path) -> list[str]:
-    """red.png, green.png and blue.png in the folder pictures."""
-    return [str(make_picture(tmp_path / "pictures" / f"{c}.png", c)) for c in ("blue", "green", "red")]
+    """red.png, green.png and blue.png in the folder images."""
+    return [str(make_image(tmp_path / "images" / f"{c}.png", c)) for c in ("blue", "green", "red")]
 
 
 def read_lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_a_folder_gives_a_line_a_picture_in_order(
+def test_a_folder_gives_a_line_an_image_in_order(
     tiny: str, colours: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["classify", "pictures", "--model", tiny]) == 0
+    assert main(["classify", "images", "--model", tiny]) == 0
     out, err = capfd.readouterr()
     lines = read_lines(out)
     assert [line["source"] for line in lines] == [
-        "pictures/blue.png",
-        "pictures/green.png",
-        "pictures/red.png",
+        "images/blue.png",
+        "images/green.png",
+        "images/red.png",
     ]
     assert [line["labels"][0]["label"] for line in lines] == ["blue", "green", "red"]
     assert [len(line["labels"]) for line in lines] == [3, 3, 3]
@@ -60,18 +60,18 @@ def test_options_of_the_labels_reach_the_line(
     assert raw["labels"][0]["score"] == pytest.approx(2.0)
 
 
-def test_a_corrupt_picture_fails_alone(
+def test_a_corrupt_image_fails_alone(
     tiny: str, colours: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    Path("pictures/cut.png").write_bytes(Path(colours[0]).read_bytes()[:-30])
-    Path("pictures/letter.jpg").write_text("Dear all,")
-    assert main(["classify", "pictures", "missing.png", "--model", tiny]) == 1
+    Path("images/cut.png").write_bytes(Path(colours[0]).read_bytes()[:-30])
+    Path("images/letter.jpg").write_text("Dear all,")
+    assert main(["classify", "images", "missing.png", "--model", tiny]) == 1
     out, err = capfd.readouterr()
     lines = read_lines(out)
     assert {line["source"]: line["error"]["kind"] for line in lines if "error" in line} == {
-        "pictures/cut.png": "CorruptPicture",
-        "pictures/letter.jpg": "NotAPicture",
-        "missing.png": "PictureNotFound",
+        "images/cut.png": "CorruptImage",
+        "images/letter.jpg": "NotAnImage",
+        "missing.png": "ImageNotFound",
     }
     assert sum("labels" in line for line in lines) == 3
     assert len(err.splitlines()) == 3  # and each is named on stderr, in a line
@@ -104,7 +104,7 @@ def test_a_table_has_bars(tiny: str, colours: list[str], capfd: pytest.CaptureFi
 def test_the_name_of_the_output_says_its_format(
     tiny: str, colours: list[str], name: str, reader: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["classify", "pictures", "--model", tiny, "--output", name]) == 0
+    assert main(["classify", "images", "--model", tiny, "--output", name]) == 0
     assert [p.labels[0].label for p in reader(Path(name))] == ["blue", "green", "red"]
     assert capfd.readouterr().out == ""
 
@@ -114,21 +114,21 @@ def test_resume_skips_what_is_done_and_retries_what_failed_when_asked(
     tiny: str, colours: list[str], name: str
 ) -> None:
     reader: Any = {"run.jsonl": read_jsonl, "run.csv": read_csv, "run.parquet": read_parquet}[name]
-    Path("pictures/cut.png").write_text("not yet")
-    run = ["classify", "pictures", "--model", tiny, "--output", name]
+    Path("images/cut.png").write_text("not yet")
+    run = ["classify", "images", "--model", tiny, "--output", name]
     assert main(run) == 1
-    make_picture(Path("pictures/cut.png"), "red")
-    make_picture(Path("pictures/zebra.png"), "green")
+    make_image(Path("images/cut.png"), "red")
+    make_image(Path("images/zebra.png"), "green")
     assert main([*run, "--resume"]) == 1  # what failed before is still failed
-    assert [p.source for p in reader(Path(name)) if p.error] == ["pictures/cut.png"]
+    assert [p.source for p in reader(Path(name)) if p.error] == ["images/cut.png"]
     assert main([*run, "--resume", "--retry-failed"]) == 0
     done = {p.source: p.labels[0].label for p in reader(Path(name))}
     assert done == {
-        "pictures/blue.png": "blue",
-        "pictures/green.png": "green",
-        "pictures/red.png": "red",
-        "pictures/zebra.png": "green",
-        "pictures/cut.png": "red",
+        "images/blue.png": "blue",
+        "images/green.png": "green",
+        "images/red.png": "red",
+        "images/zebra.png": "green",
+        "images/cut.png": "red",
     }
     assert len(list(reader(Path(name)))) == 5
 
@@ -137,15 +137,14 @@ def test_an_output_that_is_there_is_not_lost(
     tiny: str, colours: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     Path("run.csv").write_text("precious")
-    assert main(["classify", "pictures", "--model", tiny, "--output", "run.csv"]) == 2
+    assert main(["classify", "images", "--model", tiny, "--output", "run.csv"]) == 2
     assert "--overwrite" in capfd.readouterr().err
-    assert main(["classify", "pictures", "--model", tiny, "--output", "run.csv", "--resume"]) == 2
+    assert main(["classify", "images", "--model", tiny, "--output", "run.csv", "--resume"]) == 2
     assert (
-        main(["classify", "pictures", "--model", "no/where", "--offline", "--overwrite", "-o", "run.csv"])
-        == 2
+        main(["classify", "images", "--model", "no/where", "--offline", "--overwrite", "-o", "run.csv"]) == 2
     )
     assert Path("run.csv").read_text() == "precious"
-    assert main(["classify", "pictures", "--model", tiny, "--output", "run.csv", "--overwrite"]) == 0
+    assert main(["classify", "images", "--model", tiny, "--output", "run.csv", "--overwrite"]) == 0
     assert len(list(read_csv(Path("run.csv")))) == 3
 
 
@@ -159,11 +158,11 @@ def test_an_option_of_no_meaning_is_refused_before_the_old_output_is_begun_anew(
     assert Path("run.csv").read_text() == "kept"
 
 
-def test_a_list_names_pictures_by_line_or_by_nul(
+def test_a_list_names_images_by_line_or_by_nul(
     tiny: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    make_picture(tmp_path / "two words.png")
-    make_picture(tmp_path / "new\nline.png")
+    make_image(tmp_path / "two words.png")
+    make_image(tmp_path / "new\nline.png")
     Path("lines").write_bytes(b"two words.png\r\n\n")
     Path("nuls").write_bytes(b"new\nline.png\0two words.png\0")
     assert main(["classify", "--from-file", "lines", "-m", tiny]) == 0
@@ -220,7 +219,7 @@ def test_wrong_usage_is_one_sentence_with_a_way_out(
 def test_a_name_that_reads_like_an_option_says_how_to_write_it(
     tiny: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    make_picture(tmp_path / "-dash.png")
+    make_image(tmp_path / "-dash.png")
     assert main(["classify", "-dash.png", "--model", tiny]) == 2
     assert "./-dash.png" in capfd.readouterr().err
     assert main(["classify", "./-dash.png", "--model", tiny]) == 0
@@ -248,7 +247,7 @@ def test_debug_shows_the_traceback(
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_a_sentence(tiny: str, colours: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     for format_ in ("jsonl", "csv", "table"):
-        assert main(["classify", "pictures", "-m", tiny, "-f", format_, "-o", "/dev/full"]) == 2
+        assert main(["classify", "images", "-m", tiny, "-f", format_, "-o", "/dev/full"]) == 2
         assert "No space left" in capfd.readouterr().err
 
 
@@ -263,9 +262,9 @@ def test_every_file_name_works(tiny: str, tmp_path: Path, capfd: pytest.CaptureF
         os.fsdecode(b"caf\xe9.png"),
         "--model",
     ]
-    picture = make_picture(tmp_path / "model.png").read_bytes()
+    image = make_image(tmp_path / "model.png").read_bytes()
     for name in names:
-        Path(name).write_bytes(picture)
+        Path(name).write_bytes(image)
     Path("model.png").unlink()
     assert main(["classify", "-m", tiny, "-o", "run.csv", "--", *names]) == 0
     assert [p.source for p in read_csv(Path("run.csv"))] == names
@@ -278,7 +277,7 @@ def test_every_file_name_works(tiny: str, tmp_path: Path, capfd: pytest.CaptureF
 def test_a_hostile_name_reaches_no_terminal_unescaped(
     tiny: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "\x1b[31mred\x9b.png").write_text("no picture")
+    (tmp_path / "\x1b[31mred\x9b.png").write_text("no image")
     for format_ in ("table", "jsonl"):
         assert main(["classify", ".", "-m", tiny, "--format", format_]) == 1
     out, err = capfd.readouterr()

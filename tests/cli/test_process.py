@@ -19,7 +19,7 @@ import pytest
 from pictag.sinks.csv import read_csv
 from pictag.sinks.jsonl import read_jsonl
 from pictag.sinks.parquet import read_parquet
-from tinymodel import make_picture
+from tinymodel import make_image
 
 Pictag = Callable[..., subprocess.CompletedProcess[bytes]]
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="signals and terminals of POSIX")
@@ -27,9 +27,9 @@ posix_only = pytest.mark.skipif(sys.platform == "win32", reason="signals and ter
 
 @pytest.fixture
 def many(tmp_path: Path) -> list[str]:
-    """Some hundred pictures that take a while."""
+    """Some hundred images that take a while."""
     folder = tmp_path / "many"
-    first = make_picture(folder / "0000.png", "green", size=(700, 500))
+    first = make_image(folder / "0000.png", "green", size=(700, 500))
     for number in range(1, 250):
         os.link(first, folder / f"{number:04}.png")
     return [f"many/{number:04}.png" for number in range(250)]
@@ -95,7 +95,7 @@ def test_an_interrupted_run_leaves_a_whole_file_and_goes_on(
 
 @posix_only
 def test_an_interruption_does_not_wait_for_a_server_that_is_silent(tmp_path: Path, tiny: str) -> None:
-    make_picture(tmp_path / "red.png")
+    make_image(tmp_path / "red.png")
     with socket.create_server(("127.0.0.1", 0), backlog=50) as silent:
         urls = [f"http://127.0.0.1:{silent.getsockname()[1]}/{number}.png" for number in range(20)]
         options = ["--allow-private-urls", "--timeout", "60", "--batch-size", "1", "--output", "run.jsonl"]
@@ -106,7 +106,7 @@ def test_an_interruption_does_not_wait_for_a_server_that_is_silent(tmp_path: Pat
         _, err = process.communicate(timeout=70)
     assert time.monotonic() - begun < 20
     assert process.returncode == 130, err
-    assert err.startswith(b"pictag: Interrupted after 1 picture; ")
+    assert err.startswith(b"pictag: Interrupted after 1 image; ")
     assert [prediction.source for prediction in read_jsonl(tmp_path / "run.jsonl")] == ["red.png"]
 
 
@@ -151,9 +151,9 @@ def test_a_reader_that_stops_ends_the_run_quietly(tmp_path: Path, tiny: str, man
         assert err == b""
 
 
-def test_a_picture_from_standard_input(pictag: Pictag, tmp_path: Path, tiny: str) -> None:
-    picture = make_picture(tmp_path / "red.png").read_bytes()
-    done = pictag("classify", "-", "--model", tiny, stdin=picture)
+def test_an_image_from_standard_input(pictag: Pictag, tmp_path: Path, tiny: str) -> None:
+    image = make_image(tmp_path / "red.png").read_bytes()
+    done = pictag("classify", "-", "--model", tiny, stdin=image)
     assert done.returncode == 0, done.stderr
     line = json.loads(done.stdout)
     assert (line["source"], line["labels"][0]["label"]) == ("<stdin>", "red")
@@ -163,9 +163,9 @@ def test_a_picture_from_standard_input(pictag: Pictag, tmp_path: Path, tiny: str
 def test_a_list_from_standard_input_with_names_that_are_no_text(
     pictag: Pictag, tmp_path: Path, tiny: str
 ) -> None:
-    picture = make_picture(tmp_path / "red.png").read_bytes()
+    image = make_image(tmp_path / "red.png").read_bytes()
     with open(os.fsencode(tmp_path) + b"/caf\xe9.png", "wb") as stream:  # noqa: PTH123 - the name is no valid text
-        stream.write(picture)
+        stream.write(image)
     done = pictag(
         "classify", b"caf\xe9.png", "--from-file", "-", "--model", tiny, stdin=b"red.png\ncaf\xe9.png\n"
     )
@@ -186,8 +186,8 @@ def test_help_and_version_import_nothing_heavy() -> None:
         assert done.stdout.splitlines()[-1] == "0 []", argument
 
 
-def test_one_picture_and_a_folder_model_need_no_network_code(tmp_path: Path, tiny: str) -> None:
-    make_picture(tmp_path / "red.png")
+def test_one_image_and_a_folder_model_need_no_network_code(tmp_path: Path, tiny: str) -> None:
+    make_image(tmp_path / "red.png")
     code = (
         "import sys; from pictag.cli import main\n"
         f"status = main(['classify', 'red.png', '--model', {tiny!r}])\n"
@@ -201,7 +201,7 @@ def test_one_picture_and_a_folder_model_need_no_network_code(tmp_path: Path, tin
 
 @posix_only
 def test_streams_that_are_closed_are_no_crash(tmp_path: Path, tiny: str) -> None:
-    make_picture(tmp_path / "red.png")
+    make_image(tmp_path / "red.png")
     for closed, status in (("<&-", 0), ("2>&-", 0), (">&-", 2)):
         command = f'"$0" -m pictag classify red.png --model "$1" {closed}'
         done = subprocess.run(
@@ -212,15 +212,15 @@ def test_streams_that_are_closed_are_no_crash(tmp_path: Path, tiny: str) -> None
 
 
 def test_a_url_of_this_machine_needs_leave(tmp_path: Path, tiny: str, pictag: Pictag) -> None:
-    picture = make_picture(tmp_path / "red.png").read_bytes()
+    image = make_image(tmp_path / "red.png").read_bytes()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("Content-Type", "image/png")
-            self.send_header("Content-Length", str(len(picture)))
+            self.send_header("Content-Length", str(len(image)))
             self.end_headers()
-            self.wfile.write(picture)
+            self.wfile.write(image)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - so it is called
             pass

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
-from tinymodel import make_picture
+from tinymodel import make_image
 
 Pictag = Callable[..., CompletedProcess[bytes]]
 
 
 def draw(folder: Path) -> None:
     for number in range(8):
-        make_picture(folder / f"{number}.png", ("red", "green", "blue")[number % 3])
+        make_image(folder / f"{number}.png", ("red", "green", "blue")[number % 3])
 
 
 def test_a_model_is_quantised_used_and_inspected(pictag: Pictag, tiny: str, tmp_path: Path) -> None:
@@ -22,7 +22,7 @@ def test_a_model_is_quantised_used_and_inspected(pictag: Pictag, tiny: str, tmp_
     done = pictag("quantize", tiny, "--calibrate", "photos", "--output", "int8")
     assert done.returncode == 0, done.stderr
     out = done.stdout.decode()
-    assert "int8: calibrated with 6 pictures, checked on 2 held back from the calibration" in out
+    assert "int8: calibrated with 6 images, checked on 2 held back from the calibration" in out
     assert "ONNX Runtime 100.0% same best label" in out
     assert "OpenVINO     100.0% same best label" in out
     errors = done.stderr.decode().splitlines()
@@ -30,7 +30,7 @@ def test_a_model_is_quantised_used_and_inspected(pictag: Pictag, tiny: str, tmp_
     assert "Left out" in errors[0]
     assert "broken.png" in errors[0]
     inspected = pictag("models", "inspect", "int8").stdout.decode()
-    assert "calibrated with 6 pictures, checked on 2" in inspected
+    assert "calibrated with 6 images, checked on 2" in inspected
     assert "with openvino: 100.0% same best label" in inspected
     labels = pictag("classify", "photos/0.png", "--model", "int8", "--format", "csv", "--top-k", "1")
     assert b"red" in labels.stdout
@@ -48,7 +48,7 @@ def test_what_cannot_be_done_is_one_sentence_and_status_2(pictag: Pictag, tiny: 
     ]
 
 
-def test_the_pictures_must_be_named(pictag: Pictag, tiny: str) -> None:
+def test_the_images_must_be_named(pictag: Pictag, tiny: str) -> None:
     done = pictag("quantize", tiny, "--output", "int8")
     assert done.returncode == 2
     assert b"--calibrate" in done.stderr

@@ -12,19 +12,19 @@ from liveserver import ask, run_process
 from pictag.cli import main
 from pictag.cli.serve import serve_app
 from pictag.server.settings import ServerSettings
-from tinymodel import make_picture
+from tinymodel import make_image
 
 Pictag = Callable[..., subprocess.CompletedProcess[bytes]]
 
 
 def test_the_command_serves(tmp_path: Path, tiny: str) -> None:
-    picture = make_picture(tmp_path / "red.png").read_bytes()
+    image = make_image(tmp_path / "red.png").read_bytes()
     with run_process(tmp_path, "--model", f"colours={tiny}", "--model", "embedded", "--lazy") as process:
         port = process.port()
-        status, body = ask(port, "/?top_k=1", method="POST", body=picture)
+        status, body = ask(port, "/?top_k=1", method="POST", body=image)
         assert (status, b'"red"' in body) == (200, True)
-        assert ask(port, "/models/embedded", method="POST", body=picture)[0] == 200
-        assert ask(port, "/models/other", method="POST", body=picture)[0] == 404
+        assert ask(port, "/models/embedded", method="POST", body=image)[0] == 200
+        assert ask(port, "/models/other", method="POST", body=image)[0] == 404
 
 
 def test_show_config_prints_every_setting_with_its_origin(pictag: Pictag, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tinymodel import make_picture
+from tinymodel import make_image
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
 
@@ -73,62 +73,58 @@ def render(sent: str) -> list[str]:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+def images(tmp_path: Path) -> Path:
     for number in range(30):
-        make_picture(tmp_path / "pictures" / f"{number}.png", ("red", "green", "blue")[number % 3])
-    (tmp_path / "pictures" / "9.png").write_text("no picture")
+        make_image(tmp_path / "images" / f"{number}.png", ("red", "green", "blue")[number % 3])
+    (tmp_path / "images" / "9.png").write_text("no image")
     return tmp_path
 
 
-def test_table_and_progress_share_a_terminal_without_garbling_it(pictures: Path, tiny: str) -> None:
-    status, sent = run_on_terminal("classify", "pictures", "--model", tiny, "-k", "1", cwd=pictures)
+def test_table_and_progress_share_a_terminal_without_garbling_it(images: Path, tiny: str) -> None:
+    status, sent = run_on_terminal("classify", "images", "--model", tiny, "-k", "1", cwd=images)
     assert status == 1
     assert "Loading the model" in sent
-    assert re.search(r"\d+ of 30 pictures · [\d.]+/s", sent)
+    assert re.search(r"\d+ of 30 images · [\d.]+/s", sent)
     lines = render(sent)
     assert not any("Loading" in line or "/s ·" in line for line in lines)
-    names = [line for line in lines if line.startswith("pictures/")]
-    assert names == [f"pictures/{number}.png" for number in range(30)]
+    names = [line for line in lines if line.startswith("images/")]
+    assert names == [f"images/{number}.png" for number in range(30)]
     for number in range(30):
-        row = lines[lines.index(f"pictures/{number}.png") + 1]
+        row = lines[lines.index(f"images/{number}.png") + 1]
         if number == 9:
-            assert row.startswith("  NotAPicture: ")
+            assert row.startswith("  NotAnImage: ")
         else:
             assert re.fullmatch(
                 rf"  {('red', 'green', 'blue')[number % 3]} +[▏▎▍▌▋▊▉█]+ +\d+\.\d%", row.rstrip()
             )
-    assert re.fullmatch(r"pictag: 30 pictures in [\d.]+ s \([\d.,]+/s\), 1 failed\.", lines[-2])
+    assert re.fullmatch(r"pictag: 30 images in [\d.]+ s \([\d.,]+/s\), 1 failed\.", lines[-2])
 
 
-def test_colours_are_left_out_where_nobody_wants_them(pictures: Path, tiny: str) -> None:
-    coloured = run_on_terminal("classify", "pictures/1.png", "-m", tiny, cwd=pictures)[1]
-    plain = run_on_terminal(
-        "classify", "pictures/1.png", "-m", tiny, cwd=pictures, environ={"NO_COLOR": "1"}
-    )[1]
+def test_colours_are_left_out_where_nobody_wants_them(images: Path, tiny: str) -> None:
+    coloured = run_on_terminal("classify", "images/1.png", "-m", tiny, cwd=images)[1]
+    plain = run_on_terminal("classify", "images/1.png", "-m", tiny, cwd=images, environ={"NO_COLOR": "1"})[1]
     assert "\x1b[36m" in coloured
     assert "\x1b[36m" not in plain
 
 
-def test_quiet_is_quiet_on_a_terminal_too(pictures: Path, tiny: str) -> None:
+def test_quiet_is_quiet_on_a_terminal_too(images: Path, tiny: str) -> None:
     _, sent = run_on_terminal(
-        "classify", "pictures", "-m", tiny, "--quiet", "-o", "run.jsonl", cwd=pictures, stdout_too=False
+        "classify", "images", "-m", tiny, "--quiet", "-o", "run.jsonl", cwd=images, stdout_too=False
     )
     assert sent == ""
 
 
-def test_a_run_into_a_file_shows_progress_failures_and_where_the_results_are(
-    pictures: Path, tiny: str
-) -> None:
+def test_a_run_into_a_file_shows_progress_failures_and_where_the_results_are(images: Path, tiny: str) -> None:
     status, sent = run_on_terminal(
-        "classify", "pictures", "-m", tiny, "-o", "run.jsonl", cwd=pictures, columns=100, stdout_too=False
+        "classify", "images", "-m", tiny, "-o", "run.jsonl", cwd=images, columns=100, stdout_too=False
     )
     lines = render(sent)
     assert status == 1
-    assert any(line.startswith("pictag: pictures/9.png: ") for line in lines)
+    assert any(line.startswith("pictag: images/9.png: ") for line in lines)
     assert lines[-2].endswith("1 failed. Results: run.jsonl")
 
 
-def test_waiting_for_a_terminal_to_send_a_picture_is_refused(pictures: Path, tiny: str) -> None:
-    status, sent = run_on_terminal("classify", "-", "-m", tiny, cwd=pictures)
+def test_waiting_for_a_terminal_to_send_an_image_is_refused(images: Path, tiny: str) -> None:
+    status, sent = run_on_terminal("classify", "-", "-m", tiny, cwd=images)
     assert status == 2
     assert "pipe something" in sent

@@ -6,44 +6,44 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pictag.engines.choose import JOBS, choose_engine, find_installed
+from pictag.engines.choose import MODES, choose_engine, find_installed
 
 if TYPE_CHECKING:
-    from pictag.engines.choose import Job, Quantization
+    from pictag.engines.choose import Mode, Quantization
 
 BOTH = ("onnxruntime", "openvino")
 
 
-@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("quantization", ["none", "static", "dynamic"])
-def test_what_is_asked_for_is_taken(job: Job, quantization: Quantization) -> None:
+def test_what_is_asked_for_is_taken(mode: Mode, quantization: Quantization) -> None:
     for asked in BOTH:
-        choice = choose_engine(asked, job=job, quantization=quantization, device="cpu", installed=())
+        choice = choose_engine(asked, mode=mode, quantization=quantization, device="cpu", installed=())
         assert (choice.name, choice.why) == (asked, f"engine={asked} was asked for")
 
 
 @pytest.mark.parametrize(
-    ("job", "quantization", "installed", "name", "why"),
+    ("mode", "quantization", "installed", "name", "why"),
     [
-        ("one", "static", BOTH, "onnxruntime", "starts fastest"),
-        ("one", "none", BOTH, "onnxruntime", "starts fastest"),
-        ("many", "none", BOTH, "onnxruntime", "in float"),
-        ("many", "dynamic", BOTH, "onnxruntime", "as it runs"),
-        ("many", "static", BOTH, "openvino", "faster"),
-        ("many", "static", BOTH[:1], "onnxruntime", "pip install 'pictag[openvino]'"),
+        ("latency", "static", BOTH, "onnxruntime", "starts fastest"),
+        ("latency", "none", BOTH, "onnxruntime", "starts fastest"),
+        ("throughput", "none", BOTH, "onnxruntime", "in float"),
+        ("throughput", "dynamic", BOTH, "onnxruntime", "as it runs"),
+        ("throughput", "static", BOTH, "openvino", "faster"),
+        ("throughput", "static", BOTH[:1], "onnxruntime", "pip install 'pictag[openvino]'"),
     ],
 )
 def test_auto_goes_by_the_job_the_weights_and_what_is_installed(
-    job: Job, quantization: Quantization, installed: tuple[str, ...], name: str, why: str
+    mode: Mode, quantization: Quantization, installed: tuple[str, ...], name: str, why: str
 ) -> None:
-    choice = choose_engine("auto", job=job, quantization=quantization, device="cpu", installed=installed)
+    choice = choose_engine("auto", mode=mode, quantization=quantization, device="cpu", installed=installed)
     assert choice.name == name
     assert why in choice.why
 
 
-@pytest.mark.parametrize("job", JOBS)
-def test_a_card_is_onnx_runtimes(job: Job) -> None:
-    choice = choose_engine("auto", job=job, quantization="static", device="cuda:1", installed=BOTH)
+@pytest.mark.parametrize("mode", MODES)
+def test_a_card_is_onnx_runtimes(mode: Mode) -> None:
+    choice = choose_engine("auto", mode=mode, quantization="static", device="cuda:1", installed=BOTH)
     assert choice.name == "onnxruntime"
     assert "cuda:1" in choice.why
 

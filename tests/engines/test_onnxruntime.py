@@ -141,7 +141,7 @@ def test_a_graph_that_forgets_its_batch_is_an_engine_error(tmp_path: Path, label
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     engine = open_session(save(model, tmp_path / "m.onnx"))
     assert engine.run(np.zeros((1, 3, 8, 8), np.float32)).shape == (1, labels)
-    with pytest.raises(EngineError, match="for 8 pictures"):
+    with pytest.raises(EngineError, match="for 8 images"):
         engine.run(np.zeros((8, 3, 8, 8), np.float32))
 
 
@@ -162,7 +162,7 @@ def test_a_run_is_finished_when_the_engine_is_closed_meanwhile(
 
 
 def test_each_of_several_threads_gets_the_scores_of_its_own_input(tmp_path: Path) -> None:
-    engine = open_session(save(make_graph(), tmp_path / "m.onnx"), job="many")
+    engine = open_session(save(make_graph(), tmp_path / "m.onnx"), mode="throughput")
 
     def run(number: int) -> NDArray[np.float32]:
         return engine.run(np.full((1 + number % 3, 3, 8, 8), number, np.float32))
@@ -191,8 +191,8 @@ def test_a_slice_and_a_view_of_pixel_values_are_read_as_they_look(
 
 def test_one_run_takes_all_threads_and_one_of_many_takes_one(tmp_path: Path) -> None:
     path = save(make_graph(), tmp_path / "m.onnx")
-    for job, threads in (("one", 3), ("many", 1)):
-        engine = open_session(path, threads=3, job=job)  # type: ignore[arg-type]
+    for mode, threads in (("latency", 3), ("throughput", 1)):
+        engine = open_session(path, threads=3, mode=mode)  # type: ignore[arg-type]
         assert isinstance(engine, onnxruntime.OnnxRuntimeEngine)
         assert engine._session.get_session_options().intra_op_num_threads == threads
 

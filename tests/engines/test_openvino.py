@@ -56,7 +56,7 @@ def test_runs_at_the_same_time_do_not_disturb_each_other(tmp_path: Path) -> None
 
 def test_a_small_graph_is_run_in_the_threads_that_ask_for_it(tmp_path: Path) -> None:
     onnx.save(make_graph(), tmp_path / "m.onnx")
-    engine = openvino.open_session(tmp_path / "m.onnx", threads=3, job="many")
+    engine = openvino.open_session(tmp_path / "m.onnx", threads=3, mode="throughput")
     assert isinstance(engine, openvino.OpenVinoEngine)
     batches = [np.full((1 + n % 3, 3, 8, 8), n, np.float32) for n in range(300)]
     with ThreadPoolExecutor(8) as pool:
@@ -73,7 +73,7 @@ def test_a_large_graph_is_compiled_once_for_all_threads(
 ) -> None:
     monkeypatch.setattr(openvino, "_SMALL_BYTES", 0)
     onnx.save(make_graph(), tmp_path / "m.onnx")
-    engine = openvino.open_session(tmp_path / "m.onnx", threads=2, job="many")
+    engine = openvino.open_session(tmp_path / "m.onnx", threads=2, mode="throughput")
     assert isinstance(engine, openvino.OpenVinoEngine)
     assert engine._compiled.get_property("NUM_STREAMS") == 2
     batches = [np.full((1, 3, 8, 8), n, np.float32) for n in range(50)]
@@ -84,7 +84,7 @@ def test_a_large_graph_is_compiled_once_for_all_threads(
 
 def test_an_engine_that_is_closed_while_threads_wait_for_it_lets_them_finish(tmp_path: Path) -> None:
     onnx.save(make_graph(), tmp_path / "m.onnx")
-    engine = openvino.open_session(tmp_path / "m.onnx", threads=1, job="many")
+    engine = openvino.open_session(tmp_path / "m.onnx", threads=1, mode="throughput")
     assert isinstance(engine, openvino.OpenVinoEngine)
     idle = engine._idle
     request = idle.get_nowait()
@@ -138,10 +138,10 @@ def test_a_device_that_is_not_there_is_an_option_error(tmp_path: Path) -> None:
 
 
 def test_a_pipeline_runs_on_it_when_asked_to(tmp_path: Path) -> None:
-    picture = np.full((6, 5, 3), COLOURS["green"], np.uint8)
+    image = np.full((6, 5, 3), COLOURS["green"], np.uint8)
     with pipeline(model=make_tiny_model(tmp_path), engine="openvino") as classifier:
         assert "openvino" in classifier.engine.name
-        assert classifier(picture)["label"] == "green"
+        assert classifier(image)["label"] == "green"
 
 
 def test_without_the_package_the_error_says_how_to_install_it() -> None:

@@ -15,7 +15,7 @@ from onnx import TensorProto, numpy_helper
 from engines.tinygraphs import ATTENTION, CONVOLUTIONS, make_graph, make_samples
 from pictag.engines.quantize_graph import (
     Graph,
-    free_nodes,
+    exclude_nodes,
     has_attention,
     list_quantized,
     load_graph,
@@ -91,7 +91,7 @@ def _empty(graph: onnx.ModelProto) -> None:
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (_fix_batch, "exactly 1 pictures at a time"),
+        (_fix_batch, "exactly 1 images at a time"),
         (_halve, "half precision"),
         (_round, "quantised already"),
         (_empty, "nothing to quantise"),
@@ -153,9 +153,9 @@ def test_nodes_that_are_freed_compute_in_float_again(tmp_path: Path) -> None:
         )
     )
     names = list_quantized(quantized)
-    one = free_nodes(quantized, names[:1])
+    one = exclude_nodes(quantized, names[:1])
     assert list_quantized(one) == names[1:]
-    freed = free_nodes(quantized, names)
+    freed = exclude_nodes(quantized, names)
     assert list_quantized(freed) == ()
     original = run(graph)
     # What is left is the rounding of the weights.

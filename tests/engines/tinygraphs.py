@@ -81,6 +81,6 @@ def make_graph(text: str) -> onnx.ModelProto:
 
 
 def make_samples(count: int = 12) -> list[NDArray[np.float32]]:
-    """Inputs of one picture each, the same each time."""
+    """Inputs of one image each, the same each time."""
     rng = np.random.default_rng(5)
     return [rng.uniform(-1, 1, (1, 3, 8, 8)).astype(np.float32) for _ in range(count)]

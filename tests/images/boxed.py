@@ -22,7 +22,7 @@ def unit(kind: int, body: bytes, *, has_length: bool = True) -> bytes:
 
 
 def still(width: int, height: int) -> bytes:
-    """The unit with the reduced header of a still picture."""
+    """The unit with the reduced header of a still image."""
     return unit(1, bits((0, 3), (3, 2), (0, 5), (15, 4), (15, 4), (width - 1, 16), (height - 1, 16)))
 
 

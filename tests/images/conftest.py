@@ -1,4 +1,4 @@
-"""Pictures drawn by code, a way to write them in any format, and a server that sends them."""
+"""Images drawn by code, a way to write them in any format, and a server that sends them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from images.pictureserver import Handler, Server, send
+from images.imageserver import Handler, Server, send
 
 
 @pytest.fixture(scope="session")
 def photo() -> Image.Image:
-    """An RGB picture of 48×36 with gradients and some noise; all corners differ."""
+    """An RGB image of 48×36 with gradients and some noise; all corners differ."""
     y, x = np.mgrid[0:36, 0:48]
     noise = np.random.default_rng(7).integers(0, 40, (36, 48, 3))
     return Image.fromarray((np.stack([x * 4, y * 5, x + y], axis=-1) + noise).astype(np.uint8))

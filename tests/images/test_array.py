@@ -1,4 +1,4 @@
-"""numpy arrays as pictures."""
+"""numpy arrays as images."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pictag.errors import CorruptPicture, PictureTooLarge, UnsupportedInput
-from pictag.images import PictureLimits, make_source, read_picture
+from pictag.errors import CorruptImage, ImageTooLarge, UnsupportedInput
+from pictag.images import ImageLimits, make_source, read_image
 
 
 def pixels(array: NDArray[Any]) -> NDArray[np.uint8]:
-    return np.asarray(read_picture(make_source(array)).image)
+    return np.asarray(read_image(make_source(array)).rgb)
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (3, 5, 1), (3, 5, 3), (3, 5, 4), (1, 1), (1, 700)])
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "bool", "float16", "float32", "float64", ">u2", ">f4"])
 def test_every_shape_and_type_is_read(shape: tuple[int, ...], dtype: str) -> None:
-    picture = read_picture(make_source(np.ones(shape, dtype=dtype)))
-    assert picture.original_size == picture.image.size == (shape[1], shape[0])
-    assert picture.image.mode == "RGB"
-    assert picture.format is None
+    image = read_image(make_source(np.ones(shape, dtype=dtype)))
+    assert image.original_size == image.rgb.size == (shape[1], shape[0])
+    assert image.rgb.mode == "RGB"
+    assert image.format is None
 
 
 def test_8_bit_colour_is_taken_as_it_is() -> None:
@@ -52,14 +52,14 @@ def test_deeper_values_are_scaled() -> None:
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_values_that_are_not_finite_are_an_error(bad: float) -> None:
-    with pytest.raises(CorruptPicture, match="not finite"):
+    with pytest.raises(CorruptImage, match="not finite"):
         pixels(np.array([[0.0, bad]]))
-    with pytest.raises(CorruptPicture, match="not finite"):
+    with pytest.raises(CorruptImage, match="not finite"):
         pixels(np.full((2, 2, 3), bad))
 
 
 def test_a_normalised_colour_array_is_an_error_that_says_so() -> None:
-    with pytest.raises(CorruptPicture, match=r"-2\.1 to 2\.6"):
+    with pytest.raises(CorruptImage, match=r"-2\.1 to 2\.6"):
         pixels(np.array([[[-2.1, 0.0, 2.6]]]))
 
 
@@ -82,7 +82,7 @@ def test_another_shape_is_an_error_with_a_hint(shape: tuple[int, ...], hint: str
 
 @pytest.mark.parametrize("dtype", ["int64", "int32", "uint32", "int8", "complex64", "object", "U1"])
 def test_another_type_is_an_error_that_names_it(dtype: str) -> None:
-    with pytest.raises(UnsupportedInput, match="is no picture"):
+    with pytest.raises(UnsupportedInput, match="is no image"):
         make_source(np.zeros((2, 2), dtype=dtype))
 
 
@@ -94,5 +94,5 @@ def test_the_array_is_not_changed() -> None:
 
 
 def test_the_limit_on_pixels_holds_for_arrays() -> None:
-    with pytest.raises(PictureTooLarge, match="5×4"):
-        read_picture(make_source(np.zeros((4, 5), dtype=np.uint8)), limits=PictureLimits(max_pixels=19))
+    with pytest.raises(ImageTooLarge, match="5×4"):
+        read_image(make_source(np.zeros((4, 5), dtype=np.uint8)), limits=ImageLimits(max_pixels=19))

@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from images.boxed import avif, bits, box, film, frame, still, track, unit
-from pictag.errors import CorruptPicture, PictureTooLarge
+from pictag.errors import CorruptImage, ImageTooLarge
 from pictag.images.av1 import frame_sizes
 from pictag.images.cost import check_frames
 from pictag.images.decode import decode_bytes
 from pictag.images.header import read_size
-from pictag.images.limits import PictureLimits
+from pictag.images.limits import ImageLimits
 from pictag.images.sniff import opens_avif
 
 needs_avif = pytest.mark.skipif(not opens_avif(), reason="this Pillow has no AVIF")
-LIMITS = PictureLimits(max_pixels=100_000)
+LIMITS = ImageLimits(max_pixels=100_000)
 STILL = still(640, 480) + unit(6, bytes(9))
 
 
@@ -48,7 +48,7 @@ def test_it_is_what_was_encoded(size: tuple[int, int]) -> None:
 
 @needs_avif
 def test_of_an_animation_the_first_frame_counts() -> None:
-    # Once as a film's and once as a still picture.
+    # Once as a film's and once as a still image.
     assert frame_sizes(encode("RGB", (65, 49), frames=20)) == [(65, 49)] * 2
 
 
@@ -56,7 +56,7 @@ def test_of_an_animation_the_first_frame_counts() -> None:
 def test_a_file_that_announces_less_than_is_coded_in_it_is_refused() -> None:
     data = lying(encode("RGB", (640, 480)), (64, 64))
     with pytest.raises(
-        PictureTooLarge, match=r"^lie\.avif: 640×480 is coded in it, 307,200 pixels; the limit is 100,000"
+        ImageTooLarge, match=r"^lie\.avif: 640×480 is coded in it, 307,200 pixels; the limit is 100,000"
     ):
         decode_bytes(data, name="lie.avif", limits=LIMITS)
     assert read_size(data) == (640, 480)
@@ -75,10 +75,10 @@ def test_hidden_frames_are_counted() -> None:
     )
     assert frame_sizes(data) == [(64, 64)] * 10
     with pytest.raises(
-        PictureTooLarge, match="10 frames are coded in it, 40,960 pixels in all; the limit for that is 40,000"
+        ImageTooLarge, match="10 frames are coded in it, 40,960 pixels in all; the limit for that is 40,000"
     ):
-        decode_bytes(data, limits=PictureLimits(max_pixels=10_000))
-    assert decode_bytes(data, limits=PictureLimits(max_pixels=20_000)).original_size == (64, 64)
+        decode_bytes(data, limits=ImageLimits(max_pixels=10_000))
+    assert decode_bytes(data, limits=ImageLimits(max_pixels=20_000)).original_size == (64, 64)
 
 
 @pytest.mark.parametrize("version", [0, 1, 2])
@@ -95,7 +95,7 @@ def test_a_films_first_sample_is_found(is_wide: bool, has_one_length: bool) -> N
     assert frame_sizes(track(STILL, is_wide=is_wide, has_one_length=has_one_length)) == [(640, 480)]
 
 
-def test_what_is_no_coded_picture_is_passed_over() -> None:
+def test_what_is_no_coded_image_is_passed_over() -> None:
     # XML begins like the unit of a frame.
     assert frame_sizes(avif([STILL + b"<?xpacket"], kind=b"mime")) == []
     assert frame_sizes(avif([unit(2, b"") + unit(5, b"<?xml") + STILL])) == [(640, 480)]
@@ -145,12 +145,12 @@ def test_a_tile_without_a_header_is_decoded_with_the_last_ones() -> None:
     assert frame_sizes(avif([unit(6, b""), STILL, unit(3, b"")])) == [(640, 480)] * 3
 
 
-def test_a_picture_of_tiles_may_be_as_large_as_the_limit() -> None:
+def test_an_image_of_tiles_may_be_as_large_as_the_limit() -> None:
     tile = still(512, 512) + unit(6, b"")
     tiles = io.BytesIO(avif([tile] * 200))
-    check_frames(tiles, name="tiles.avif", limits=PictureLimits(max_pixels=50_000_000))
-    with pytest.raises(PictureTooLarge, match="200 frames are coded in it"):
-        check_frames(tiles, name="tiles.avif", limits=PictureLimits(max_pixels=1_000_000))
+    check_frames(tiles, name="tiles.avif", limits=ImageLimits(max_pixels=50_000_000))
+    with pytest.raises(ImageTooLarge, match="200 frames are coded in it"):
+        check_frames(tiles, name="tiles.avif", limits=ImageLimits(max_pixels=1_000_000))
 
 
 @pytest.mark.parametrize(
@@ -163,11 +163,9 @@ def test_a_picture_of_tiles_may_be_as_large_as_the_limit() -> None:
     ],
     ids=["boxes", "containers", "units", "items"],
 )
-def test_more_parts_than_any_picture_has_are_refused_at_once(data: bytes) -> None:
+def test_more_parts_than_any_image_has_are_refused_at_once(data: bytes) -> None:
     started_s = time.process_time()
-    with pytest.raises(
-        CorruptPicture, match=r"parts.avif: the file has more than 10,000 parts\. Save it anew"
-    ):
+    with pytest.raises(CorruptImage, match=r"parts.avif: the file has more than 10,000 parts\. Save it anew"):
         check_frames(io.BytesIO(data), name="parts.avif", limits=LIMITS)
     assert time.process_time() - started_s < 0.3
     assert read_size(b"\0\0\0\x10ftypavif" + bytes(4) + data) is None
@@ -175,7 +173,7 @@ def test_more_parts_than_any_picture_has_are_refused_at_once(data: bytes) -> Non
 
 @needs_avif
 def test_a_forecast_looks_at_fewer_parts_than_a_check() -> None:
-    """It is made in a server's event loop; where there is none, a picture counts as the largest."""
+    """It is made in a server's event loop; where there is none, an image counts as the largest."""
     data = encode("RGB", (65, 49))
     few, many = data + box(b"free") * 500, data + box(b"free") * 2000
     assert frame_sizes(few) == frame_sizes(many) == [(65, 49)]
@@ -191,7 +189,7 @@ def test_data_that_is_used_again_and_again_is_refused() -> None:
     extent = struct.pack(">II", half, len(payload) - half)
     assert data.count(extent) == 1
     data = data.replace(extent, struct.pack(">II", 0, len(data) - start))
-    with pytest.raises(CorruptPicture, match="share their data"):
+    with pytest.raises(CorruptImage, match="share their data"):
         frame_sizes(data)
 
 
@@ -219,7 +217,7 @@ def test_no_bytes_make_it_fail(data: bytes, changes: list[tuple[int, int]], cut:
     for place, value in changes:
         damaged[-min(place, len(damaged))] = value
     for hostile in (bytes(damaged), bytes(damaged[:-cut])):
-        with contextlib.suppress(CorruptPicture):
+        with contextlib.suppress(CorruptImage):
             assert all(
                 width > 0 and height > 0
                 for width, height in frame_sizes(hostile)

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from pictag.errors import CorruptPicture
-from pictag.images import PictureLimits, make_source, read_picture
+from pictag.errors import CorruptImage
+from pictag.images import ImageLimits, make_source, read_image
 from pictag.images.colour import scale_grey
 
 Encode = Callable[..., bytes]
-WHITE = PictureLimits(alpha="white")
+WHITE = ImageLimits(alpha="white")
 
 FILES = [
     ("1", "PNG", {}),
@@ -79,13 +79,13 @@ def in_mode(photo: Image.Image, mode: str) -> Image.Image:
     return photo.convert(mode)
 
 
-def read(value: object, limits: PictureLimits = PictureLimits()) -> Image.Image:  # noqa: B008 - it is frozen
-    return read_picture(make_source(value), limits=limits).image
+def read(value: object, limits: ImageLimits = ImageLimits()) -> Image.Image:  # noqa: B008 - it is frozen
+    return read_image(make_source(value), limits=limits).rgb
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's own, when it is the reference
 @pytest.mark.parametrize(("mode", "form", "options"), FILES)
-def test_a_file_of_any_mode_becomes_the_reference_picture(
+def test_a_file_of_any_mode_becomes_the_reference_image(
     photo: Image.Image, encode: Encode, mode: str, form: str, options: dict[str, object]
 ) -> None:
     data = encode(in_mode(photo, mode), form, **options)
@@ -98,7 +98,7 @@ def test_a_file_of_any_mode_becomes_the_reference_picture(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_an_image_in_memory_of_any_mode_becomes_the_reference_picture(photo: Image.Image, mode: str) -> None:
+def test_an_image_in_memory_of_any_mode_becomes_the_reference_image(photo: Image.Image, mode: str) -> None:
     image = in_mode(photo, mode)
     before = image.tobytes(), image.mode, dict(image.info)
     assert read(image).tobytes() == reference(image).tobytes()
@@ -123,16 +123,16 @@ def test_orientation_is_applied_once(photo: Image.Image, encode: Encode, orienta
     data = encode(photo, form, exif=exif)
     with Image.open(io.BytesIO(data)) as opened:
         expected = reference(opened)
-    picture = read_picture(make_source(data))
-    assert picture.image.tobytes() == expected.tobytes()
-    assert picture.original_size == expected.size == (photo.size if orientation < 5 else photo.size[::-1])
-    assert ImageOps.exif_transpose(picture.image).size == picture.image.size, "nothing is left to be turned"
+    image = read_image(make_source(data))
+    assert image.rgb.tobytes() == expected.tobytes()
+    assert image.original_size == expected.size == (photo.size if orientation < 5 else photo.size[::-1])
+    assert ImageOps.exif_transpose(image.rgb).size == image.rgb.size, "nothing is left to be turned"
 
 
 @pytest.mark.parametrize(
     "exif", [b"", b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0" + b"\xff" * 90]
 )
-def test_broken_exif_leaves_the_picture_as_it_is(photo: Image.Image, encode: Encode, exif: bytes) -> None:
+def test_broken_exif_leaves_the_image_as_it_is(photo: Image.Image, encode: Encode, exif: bytes) -> None:
     plain = encode(photo, "JPEG")
     segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
     assert read(plain[:2] + segment + plain[2:]).tobytes() == read(plain).tobytes()
@@ -234,7 +234,7 @@ def test_float_grey_is_read_by_its_range(values: list[float], expected: list[int
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_values_that_are_not_finite_are_corrupt(bad: float) -> None:
-    with pytest.raises(CorruptPicture, match="not finite"):
+    with pytest.raises(CorruptImage, match="not finite"):
         read(Image.fromarray(np.array([[0, bad]], dtype=np.float32)))
 
 
@@ -247,7 +247,7 @@ def test_scaling_16_bits_is_division_by_257_and_keeps_order(a: int, b: int) -> N
 
 @pytest.mark.shared
 def test_samples_of_12_bits_are_scaled_from_12_bits(shared: Path) -> None:
-    # The same dark picture, its largest value 30: of 4095 in the one file, of 65535 in the other.
+    # The same dark image, its largest value 30: of 4095 in the one file, of 65535 in the other.
     twelve = read(shared / "images/malformed/12bit.cropped.tif")
     sixteen = read(shared / "images/malformed/12in16bit.tif")
     assert np.asarray(twelve).max() == 2
@@ -256,13 +256,13 @@ def test_samples_of_12_bits_are_scaled_from_12_bits(shared: Path) -> None:
 
 @pytest.mark.shared
 @pytest.mark.parametrize("shape", ["Landscape", "Portrait"])
-def test_a_photograph_stored_in_every_orientation_is_one_picture(shared: Path, shape: str) -> None:
-    pictures = [read(shared / f"images/exif-orientation/{shape}_{n}.jpg") for n in range(9)]
-    assert len({picture.size for picture in pictures}) == 1
-    first = np.asarray(pictures[0].resize((90, 90))).astype(int)
-    for picture in pictures[1:]:
-        # Each was compressed anew, and carries its number in the picture.
-        assert np.abs(np.asarray(picture.resize((90, 90))).astype(int) - first).mean() < 6
+def test_a_photograph_stored_in_every_orientation_is_one_image(shared: Path, shape: str) -> None:
+    images = [read(shared / f"images/exif-orientation/{shape}_{n}.jpg") for n in range(9)]
+    assert len({image.size for image in images}) == 1
+    first = np.asarray(images[0].resize((90, 90))).astype(int)
+    for image in images[1:]:
+        # Each was compressed anew, and carries its number in the image.
+        assert np.abs(np.asarray(image.resize((90, 90))).astype(int) - first).mean() < 6
 
 
 def test_a_transparent_colour_is_still_known_and_the_orientation_is_not(encode: Encode) -> None:
@@ -271,6 +271,6 @@ def test_a_transparent_colour_is_still_known_and_the_orientation_is_not(encode: 
     exif = Image.Exif()
     exif[0x0112] = 6
     data = encode(image, "PNG", transparency=2, exif=exif)
-    picture = read_picture(make_source(data)).image
-    assert picture.info == {"transparency": (0, 255, 0)}
-    assert picture.size == (3, 4)
+    image = read_image(make_source(data)).rgb
+    assert image.info == {"transparency": (0, 255, 0)}
+    assert image.size == (3, 4)

@@ -1,4 +1,4 @@
-"""Pictures that cost far more than their pixels are refused before a decoder begins."""
+"""Images that cost far more than their pixels are refused before a decoder begins."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pictag.errors import CorruptPicture, DecodeError, PictureTooLarge
+from pictag.errors import CorruptImage, DecodeError, ImageTooLarge
 from pictag.images.cost import MOST_SCANS, check_scans, count_scans
 from pictag.images.decode import decode, decode_bytes
 from pictag.images.header import read_size
-from pictag.images.limits import PictureLimits
+from pictag.images.limits import ImageLimits
 
 PHOTO = Image.effect_noise((96, 80), 60).convert("RGB")
 
@@ -62,7 +62,7 @@ def many_scans(count: int, side: int) -> bytes:
 
 
 def tiled_tiff(side: int, tile: int) -> bytes:
-    """A grey picture in one tile, which may be larger than the picture."""
+    """A grey image in one tile, which may be larger than the image."""
     deflate = zlib.compressobj(9)
     rows = [deflate.compress(bytes(tile)) for _ in range(tile)]
     data = b"".join(rows) + deflate.flush()
@@ -94,7 +94,7 @@ def tiled_tiff(side: int, tile: int) -> bytes:
 )
 def test_scans_are_counted(data: bytes, scans: int) -> None:
     assert count_scans(data) == scans
-    assert count_scans(data + b"\xff\xda\0\x02" * 50) == scans  # after the picture's end
+    assert count_scans(data + b"\xff\xda\0\x02" * 50) == scans  # after the image's end
     assert decode_bytes(data).format == "JPEG"
 
 
@@ -106,10 +106,10 @@ def test_a_thumbnail_or_a_profile_is_not_taken_for_scans() -> None:
 
 
 def test_more_scans_than_any_program_writes_are_refused_at_once() -> None:
-    """Each takes a pass over the whole picture: 1.6 MB of them kept a core busy for a minute."""
+    """Each takes a pass over the whole image: 1.6 MB of them kept a core busy for a minute."""
     assert decode_bytes(many_scans(MOST_SCANS - 1, 64)).original_size == (64, 64)
     started_s = time.process_time()
-    with pytest.raises(CorruptPicture, match=f"more than {MOST_SCANS} scans"):
+    with pytest.raises(CorruptImage, match=f"more than {MOST_SCANS} scans"):
         decode_bytes(many_scans(20_000, 1400), name="bomb.jpg")
     assert time.process_time() - started_s < 1
 
@@ -126,7 +126,7 @@ def test_one_component_after_the_other_may_have_several_scans_too() -> None:
     assert count_scans(apart) == 3
 
 
-def test_a_thumbnail_in_front_and_pictures_behind_are_not_counted() -> None:
+def test_a_thumbnail_in_front_and_images_behind_are_not_counted() -> None:
     thumbnail = jpeg(progressive=True) * 20
     behind = many_scans(MOST_SCANS + 1, 64)  # as phones append films, and other views of the scene
     data = jpeg(progressive=True, exif=b"Exif\0\0" + thumbnail[:60_000]) + behind
@@ -140,7 +140,7 @@ def test_a_thumbnail_in_front_and_pictures_behind_are_not_counted() -> None:
 def test_a_flood_of_segments_is_refused_at_once(flood: bytes) -> None:
     data = jpeg(progressive=True)
     started_s = time.process_time()
-    with pytest.raises(CorruptPicture, match=r"^flood.jpg: the file has more than 10,000 segments"):
+    with pytest.raises(CorruptImage, match=r"^flood.jpg: the file has more than 10,000 segments"):
         decode_bytes(data[:2] + flood + data[2:], name="flood.jpg")
     assert time.process_time() - started_s < 0.3
 
@@ -155,14 +155,14 @@ def test_a_thousand_segments_of_metadata_do_no_harm() -> None:
 def test_no_bytes_upset_the_counting(junk: bytes, at: int, is_progressive: bool) -> None:
     data = jpeg(progressive=is_progressive)
     for hostile in (junk, b"\xff\xd8" + junk, data[:at] + junk, data[:at] + junk + data[at:]):
-        with contextlib.suppress(CorruptPicture):
+        with contextlib.suppress(CorruptImage):
             assert 0 <= count_scans(hostile) <= MOST_SCANS
 
 
-def test_a_tile_that_is_larger_than_a_picture_may_be_is_refused() -> None:
-    limits = PictureLimits(max_pixels=1_000_000)
+def test_a_tile_that_is_larger_than_an_image_may_be_is_refused() -> None:
+    limits = ImageLimits(max_pixels=1_000_000)
     bomb = tiled_tiff(1, 1600)
-    with pytest.raises(PictureTooLarge, match="tiles of 1600×1600 there are 2,560,000 pixels"):
+    with pytest.raises(ImageTooLarge, match="tiles of 1600×1600 there are 2,560,000 pixels"):
         decode_bytes(bomb, name="bomb.tif", limits=limits)
     assert read_size(bomb) == (1600, 1600)  # what it costs, for whoever forecasts
     honest = tiled_tiff(20, 64)
@@ -176,7 +176,7 @@ def test_tiles_of_any_size_are_read_or_refused(width: int, length: int) -> None:
     struct.pack_into("<I", data, at + 8, width)
     struct.pack_into("<I", data, at + 20, length)
     try:
-        decode_bytes(bytes(data), limits=PictureLimits(max_pixels=100_000))
+        decode_bytes(bytes(data), limits=ImageLimits(max_pixels=100_000))
     except DecodeError:
         return
     assert width * length <= 100_000
@@ -219,7 +219,7 @@ def retyped(data: bytes, kind: int) -> bytes:
 def test_no_type_of_number_hides_a_tile(kind: int) -> None:
     bomb = retyped(tiled_tiff(1, BOMB_SIDE), kind)
     with pytest.raises(DecodeError):
-        decode_bytes(bomb, limits=PictureLimits(max_pixels=1_000_000))
+        decode_bytes(bomb, limits=ImageLimits(max_pixels=1_000_000))
 
 
 def test_a_side_that_is_stated_twice_hides_no_tile() -> None:
@@ -230,30 +230,30 @@ def test_a_side_that_is_stated_twice_hides_no_tile() -> None:
     count = struct.pack("<H", struct.unpack_from("<H", data, entries)[0] + 2)
     for place in (at, at + 24):
         hidden = data[:entries] + count + data[entries + 2 : place] + small + data[place:]
-        with pytest.raises(PictureTooLarge, match="tiles of 1600×1600"):
-            decode_bytes(hidden, limits=PictureLimits(max_pixels=1_000_000))
+        with pytest.raises(ImageTooLarge, match="tiles of 1600×1600"):
+            decode_bytes(hidden, limits=ImageLimits(max_pixels=1_000_000))
 
 
 def test_many_tiles_of_which_each_is_small_enough_are_refused_too() -> None:
-    """A picture one pixel wide, and tiles that are all wide: each takes as much as a whole picture may."""
+    """An image one pixel wide, and tiles that are all wide: each takes as much as a whole image may."""
     data = bytearray(tiled_tiff(1, 64))
     for tag, value in ((257, 1000), (322, 100_000), (323, 10)):
         at = data.rindex(struct.pack("<HHI", tag, 4, 1))
         struct.pack_into("<I", data, at + 8, value)
-    with pytest.raises(PictureTooLarge, match="tiles of 100000×10 there are 100,000,000 pixels"):
-        decode_bytes(bytes(data), limits=PictureLimits(max_pixels=1_000_000))
+    with pytest.raises(ImageTooLarge, match="tiles of 100000×10 there are 100,000,000 pixels"):
+        decode_bytes(bytes(data), limits=ImageLimits(max_pixels=1_000_000))
     assert read_size(bytes(data)) == (100_000, 1000)
 
 
 def test_strips_may_promise_more_rows_than_there_are() -> None:
     stream = io.BytesIO()
     PHOTO.save(stream, "TIFF", compression="tiff_deflate", tiffinfo={278: 2**32 - 1})
-    picture = decode_bytes(stream.getvalue(), limits=PictureLimits(max_pixels=96 * 80))
-    assert picture.image.tobytes() == PHOTO.tobytes()
+    image = decode_bytes(stream.getvalue(), limits=ImageLimits(max_pixels=96 * 80))
+    assert image.rgb.tobytes() == PHOTO.tobytes()
 
 
 def test_a_file_on_disk_is_checked_as_bytes_are(tmp_path: Path) -> None:
-    limits = PictureLimits(max_pixels=1_000_000)
+    limits = ImageLimits(max_pixels=1_000_000)
     for bomb in (many_scans(MOST_SCANS + 1, 64), tiled_tiff(1, BOMB_SIDE)):
         path = tmp_path / "bomb"
         path.write_bytes(bomb)

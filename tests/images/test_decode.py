@@ -1,4 +1,4 @@
-"""Bytes become a picture, or an error that says what they are."""
+"""Bytes become an image, or an error that says what they are."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pictag.errors import (
-    CorruptPicture,
+    CorruptImage,
     DecodeError,
     FormatRefused,
-    NotAPicture,
+    ImageTooLarge,
+    NotAnImage,
     OptionError,
-    PictureTooLarge,
 )
-from pictag.images import PictureLimits, make_source, read_picture
+from pictag.images import ImageLimits, make_source, read_image
 from pictag.images.decode import decode_bytes
 from pictag.images.sniff import opened_names, recognise
 
@@ -73,11 +73,11 @@ REFUSED = [
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "MPO"])
 def test_every_opened_format_says_what_it_is(photo: Image.Image, encode: Encode, form: str) -> None:
-    picture = decode_bytes(encode(photo, form))
-    assert picture.original_size == picture.image.size == (48, 36)
-    assert picture.image.mode == "RGB"
+    image = decode_bytes(encode(photo, form))
+    assert image.original_size == image.rgb.size == (48, 36)
+    assert image.rgb.mode == "RGB"
     expected = {"WEBP": "WebP", "MPO": "JPEG"}.get(form, form)
-    assert picture.format == expected
+    assert image.format == expected
     assert expected in opened_names()
 
 
@@ -93,7 +93,7 @@ def test_another_format_is_refused_by_name_whatever_the_file_is_called(name: str
 def test_what_pillow_could_open_but_pictag_does_not_is_never_opened(
     photo: Image.Image, encode: Encode, form: str
 ) -> None:
-    with pytest.raises((FormatRefused, NotAPicture)):
+    with pytest.raises((FormatRefused, NotAnImage)):
         decode_bytes(encode(photo, form))
 
 
@@ -130,28 +130,28 @@ def test_a_length_that_reads_like_another_formats_sign_changes_nothing(
     ("data", "words"),
     [
         (b"", "it is empty"),
-        (b"plain text", "no picture format was recognised"),
-        (b"BMW is a maker of cars", "no picture format was recognised"),
+        (b"plain text", "no image format was recognised"),
+        (b"BMW is a maker of cars", "no image format was recognised"),
         (b"<!DOCTYPE html><html><svg></svg></html>", "web page"),
-        (bytes(5000), "no picture format"),
+        (bytes(5000), "no image format"),
     ],
 )
-def test_what_is_no_picture_says_so(data: bytes, words: str) -> None:
-    with pytest.raises(NotAPicture, match=words):
+def test_what_is_no_image_says_so(data: bytes, words: str) -> None:
+    with pytest.raises(NotAnImage, match=words):
         decode_bytes(data)
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
-def test_a_picture_cut_off_anywhere_is_an_error_or_whole(
+def test_an_image_cut_off_anywhere_is_an_error_or_whole(
     photo: Image.Image, encode: Encode, form: str
 ) -> None:
     data = encode(photo, form)
-    whole = decode_bytes(data).image.tobytes()
+    whole = decode_bytes(data).rgb.tobytes()
     failed = 0
     for end in sorted({*(len(data) * n // 20 for n in range(20)), *range(len(data) - 9, len(data))}):
         try:
-            # A cut behind the last pixel does no harm; half a picture never comes out.
-            assert decode_bytes(data[:end]).image.tobytes() == whole
+            # A cut behind the last pixel does no harm; half an image never comes out.
+            assert decode_bytes(data[:end]).rgb.tobytes() == whole
         except DecodeError:
             failed += 1
     assert failed >= 19
@@ -170,9 +170,9 @@ def test_the_limit_on_pixels_is_checked_from_the_header(
     photo: Image.Image, encode: Encode, form: str
 ) -> None:
     data = encode(photo, form)
-    assert decode_bytes(data, limits=PictureLimits(max_pixels=48 * 36)).image.size == (48, 36)
-    with pytest.raises(PictureTooLarge, match="48×36 is 1,728 pixels, the limit is 1,727"):
-        decode_bytes(data, limits=PictureLimits(max_pixels=48 * 36 - 1))
+    assert decode_bytes(data, limits=ImageLimits(max_pixels=48 * 36)).rgb.size == (48, 36)
+    with pytest.raises(ImageTooLarge, match="48×36 is 1,728 pixels, the limit is 1,727"):
+        decode_bytes(data, limits=ImageLimits(max_pixels=48 * 36 - 1))
 
 
 @pytest.mark.parametrize("size", [(65535, 65535), (12000, 8000), (2**31 - 1, 1)])
@@ -180,8 +180,8 @@ def test_a_header_that_promises_too_much_allocates_nothing(size: tuple[int, int]
     tracemalloc.start()
     begun = time.perf_counter()
     try:
-        with pytest.raises(PictureTooLarge):
-            decode_bytes(png(*size, PIXEL), limits=PictureLimits(max_pixels=50_000_000))
+        with pytest.raises(ImageTooLarge):
+            decode_bytes(png(*size, PIXEL), limits=ImageLimits(max_pixels=50_000_000))
         assert tracemalloc.get_traced_memory()[1] < 2**20
     finally:
         tracemalloc.stop()
@@ -193,25 +193,25 @@ def test_a_webp_canvas_is_measured_before_it_is_made() -> None:
         return (n - 1).to_bytes(3, "little")
 
     data = b"RIFF\x40\0\0\0WEBPVP8X\x0a\0\0\0\x02\0\0\0" + side(16384) + side(16384) + bytes(40)
-    with pytest.raises(PictureTooLarge, match="16384×16384"):
+    with pytest.raises(ImageTooLarge, match="16384×16384"):
         decode_bytes(data)
 
 
 def test_the_limit_holds_for_images_in_memory(photo: Image.Image) -> None:
-    with pytest.raises(PictureTooLarge):
-        read_picture(make_source(photo), limits=PictureLimits(max_pixels=100))
+    with pytest.raises(ImageTooLarge):
+        read_image(make_source(photo), limits=ImageLimits(max_pixels=100))
 
 
 def test_an_image_without_pixels_is_corrupt() -> None:
-    with pytest.raises(CorruptPicture, match="no pixels"):
-        read_picture(make_source(Image.new("RGB", (0, 5))))
+    with pytest.raises(CorruptImage, match="no pixels"):
+        read_image(make_source(Image.new("RGB", (0, 5))))
 
 
 def test_a_closed_image_is_an_error_of_ours(photo: Image.Image, encode: Encode) -> None:
     image = Image.open(io.BytesIO(encode(photo, "PNG")))
     image.close()
-    with pytest.raises(CorruptPicture):
-        read_picture(make_source(image))
+    with pytest.raises(CorruptImage):
+        read_image(make_source(image))
 
 
 @pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG"])
@@ -221,14 +221,14 @@ def test_an_animation_costs_one_frame(form: str, encode: Encode) -> None:
         frame.putpalette(bytes(range(256)) * 3)
     data = encode(frames[0], form, save_all=True, append_images=frames[1:], duration=10)
     begun = time.perf_counter()
-    picture = decode_bytes(data)
+    image = decode_bytes(data)
     assert time.perf_counter() - begun < 0.5
-    assert np.asarray(picture.image)[5, 5].max() < 5, "the first frame is dark, all others are lighter"
+    assert np.asarray(image.rgb)[5, 5].max() < 5, "the first frame is dark, all others are lighter"
 
 
 def test_many_pages_cost_one_page(photo: Image.Image, encode: Encode) -> None:
     data = encode(photo, "TIFF", save_all=True, append_images=[photo.rotate(90)] * 200)
-    assert decode_bytes(data).image.tobytes() == photo.tobytes()
+    assert decode_bytes(data).rgb.tobytes() == photo.tobytes()
 
 
 BOMB = zlib.compress(bytes(200 * 2**20), 9)
@@ -249,43 +249,43 @@ def test_a_bomb_in_metadata_is_refused_or_ignored_at_once(bomb: bytes) -> None:
     tracemalloc.start()
     begun = time.perf_counter()
     try:
-        with contextlib.suppress(CorruptPicture):
-            assert decode_bytes(png(1, 1, bomb, PIXEL)).image.size == (1, 1)
+        with contextlib.suppress(CorruptImage):
+            assert decode_bytes(png(1, 1, bomb, PIXEL)).rgb.size == (1, 1)
         assert tracemalloc.get_traced_memory()[1] < 50 * 2**20
     finally:
         tracemalloc.stop()
     assert time.perf_counter() - begun < 1
 
 
-def test_a_million_bytes_behind_the_picture_are_no_part_of_it(photo: Image.Image, encode: Encode) -> None:
+def test_a_million_bytes_behind_the_image_are_no_part_of_it(photo: Image.Image, encode: Encode) -> None:
     for form in ("PNG", "JPEG", "GIF", "BMP"):
         data = encode(photo, form)
-        assert decode_bytes(data + bytes(10**6)).image.tobytes() == decode_bytes(data).image.tobytes()
+        assert decode_bytes(data + bytes(10**6)).rgb.tobytes() == decode_bytes(data).rgb.tobytes()
 
 
-def test_messages_are_short_and_name_the_picture() -> None:
-    with pytest.raises(NotAPicture) as caught:
+def test_messages_are_short_and_name_the_image() -> None:
+    with pytest.raises(NotAnImage) as caught:
         decode_bytes(b"?", name="x" * 5000 + "\n")
     assert len(str(caught.value)) < 400
-    with pytest.raises(CorruptPicture, match=r"two\\nlines\.png"):
+    with pytest.raises(CorruptImage, match=r"two\\nlines\.png"):
         decode_bytes(png(1, 1), name="two\nlines.png")
 
 
 @pytest.mark.parametrize("options", [{"alpha": "black"}, {"max_pixels": 0}, {"max_bytes": -1}])
 def test_limits_that_mean_nothing_are_errors(options: dict[str, Any]) -> None:
     with pytest.raises(OptionError):
-        PictureLimits(**options)
+        ImageLimits(**options)
 
 
 def test_threads_decode_side_by_side(photo: Image.Image, encode: Encode) -> None:
     files = [encode(photo, form) for form in ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "AVIF")]
-    expected = [decode_bytes(data).image.tobytes() for data in files]
+    expected = [decode_bytes(data).rgb.tobytes() for data in files]
     wrong: list[object] = []
 
     def work() -> None:
         for _ in range(5):
             for data, pixels in zip(files, expected, strict=True):
-                if decode_bytes(data).image.tobytes() != pixels:
+                if decode_bytes(data).rgb.tobytes() != pixels:
                     wrong.append(data)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
@@ -298,7 +298,7 @@ def test_threads_decode_side_by_side(photo: Image.Image, encode: Encode) -> None
 
 @settings(max_examples=150, deadline=None)
 @given(st.data())
-def test_a_damaged_picture_is_a_picture_or_an_error_of_ours(
+def test_a_damaged_image_is_an_image_or_an_error_of_ours(
     photo: Image.Image, encode: Encode, data: st.DataObject
 ) -> None:
     form = data.draw(st.sampled_from(["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"]))
@@ -309,5 +309,5 @@ def test_a_damaged_picture_is_a_picture_or_an_error_of_ours(
         damaged[place] = value
     # Any other error passes through here and fails the test.
     with contextlib.suppress(DecodeError):
-        picture = decode_bytes(bytes(damaged), limits=PictureLimits(max_pixels=10**7))
-        assert picture.image.mode == "RGB"
+        image = decode_bytes(bytes(damaged), limits=ImageLimits(max_pixels=10**7))
+        assert image.rgb.mode == "RGB"

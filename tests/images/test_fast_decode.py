@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pictag.images import make_source, read_picture
+from pictag.images import make_source, read_image
 
 
 def photograph(size: tuple[int, int], *, form: str = "JPEG", orientation: int = 1) -> bytes:
-    """A smooth picture whose upper left corner is dark."""
+    """A smooth image whose upper left corner is dark."""
     image = Image.linear_gradient("L").resize(size).convert("RGB")
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -26,10 +26,10 @@ def photograph(size: tuple[int, int], *, form: str = "JPEG", orientation: int = 
 @given(st.integers(8, 500), st.integers(8, 500), st.integers(1, 60), st.integers(1, 60))
 def test_never_below_twice_what_is_needed(width: int, height: int, needed_w: int, needed_h: int) -> None:
     data = photograph((width, height))
-    picture = read_picture(make_source(data), needed=lambda size: (needed_w, needed_h))
-    assert picture.image.width >= min(width, 2 * needed_w)
-    assert picture.image.height >= min(height, 2 * needed_h)
-    assert picture.original_size == (width, height)
+    image = read_image(make_source(data), needed=lambda size: (needed_w, needed_h))
+    assert image.rgb.width >= min(width, 2 * needed_w)
+    assert image.rgb.height >= min(height, 2 * needed_h)
+    assert image.original_size == (width, height)
 
 
 @pytest.mark.parametrize(
@@ -38,36 +38,36 @@ def test_never_below_twice_what_is_needed(width: int, height: int, needed_w: int
 )
 def test_the_decoder_halves_as_often_as_it_may(needed: tuple[int, int], size: tuple[int, int]) -> None:
     data = photograph((1600, 1200))
-    assert read_picture(make_source(data), needed=lambda _: needed).image.size == size
+    assert read_image(make_source(data), needed=lambda _: needed).rgb.size == size
 
 
-def test_a_picture_that_lies_on_its_side_is_asked_for_upright() -> None:
+def test_an_image_that_lies_on_its_side_is_asked_for_upright() -> None:
     asked = []
 
     def need(size: tuple[int, int]) -> tuple[int, int]:
         asked.append(size)
         return 75, 400
 
-    picture = read_picture(make_source(photograph((1600, 1200), orientation=6)), needed=need)
+    image = read_image(make_source(photograph((1600, 1200), orientation=6)), needed=need)
     assert asked == [(1200, 1600)]
-    assert picture.image.size == (600, 800)
-    assert picture.original_size == (1200, 1600)
+    assert image.rgb.size == (600, 800)
+    assert image.original_size == (1200, 1600)
 
 
 def test_what_is_needed_whole_and_other_formats_are_decoded_in_full() -> None:
-    assert read_picture(make_source(photograph((400, 300))), needed=lambda _: None).image.size == (400, 300)
+    assert read_image(make_source(photograph((400, 300))), needed=lambda _: None).rgb.size == (400, 300)
     data = photograph((400, 300), form="PNG")
-    assert read_picture(make_source(data), needed=lambda _: (10, 10)).image.size == (400, 300)
+    assert read_image(make_source(data), needed=lambda _: (10, 10)).rgb.size == (400, 300)
 
 
 def test_an_image_in_memory_stays_as_it_is() -> None:
     with Image.open(io.BytesIO(photograph((400, 300)))) as image:
-        picture = read_picture(make_source(image), needed=lambda _: (10, 10))
-        assert picture.image.size == image.size == (400, 300)
+        decoded = read_image(make_source(image), needed=lambda _: (10, 10))
+        assert decoded.rgb.size == image.size == (400, 300)
 
 
-def test_the_small_picture_shows_what_the_large_one_shows() -> None:
+def test_the_small_image_shows_what_the_large_one_shows() -> None:
     data = photograph((1600, 1200))
-    full = read_picture(make_source(data)).image.resize((100, 75))
-    fast = read_picture(make_source(data), needed=lambda _: (100, 75)).image.resize((100, 75))
+    full = read_image(make_source(data)).rgb.resize((100, 75))
+    fast = read_image(make_source(data), needed=lambda _: (100, 75)).rgb.resize((100, 75))
     assert np.abs(np.asarray(full, np.int16) - np.asarray(fast, np.int16)).max() <= 3

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from images.pictureserver import Handler, Server, redirect, send
-from pictag.errors import FetchFailed, FetchTimeout, FetchTooLarge, NotAPicture
-from pictag.images import FetchLimits, make_source, read_picture
+from images.imageserver import Handler, Server, redirect, send
+from pictag.errors import FetchFailed, FetchTimeout, FetchTooLarge, NotAnImage
+from pictag.images import FetchLimits, make_source, read_image
 from pictag.images.fetch import fetch_bytes
 
 Encode = Callable[..., bytes]
@@ -26,12 +26,12 @@ def private(**options: Any) -> FetchLimits:
     return FetchLimits(allow_private=True, **options)
 
 
-def test_a_url_is_read_into_a_picture(photo: Image.Image, encode: Encode, server: Server) -> None:
+def test_a_url_is_read_into_an_image(photo: Image.Image, encode: Encode, server: Server) -> None:
     data = encode(photo, "PNG")
     server.answers["/a b.png"] = server.answers["/a%20b.png"] = send(data)
     source = make_source(server.url("/a%20b.png?size=large"))
-    picture = read_picture(source, fetch=PRIVATE)
-    assert picture.image.tobytes() == photo.tobytes()
+    image = read_image(source, fetch=PRIVATE)
+    assert image.rgb.tobytes() == photo.tobytes()
     path, headers = server.asked[0]
     assert path == "/a%20b.png?size=large"
     assert headers["Host"] == f"127.0.0.1:{server.port}"
@@ -40,8 +40,8 @@ def test_a_url_is_read_into_a_picture(photo: Image.Image, encode: Encode, server
 
 def test_a_web_page_is_named_as_one(server: Server) -> None:
     server.answers["/"] = send(b"<!doctype html><title>Log in</title>")
-    with pytest.raises(NotAPicture, match="web page"):
-        read_picture(make_source(server.url()), fetch=PRIVATE)
+    with pytest.raises(NotAnImage, match="web page"):
+        read_image(make_source(server.url()), fetch=PRIVATE)
 
 
 def test_an_answer_in_chunks_or_without_length_is_read(server: Server) -> None:

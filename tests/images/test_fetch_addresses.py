@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from images.pictureserver import Server, redirect, send
+from images.imageserver import Server, redirect, send
 from pictag.errors import AddressRefused, FetchFailed, OptionError
 from pictag.images import FetchLimits
 from pictag.images import fetch as fetching
@@ -105,10 +105,10 @@ def test_the_connection_goes_to_the_address_that_was_checked(
         asked.append(host)
         return answers.pop(0)
 
-    url = server.url(host="pictures.example")
+    url = server.url(host="images.example")
     assert fetch_bytes(url, limits=PRIVATE, resolve=changing) == b"checked"
-    assert asked == ["pictures.example"], "the name was looked up once"
-    assert server.asked[0][1]["Host"] == f"pictures.example:{server.port}"
+    assert asked == ["images.example"], "the name was looked up once"
+    assert server.asked[0][1]["Host"] == f"images.example:{server.port}"
 
 
 def test_a_redirect_to_loopback_is_refused(
@@ -121,7 +121,7 @@ def test_a_redirect_to_loopback_is_refused(
     # The first hop has to pass: its address alone counts as public here.
     monkeypatch.setattr("pictag.images.connection.is_public", lambda address: address == "127.0.0.2")
     with pytest.raises(AddressRefused):
-        fetch_bytes(public.url(host="pictures.example"), resolve=lambda *_: ["127.0.0.2"])
+        fetch_bytes(public.url(host="images.example"), resolve=lambda *_: ["127.0.0.2"])
     assert len(public.asked) == 1
 
 
@@ -184,13 +184,13 @@ def test_limits_that_mean_nothing_are_errors(options: dict[str, Any]) -> None:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """A certificate for pictures.example, with its key, in one file."""
+    """A certificate for images.example, with its key, in one file."""
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("needs the openssl program to make a certificate")
     path = tmp_path / "both.pem"
     command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    command += ["-days", "2", "-subj", "/CN=test", "-addext", "subjectAltName=DNS:pictures.example"]
+    command += ["-days", "2", "-subj", "/CN=test", "-addext", "subjectAltName=DNS:images.example"]
     command += ["-keyout", str(tmp_path / "key"), "-out", str(tmp_path / "cert")]
     subprocess.run(command, check=True, capture_output=True)
     path.write_bytes((tmp_path / "key").read_bytes() + (tmp_path / "cert").read_bytes())
@@ -211,11 +211,11 @@ def test_the_certificate_is_that_of_the_name_not_of_the_address(
 
     fetching._trusted.cache_clear()
     with pytest.raises(FetchFailed, match="certificate"):
-        fetch("pictures.example")  # by nobody known
+        fetch("images.example")  # by nobody known
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     fetching._trusted.cache_clear()
     try:
-        assert fetch("pictures.example") == b"over TLS"
+        assert fetch("images.example") == b"over TLS"
         with pytest.raises(FetchFailed, match="certificate"):
             fetch("other.example")
     finally:

@@ -1,4 +1,4 @@
-"""Folders and globs give their pictures in order, and what is missing is said once."""
+"""Folders and globs give their images in order, and what is missing is said once."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from pictag.errors import PictureNotFound, PictureUnreadable, UnsupportedInput
+from pictag.errors import ImageNotFound, ImageUnreadable, UnsupportedInput
 from pictag.images import Failed, Source, expand
 
 
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    names = """10.jpg 2.JPG a1.png b.webp notes.txt .hidden.jpg picture old.tga noext.
+    names = """10.jpg 2.JPG a1.png b.webp notes.txt .hidden.jpg image old.tga noext.
         sub/c.gif sub/deep/d.tiff sub/.x.png .secret/e.jpg empty/readme.md raw.dat"""
     for name in names.split():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -33,7 +33,7 @@ def names(*values: object, recursive: bool = False) -> list[str]:
     ]
 
 
-def test_a_folder_gives_its_pictures_with_numbers_in_their_order(tree: Path) -> None:
+def test_a_folder_gives_its_images_with_numbers_in_their_order(tree: Path) -> None:
     assert names(".") == ["./2.JPG", "./10.jpg", "./a1.png", "./b.webp"]
     assert [Path(name) for name in names(tree)] == [tree / n for n in ("2.JPG", "10.jpg", "a1.png", "b.webp")]
 
@@ -49,7 +49,7 @@ def test_files_urls_and_values_pass_through(tree: Path) -> None:
 
 
 def test_sources_and_failures_pass_through() -> None:
-    given = [Source(name="a", kind="file", value="a"), Failed(name="b", error=PictureNotFound("b"))]
+    given = [Source(name="a", kind="file", value="a"), Failed(name="b", error=ImageNotFound("b"))]
     assert list(expand(given)) == given
 
 
@@ -77,7 +77,7 @@ def test_a_glob_gives_what_matches(tree: Path, pattern: str, expected: list[str]
     assert names(Path(pattern)) == [name.removeprefix("./") for name in expected]
 
 
-def test_a_glob_of_pictures_leaves_other_files_out(tree: Path) -> None:
+def test_a_glob_of_images_leaves_other_files_out(tree: Path) -> None:
     assert names("[!e]*") == ["2.JPG", "10.jpg", "a1.png", "b.webp", "sub/c.gif"]
 
 
@@ -91,8 +91,8 @@ def test_a_file_whose_name_looks_like_a_glob_is_that_file(tree: Path) -> None:
 
 
 @pytest.mark.parametrize("nothing", ["*.xyz", "empty", "no/*.jpg", "**/*.xyz", "a[1"])
-def test_what_leads_to_no_picture_is_one_failure(tree: Path, nothing: str) -> None:
-    assert names(nothing, "10.jpg") == ["! PictureNotFound", "10.jpg"]
+def test_what_leads_to_no_image_is_one_failure(tree: Path, nothing: str) -> None:
+    assert names(nothing, "10.jpg") == ["! ImageNotFound", "10.jpg"]
 
 
 def test_a_failure_names_what_was_given(tree: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_folder_that_cannot_be_read_is_a_failure(tree: Path) -> None:
     (failed,) = expand(["sub"])
     (tree / "sub").chmod(0o755)
     assert isinstance(failed, Failed)
-    assert isinstance(failed.error, PictureUnreadable)
+    assert isinstance(failed.error, ImageUnreadable)
 
 
 def test_a_folder_that_vanishes_while_it_is_read_is_a_failure(tree: Path) -> None:

@@ -53,7 +53,7 @@ def test_a_bitmap_that_is_upside_down_has_its_size() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"no picture", b"%PDF-1.7", b"\xff\xd8\xff" + b"\xff\xe0\x00\x02" * 10**5]
+    "data", [b"", b"no image", b"%PDF-1.7", b"\xff\xd8\xff" + b"\xff\xe0\x00\x02" * 10**5]
 )
 def test_where_there_is_no_size_there_is_none(data: bytes) -> None:
     assert read_size(data) is None

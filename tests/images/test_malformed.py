@@ -1,4 +1,4 @@
-"""Nearly a thousand broken, odd and hostile files: each ends in a picture or in an error of ours, and soon.
+"""Nearly a thousand broken, odd and hostile files: each ends in an image or in an error of ours, and soon.
 
 They are read in a process of their own, so that a crash of it is seen, and so are its memory and all that
 is written on its file descriptor 2.
@@ -23,15 +23,15 @@ READER = """
 import json, sys, time
 from pictag.benchmark.memory import read_peak_memory
 from pictag.errors import InputError
-from pictag.images import make_source, read_picture
+from pictag.images import make_source, read_image
 
 for line in sys.stdin:
     path = json.loads(line)
     begun = time.monotonic()
     try:
-        image = read_picture(make_source(path)).image
+        image = read_image(make_source(path)).rgb
         result = f"{image.mode} {image.width}x{image.height}"
-        kind = "Picture"
+        kind = "DecodedImage"
     except InputError as error:
         kind, result = type(error).__name__, str(error)
     seconds = time.monotonic() - begun
@@ -46,7 +46,7 @@ def files(shared: Path) -> list[Path]:
 
 @pytest.mark.shared
 @pytest.mark.skipif(sys.platform == "win32", reason="the system does not tell how much memory was used")
-def test_every_malformed_file_ends_in_a_picture_or_in_an_error_of_ours(files: list[Path]) -> None:
+def test_every_malformed_file_ends_in_an_image_or_in_an_error_of_ours(files: list[Path]) -> None:
     assert len(files) > 900
     done = subprocess.run(
         [sys.executable, "-X", "dev", "-W", "error", "-c", READER],
@@ -63,11 +63,11 @@ def test_every_malformed_file_ends_in_a_picture_or_in_an_error_of_ours(files: li
     for path, kind, result, seconds, memory in results:
         assert seconds < SECONDS_A_FILE, (path, kind, result)
         assert memory < LARGEST_MEMORY_BYTES, (path, kind, result)
-        if kind == "Picture":
+        if kind == "DecodedImage":
             assert result.startswith("RGB "), (path, result)
         else:
             assert issubclass(getattr(pictag.errors, kind), pictag.errors.DecodeError), (path, kind, result)
             assert "\n" not in result, (path, result)
             assert len(result) < 600, (path, result)
     # Most are odd but whole, and must not be lost to over-strictness.
-    assert Counter(kind for _, kind, *_ in results)["Picture"] > 600
+    assert Counter(kind for _, kind, *_ in results)["DecodedImage"] > 600

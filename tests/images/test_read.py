@@ -1,4 +1,4 @@
-"""Reading: every kind of source gives the same picture, and what cannot be read says why."""
+"""Reading: every kind of source gives the same image, and what cannot be read says why."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ import pytest
 from PIL import Image
 
 from pictag.errors import (
-    CorruptPicture,
+    CorruptImage,
+    ImageNotFound,
+    ImageTooLarge,
+    ImageUnreadable,
     InputError,
-    NotAPicture,
-    PictureNotFound,
-    PictureTooLarge,
-    PictureUnreadable,
+    NotAnImage,
     UnsupportedInput,
 )
-from pictag.images import Picture, PictureLimits, make_source, prefetch, read_picture
+from pictag.images import DecodedImage, ImageLimits, make_source, prefetch, read_image
 
 Encode = Callable[..., bytes]
 
 
-def read(value: object) -> Picture:
-    return read_picture(make_source(value))
+def read(value: object) -> DecodedImage:
+    return read_image(make_source(value))
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def path(data: bytes, tmp_path: Path) -> Path:
     return path
 
 
-def test_every_kind_of_source_gives_the_same_picture(photo: Image.Image, data: bytes, path: Path) -> None:
+def test_every_kind_of_source_gives_the_same_image(photo: Image.Image, data: bytes, path: Path) -> None:
     text = base64.b64encode(data).decode()
     sources: list[object] = [
         path,
@@ -64,7 +64,7 @@ def test_every_kind_of_source_gives_the_same_picture(photo: Image.Image, data: b
         Image.open(path),
     ]
     for source in sources:
-        assert read(source).image.tobytes() == photo.tobytes(), source
+        assert read(source).rgb.tobytes() == photo.tobytes(), source
 
 
 def test_a_file_object_is_read_from_where_it_stands_and_stays_open(data: bytes, tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_file_object_is_read_from_where_it_stands_and_stays_open(data: bytes, 
         assert read(file).format == "PNG"
         assert not file.closed
         file.seek(0)
-        with pytest.raises(NotAPicture):
+        with pytest.raises(NotAnImage):
             read(file)
 
 
@@ -104,11 +104,11 @@ def test_a_file_object_that_fails_is_unreadable() -> None:
         def read(self, _: int) -> bytes:
             raise OSError("the disk is gone")
 
-    with pytest.raises(PictureUnreadable, match="the disk is gone"):
+    with pytest.raises(ImageUnreadable, match="the disk is gone"):
         read(Broken())
     closed = io.BytesIO(b"")
     closed.close()
-    with pytest.raises(PictureUnreadable, match="closed"):
+    with pytest.raises(ImageUnreadable, match="closed"):
         read(closed)
 
 
@@ -127,7 +127,7 @@ def test_a_file_of_any_name_is_read(
 
 def test_a_file_that_is_not_there_is_a_file_not_found_error(tmp_path: Path) -> None:
     for missing in (tmp_path / "no.jpg", tmp_path / "no" / "no.jpg", "a" * 5000, "nul\0.jpg", "\ud800.jpg"):
-        with pytest.raises((PictureNotFound, PictureUnreadable)) as caught:
+        with pytest.raises((ImageNotFound, ImageUnreadable)) as caught:
             read(missing)
         assert len(str(caught.value)) < 400
     with pytest.raises(FileNotFoundError, match="there is no such file"):
@@ -135,19 +135,19 @@ def test_a_file_that_is_not_there_is_a_file_not_found_error(tmp_path: Path) -> N
 
 
 def test_a_file_is_no_folder(path: Path) -> None:
-    with pytest.raises(PictureNotFound):
+    with pytest.raises(ImageNotFound):
         read(path / "inside.png")
 
 
-def test_a_folder_given_as_a_picture_says_what_takes_folders(tmp_path: Path) -> None:
-    with pytest.raises(PictureUnreadable, match=r"is a folder.*pictag classify"):
+def test_a_folder_given_as_an_image_says_what_takes_folders(tmp_path: Path) -> None:
+    with pytest.raises(ImageUnreadable, match=r"is a folder.*pictag classify"):
         read(tmp_path)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
 def test_a_pipe_with_a_name_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
-    with pytest.raises(PictureUnreadable, match="no regular file"):
+    with pytest.raises(ImageUnreadable, match="no regular file"):
         read(tmp_path / "pipe.jpg")
 
 
@@ -157,54 +157,54 @@ def test_sockets_and_devices_are_refused(tmp_path: Path, monkeypatch: pytest.Mon
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("socket.jpg")
         for name in ("socket.jpg", "/dev/zero", "/dev/null"):
-            with pytest.raises(PictureUnreadable, match="no regular file"):
+            with pytest.raises(ImageUnreadable, match="no regular file"):
                 read(name)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
 def test_a_file_without_permission_is_unreadable(path: Path) -> None:
     path.chmod(0)
-    with pytest.raises(PictureUnreadable, match="Permission denied"):
+    with pytest.raises(ImageUnreadable, match="Permission denied"):
         read(path)
 
 
 def test_a_link_that_leads_round_in_circles_is_unreadable(tmp_path: Path) -> None:
     (tmp_path / "round.jpg").symlink_to(tmp_path / "round.jpg")
-    with pytest.raises(PictureUnreadable):
+    with pytest.raises(ImageUnreadable):
         read(tmp_path / "round.jpg")
 
 
 def test_a_broken_link_is_not_found(tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").symlink_to(tmp_path / "no.jpg")
-    with pytest.raises(PictureNotFound):
+    with pytest.raises(ImageNotFound):
         read(tmp_path / "broken.jpg")
 
 
 @pytest.mark.parametrize(
     "url", ["data:image/png;base64", "data:", "data:image/png;base64,AAA*", "data:image/png;base64,"]
 )
-def test_a_data_url_without_a_picture_is_an_error(url: str) -> None:
-    with pytest.raises((NotAPicture, CorruptPicture)):
+def test_a_data_url_without_an_image_is_an_error(url: str) -> None:
+    with pytest.raises((NotAnImage, CorruptImage)):
         read(url)
 
 
 def test_base64_that_breaks_off_is_corrupt(data: bytes) -> None:
     text = base64.b64encode(data).decode()
-    with pytest.raises(CorruptPicture):
+    with pytest.raises(CorruptImage):
         read(text[: len(text) // 2])
-    with pytest.raises(CorruptPicture, match="cut off or altered"):
+    with pytest.raises(CorruptImage, match="cut off or altered"):
         read(text[:400] + "*" + text[400:])
 
 
 def test_the_limit_on_bytes_holds_for_every_source(data: bytes, path: Path) -> None:
     text = base64.b64encode(data).decode()
     for value in (path, data, io.BytesIO(data), text, f"data:;base64,{text}"):
-        limits = PictureLimits(max_bytes=len(data))
-        assert read_picture(make_source(value), limits=limits).format == "PNG"
+        limits = ImageLimits(max_bytes=len(data))
+        assert read_image(make_source(value), limits=limits).format == "PNG"
         if isinstance(value, io.BytesIO):
             value.seek(0)
-        with pytest.raises(PictureTooLarge, match="bytes"):
-            read_picture(make_source(value), limits=PictureLimits(max_bytes=len(data) - 1))
+        with pytest.raises(ImageTooLarge, match="bytes"):
+            read_image(make_source(value), limits=ImageLimits(max_bytes=len(data) - 1))
 
 
 def test_an_endless_stream_ends_at_the_limit() -> None:
@@ -212,15 +212,15 @@ def test_an_endless_stream_ends_at_the_limit() -> None:
         def read(self, count: int) -> bytes:
             return bytes(count)
 
-    with pytest.raises(PictureTooLarge):
-        read_picture(make_source(Endless()), limits=PictureLimits(max_bytes=10**7))
+    with pytest.raises(ImageTooLarge):
+        read_image(make_source(Endless()), limits=ImageLimits(max_bytes=10**7))
 
 
 def test_a_file_too_large_to_be_read_at_once_is_decoded_from_disk(
     path: Path, photo: Image.Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pictag.images.read._READ_AT_ONCE_BYTES", 10)
-    assert read(path).image.tobytes() == photo.tobytes()
+    assert read(path).rgb.tobytes() == photo.tobytes()
 
 
 def test_no_file_stays_open(path: Path, tmp_path: Path) -> None:
@@ -238,8 +238,8 @@ def test_no_file_stays_open(path: Path, tmp_path: Path) -> None:
 
 def test_reading_files_loads_no_http_client(path: Path) -> None:
     code = (
-        "import sys; from pictag.images import make_source, read_picture; "
-        "read_picture(make_source(sys.argv[1])); "
+        "import sys; from pictag.images import make_source, read_image; "
+        "read_image(make_source(sys.argv[1])); "
         "print(*{'httpx2', 'httpcore2', 'ssl', 'pillow_heif'} & set(sys.modules))"
     )
     done = subprocess.run(

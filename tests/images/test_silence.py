@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pictag.errors import CorruptPicture
+from pictag.errors import CorruptImage
 from pictag.images.decode import decode_bytes
-from pictag.images.silence import hush_pillow
+from pictag.images.silence import suppress_pillow_warnings
 
 Encode = Callable[..., bytes]
 
@@ -38,7 +38,7 @@ def stderr(tmp_path: Path) -> Iterator[Callable[[], bytes]]:
             os.close(kept)
 
 
-def test_pillow_does_warn_about_this_picture(noisy: bytes, tmp_path: Path) -> None:
+def test_pillow_does_warn_about_this_image(noisy: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(noisy)
     with Image.open(tmp_path / "a.png") as image, pytest.warns(UserWarning, match="Transparency"):
         image.convert("RGB")
@@ -59,7 +59,7 @@ def test_warnings_outside_of_decoding_are_the_users(noisy: bytes, tmp_path: Path
     (tmp_path / "a.png").write_bytes(noisy)
     with Image.open(tmp_path / "a.png") as image, pytest.warns(UserWarning, match="Transparency"):
         image.convert("RGB")
-    with hush_pillow(), pytest.warns(UserWarning, match="mine"):
+    with suppress_pillow_warnings(), pytest.warns(UserWarning, match="mine"):
         warnings.warn("mine", UserWarning, stacklevel=1)
 
 
@@ -68,7 +68,7 @@ def test_another_thread_keeps_its_warnings_meanwhile(noisy: bytes, tmp_path: Pat
     inside, done = threading.Event(), threading.Event()
 
     def decode_slowly() -> None:
-        with hush_pillow():
+        with suppress_pillow_warnings():
             inside.set()
             done.wait(10)
 
@@ -96,7 +96,7 @@ def test_libtiff_says_nothing_on_the_terminal(
     data = bytearray(encode(photo, "TIFF", compression="tiff_lzw"))
     data[20:400] = bytes(380)
     for broken in (bytes(data), bytes(data[: len(data) // 2])):
-        with pytest.raises(CorruptPicture):
+        with pytest.raises(CorruptImage):
             decode_bytes(broken)
     assert stderr() == b""
 

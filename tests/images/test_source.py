@@ -1,4 +1,4 @@
-"""What is taken as a picture, and under which name."""
+"""What is taken as an image, and under which name."""
 
 from __future__ import annotations
 
@@ -101,9 +101,7 @@ def test_a_file_url_of_another_machine_is_refused() -> None:
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF"])
-def test_base64_text_is_recognised_by_the_picture_in_it(
-    photo: Image.Image, encode: Encode, form: str
-) -> None:
+def test_base64_text_is_recognised_by_the_image_in_it(photo: Image.Image, encode: Encode, form: str) -> None:
     data = encode(photo, form)
     for text in (
         base64.b64encode(data).decode(),
@@ -114,8 +112,8 @@ def test_base64_text_is_recognised_by_the_picture_in_it(
         assert (source.name, source.kind) == ("<base64>", "base64")
 
 
-def test_base64_of_no_picture_is_a_path() -> None:
-    assert make_source(base64.b64encode(b"no picture at all" * 9).decode()).kind == "file"
+def test_base64_of_no_image_is_a_path() -> None:
+    assert make_source(base64.b64encode(b"no image at all" * 9).decode()).kind == "file"
 
 
 def test_a_file_of_that_name_comes_before_base64(
@@ -150,7 +148,7 @@ def test_any_text_is_a_source_or_refused(text: str) -> None:
     assert source.kind in ("file", "url", "data", "base64")
 
 
-def test_one_picture_is_told_from_several() -> None:
+def test_one_image_is_told_from_several() -> None:
     for single in (
         "a.jpg",
         Path("a"),
@@ -167,7 +165,7 @@ def test_one_picture_is_told_from_several() -> None:
         assert not is_single(several), several
 
 
-def test_an_open_file_is_one_picture_although_it_can_be_iterated(tmp_path: Path) -> None:
+def test_an_open_file_is_one_image_although_it_can_be_iterated(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"")
     with (tmp_path / "a").open("rb") as file:
         assert is_single(file)

@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from PIL import Image
 
-from pictag.images import make_source, read_picture
+from pictag.images import make_source, read_image
 from pictag.images.turns import _turns, take_turns
 
 
-def test_one_image_given_many_times_is_the_same_picture_each_time() -> None:
+def test_one_image_given_many_times_is_the_same_image_each_time() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
     file = io.BytesIO()
     Image.fromarray(noise).save(file, "PNG")
@@ -21,7 +21,7 @@ def test_one_image_given_many_times_is_the_same_picture_each_time() -> None:
 
     def read(image: Image.Image) -> bytes:
         together.wait()
-        return read_picture(make_source(image)).image.tobytes()
+        return read_image(make_source(image)).rgb.tobytes()
 
     with ThreadPoolExecutor(8) as pool:
         for _ in range(30):

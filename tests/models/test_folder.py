@@ -220,16 +220,16 @@ def test_a_real_plain_model_names_what_is_in_photographs(shared: Path, tmp_path:
     shutil.copytree(shared / "models" / "squeezenet_fp16_plain", folder, copy_function=shutil.copy)
     folder.chmod(0o755)
     (folder / "pictag.toml").write_text(SQUEEZENET, encoding="utf-8")
-    pictures = sorted((shared / "images" / "imagenet").glob("*.jpg"))[::5]
+    images = sorted((shared / "images" / "imagenet").glob("*.jpg"))[::5]
     with pipeline("image-classification", model=folder) as classifier:
         assert classifier.model.outputs == "probabilities"
-        predictions = classifier.predict(pictures)
+        predictions = classifier.predict(images)
     right = sum(
-        prediction.labels[0].index == int(picture.name[:4])
-        for picture, prediction in zip(pictures, predictions, strict=True)
+        prediction.labels[0].index == int(image.name[:4])
+        for image, prediction in zip(images, predictions, strict=True)
     )
-    # SqueezeNet 1.1 is right on 0.58 of ImageNet; these pictures were probably seen in training.
-    assert right / len(pictures) >= 0.6
+    # SqueezeNet 1.1 is right on 0.58 of ImageNet; these images were probably seen in training.
+    assert right / len(images) >= 0.6
 
 
 @pytest.mark.shared

@@ -58,7 +58,7 @@ def test_an_inner_softmax_is_not_the_end(tmp_path: Path) -> None:
     assert read(tmp_path, model).activation is None
 
 
-def test_weights_listed_as_inputs_are_not_the_picture(tmp_path: Path) -> None:
+def test_weights_listed_as_inputs_are_not_the_image(tmp_path: Path) -> None:
     model = make_graph(size=8)
     weights = helper.make_tensor_value_info("weights", TensorProto.FLOAT, [3, 3])
     model.graph.input.insert(0, weights)
@@ -161,8 +161,8 @@ def test_real_graphs_are_read_as_the_onnx_package_reads_them(shared: Path) -> No
         facts = read_graph_file(path)
         model = onnx.load(path)
         weights = {tensor.name for tensor in model.graph.initializer}
-        picture = next(value for value in model.graph.input if value.name not in weights)
-        shape = tuple(dimension.dim_value or None for dimension in picture.type.tensor_type.shape.dim)
+        image = next(value for value in model.graph.input if value.name not in weights)
+        shape = tuple(dimension.dim_value or None for dimension in image.type.tensor_type.shape.dim)
         assert facts.input_shape == shape
         assert (facts.activation == "Softmax") is (model.graph.node[-1].op_type == "Softmax")
 

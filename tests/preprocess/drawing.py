@@ -1,4 +1,4 @@
-"""Pictures drawn by code: the same bytes on every machine, for the golden numbers and the conformance tests.
+"""Images drawn by code: the same bytes on every machine, for the golden numbers and the conformance tests.
 
 Whole-number arithmetic only, no random generator: what a generator gives may change between versions.
 """
@@ -13,7 +13,7 @@ from PIL import Image
 
 
 def draw(width: int, height: int, seed: int = 0) -> Image.Image:
-    """A picture with something of everything: slopes, edges and noise."""
+    """An image with something of everything: slopes, edges and noise."""
     x, y, c = np.meshgrid(
         np.arange(width, dtype=np.uint64),
         np.arange(height, dtype=np.uint64),
@@ -33,8 +33,8 @@ def draw(width: int, height: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(values.astype(np.uint8))
 
 
-def draw_pictures() -> dict[str, Image.Image]:
-    """RGB pictures of ordinary and of odd shapes, by name."""
+def draw_images() -> dict[str, Image.Image]:
+    """RGB images of ordinary and of odd shapes, by name."""
     keyed = draw(23, 31, seed=5)
     keyed.putpixel((3, 4), (1, 2, 3))
     keyed.paste((1, 2, 3), (5, 5, 15, 20))
@@ -50,7 +50,7 @@ def draw_pictures() -> dict[str, Image.Image]:
     }
 
 
-def write_pictures(folder: Path) -> dict[str, Path]:
+def write_images(folder: Path) -> dict[str, Path]:
     """Files of many formats and modes, by name. 16-bit is left out: there pictag differs on purpose."""
     rgb = draw(61, 43)
     alpha = draw(61, 43, seed=9).convert("L")
@@ -60,7 +60,7 @@ def write_pictures(folder: Path) -> dict[str, Path]:
     palette = rgb.quantize(32)
     rotated = Image.Exif()
     rotated[0x0112] = 6
-    keyed = draw_pictures()["keyed"]
+    keyed = draw_images()["keyed"]
     paths: dict[str, Path] = {}
 
     def save(image: Image.Image, name: str, **options: object) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from pictag.preprocess.reader import read_spec
 from pictag.preprocess.run import preprocess
-from preprocess.drawing import draw_pictures, sample
+from preprocess.drawing import draw_images, sample
 
 GOLDENS = Path(__file__).parent / "goldens"
 TRANSFORMERS: dict[str, list[dict[str, Any]]] = json.loads((GOLDENS / "transformers.json").read_text())[
@@ -22,9 +22,9 @@ TIMM: list[dict[str, Any]] = json.loads((GOLDENS / "timm.json").read_text())["pr
 
 def compare(results: dict[str, dict[str, Any]], **files: Any) -> None:
     spec = read_spec(**files)
-    pictures = draw_pictures()
+    images = draw_images()
     for name, golden in results.items():
-        ours = sample(preprocess(pictures[name], spec))
+        ours = sample(preprocess(images[name], spec))
         assert ours["shape"] == golden["shape"], name
         largest = max(1.0, *(abs(value) for value in golden["values"]))
         assert np.allclose(ours["values"], golden["values"], rtol=0, atol=1e-5 * largest), name

@@ -16,7 +16,7 @@ from pictag.preprocess.steps import (
     Resize,
     ResizeLongest,
     ResizeShortest,
-    ToGrey,
+    ToGrayscale,
 )
 
 
@@ -155,7 +155,7 @@ def test_a_grey_model_gets_one_channel() -> None:
         },
     )
     assert spec.channels == 1
-    assert spec.steps[0] == ToGrey()
+    assert spec.steps[0] == ToGrayscale()
     with pytest.raises(UnsupportedProcessor, match="12 channels"):
         read({"num_channels": 12})
 

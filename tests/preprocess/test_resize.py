@@ -1,4 +1,4 @@
-"""The geometry of resizing: properties that hold for every picture."""
+"""The geometry of resizing: properties that hold for every image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pictag.preprocess.resize import center_box, resized_size
 from pictag.preprocess.steps import (
     CenterCrop,
-    OddPixel,
+    CenterRounding,
     ResizeLongest,
     ResizeShortest,
     ResizeToCover,
@@ -36,7 +36,7 @@ def test_the_shorter_edge_is_hit_and_the_longer_is_cut_off_to_a_whole_pixel(
 @example(size=(1, 5), edge=1, more=2)
 def test_a_bound_on_the_longer_edge_is_kept(size: tuple[int, int], edge: int, more: int) -> None:
     new = resized_size(ResizeShortest(edge=edge, longest=edge + more, resample="bilinear"), size)
-    # The reference leaves a picture as it is when its shorter edge already has the length that comes out,
+    # The reference leaves an image as it is when its shorter edge already has the length that comes out,
     # even where its longer one is beyond the bound.
     assert max(new) <= edge + more + 1 or new == size
     assert min(new) >= 1
@@ -74,7 +74,7 @@ def test_the_longer_edge_is_hit(size: tuple[int, int], edge: int) -> None:
 
 @given(sizes, targets, targets, st.sampled_from(["transformers", "torchvision", "timm"]))
 def test_a_crop_has_the_size_asked_for_and_lies_in_the_centre(
-    size: tuple[int, int], height: int, width: int, odd_pixel: OddPixel
+    size: tuple[int, int], height: int, width: int, odd_pixel: CenterRounding
 ) -> None:
     left, top, right, bottom = center_box(CenterCrop(height=height, width=width, odd_pixel=odd_pixel), size)
     assert (bottom - top, right - left) == (height, width)
@@ -83,7 +83,7 @@ def test_a_crop_has_the_size_asked_for_and_lies_in_the_centre(
 
 
 def test_the_odd_pixel_goes_where_each_rule_says() -> None:
-    def left(odd_pixel: OddPixel, edge: int, wanted: int) -> int:
+    def left(odd_pixel: CenterRounding, edge: int, wanted: int) -> int:
         return center_box(CenterCrop(height=1, width=wanted, odd_pixel=odd_pixel), (1, edge))[0]
 
     assert [left(rule, 3, 6) for rule in ("transformers", "torchvision", "timm")] == [-2, -1, -1]

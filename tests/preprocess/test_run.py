@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pictag.errors import InvalidModel, PictureTooLarge
+from pictag.errors import ImageTooLarge, InvalidModel
 from pictag.preprocess.run import preprocess
 from pictag.preprocess.spec import PreprocessSpec, plain_spec
 from pictag.preprocess.steps import (
@@ -36,9 +36,9 @@ def test_the_result_is_contiguous_float32_with_channels_first() -> None:
 
 def test_every_tone_is_what_the_reference_arithmetic_gives() -> None:
     tones = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    picture = Image.fromarray(np.stack([tones] * 3, axis=-1))
+    image = Image.fromarray(np.stack([tones] * 3, axis=-1))
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    ours = preprocess(picture, spec(Rescale(factor=1 / 255), Normalize(mean=mean, std=std)))
+    ours = preprocess(image, spec(Rescale(factor=1 / 255), Normalize(mean=mean, std=std)))
     scaled = (tones.astype(np.float64) * (1 / 255)).astype(np.float32)
     for channel in range(3):
         theirs = (scaled - np.float32(mean[channel])) / np.float32(std[channel])
@@ -51,7 +51,7 @@ def test_channels_are_flipped_after_they_were_normalised() -> None:
     assert preprocess(red, flip)[:, 0, 0].tolist() == [0.0, 0.0, 250.0]
 
 
-def test_a_small_picture_gets_a_border_in_the_colour_asked_for() -> None:
+def test_a_small_image_gets_a_border_in_the_colour_asked_for() -> None:
     framed = preprocess(
         Image.new("RGB", (1, 1), "white"), spec(CenterCrop(height=3, width=3, fill=(1, 2, 3)))
     )
@@ -65,12 +65,12 @@ def test_padding_comes_last_and_is_zero() -> None:
         spec(Normalize(mean=(1.0,) * 3, std=(1.0,) * 3), Pad(height=2, width=3)),
     )
     assert padded[0].tolist() == [[-1.0, -1.0, 0.0], [0.0, 0.0, 0.0]]
-    with pytest.raises(PictureTooLarge, match="2×3"):
+    with pytest.raises(ImageTooLarge, match="2×3"):
         preprocess(draw(2, 3), spec(Pad(height=2, width=2)))
 
 
-def test_a_very_thin_picture_is_refused_before_it_is_blown_up() -> None:
-    with pytest.raises(PictureTooLarge, match="30000×1"):
+def test_a_very_thin_image_is_refused_before_it_is_blown_up() -> None:
+    with pytest.raises(ImageTooLarge, match="30000×1"):
         preprocess(Image.new("RGB", (30_000, 1)), spec(ResizeShortest(edge=256, resample="bilinear")))
 
 
@@ -79,7 +79,7 @@ def test_steps_in_the_wrong_order_are_refused() -> None:
         spec(Rescale(factor=1 / 255), Resize(height=1, width=1, resample="box"))
 
 
-def test_a_grey_picture_stays_one_plane() -> None:
+def test_a_grey_image_stays_one_plane() -> None:
     plain = plain_spec(size=(28, 28), mean=[0.5], std=[0.5], channels=1)
     assert preprocess(draw(40, 30), plain).shape == (1, 28, 28)
 
@@ -121,23 +121,23 @@ def test_a_wrong_value_of_a_plain_model_names_its_key(options: dict[str, object]
 @pytest.mark.parametrize("resample", ["bilinear", "bicubic", "lanczos", "box", "nearest"])
 def test_what_is_cropped_away_need_not_be_resized(width: int, height: int, resample: Resample) -> None:
     steps = spec(ResizeShortest(edge=256, resample=resample), CenterCrop(height=224, width=224))
-    picture = draw(width, height)
-    exact, quick = preprocess(picture, steps), preprocess(picture, steps, is_exact=False)
+    image = draw(width, height)
+    exact, quick = preprocess(image, steps), preprocess(image, steps, is_exact=False)
     assert quick.shape == exact.shape
     differences = np.abs(quick - exact)
     assert differences.max() <= (0 if resample == "nearest" else 2)
     assert (differences > 0).mean() < 0.05
 
 
-def test_a_crop_beyond_the_picture_is_made_exactly() -> None:
+def test_a_crop_beyond_the_image_is_made_exactly() -> None:
     steps = spec(
         ResizeShortest(edge=20, resample="bilinear"), CenterCrop(height=30, width=24, fill=(9, 9, 9))
     )
-    picture = draw(50, 40)
-    assert np.array_equal(preprocess(picture, steps, is_exact=False), preprocess(picture, steps))
+    image = draw(50, 40)
+    assert np.array_equal(preprocess(image, steps, is_exact=False), preprocess(image, steps))
 
 
-def test_a_very_thin_picture_is_refused_however_little_of_it_is_kept() -> None:
+def test_a_very_thin_image_is_refused_however_little_of_it_is_kept() -> None:
     steps = spec(ResizeShortest(edge=256, resample="bilinear"), CenterCrop(height=224, width=224))
-    with pytest.raises(PictureTooLarge, match="30000×1"):
+    with pytest.raises(ImageTooLarge, match="30000×1"):
         preprocess(Image.new("RGB", (30_000, 1)), steps, is_exact=False)

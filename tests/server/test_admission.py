@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pictag.errors import CorruptPicture
+from pictag.errors import CorruptImage
 from pictag.server.admission import Admission, WorkLimits
 from pictag.server.refusals import DeadlinePassed, Overloaded
 from pictag.server.work import Cost, Work
@@ -80,7 +80,7 @@ def test_the_forecast_is_the_mean_run_of_all_that_wait_shared_among_the_workers(
     assert admission.predicted_wait_s == pytest.approx((4 + 1.1) / 2)
 
 
-def test_time_to_come_again_is_when_the_picture_would_be_in_time(served: ServedModel) -> None:
+def test_time_to_come_again_is_when_the_image_would_be_in_time(served: ServedModel) -> None:
     admission = Admission(WorkLimits(), workers=1)
     admission.learn(make_work(served, run_s=1.0))
     for _ in range(7):
@@ -91,7 +91,7 @@ def test_time_to_come_again_is_when_the_picture_would_be_in_time(served: ServedM
     assert refused.value.retry_after_s == pytest.approx(1.25 * 8 - 5)
 
 
-def test_larger_pictures_are_expected_to_take_longer(served: ServedModel) -> None:
+def test_larger_images_are_expected_to_take_longer(served: ServedModel) -> None:
     admission = Admission(WorkLimits(), workers=1)
     cost = Cost(size_bytes=0, pixels=1_000_000, seconds=0.0)
     admission.learn(make_work(served, cost=cost, decode_s=0.1))
@@ -100,14 +100,14 @@ def test_larger_pictures_are_expected_to_take_longer(served: ServedModel) -> Non
     assert large > 5 * small
 
 
-def test_what_failed_says_nothing_about_how_long_pictures_take(served: ServedModel) -> None:
+def test_what_failed_says_nothing_about_how_long_images_take(served: ServedModel) -> None:
     admission = Admission(WorkLimits(), workers=1)
     cost = Cost(size_bytes=0, pixels=50_000_000, seconds=0.0)
-    admission.learn(make_work(served, cost=cost, decode_s=1e-5, error=CorruptPicture("cut off")))
+    admission.learn(make_work(served, cost=cost, decode_s=1e-5, error=CorruptImage("cut off")))
     assert admit(admission, served, pixels=1_000_000).seconds == 0.0
 
 
-def test_a_picture_that_is_only_announced_is_expected_to_take_as_long_as_others(served: ServedModel) -> None:
+def test_an_image_that_is_only_announced_is_expected_to_take_as_long_as_others(served: ServedModel) -> None:
     admission = Admission(WorkLimits(), workers=1)
     admission.check_room(served, size_bytes=10**6, left_s=0.001)  # nothing is known of any
     admission.learn(make_work(served, run_s=1.0))
@@ -121,7 +121,7 @@ def test_a_picture_that_is_only_announced_is_expected_to_take_as_long_as_others(
     assert admission.count == 7
 
 
-def test_a_small_picture_that_is_announced_is_not_refused_for_the_size_of_others(served: ServedModel) -> None:
+def test_a_small_image_that_is_announced_is_not_refused_for_the_size_of_others(served: ServedModel) -> None:
     admission = Admission(WorkLimits(), workers=1)
     admission.learn(make_work(served, run_s=1.0))
     admit(admission, served, size_bytes=1_000_000)
@@ -138,7 +138,7 @@ def test_bounds_hold_for_what_is_only_announced(served: ServedModel) -> None:
     with pytest.raises(Overloaded, match="bytes"):
         admission.check_room(served, size_bytes=101, left_s=1.0)
     admit(admission, served, size_bytes=100)
-    with pytest.raises(Overloaded, match="Too many pictures"):
+    with pytest.raises(Overloaded, match="Too many images"):
         admission.check_room(served, size_bytes=0, left_s=1.0)
 
 

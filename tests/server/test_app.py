@@ -18,7 +18,7 @@ from PIL import Image
 
 from asking import Answer, LiveServer, ask, serve, talk
 from liveserver import read_to_end, run_server
-from tinymodel import make_picture, make_tiny_model
+from tinymodel import make_image, make_tiny_model
 
 KEY = "sesame-open"
 ERROR_MEMBERS = {"error", "message", "code", "type", "request_id"}
@@ -39,8 +39,8 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
 
 
 @pytest.fixture(scope="module")
-def picture(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    return make_picture(tmp_path_factory.mktemp("pictures") / "red.png").read_bytes()
+def image(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return make_image(tmp_path_factory.mktemp("images") / "red.png").read_bytes()
 
 
 def count_requests(server: LiveServer, route: str, status: int) -> float:
@@ -49,8 +49,8 @@ def count_requests(server: LiveServer, route: str, status: int) -> float:
     return float(found[1]) if found else 0.0
 
 
-def test_a_sane_request_id_is_kept_and_any_other_replaced(server: LiveServer, picture: bytes) -> None:
-    for path, body in (("/", picture), ("/", b"x"), ("/nothing", b"")):
+def test_a_sane_request_id_is_kept_and_any_other_replaced(server: LiveServer, image: bytes) -> None:
+    for path, body in (("/", image), ("/", b"x"), ("/nothing", b"")):
         answer = ask(server, "POST", path, body, {"X-Request-Id": "job-7/a=b"})
         assert answer.headers["x-request-id"] == "job-7/a=b"
     for given in ("", "two words", "ä", "x" * 129, "<b>"):
@@ -114,7 +114,7 @@ def test_the_whole_server_is_asked_for_its_options(server: LiveServer) -> None:
 
 
 def test_models_that_are_called_like_addresses_are_reached(
-    tmp_path_factory: pytest.TempPathFactory, picture: bytes
+    tmp_path_factory: pytest.TempPathFactory, image: bytes
 ) -> None:
     folder = make_tiny_model(tmp_path_factory.mktemp("model"))
     names = ("stats", "org", "org/stats", "org/infer", "org/health", "infer")
@@ -125,7 +125,7 @@ def test_models_that_are_called_like_addresses_are_reached(
             assert json.loads(ask(server, "GET", f"/v2/models/{name}/config").body)["name"] == name
             for path in (f"/models/{name}", f"/v2/models/{name}/infer", f"/predictions/{name}"):
                 headers = {"Inference-Header-Content-Length": "0"}
-                assert ask(server, "POST", path, picture, headers).status == 200, path
+                assert ask(server, "POST", path, image, headers).status == 200, path
         assert ask(server, "GET", "/v2/models/org/config/infer").status == 405
 
 
@@ -142,8 +142,8 @@ def test_a_browser_gets_the_page_and_a_program_gets_json(server: LiveServer) -> 
     assert ask(server, "GET", "/page/page.js").status == 200
 
 
-def test_models_are_listed_with_their_state(server: LiveServer, picture: bytes) -> None:
-    ask(server, "POST", "/", picture)
+def test_models_are_listed_with_their_state(server: LiveServer, image: bytes) -> None:
+    ask(server, "POST", "/", image)
     assert json.loads(ask(server, "GET", "/models").body) == [
         {"name": "colours", "state": "ready", "labels": 3}
     ]
@@ -160,7 +160,7 @@ def test_health_and_the_page_need_no_key(locked: LiveServer, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", CLOSED)
-def test_all_else_needs_the_key(locked: LiveServer, path: str, picture: bytes) -> None:
+def test_all_else_needs_the_key(locked: LiveServer, path: str, image: bytes) -> None:
     def status(**headers: str) -> int:
         return ask(locked, "GET", path, headers={k.replace("_", "-"): v for k, v in headers.items()}).status
 
@@ -187,14 +187,14 @@ def test_without_the_key_nobody_hears_which_models_there_are(locked: LiveServer)
     assert (version.status, b"no version '2'" in version.body) == (404, True)
 
 
-def test_without_the_key_no_picture_is_read(locked: LiveServer, picture: bytes) -> None:
+def test_without_the_key_no_image_is_read(locked: LiveServer, image: bytes) -> None:
     for path in ("/", "/models/colours", "/predictions/colours", "/v2/models/colours/infer"):
-        refused = ask(locked, "POST", path, picture)
+        refused = ask(locked, "POST", path, image)
         assert refused.status == 401
         assert refused.headers["www-authenticate"] == "Bearer"
         assert refused.headers["connection"] == "close"
         assert KEY not in refused.body.decode()
-    assert ask(locked, "POST", "/", picture, {"X-Api-Key": KEY}).status == 200
+    assert ask(locked, "POST", "/", image, {"X-Api-Key": KEY}).status == 200
 
 
 class TestBodies:
@@ -225,21 +225,21 @@ class TestBodies:
         assert reply.startswith(b"HTTP/1.1 408 ")
         assert b"connection: close" in reply.lower()
 
-    def test_in_gzip_are_pictures_too(self, server: LiveServer, picture: bytes) -> None:
-        answer = ask(server, "POST", "/", gzip.compress(picture), {"Content-Encoding": "gzip"})
+    def test_in_gzip_are_images_too(self, server: LiveServer, image: bytes) -> None:
+        answer = ask(server, "POST", "/", gzip.compress(image), {"Content-Encoding": "gzip"})
         assert json.loads(answer.body)[0]["label"] == "red"
 
-    def test_in_pieces_are_pictures_too(self, server: LiveServer, picture: bytes) -> None:
-        answer = ask(server, "POST", "/", iter([picture[:9], picture[9:]]))
+    def test_in_pieces_are_images_too(self, server: LiveServer, image: bytes) -> None:
+        answer = ask(server, "POST", "/", iter([image[:9], image[9:]]))
         assert json.loads(answer.body)[0]["label"] == "red"
 
 
 def test_a_connection_goes_on_after_an_error_that_was_read_to_its_end(
-    server: LiveServer, picture: bytes
+    server: LiveServer, image: bytes
 ) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     sock = None
-    for body, status in ((b"no picture", 415), (picture, 200), (b"{", 400), (picture, 200)):
+    for body, status in ((b"no image", 415), (image, 200), (b"{", 400), (image, 200)):
         connection.request("POST", "/", body)
         sock = sock or connection.sock
         response = connection.getresponse()
@@ -250,18 +250,16 @@ def test_a_connection_goes_on_after_an_error_that_was_read_to_its_end(
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "1.5", "x", "", "9" * 13, "٣"])
-def test_a_timeout_that_means_nothing_is_a_bad_request(
-    server: LiveServer, picture: bytes, value: str
-) -> None:
+def test_a_timeout_that_means_nothing_is_a_bad_request(server: LiveServer, image: bytes, value: str) -> None:
     headers = {"X-Request-Timeout-Ms": value.encode().decode("latin-1")}
-    answer = ask(server, "POST", "/", picture, headers)
+    answer = ask(server, "POST", "/", image, headers)
     assert answer.status == 400
     assert "X-Request-Timeout-Ms" in json.loads(answer.body)["error"]
 
 
-def test_requests_are_counted_by_their_pattern(server: LiveServer, picture: bytes) -> None:
+def test_requests_are_counted_by_their_pattern(server: LiveServer, image: bytes) -> None:
     before = count_requests(server, "/models/{model:path}", 404)
-    ask(server, "POST", "/models/secret-name", picture)
+    ask(server, "POST", "/models/secret-name", image)
     assert count_requests(server, "/models/{model:path}", 404) == before + 1
     metrics = ask(server, "GET", "/metrics")
     assert metrics.headers["content-type"].startswith("text/plain")
@@ -269,13 +267,13 @@ def test_requests_are_counted_by_their_pattern(server: LiveServer, picture: byte
     assert b"pictag_received_bytes_total" in metrics.body
 
 
-def test_who_has_the_answer_finds_the_request_in_the_counts(server: LiveServer, picture: bytes) -> None:
+def test_who_has_the_answer_finds_the_request_in_the_counts(server: LiveServer, image: bytes) -> None:
     """Whatever the answer is, and whether the connection is closed with it."""
     for method, path, body, route, status in (
-        ("POST", "/models/secret-name", picture, "/models/{model:path}", 404),
-        ("POST", "/", picture, "/", 200),
+        ("POST", "/models/secret-name", image, "/models/{model:path}", 404),
+        ("POST", "/", image, "/", 200),
         ("GET", "/health", b"", "/health", 200),
-        ("POST", "/", b"no picture", "/", 415),
+        ("POST", "/", b"no image", "/", 415),
     ):
         for _ in range(25):
             before = count_requests(server, route, status)
@@ -307,9 +305,9 @@ def test_a_stopping_server_is_not_ready_but_lives(tmp_path_factory: pytest.TempP
 
 
 def test_who_is_cut_off_when_the_server_stops_is_told_so(
-    tmp_path_factory: pytest.TempPathFactory, picture: bytes, caplog: pytest.LogCaptureFixture
+    tmp_path_factory: pytest.TempPathFactory, image: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One whose body has not come, and one whose picture is not done: neither is a defect of the server."""
+    """One whose body has not come, and one whose image is not done: neither is a defect of the server."""
     model = f"colours={make_tiny_model(tmp_path_factory.mktemp('model'))}"
     with run_server(models=(model,), shutdown_timeout_s=1) as live:
         server = LiveServer(port=live.port, services=live.services)
@@ -319,9 +317,9 @@ def test_who_is_cut_off_when_the_server_stops_is_told_so(
 
         server.services.dispatcher.classify = never  # type: ignore[assignment,method-assign]
         stalled, waiting = (socket.create_connection(("127.0.0.1", server.port), 20) for _ in range(2))
-        head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(picture)
-        stalled.sendall(head + picture[:9])
-        waiting.sendall(head + picture)
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(image)
+        stalled.sendall(head + image[:9])
+        waiting.sendall(head + image)
         time.sleep(0.3)
         live.server.stop()
         replies = []
@@ -344,7 +342,7 @@ def test_who_is_cut_off_when_the_server_stops_is_told_so(
 
 
 def test_a_defect_of_ours_is_500_without_its_details(
-    tmp_path_factory: pytest.TempPathFactory, picture: bytes, caplog: pytest.LogCaptureFixture
+    tmp_path_factory: pytest.TempPathFactory, image: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     with serve({"colours": make_tiny_model(tmp_path_factory.mktemp("model"))}) as server:
 
@@ -352,7 +350,7 @@ def test_a_defect_of_ours_is_500_without_its_details(
             raise RuntimeError("a detail")
 
         server.services.dispatcher.classify = fail  # type: ignore[assignment,method-assign]
-        answer = ask(server, "POST", "/", picture)
+        answer = ask(server, "POST", "/", image)
     assert answer.status == 500
     assert "a detail" not in answer.body.decode()
     assert "a detail" in caplog.text

@@ -1,4 +1,4 @@
-"""A picture's result is its own, whatever it was run together with."""
+"""An image's result is its own, whatever it was run together with."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pictag.server.served import ServedModel
 
 FORMS = ("PNG", "JPEG", "WEBP", "GIF")
-PICTURES = st.tuples(st.integers(0, 2**31), st.integers(1, 90), st.integers(1, 90), st.sampled_from(FORMS))
+IMAGES = st.tuples(st.integers(0, 2**31), st.integers(1, 90), st.integers(1, 90), st.sampled_from(FORMS))
 
 
 @pytest.fixture(scope="module", params=["embedded", "tiny"])
@@ -50,19 +50,19 @@ def make_noise(seed: int, width: int, height: int, form: str) -> bytes:
 
 @settings(max_examples=15)
 @given(
-    pictures=st.lists(PICTURES, min_size=1, max_size=10),
+    images=st.lists(IMAGES, min_size=1, max_size=10),
     as_tensors=st.sets(st.integers(0, 9)),
     shape=st.tuples(st.integers(1, 3), st.sampled_from([1, 2, 4]), st.integers(1, 8)),
 )
-def test_in_any_batch_a_picture_gets_what_it_gets_alone(
+def test_in_any_batch_an_image_gets_what_it_gets_alone(
     model: str,
-    pictures: list[tuple[int, int, int, str]],
+    images: list[tuple[int, int, int, str]],
     as_tensors: set[int],
     shape: tuple[int, int, int],
 ) -> None:
     workers, together, max_batch = shape
     served = open_served(model, together)
-    encoded = [make_noise(*picture) for picture in pictures]
+    encoded = [make_noise(*image) for image in images]
     prepared = [served.classifier.preprocess(make_source(data)) for data in encoded]
     alone = [served.classifier.engine.run(pixels)[0] for pixels in prepared]
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from pictag.server.bodies import (
     MAX_MEMBERS_OF_GZIP,
     ClientLeft,
-    decode_picture_text,
+    decode_image_text,
     inflate,
     parse_aside,
     parse_json,
@@ -101,17 +101,17 @@ def test_a_client_that_leaves_is_noticed(parts: tuple[bytes | None, ...]) -> Non
 @pytest.mark.parametrize(
     ("encoding", "packed"),
     [
-        ("gzip", gzip.compress(b"picture", mtime=0)),
-        ("GZIP", gzip.compress(b"pic", mtime=0) + gzip.compress(b"ture", mtime=0)),
-        ("x-gzip", gzip.compress(b"picture", mtime=0)),
-        ("deflate", zlib.compress(b"picture")),
-        ("deflate", zlib.compress(b"picture")[2:-4]),
-        ("identity", b"picture"),
-        ("", b"picture"),
+        ("gzip", gzip.compress(b"payload", mtime=0)),
+        ("GZIP", gzip.compress(b"pay", mtime=0) + gzip.compress(b"load", mtime=0)),
+        ("x-gzip", gzip.compress(b"payload", mtime=0)),
+        ("deflate", zlib.compress(b"payload")),
+        ("deflate", zlib.compress(b"payload")[2:-4]),
+        ("identity", b"payload"),
+        ("", b"payload"),
     ],
 )
 def test_a_compressed_body_is_unfolded(encoding: str, packed: bytes) -> None:
-    assert read(packed, encoding=encoding)[0] == b"picture"
+    assert read(packed, encoding=encoding)[0] == b"payload"
 
 
 @given(st.binary(max_size=20_000), st.integers(1, 50))
@@ -137,11 +137,11 @@ def test_a_bomb_unfolds_to_the_limit_and_no_further(encoding: str) -> None:
 @pytest.mark.parametrize(
     ("encoding", "packed", "message"),
     [
-        ("gzip", gzip.compress(b"picture", mtime=0)[:-1], "cut off"),
-        ("gzip", gzip.compress(b"picture" * 99, mtime=0)[:20], "cut off"),
+        ("gzip", gzip.compress(b"payload", mtime=0)[:-1], "cut off"),
+        ("gzip", gzip.compress(b"payload" * 99, mtime=0)[:20], "cut off"),
         ("deflate", b"", None),
         ("gzip", b"no gzip", "no valid gzip"),
-        ("gzip", gzip.compress(b"picture", mtime=0) + b"tail", "no valid gzip"),
+        ("gzip", gzip.compress(b"payload", mtime=0) + b"tail", "no valid gzip"),
         ("br", b"x", "Content-Encoding 'br'"),
         ("gzip, gzip", b"x", "Content-Encoding"),
     ],
@@ -206,7 +206,7 @@ def test_json_that_would_fill_the_memory_is_refused_before_anything_is_built(tex
     assert allocated_bytes(parse) < MIB
 
 
-def test_pictures_in_base64_are_read_as_all_clients_write_them() -> None:
+def test_images_in_base64_are_read_as_all_clients_write_them() -> None:
     data = bytes(range(256)) * 3
     text = base64.b64encode(data).decode()
     lines = base64.encodebytes(data).decode()
@@ -218,7 +218,7 @@ def test_pictures_in_base64_are_read_as_all_clients_write_them() -> None:
         f"data:image/jpeg;base64,{text}",
         f"DATA:;BASE64,{text}",
     ):
-        assert decode_picture_text(written) == data
+        assert decode_image_text(written) == data
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_pictures_in_base64_are_read_as_all_clients_write_them() -> None:
 )
 def test_bad_base64_is_a_bad_request(text: str) -> None:
     with pytest.raises(BadRequest):
-        decode_picture_text(text)
+        decode_image_text(text)
 
 
 def test_a_body_of_many_gzip_files_takes_no_longer_than_its_size() -> None:
@@ -292,6 +292,6 @@ def test_a_large_body_is_parsed_aside_and_the_loop_goes_on() -> None:
     asyncio.run(main())
 
 
-def test_a_picture_in_letters_that_base64_has_not_is_said_to_be_none() -> None:
-    with pytest.raises(BadRequest, match=r"^The picture is no valid base64"):
-        decode_picture_text("AAAA\u00e9" * 5)
+def test_an_image_in_letters_that_base64_has_not_is_said_to_be_none() -> None:
+    with pytest.raises(BadRequest, match=r"^The image is no valid base64"):
+        decode_image_text("AAAA\u00e9" * 5)

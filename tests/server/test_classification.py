@@ -13,7 +13,7 @@ import pytest
 
 from liveserver import Live, ask, connect, read_answer, run_server, wait_until
 from pictag.errors import EngineError
-from recording import encode_picture
+from recording import encode_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pictag import ImageClassificationPipeline
     from pictag.server.registry import ModelSpec
 
-PICTURE = encode_picture(size=(64, 48))
+IMAGE = encode_image(size=(64, 48))
 PATHS = ["/", "/models/embedded", "/predictions/embedded", "/v2/models/embedded/infer"]
 
 
@@ -49,7 +49,7 @@ def full_server(
 
         served.classifier.forward = wait_and_forward  # type: ignore[assignment,method-assign]
         with connect(live.port) as first:
-            request = head("/", "X-Request-Timeout-Ms: 60000") + PICTURE
+            request = head("/", "X-Request-Timeout-Ms: 60000") + IMAGE
             if run_s:
                 gate.set()
                 first.sendall(request)
@@ -64,7 +64,7 @@ def full_server(
             assert read_answer(first)[0] == 200
 
 
-def head(path: str, *more: str, length: int = len(PICTURE)) -> bytes:
+def head(path: str, *more: str, length: int = len(IMAGE)) -> bytes:
     lines = [f"POST {path} HTTP/1.1", "Host: h", f"Content-Length: {length}", *more]
     if path.startswith("/v2"):
         lines.append("Inference-Header-Content-Length: 0")
@@ -79,10 +79,10 @@ def test_a_request_that_would_be_refused_is_refused_before_its_body_comes(path: 
         assert (status, body["type"]) == (429, "overloaded")
         assert b"retry-after" in lines
         assert b"connection: close" not in lines
-        sock.sendall(PICTURE)  # it is thrown away, and the connection is as good as new
+        sock.sendall(IMAGE)  # it is thrown away, and the connection is as good as new
         gate.set()
         wait_until(lambda: live.services.dispatcher.running == 0)
-        sock.sendall(head(path) + PICTURE)
+        sock.sendall(head(path) + IMAGE)
         assert read_answer(sock)[0] == 200
 
 
@@ -98,7 +98,7 @@ def test_one_who_waits_for_leave_to_send_is_refused_and_the_connection_closed() 
 def test_a_body_of_unknown_length_is_read_and_then_refused() -> None:
     with full_server() as (live, _), connect(live.port) as sock:
         sock.sendall(b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
-        sock.sendall(b"%x\r\n%b\r\n0\r\n\r\n" % (len(PICTURE), PICTURE))
+        sock.sendall(b"%x\r\n%b\r\n0\r\n\r\n" % (len(IMAGE), IMAGE))
         status, lines, _body = read_answer(sock)
         assert status == 429
         assert b"connection: close" not in lines
@@ -119,13 +119,13 @@ def test_a_timeout_in_the_body_may_be_longer_than_the_usual_one() -> None:
                     "name": "image",
                     "datatype": "BYTES",
                     "shape": [1],
-                    "parameters": {"binary_data_size": len(PICTURE) + 4},
+                    "parameters": {"binary_data_size": len(IMAGE) + 4},
                 }
             ],
             "parameters": {"timeout": 60_000_000},
         }
     ).encode()
-    body = request + len(PICTURE).to_bytes(4, "little") + PICTURE
+    body = request + len(IMAGE).to_bytes(4, "little") + IMAGE
     infer = (
         f"POST /v2/models/embedded/infer HTTP/1.1\r\nHost: h\r\nContent-Length: {len(body)}\r\n"
         f"Inference-Header-Content-Length: {len(request)}\r\n\r\n"
@@ -136,14 +136,14 @@ def test_a_timeout_in_the_body_may_be_longer_than_the_usual_one() -> None:
     ):
         sock.sendall(head("/"))
         assert read_answer(sock)[0] == 429
-        sock.sendall(PICTURE + infer + body)
+        sock.sendall(IMAGE + infer + body)
         wait_until(lambda: live.services.dispatcher.queued == 1)
         gate.set()
         assert read_answer(sock)[0] == 200
 
 
-def test_a_picture_of_a_list_that_the_model_fails_on_fails_alone() -> None:
-    green, red = (base64.b64encode(encode_picture(colour)).decode() for colour in ((0, 255, 0), (255, 0, 0)))
+def test_an_image_of_a_list_that_the_model_fails_on_fails_alone() -> None:
+    green, red = (base64.b64encode(encode_image(colour)).decode() for colour in ((0, 255, 0), (255, 0, 0)))
     with run_server(models=("embedded",), threads=1, log_requests=False) as live:
         served = live.services.registry.peek("embedded")
         assert served is not None
@@ -171,12 +171,12 @@ def test_a_load_that_gives_up_is_not_told_as_the_clients_deadline(tmp_path: Path
             raise TimeoutError("the store did not answer")
 
         live.services.registry._open = give_up
-        assert ask(live.port, "/", method="POST", body=PICTURE)[0] == 500
+        assert ask(live.port, "/", method="POST", body=IMAGE)[0] == 500
 
 
 def test_a_model_that_is_needed_while_the_server_stops_is_an_overload() -> None:
     with run_server(models=("embedded",), preload=False, log_requests=False) as live:
         live.services.registry._is_closed = True
-        status, body = ask(live.port, "/", method="POST", body=PICTURE)
+        status, body = ask(live.port, "/", method="POST", body=IMAGE)
         live.services.registry._is_closed = False
         assert (status, json.loads(body)["type"]) == (429, "overloaded")

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from images.pictureserver import Server, send
-from pictag.errors import EngineError, NotAPicture, PictureTooLarge
+from images.imageserver import Server, send
+from pictag.errors import EngineError, ImageTooLarge, NotAnImage
 from pictag.images import FetchLimits, Source, make_source
 from pictag.server import dispatch
 from pictag.server.dispatch import Dispatcher, WorkLimits
 from pictag.server.metrics import Metrics
 from pictag.server.refusals import BadRequest, DeadlinePassed, Overloaded
 from pictag.server.served import ModelSpec, make_served
-from recording import Recorder, encode_picture, serve_recorder
+from recording import Recorder, encode_image, serve_recorder
 from tinymodel import make_tiny_model
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from pictag.server.served import ServedModel
 
-RED, GREEN, BLUE = (encode_picture(colour) for colour in ((255, 0, 0), (0, 255, 0), (0, 0, 255)))
+RED, GREEN, BLUE = (encode_image(colour) for colour in ((255, 0, 0), (0, 255, 0), (0, 0, 255)))
 
 
 @pytest.fixture(scope="module")
@@ -83,11 +83,9 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.002)
 
 
-async def begin(dispatcher: Dispatcher, served: ServedModel, *pictures: bytes) -> list[asyncio.Task[Any]]:
-    """Tasks for these pictures, all of them admitted."""
-    tasks = [
-        asyncio.create_task(dispatcher.classify(served, picture, deadline_s=soon())) for picture in pictures
-    ]
+async def begin(dispatcher: Dispatcher, served: ServedModel, *images: bytes) -> list[asyncio.Task[Any]]:
+    """Tasks for these images, all of them admitted."""
+    tasks = [asyncio.create_task(dispatcher.classify(served, image, deadline_s=soon())) for image in images]
     await asyncio.sleep(0)
     return tasks
 
@@ -106,7 +104,7 @@ def pixels(value: float) -> NDArray[np.float32]:
     return np.full((1, 3, 8, 8), value, np.float32)
 
 
-def test_a_picture_gets_what_the_pipeline_says_of_it(served: ServedModel) -> None:
+def test_an_image_gets_what_the_pipeline_says_of_it(served: ServedModel) -> None:
     async def main() -> None:
         async with dispatching() as dispatcher:
             logits = await dispatcher.classify(served, GREEN, deadline_s=soon())
@@ -117,7 +115,7 @@ def test_a_picture_gets_what_the_pipeline_says_of_it(served: ServedModel) -> Non
     asyncio.run(main())
 
 
-def test_a_free_worker_takes_a_picture_at_once_and_alone(served: ServedModel) -> None:
+def test_a_free_worker_takes_an_image_at_once_and_alone(served: ServedModel) -> None:
     recorder = recorder_of(served)
     beside = threading.Barrier(2)
 
@@ -140,7 +138,7 @@ def test_a_free_worker_takes_a_picture_at_once_and_alone(served: ServedModel) ->
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_pictures_gather_while_all_workers_are_busy(folder: Path, workers: int) -> None:
+def test_images_gather_while_all_workers_are_busy(folder: Path, workers: int) -> None:
     served = serve_recorder(folder, together=4)
     recorder = recorder_of(served)
 
@@ -181,7 +179,7 @@ def test_finished_tensors_gather_up_to_the_largest_batch(served: ServedModel) ->
 
 
 def test_a_card_runs_one_batch_at_a_time_and_the_next_gathers_meanwhile(folder: Path) -> None:
-    served = serve_recorder(folder, most_runs=1)
+    served = serve_recorder(folder, max_concurrency=1)
     recorder = recorder_of(served)
 
     async def main() -> None:
@@ -212,7 +210,7 @@ def test_models_and_sizes_are_never_mixed_in_one_run(folder: Path, tmp_path: Pat
     assert sum(recorder_of(other).batches) == 3
 
 
-def test_a_graph_that_finds_its_ranges_as_it_runs_gets_one_picture_a_run(folder: Path) -> None:
+def test_a_graph_that_finds_its_ranges_as_it_runs_gets_one_image_a_run(folder: Path) -> None:
     from dataclasses import replace
 
     recorder = recorder_of(serve_recorder(folder))
@@ -235,7 +233,7 @@ def test_a_graph_that_finds_its_ranges_as_it_runs_gets_one_picture_a_run(folder:
     assert recorder.batches == [1] * 6
 
 
-def test_a_bad_picture_never_enters_a_batch(folder: Path) -> None:
+def test_a_bad_image_never_enters_a_batch(folder: Path) -> None:
     served = serve_recorder(folder, together=4)
     recorder = recorder_of(served)
 
@@ -243,10 +241,10 @@ def test_a_bad_picture_never_enters_a_batch(folder: Path) -> None:
         async with dispatching() as dispatcher:
             with recorder.held():
                 busy = await occupy(dispatcher, served)
-                tasks = await begin(dispatcher, served, RED, b"no picture at all", GREEN, BLUE)
+                tasks = await begin(dispatcher, served, RED, b"no image at all", GREEN, BLUE)
             found: list[Any] = await asyncio.gather(*tasks, return_exceptions=True)
             red, bad, green, blue = found
-            assert isinstance(bad, NotAPicture)
+            assert isinstance(bad, NotAnImage)
             assert [int(good.argmax()) for good in (red, green, blue)] == [0, 1, 2]
             await asyncio.gather(*busy)
 
@@ -254,7 +252,7 @@ def test_a_bad_picture_never_enters_a_batch(folder: Path) -> None:
     assert recorder.batches == [1, 3]
 
 
-def test_a_failing_picture_in_a_batch_fails_alone(folder: Path) -> None:
+def test_a_failing_image_in_a_batch_fails_alone(folder: Path) -> None:
     served = serve_recorder(folder, together=4)
     recorder = recorder_of(served)
 
@@ -428,7 +426,7 @@ def test_abandoned_work_is_never_done(folder: Path) -> None:
 
 
 def test_one_who_leaves_between_decoding_and_running_is_not_run(folder: Path) -> None:
-    served = serve_recorder(folder, most_runs=1)
+    served = serve_recorder(folder, max_concurrency=1)
     recorder = recorder_of(served)
 
     async def main() -> None:
@@ -505,19 +503,19 @@ def test_draining_gives_up_after_its_time_and_closing_refuses_the_rest(served: S
     asyncio.run(main())
 
 
-def test_pictures_beyond_the_limit_are_refused_from_their_header(served: ServedModel) -> None:
+def test_images_beyond_the_limit_are_refused_from_their_header(served: ServedModel) -> None:
     huge = RED[:16] + (65_535).to_bytes(4, "big") * 2 + RED[24:]
 
     async def main() -> None:
         async with dispatching() as dispatcher:
-            with pytest.raises(PictureTooLarge, match="65535×65535"):
+            with pytest.raises(ImageTooLarge, match="65535×65535"):
                 await dispatcher.classify(served, huge, deadline_s=soon())
 
     asyncio.run(main())
     assert recorder_of(served).decoded == []
 
 
-def test_a_thin_picture_that_would_grow_beyond_the_limit_is_never_decoded(tmp_path: Path) -> None:
+def test_a_thin_image_that_would_grow_beyond_the_limit_is_never_decoded(tmp_path: Path) -> None:
     folder = make_tiny_model(tmp_path, size=224)
     settings = json.loads((folder / "preprocessor_config.json").read_text())
     settings |= {
@@ -532,10 +530,10 @@ def test_a_thin_picture_that_would_grow_beyond_the_limit_is_never_decoded(tmp_pa
     async def main() -> None:
         async with dispatching() as dispatcher:
             for size in ((30_000, 1), (1, 30_000), (3000, 2)):
-                with pytest.raises(PictureTooLarge, match="resized as the model asks"):
-                    await dispatcher.classify(served, encode_picture(size=size), deadline_s=soon())
+                with pytest.raises(ImageTooLarge, match="resized as the model asks"):
+                    await dispatcher.classify(served, encode_image(size=size), deadline_s=soon())
             assert recorder_of(served).decoded == []
-            wide = encode_picture((0, 255, 0), size=(3000, 20))
+            wide = encode_image((0, 255, 0), size=(3000, 20))
             assert (await dispatcher.classify(served, wide, deadline_s=soon())).argmax() == 1
 
     asyncio.run(main())

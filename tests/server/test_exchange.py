@@ -9,9 +9,9 @@ import pytest
 
 from liveserver import Live, ask, connect, read_answer, run_server, wait_until
 from pictag.server.arrivals import FREE_BYTES
-from recording import encode_picture
+from recording import encode_image
 
-PICTURE = encode_picture((255, 0, 0))
+IMAGE = encode_image((255, 0, 0))
 LARGE = 4 * FREE_BYTES
 
 
@@ -36,9 +36,9 @@ def test_bodies_that_do_not_end_are_bounded_together_and_keep_nobody_else_away(l
         assert (status, said["type"]) == (429, "overloaded")
         assert b"retry-after: 5" in answer.lower()
         # Its body is thrown away, and the next request on this connection is read.
-        three.sendall(b"x" + head(len(PICTURE)) + PICTURE)
+        three.sendall(b"x" + head(len(IMAGE)) + IMAGE)
         assert read_answer(three)[0] == 200
-        assert ask(live.port, "/", method="POST", body=PICTURE)[0] == 200
+        assert ask(live.port, "/", method="POST", body=IMAGE)[0] == 200
     wait_until(lambda: arrivals.held_bytes == 0)
     assert b'pictag_refused_total{reason="arriving"} 1.0' in ask(live.port, "/metrics")[1]
 

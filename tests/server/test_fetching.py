@@ -29,7 +29,7 @@ def test_more_urls_than_are_read_at_a_time_wait_for_their_turn(
         time.sleep(0.02)
         with lock:
             reading[0] -= 1
-        return b"picture"
+        return b"image"
 
     def start_none(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -46,7 +46,7 @@ def test_more_urls_than_are_read_at_a_time_wait_for_their_turn(
         bodies = await asyncio.gather(
             *(fetcher.fetch(f"http://host/{n}", deadline_s=time.monotonic() + 60) for n in range(count))
         )
-        assert bodies == [b"picture"] * count
+        assert bodies == [b"image"] * count
         assert most[0] == fetching.MOST_FETCHES
 
     asyncio.run(main())

@@ -168,7 +168,7 @@ class TestJson:
         assert peak_bytes(send) < 6 * size
 
 
-class TestPictures:
+class TestImages:
     @pytest.mark.parametrize(
         "size", [(65535, 65535), (12000, 8000), (2**31 - 1, 2**31 - 1), (50_000_001, 1)], ids=repr
     )
@@ -180,7 +180,7 @@ class TestPictures:
         def send() -> None:
             answer = classify(server, data)
             assert answer.status == 422
-            assert json.loads(answer.body)["type"] in ("picture_too_large", "corrupt_picture")
+            assert json.loads(answer.body)["type"] in ("image_too_large", "corrupt_image")
 
         assert peak_bytes(send) < 4 * MIB
 
@@ -273,7 +273,7 @@ class TestPictures:
 
 
 def send_mutations(server: LiveServer, *, count: int, seed: int) -> None:
-    """Pictures of which a few bytes were changed, cut out or doubled; four clients, kept connections."""
+    """Images of which a few bytes were changed, cut out or doubled; four clients, kept connections."""
     originals = [encode(PATTERN, kind) for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")]
     originals.append(encode(PATTERN, "JPEG", progressive=True))
 
@@ -457,22 +457,20 @@ def test_labels_of_any_text_are_data(tmp_path: Path) -> None:
             assert label.encode() in reply.body[length:]
 
 
-def test_neighbours_do_not_change_a_pictures_result(server: LiveServer) -> None:
+def test_neighbours_do_not_change_an_images_result(server: LiveServer) -> None:
     rng = np.random.default_rng(3)
-    pictures = [
+    images = [
         encode(Image.fromarray(rng.integers(0, 256, (rng.integers(20, 90), 50, 3), np.uint8)))
         for _ in range(40)
     ]
     alone = pipeline(model="embedded")
-    wanted = [
-        {label["label"]: label["score"] for label in alone(picture, top_k=None)} for picture in pictures
-    ]
-    torn = pictures[0][:200]
+    wanted = [{label["label"]: label["score"] for label in alone(image, top_k=None)} for image in images]
+    torn = images[0][:200]
 
     def send(number: int) -> None:
         if number % 5 == 4:  # a bad one among them
             assert ask(server, "POST", "/models/embedded", torn).status == 422
-        answer = ask(server, "POST", "/models/embedded?top_k=200", pictures[number])
+        answer = ask(server, "POST", "/models/embedded?top_k=200", images[number])
         got = {label["label"]: label["score"] for label in json.loads(answer.body)}
         assert got == pytest.approx(wanted[number], abs=1e-5)
 

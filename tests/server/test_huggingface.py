@@ -20,7 +20,7 @@ from asking import Answer, LiveServer, ask, serve
 from pictag import pipeline
 from pictag.server.protocols.huggingface import parse_request
 from pictag.server.refusals import BadRequest
-from tinymodel import make_picture, make_tiny_model
+from tinymodel import make_image, make_tiny_model
 
 RED = (255, 0, 0)
 
@@ -31,8 +31,8 @@ def encode(image: Image.Image, kind: str = "PNG") -> bytes:
     return file.getvalue()
 
 
-PICTURE = encode(Image.new("RGB", (12, 9), RED))
-TEXT = base64.b64encode(PICTURE).decode()
+IMAGE = encode(Image.new("RGB", (12, 9), RED))
+TEXT = base64.b64encode(IMAGE).decode()
 
 
 @pytest.fixture(scope="module")
@@ -65,40 +65,40 @@ def pairs(labels: Any) -> list[tuple[str, float]]:
 
 class TestTheRealClient:
     def test_classifies_bytes_and_paths(self, client: InferenceClient, tmp_path: Path) -> None:
-        path = make_picture(tmp_path / "green.png", "green")
-        assert client.image_classification(PICTURE)[0].label == "red"
+        path = make_image(tmp_path / "green.png", "green")
+        assert client.image_classification(IMAGE)[0].label == "red"
         assert client.image_classification(str(path))[0].label == "green"
         assert client.image_classification(path)[0].label == "green"
 
     def test_does_not_mind_a_wrong_name(self, client: InferenceClient, tmp_path: Path) -> None:
         for name in ("red.jpg", "red.txt", "red.json", "red"):
-            (tmp_path / name).write_bytes(PICTURE)
+            (tmp_path / name).write_bytes(IMAGE)
             assert client.image_classification(tmp_path / name)[0].label == "red", name
 
     def test_gets_what_the_library_says(self, client: InferenceClient, server: LiveServer) -> None:
-        picture = encode(Image.effect_mandelbrot((90, 60), (-2, -1, 1, 1), 40).convert("RGB"), "JPEG")
+        image = encode(Image.effect_mandelbrot((90, 60), (-2, -1, 1, 1), 40).convert("RGB"), "JPEG")
         classifier = pipeline(model="embedded")
         url = f"{server.url}/models/org/name"
         for top_k, function in ((5, None), (3, "softmax"), (200, "sigmoid"), (2, "none")):
             got = client.image_classification(
-                picture,
+                image,
                 model=url,
                 top_k=top_k,
                 function_to_apply=function,  # type: ignore[arg-type]
             )
-            wanted = classifier(picture, top_k=top_k, function_to_apply=function)
+            wanted = classifier(image, top_k=top_k, function_to_apply=function)
             assert [label.label for label in got] == [label["label"] for label in wanted]
             assert [label.score for label in got] == pytest.approx([w["score"] for w in wanted], abs=1e-5)
 
     def test_is_told_what_is_wrong(self, client: InferenceClient, server: LiveServer) -> None:
-        with pytest.raises(HfHubHTTPError, match="no picture format was recognised") as caught:
-            client.image_classification(b"no picture")
+        with pytest.raises(HfHubHTTPError, match="no image format was recognised") as caught:
+            client.image_classification(b"no image")
         assert caught.value.response.status_code == 415
         assert caught.value.response.headers["x-request-id"] in str(caught.value)
         with pytest.raises(HfHubHTTPError, match="top_k=0 is not a whole number of 1 or more"):
-            client.image_classification(PICTURE, top_k=0)
+            client.image_classification(IMAGE, top_k=0)
         with pytest.raises(HfHubHTTPError, match="there are: colours, org/name"):
-            client.image_classification(PICTURE, model=f"{server.url}/models/org/nome")
+            client.image_classification(IMAGE, model=f"{server.url}/models/org/nome")
 
     def test_learns_of_health_and_of_the_endpoint(self, client: InferenceClient, server: LiveServer) -> None:
         assert client.health_check()
@@ -109,8 +109,8 @@ class TestTheRealClient:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
-def test_curl_sends_a_picture_as_it_is(server: LiveServer, tmp_path: Path) -> None:
-    path = make_picture(tmp_path / "blue picture.png", "blue")
+def test_curl_sends_an_image_as_it_is(server: LiveServer, tmp_path: Path) -> None:
+    path = make_image(tmp_path / "blue image.png", "blue")
     for arguments in (
         ["--data-binary", f"@{path}", f"{server.url}/"],
         ["--data-binary", f"@{path}", f"{server.url}/models/colours?top_k=3"],
@@ -132,7 +132,7 @@ def test_curl_sends_a_picture_as_it_is(server: LiveServer, tmp_path: Path) -> No
 )
 def test_the_content_decides_and_not_its_type(server: LiveServer, content_type: str | None) -> None:
     headers = {} if content_type is None else {"Content-Type": content_type.encode("utf-8").decode("latin-1")}
-    answer = ask(server, "POST", "/", PICTURE, headers)
+    answer = ask(server, "POST", "/", IMAGE, headers)
     assert answer.status == 200
     assert json.loads(answer.body)[0]["label"] == "red"
     assert answer.headers["content-type"] == "application/json"
@@ -141,30 +141,30 @@ def test_the_content_decides_and_not_its_type(server: LiveServer, content_type: 
 
 
 def test_top_k_counts_in_the_query_and_in_the_parameters(server: LiveServer) -> None:
-    assert len(json.loads(post(server, PICTURE, "/?top_k=2").body)) == 2
+    assert len(json.loads(post(server, IMAGE, "/?top_k=2").body)) == 2
     assert len(json.loads(post_json(server, {"inputs": TEXT}, "/?top_k=2").body)) == 2
     both = post_json(server, {"inputs": TEXT, "parameters": {"top_k": 1}}, "/?top_k=2")
     assert len(json.loads(both.body)) == 1
-    assert len(json.loads(post(server, PICTURE, "/?top_k=1000").body)) == 3
-    assert json.loads(post(server, PICTURE, "/?min_score=0.999").body) == []
+    assert len(json.loads(post(server, IMAGE, "/?top_k=1000").body)) == 3
+    assert json.loads(post(server, IMAGE, "/?min_score=0.999").body) == []
 
 
 def test_logits_below_zero_are_labels_too(server: LiveServer) -> None:
-    found = json.loads(post(server, PICTURE, "/?function_to_apply=none").body)
+    found = json.loads(post(server, IMAGE, "/?function_to_apply=none").body)
     assert [label["score"] for label in found] == pytest.approx([2, -2, -2])
     for query in ("top_k=3&min_score=0", "min_score=-2.5"):
-        assert json.loads(post(server, PICTURE, f"/?function_to_apply=none&{query}").body) == found
-    assert json.loads(post(server, PICTURE, "/?function_to_apply=none&min_score=0.1").body) == found[:1]
+        assert json.loads(post(server, IMAGE, f"/?function_to_apply=none&{query}").body) == found
+    assert json.loads(post(server, IMAGE, "/?function_to_apply=none&min_score=0.1").body) == found[:1]
 
 
-def test_a_list_of_pictures_gives_a_list_of_results_and_one_fails_alone(server: LiveServer) -> None:
-    bad = base64.b64encode(PICTURE[:40]).decode()
+def test_a_list_of_images_gives_a_list_of_results_and_one_fails_alone(server: LiveServer) -> None:
+    bad = base64.b64encode(IMAGE[:40]).decode()
     answer = post_json(server, {"inputs": [TEXT, bad, TEXT], "parameters": {"top_k": 1}})
     assert answer.status == 200
     first, failed, last = json.loads(answer.body)
     assert pairs(first) == pairs(last)
     assert first[0]["label"] == "red"
-    assert failed["type"] == "corrupt_picture"
+    assert failed["type"] == "corrupt_image"
     assert failed["code"] == 422
     assert failed["error"]
     one = json.loads(post_json(server, {"inputs": [TEXT]}).body)
@@ -179,8 +179,8 @@ def test_a_list_of_pictures_gives_a_list_of_results_and_one_fails_alone(server: 
         ({"inputs": ""}, "'inputs' is not a text"),
         ({"inputs": 3}, "'inputs' is not a text"),
         ({"inputs": {"image": "x"}}, "'inputs' is not a text"),
-        ({"inputs": []}, "from 1 to 128 pictures"),
-        ({"inputs": [""] * 129}, "from 1 to 128 pictures"),
+        ({"inputs": []}, "from 1 to 128 images"),
+        ({"inputs": [""] * 129}, "from 1 to 128 images"),
         ({"inputs": [[TEXT]]}, "'inputs' is not a text"),
         ({"inputs": "no base64!"}, "base64"),
         ({"input": TEXT}, "'input'; did you mean 'inputs'"),
@@ -215,7 +215,7 @@ def test_options_for_the_hub_are_ignored(server: LiveServer) -> None:
     "name", ["org/name@main", "org/name/tree/main", "org", "name", "colours/", "Colours"]
 )
 def test_a_name_that_is_not_served_is_unknown(server: LiveServer, name: str) -> None:
-    answer = post(server, PICTURE, f"/models/{name}")
+    answer = post(server, IMAGE, f"/models/{name}")
     assert answer.status == 404
     assert json.loads(answer.body)["type"] == "model_unknown"
 
@@ -230,6 +230,6 @@ def test_a_form_is_sent_where_forms_are_taken() -> None:
 def test_urls_are_taken_where_they_are_allowed() -> None:
     body = json.dumps({"inputs": ["https://example.org/a.jpg", TEXT]}).encode()
     request = parse_request(body, {}, content_type="", default_top_k=5, allow_urls=True)
-    url, data = request.pictures
+    url, data = request.images
     assert getattr(url, "kind", None) == "url"
-    assert data == PICTURE
+    assert data == IMAGE

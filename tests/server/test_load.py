@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from benchmarks.serve_material import EMBEDDED, Model, draw_picture, prepare_mixed
+from benchmarks.serve_material import EMBEDDED, Model, draw_image, prepare_mixed
 from benchmarks.serve_memory import BAD_STATUSES, Kept, run_traced
 from benchmarks.serve_plan import SAME, Plan
 from benchmarks.serve_process import Server, find_left_over, fire, start_server, take_stock
@@ -24,9 +24,9 @@ MOST_KEPT_BYTES = 2**17  # 328 of each request
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
-    folder = tmp_path_factory.mktemp("pictures")
+    folder = tmp_path_factory.mktemp("images")
     for number in range(12):
-        draw_picture(folder / f"{number}.jpg", (500, 375), seed=number)
+        draw_image(folder / f"{number}.jpg", (500, 375), seed=number)
     return make_rig(EMBEDDED, list(folder.iterdir()))
 
 
@@ -38,14 +38,14 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Rig:
-    """A model that takes no time, and small pictures: many requests in a few seconds."""
+    """A model that takes no time, and small images: many requests in a few seconds."""
     folder = tmp_path_factory.mktemp("tiny")
     model = Model(title="tiny", reference=str(make_tiny_model(folder / "model")), dtype="fp32")
     return make_rig(model, [one for one in prepare_mixed(folder / "good") if one.stat().st_size < 40_000])
 
 
-def test_every_picture_gets_its_own_labels_in_any_batch(server: Server, rig: Rig) -> None:
-    volley = fire(server, Plan(port=server.port, pictures=rig.pictures, connections=32, count=160))
+def test_every_image_gets_its_own_labels_in_any_batch(server: Server, rig: Rig) -> None:
+    volley = fire(server, Plan(port=server.port, images=rig.images, connections=32, count=160))
     assert_no_faults(volley)
     assert volley.count(200) == 160
     assert volley.largest_difference <= SAME
@@ -55,7 +55,7 @@ def test_more_than_can_be_done_is_refused_and_what_is_accepted_is_answered_once(
     server: Server, rig: Rig
 ) -> None:
     plan = Plan(
-        port=server.port, pictures=rig.pictures, rate=600, count=900, connections=900, timeout_ms=500,
+        port=server.port, images=rig.images, rate=600, count=900, connections=900, timeout_ms=500,
         may_refuse=True,
     )  # fmt: skip
     volley = fire(server, plan)
@@ -67,7 +67,7 @@ def test_more_than_can_be_done_is_refused_and_what_is_accepted_is_answered_once(
 
 def test_slow_clients_take_nothing_from_others(server: Server, rig: Rig) -> None:
     with SlowClients(server.port, 200, every_s=0.2):
-        volley = fire(server, Plan(port=server.port, pictures=rig.pictures, connections=4, count=60))
+        volley = fire(server, Plan(port=server.port, images=rig.images, connections=4, count=60))
         assert server.metrics()["pictag_connections"] >= 200
     assert_no_faults(volley)
     assert volley.count(200) == 60
@@ -76,7 +76,7 @@ def test_slow_clients_take_nothing_from_others(server: Server, rig: Rig) -> None
 def test_what_clients_leave_behind_is_not_run(server: Server, rig: Rig) -> None:
     stock, before = take_stock(server), server.metrics()
     plan = Plan(
-        port=server.port, pictures=rig.pictures, rate=600, count=400, connections=900, leave_share=0.5,
+        port=server.port, images=rig.images, rate=600, count=400, connections=900, leave_share=0.5,
         leave_within_s=0.2, may_refuse=True,
     )  # fmt: skip
     volley = fire(server, plan)

@@ -16,13 +16,13 @@ from pictag.server import logs
 from pictag.server.logs import (
     JsonFormatter,
     TextFormatter,
-    conceal,
     configure_logging,
     escape,
     log_request,
+    redact,
 )
 from pictag.server.settings import ServerSettings
-from tinymodel import make_picture
+from tinymodel import make_image
 
 KEY = "open-sesame-17"
 SECRET = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGH0123456789-._~", min_size=8, max_size=30).filter(
@@ -55,9 +55,9 @@ def record(form: str, message: str, *arguments: object, error: Exception | None 
 def test_no_secret_is_logged(form: str, secret: str, before: str, after: str) -> None:
     secret = f"secret{secret}"
     for text in (
-        f"https://user:{secret}@host/picture.jpg",
+        f"https://user:{secret}@host/image.jpg",
         f"https://{secret}@host",
-        f"https://host/picture.jpg?signature={secret}&x=1",
+        f"https://host/image.jpg?signature={secret}&x=1",
         f"http://host/a#{secret}",
         f"Authorization: Bearer {secret}",
         f"authorization: Basic {secret}",
@@ -81,7 +81,7 @@ def test_whatever_is_logged_is_one_line_of_printable_characters(form: str, text:
     assert line.isprintable(), repr(line)
     if form == "json":
         assert line.isascii()
-        assert json.loads(line)["message"] == conceal(text, KEY)
+        assert json.loads(line)["message"] == redact(text, KEY)
 
 
 @pytest.mark.parametrize("form", ["json", "text"])
@@ -141,7 +141,7 @@ def test_escaping_leaves_what_can_be_read() -> None:
 
 
 def test_a_server_logs_every_request_with_its_id_and_none_of_its_secrets(tmp_path: Path) -> None:
-    picture = make_picture(tmp_path / "p.png").read_bytes()
+    image = make_image(tmp_path / "p.png").read_bytes()
     environ = {"PICTAG_SERVER_API_KEY": KEY}
     with run_process(tmp_path, "--model", "embedded", **environ) as process:
         port = process.port()
@@ -150,17 +150,17 @@ def test_a_server_logs_every_request_with_its_id_and_none_of_its_secrets(tmp_pat
         ids = []
         for number, (path, body) in enumerate(
             [
-                ("/", picture),
-                (f"/?top_k={secret}", picture),
-                (f"/{secret}", picture),
-                (f"/models/{secret}%0a%1b[31m", picture),
-                (f"/models/embedded?{secret}=1", b"no picture"),
+                ("/", image),
+                (f"/?top_k={secret}", image),
+                (f"/{secret}", image),
+                (f"/models/{secret}%0a%1b[31m", image),
+                (f"/models/embedded?{secret}=1", b"no image"),
                 ("/", f'{{"inputs": "https://me:{secret}@host/{secret}?{secret}"}}'.encode()),
             ]
         ):
             ids.append(f"request-{number}")
             ask(port, path, method="POST", body=body, X_Request_Id=ids[-1], Cookie=secret, **key)
-        ask(port, "/", method="POST", body=picture, Authorization="Bearer hidden-in-the-query")
+        ask(port, "/", method="POST", body=image, Authorization="Bearer hidden-in-the-query")
         wait_until(lambda: process.log.read_text().count('"request"') > len(ids))
         text = process.log.read_text()
         lines = [line for line in process.lines() if line["message"] == "request"]
@@ -178,7 +178,7 @@ def test_every_kind_of_secret_is_looked_for() -> None:
         "Proxy-Authorization: x", "x-api-key=1", "api_key: 1", "apikey=1", "Cookie: a",
         "PASSWORD=1", "hf_abcdefgh",
     ):  # fmt: skip
-        assert conceal(f"before {secret} after") != f"before {secret} after"
+        assert redact(f"before {secret} after") != f"before {secret} after"
 
 
 class Writes(io.StringIO):

@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from liveserver import ask, run_server
 from pictag.server.metrics import Metrics
-from tinymodel import make_picture
+from tinymodel import make_image
 
 
 def read(text: bytes) -> dict[str, float]:
@@ -89,9 +89,9 @@ def test_threads_lose_no_count() -> None:
 
 
 def test_the_counts_agree_with_what_was_sent(tmp_path: Path) -> None:
-    picture = make_picture(tmp_path / "p.png").read_bytes()
+    image = make_image(tmp_path / "p.png").read_bytes()
     with run_server(models=("tiny=embedded",), log_requests=False) as live:
-        sent = [("/", picture)] * 6 + [("/models/tiny", picture)] * 3 + [("/", b"no picture")] * 2
+        sent = [("/", image)] * 6 + [("/models/tiny", image)] * 3 + [("/", b"no image")] * 2
         threads = [
             threading.Thread(target=ask, args=(live.port, path), kwargs={"method": "POST", "body": body})
             for path, body in sent

@@ -22,9 +22,9 @@ from tritonclient.utils import InferenceServerException
 
 from asking import Answer, LiveServer, ask, serve
 from pictag import ImageClassificationPipeline, pipeline
-from pictag.server.protocols.tensors import read_pictures
+from pictag.server.protocols.tensors import read_images
 from pictag.server.refusals import BadRequest
-from tinymodel import make_picture, make_tiny_model
+from tinymodel import make_image, make_tiny_model
 
 MODEL = "org/colours"
 INFER = f"/v2/models/{MODEL}/infer"
@@ -53,9 +53,9 @@ def classifier(folder: Path) -> ImageClassificationPipeline:
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
-    folder = tmp_path_factory.mktemp("pictures")
-    return [make_picture(folder / f"{c}.png", c).read_bytes() for c in ("red", "green", "blue")]
+def images(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    folder = tmp_path_factory.mktemp("images")
+    return [make_image(folder / f"{c}.png", c).read_bytes() for c in ("red", "green", "blue")]
 
 
 def tensor_input(values: NDArray[np.float32], *, binary: bool = True) -> Any:
@@ -64,9 +64,9 @@ def tensor_input(values: NDArray[np.float32], *, binary: bool = True) -> Any:
     return tensor
 
 
-def picture_input(pictures: list[bytes], name: str = "image") -> Any:
-    tensor = triton.InferInput(name, [len(pictures)], "BYTES")
-    tensor.set_data_from_numpy(np.array(pictures, np.object_))
+def image_input(images: list[bytes], name: str = "image") -> Any:
+    tensor = triton.InferInput(name, [len(images)], "BYTES")
+    tensor.set_data_from_numpy(np.array(images, np.object_))
     return tensor
 
 
@@ -116,59 +116,59 @@ class TestTritonsClient:
         assert ("parameters" in result.get_output("logits")) == binary_out
 
     @pytest.mark.parametrize("name", ["image", "pixel_values"])
-    def test_sends_pictures_and_gets_a_row_for_each(
+    def test_sends_images_and_gets_a_row_for_each(
         self,
         client: Any,
-        pictures: list[bytes],
+        images: list[bytes],
         classifier: ImageClassificationPipeline,
         name: str,
     ) -> None:
-        result = client.infer(MODEL, [picture_input(pictures, name)], model_version="1")
-        wanted = classifier.forward(classifier.preprocess(pictures))
+        result = client.infer(MODEL, [image_input(images, name)], model_version="1")
+        wanted = classifier.forward(classifier.preprocess(images))
         np.testing.assert_allclose(result.as_numpy("logits"), wanted, atol=1e-5)
 
     def test_asks_for_classes(
-        self, client: Any, pictures: list[bytes], classifier: ImageClassificationPipeline
+        self, client: Any, images: list[bytes], classifier: ImageClassificationPipeline
     ) -> None:
         outputs = [
             triton.InferRequestedOutput("scores", class_count=2),
             triton.InferRequestedOutput("logits", binary_data=False, class_count=99),
         ]
-        result = client.infer(MODEL, [picture_input(pictures)], outputs=outputs)
+        result = client.infer(MODEL, [image_input(images)], outputs=outputs)
         classes = result.as_numpy("scores")
         assert classes.shape == (3, 2)
         score, index, label = classes[1][0].decode().split(":")
-        wanted = classifier(pictures[1])
+        wanted = classifier(images[1])
         assert (label, index) == ("green", "1")
         assert float(score) == pytest.approx(wanted["score"], abs=1e-5)
         assert result.get_output("logits")["datatype"] == "BYTES"
         assert result.get_output("logits")["shape"] == [3, 3]
 
     @pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
-    def test_compresses_its_requests(self, client: Any, pictures: list[bytes], algorithm: str) -> None:
+    def test_compresses_its_requests(self, client: Any, images: list[bytes], algorithm: str) -> None:
         result = client.infer(
             MODEL,
-            [picture_input(pictures)],
+            [image_input(images)],
             request_compression_algorithm=algorithm,
             response_compression_algorithm=algorithm,
         )
         assert result.as_numpy("logits").argmax(axis=1).tolist() == [0, 1, 2]
 
-    def test_sends_a_timeout_and_a_priority(self, client: Any, pictures: list[bytes]) -> None:
-        result = client.infer(MODEL, [picture_input(pictures)], timeout=20_000_000, priority=1)
+    def test_sends_a_timeout_and_a_priority(self, client: Any, images: list[bytes]) -> None:
+        result = client.infer(MODEL, [image_input(images)], timeout=20_000_000, priority=1)
         assert result.as_numpy("logits").shape == (3, 3)
         with pytest.raises(InferenceServerException, match="time") as caught:
-            client.infer(MODEL, [picture_input(pictures)], timeout=1)
+            client.infer(MODEL, [image_input(images)], timeout=1)
         assert caught.value.status() == "504"
 
-    def test_is_told_what_is_wrong(self, client: Any, pictures: list[bytes]) -> None:
-        good = picture_input(pictures)
+    def test_is_told_what_is_wrong(self, client: Any, images: list[bytes]) -> None:
+        good = image_input(images)
         problems: tuple[tuple[Callable[[], Any], str], ...] = (
             (lambda: client.infer("other", [good]), r"\[404\].*no model 'other'"),
             (lambda: client.infer(MODEL, [good], model_version="2"), r"\[404\].*version"),
-            (lambda: client.infer(MODEL, [picture_input([b"no picture"])]), r"\[400\].*recognised"),
-            (lambda: client.infer(MODEL, [picture_input([pictures[0], b"GIF89a"])]), r"\[400\].*picture 2"),
-            (lambda: client.infer(MODEL, [picture_input(pictures, "other")]), r"\[400\].*input 'other'"),
+            (lambda: client.infer(MODEL, [image_input([b"no image"])]), r"\[400\].*recognised"),
+            (lambda: client.infer(MODEL, [image_input([images[0], b"GIF89a"])]), r"\[400\].*image 2"),
+            (lambda: client.infer(MODEL, [image_input(images, "other")]), r"\[400\].*input 'other'"),
             (lambda: client.infer(MODEL, [tensor_input(np.zeros((1, 3, 9, 9), np.float32))]), "shape"),
             (
                 lambda: client.infer(MODEL, [good], outputs=[triton.InferRequestedOutput("x")]),
@@ -202,7 +202,7 @@ class TestTritonsClient:
                 problem()
             assert caught.value.status() == "404"
 
-    def test_works_without_blocking_too(self, server: LiveServer, pictures: list[bytes]) -> None:
+    def test_works_without_blocking_too(self, server: LiveServer, images: list[bytes]) -> None:
         async def run() -> None:
             async with triton_aio.InferenceServerClient(server.address) as client:
                 assert await client.is_server_live()
@@ -211,28 +211,26 @@ class TestTritonsClient:
                 assert (await client.get_model_metadata(MODEL))["name"] == MODEL
                 assert (await client.get_model_config(MODEL))["name"] == MODEL
                 results = await asyncio.gather(
-                    *(client.infer(MODEL, [picture_input([picture])]) for picture in pictures * 3)
+                    *(client.infer(MODEL, [image_input([image])]) for image in images * 3)
                 )
                 best = [int(result.as_numpy("logits").argmax()) for result in results]
                 assert best == [0, 1, 2] * 3
                 with pytest.raises(InferenceServerException, match="no model"):
-                    await client.infer("other", [picture_input(pictures)])
+                    await client.infer("other", [image_input(images)])
 
         asyncio.run(run())
 
 
-def test_a_raw_body_is_one_picture(server: LiveServer, pictures: list[bytes]) -> None:
-    answer = ask(server, "POST", INFER, pictures[2], {"Inference-Header-Content-Length": "0"})
+def test_a_raw_body_is_one_image(server: LiveServer, images: list[bytes]) -> None:
+    answer = ask(server, "POST", INFER, images[2], {"Inference-Header-Content-Length": "0"})
     assert answer.status == 200
     output = json.loads(answer.body)["outputs"][0]
     assert output["shape"] == [1, 3]
     assert int(np.argmax(output["data"])) == 2
 
 
-def test_pictures_come_in_base64_where_there_is_no_binary_data(
-    server: LiveServer, pictures: list[bytes]
-) -> None:
-    texts = [base64.b64encode(picture).decode() for picture in pictures]
+def test_images_come_in_base64_where_there_is_no_binary_data(server: LiveServer, images: list[bytes]) -> None:
+    texts = [base64.b64encode(image).decode() for image in images]
     for shape, data in (([3], texts), ([3, 1], [[text] for text in texts])):
         tensor = {"name": "image", "datatype": "BYTES", "shape": shape, "data": data}
         answer = post(server, {"inputs": [tensor], "outputs": []})
@@ -388,8 +386,8 @@ def test_a_tensor_that_overflows_in_the_model_is_the_requests_fault(server: Live
         json.loads(answer.body, parse_constant=pytest.fail)
 
 
-def test_a_compressed_body_is_read_with_its_header_length(server: LiveServer, pictures: list[bytes]) -> None:
-    data = struct.pack("<I", len(pictures[0])) + pictures[0]
+def test_a_compressed_body_is_read_with_its_header_length(server: LiveServer, images: list[bytes]) -> None:
+    data = struct.pack("<I", len(images[0])) + images[0]
     tensor = {
         "name": "image",
         "datatype": "BYTES",
@@ -471,19 +469,19 @@ def test_health_of_a_model_that_cannot_be_loaded_is_400(tmp_path: Path) -> None:
 
 def test_more_texts_than_the_shape_says_are_refused_before_one_is_decoded() -> None:
     with pytest.raises(BadRequest, match="has 1 elements, not 2"):
-        read_pictures(["not base64!", "nor this!"], (1,))
+        read_images(["not base64!", "nor this!"], (1,))
 
 
-def test_a_shape_of_more_pictures_than_a_request_may_have_is_refused(server: LiveServer) -> None:
+def test_a_shape_of_more_images_than_a_request_may_have_is_refused(server: LiveServer) -> None:
     for shape in ([129], [64, 64], [2, 2, 100], [0], [3, 0]):
         tensor = {"name": "image", "datatype": "BYTES", "shape": shape, "data": []}
         answer = post(server, {"inputs": [tensor]})
-        assert (answer.status, "from 1 to 128 pictures" in message(answer)) == (400, True), shape
+        assert (answer.status, "from 1 to 128 images" in message(answer)) == (400, True), shape
 
 
 def test_millions_of_empty_elements_are_refused_at_the_first_that_is_too_many() -> None:
     """They kept the event loop for five seconds, out of a body that was small while it was compressed."""
     started_s = time.process_time()
     with pytest.raises(BadRequest, match="more elements than its shape says: 1"):
-        read_pictures(memoryview(bytes(2**25)), (1,))
+        read_images(memoryview(bytes(2**25)), (1,))
     assert time.process_time() - started_s < 0.5

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Locator, Route, expect
 from browsing import Visit, file, launch_browser, visit_page
 from liveserver import run_server
 from pictag import pipeline
-from tinymodel import make_picture, make_tiny_model
+from tinymodel import make_image, make_tiny_model
 
 HOSTILE = '<img src=x onerror="document.title=1">'
 KEY = "open sesame"
@@ -74,15 +74,15 @@ def visit(browser: Browser, address: str) -> Iterator[Visit]:
 
 @pytest.fixture(scope="module")
 def red(folder: Path) -> Path:
-    return make_picture(folder / "red.png", "red")
+    return make_image(folder / "red.png", "red")
 
 
 @pytest.fixture(scope="module")
 def blue(folder: Path) -> Path:
-    return make_picture(folder / "blue.png", "blue")
+    return make_image(folder / "blue.png", "blue")
 
 
-def test_a_chosen_picture_gets_the_labels_that_the_library_gives(
+def test_a_chosen_image_gets_the_labels_that_the_library_gives(
     visit: Visit, folder: Path, blue: Path
 ) -> None:
     with pipeline("image-classification", model=folder / "colours") as classifier:
@@ -94,10 +94,10 @@ def test_a_chosen_picture_gets_the_labels_that_the_library_gives(
     assert widths == pytest.approx([100 * label.score for label in expected.labels], abs=0.01)
 
 
-def test_pictures_and_folders_can_be_dropped(visit: Visit, folder: Path, red: Path) -> None:
+def test_images_and_folders_can_be_dropped(visit: Visit, folder: Path, red: Path) -> None:
     for name, colour in {"10.png": "red", "9.png": "blue", "deep/1.png": "green"}.items():
-        make_picture(folder / "album" / name, colour)
-    (folder / "album" / "notes.txt").write_text("no picture")
+        make_image(folder / "album" / name, colour)
+    (folder / "album" / "notes.txt").write_text("no image")
     visit.drop(folder / "album", red)
     visit.settle()
     assert visit.page.locator("h3").all_text_contents() == ["9.png", "10.png", "1.png", "red.png"]
@@ -105,17 +105,17 @@ def test_pictures_and_folders_can_be_dropped(visit: Visit, folder: Path, red: Pa
     assert best == ["blue", "red", "green", "red"]
     (folder / "letters").mkdir()
     visit.drop(folder / "letters")
-    expect(visit.page.get_by_role("alert")).to_contain_text("There is no picture in it.")
+    expect(visit.page.get_by_role("alert")).to_contain_text("There is no image in it.")
 
 
-def test_a_picture_can_be_pasted(visit: Visit) -> None:
+def test_an_image_can_be_pasted(visit: Visit) -> None:
     visit.page.evaluate(
         """async () => {
             const canvas = new OffscreenCanvas(20, 20);
             canvas.getContext("2d").fillStyle = "blue";
             canvas.getContext("2d").fillRect(0, 0, 20, 20);
-            const picture = await canvas.convertToBlob();
-            await navigator.clipboard.write([new ClipboardItem({ "image/png": picture })]);
+            const image = await canvas.convertToBlob();
+            await navigator.clipboard.write([new ClipboardItem({ "image/png": image })]);
         }"""
     )
     visit.page.keyboard.press("Control+v")
@@ -127,7 +127,7 @@ def test_the_keyboard_alone_is_enough(visit: Visit, red: Path, blue: Path) -> No
     page.on("filechooser", lambda _: None)  # Chromium is told in time that there is somebody to ask
     expect(page.locator("#model")).to_be_enabled()
     press("Tab")
-    expect(page.get_by_role("button", name="Choose pictures")).to_be_focused()
+    expect(page.get_by_role("button", name="Choose images")).to_be_focused()
     outline = page.locator("#files + label").evaluate("label => getComputedStyle(label).outlineStyle")
     assert outline == "solid", "the focus is seen"
     with page.expect_file_chooser() as chooser:
@@ -143,7 +143,7 @@ def test_the_keyboard_alone_is_enough(visit: Visit, red: Path, blue: Path) -> No
     expect(page.get_by_role("button", name="Remove blue.png")).to_be_focused()
     press("Enter")
     expect(page.locator(".card")).to_have_count(0)
-    expect(page.get_by_role("button", name="Choose pictures")).to_be_focused()
+    expect(page.get_by_role("button", name="Choose images")).to_be_focused()
 
 
 def test_a_screen_reader_is_told(visit: Visit, red: Path, blue: Path) -> None:
@@ -182,11 +182,11 @@ def test_axe_finds_nothing(browser: Browser, address: str, red: Path, scheme: st
         assert "color-contrast" in {rule["id"] for rule in found["passes"]}
 
 
-def test_a_picture_that_fails_leaves_the_others_alone(visit: Visit, red: Path, blue: Path) -> None:
+def test_an_image_that_fails_leaves_the_others_alone(visit: Visit, red: Path, blue: Path) -> None:
     visit.give(file("large.png", b"\0" * (MAX_BODY_BYTES + 1)), red, file("letter.jpg", b"Dear Sir"), blue)
     visit.settle()
     expect(visit.page.locator("#progress")).to_have_text("4 of 4 done, 2 failed")
-    expect(visit.card("letter.jpg").locator(".state")).to_contain_text("picture")
+    expect(visit.card("letter.jpg").locator(".state")).to_contain_text("image")
     expect(visit.card("letter.jpg").locator(".state small")).to_contain_text("Request ")
     expect(visit.card("large.png").locator(".state")).to_contain_text("takes up to 1.0 MiB")
     assert len(visit.posts) == 3, "what is too large is not sent, and the others once"
@@ -195,12 +195,12 @@ def test_a_picture_that_fails_leaves_the_others_alone(visit: Visit, red: Path, b
 
 def test_a_refusal_is_worded_for_a_visitor(visit: Visit, folder: Path) -> None:
     """The server's sentence, without what only its operator can do."""
-    vast = make_picture(folder / "vast.png", "red", size=(200, 100))
+    vast = make_image(folder / "vast.png", "red", size=(200, 100))
     visit.give(vast, file("letter.jpg", b"Dear Sir"))
     visit.settle()
     state = visit.card("vast.png").locator(".state")
-    expect(state).to_contain_text("200×100 is 20,000 pixels, the limit is 10,000. Make the picture smaller.")
-    expect(visit.card("letter.jpg").locator(".state")).to_contain_text("No picture format was recognised.")
+    expect(state).to_contain_text("200×100 is 20,000 pixels, the limit is 10,000. Make the image smaller.")
+    expect(visit.card("letter.jpg").locator(".state")).to_contain_text("No image format was recognised.")
     for name in ("vast.png", "letter.jpg"):
         expect(visit.card(name).get_by_role("button", name="Try again")).to_be_hidden()
     expect(visit.page.locator("#retry-failed")).to_be_hidden()
@@ -211,7 +211,7 @@ def test_html_in_labels_and_file_names_is_text(visit: Visit, red: Path) -> None:
     visit.give(file(HOSTILE + ".png", red.read_bytes()))
     labels = [label for label, _ in visit.labels(HOSTILE + ".png")]
     assert set(labels) == {HOSTILE, "</li><script>alert(1)</script>", "\u202eblue\x1b[2J"}
-    assert visit.page.locator(".card img").count() == 1, "the picture itself, and no other"
+    assert visit.page.locator(".card img").count() == 1, "the image itself, and no other"
     assert visit.page.locator("script").count() == 1
     assert visit.page.title() == "pictag"
 
@@ -233,7 +233,7 @@ def test_the_policy_forbids_what_it_says(visit: Visit) -> None:
     visit.requests.clear()
 
 
-def test_a_folder_of_pictures_goes_two_at_a_time(visit: Visit, red: Path) -> None:
+def test_a_folder_of_images_goes_two_at_a_time(visit: Visit, red: Path) -> None:
     visit.give(*(file(f"{number}.png", red.read_bytes()) for number in range(20)))
     visit.settle()
     assert len(visit.posts) == 20
@@ -335,12 +335,12 @@ def test_the_curl_line_ends_with_an_error_and_says_which(visit: Visit, tmp_path:
     (tmp_path / "letter.png").write_text("Dear Sir")
     visit.give(tmp_path / "letter.png")
     visit.settle()
-    done = run_line(visit, tmp_path)
+    done = run_stream(visit, tmp_path)
     assert done.returncode == 22
-    assert "no picture format was recognised" in json.loads(done.stdout)["error"]
+    assert "no image format was recognised" in json.loads(done.stdout)["error"]
 
 
-def run_line(visit: Visit, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+def run_stream(visit: Visit, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     line = visit.page.locator("#curl").text_content()
     command = ["bash", "-c", f"{line} --silent"]
     known = {name: value for name, value in os.environ.items() if name != "PICTAG_API_KEY"}
@@ -417,7 +417,7 @@ def test_a_server_that_comes_back_is_asked_for_all_that_failed(visit: Visit, red
         page.click("#clear")
 
 
-def test_the_focus_stays_with_a_picture_that_is_tried_again(visit: Visit, red: Path) -> None:
+def test_the_focus_stays_with_an_image_that_is_tried_again(visit: Visit, red: Path) -> None:
     visit.page.route("**/models/**", lambda route: route.abort())
     visit.give(red)
     visit.card("red.png").get_by_role("button", name="Try again").focus()
@@ -500,22 +500,22 @@ def test_a_key_is_asked_for_where_the_server_wants_one(
         page.keyboard.press("Enter")
         assert visit.labels("red.png")[0][0] == "red"
         expect(field).to_be_hidden()
-        expect(page.get_by_role("button", name="Choose pictures")).to_be_focused()
+        expect(page.get_by_role("button", name="Choose images")).to_be_focused()
         kept = page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])")
         assert kept == '[{},{},""]', "the key is in memory alone"
         assert KEY not in page.content()
         expect(page.locator("#curl")).to_contain_text('-H "Authorization: Bearer $PICTAG_API_KEY"')
         expect(page.locator("#curl-hint")).to_contain_text("Set PICTAG_API_KEY to the key first")
         (tmp_path / "red.png").write_bytes(red.read_bytes())
-        assert run_line(visit, tmp_path).returncode == 22
-        assert json.loads(run_line(visit, tmp_path, PICTAG_API_KEY=KEY).stdout)[0]["label"] == "red"
+        assert run_stream(visit, tmp_path).returncode == 22
+        assert json.loads(run_stream(visit, tmp_path, PICTAG_API_KEY=KEY).stdout)[0]["label"] == "red"
 
 
 def test_a_key_that_is_taken_is_told_and_the_focus_goes_on(browser: Browser, locked_address: str) -> None:
     with visit_page(browser, locked_address) as visit:
         visit.page.get_by_label("This server asks for an API key").fill(KEY)
         visit.page.keyboard.press("Enter")
-        expect(visit.page.get_by_role("button", name="Choose pictures")).to_be_focused()
+        expect(visit.page.get_by_role("button", name="Choose images")).to_be_focused()
         expect(visit.page.get_by_role("status")).to_have_text("The key was accepted.")
 
 
@@ -555,7 +555,7 @@ def colour_of(part: Locator, what: str = "color") -> str:
 def test_a_small_screen_is_enough_and_nothing_moves_for_who_wants_it_still(
     browser: Browser, address: str, folder: Path
 ) -> None:
-    wide = make_picture(folder / ("long-" * 30 + ".png"), "red", size=(400, 20))
+    wide = make_image(folder / ("long-" * 30 + ".png"), "red", size=(400, 20))
     small = {"viewport": {"width": 320, "height": 640}, "reduced_motion": "reduce"}
     with visit_page(browser, address, **small) as visit:
         visit.give(wide, wide)

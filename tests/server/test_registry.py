@@ -18,13 +18,13 @@ from pictag.server.dispatch import Dispatcher, WorkLimits
 from pictag.server.metrics import Metrics
 from pictag.server.refusals import ModelUnknown, NotReady
 from pictag.server.registry import ModelSpec, Registry, open_pipeline
-from recording import Recorder, encode_picture
+from recording import Recorder, encode_image
 from tinymodel import make_tiny_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pictag.pipeline import ImageClassificationPipeline
+    from pictag.pipelines import ImageClassificationPipeline
 
 
 class Opening:
@@ -181,7 +181,7 @@ def test_a_budget_unloads_what_was_not_used_for_longest_and_never_what_is_in_use
                     assert states() == ["ready", "ready", "ready"]
                     assert not any(recorder.is_closed for recorder in opening.opened[2:])
                 assert states() == ["ready", "unloaded", "ready"]
-            assert one.classifier.forward(one.classifier.preprocess(encode_picture())).shape == (1, 3)
+            assert one.classifier.forward(one.classifier.preprocess(encode_image())).shape == (1, 3)
         await registry.close()
         assert all(recorder.is_closed for recorder in opening.opened)
 
@@ -210,7 +210,7 @@ def test_a_model_that_nobody_uses_is_unloaded_after_a_while(specs: list[ModelSpe
 def test_replacing_a_model_under_requests_loses_none(specs: list[ModelSpec]) -> None:
     opening = Opening()
     registry = Registry(specs, open_pipeline=opening)
-    red = encode_picture()
+    red = encode_image()
 
     async def main() -> None:
         dispatcher = Dispatcher(workers=2, max_batch=4, limits=WorkLimits(), metrics=Metrics())

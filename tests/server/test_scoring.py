@@ -1,4 +1,4 @@
-"""What a client may ask for beside its picture."""
+"""What a client may ask for beside its image."""
 
 from __future__ import annotations
 

@@ -20,21 +20,21 @@ from pictag.errors import CorruptModel, ModelNotFound, OptionError
 from pictag.server.listening import bind
 from pictag.server.serving import GracefulServer, choose_status, make_services
 from pictag.server.settings import ServerSettings
-from tinymodel import make_picture, make_tiny_model
+from tinymodel import make_image, make_tiny_model
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
 
 @pytest.fixture(scope="module")
-def picture(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    return make_picture(tmp_path_factory.mktemp("p") / "p.png", size=(300, 200)).read_bytes()
+def image(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return make_image(tmp_path_factory.mktemp("p") / "p.png", size=(300, 200)).read_bytes()
 
 
 class Load:
     """Clients that ask without pause until the door is closed; each outcome is counted."""
 
-    def __init__(self, port: int, picture: bytes, *, kept: int, single: int) -> None:
-        self.port, self.picture = port, picture
+    def __init__(self, port: int, image: bytes, *, kept: int, single: int) -> None:
+        self.port, self.image = port, image
         self.outcomes: Counter[str] = Counter()
         self.threads = [threading.Thread(target=self._ask_on) for _ in range(kept)]
         self.threads += [threading.Thread(target=self._ask_anew) for _ in range(single)]
@@ -44,7 +44,7 @@ class Load:
     def _ask(self, connection: http.client.HTTPConnection) -> bool:
         """One request on an open connection; whether another may follow on it."""
         try:
-            connection.request("POST", "/", body=self.picture)
+            connection.request("POST", "/", body=self.image)
             answer = connection.getresponse()
             body = answer.read()
         except (OSError, http.client.HTTPException) as error:
@@ -82,10 +82,10 @@ class Load:
         return self.outcomes
 
 
-def stop_under_load(folder: Path, picture: bytes, number: signal.Signals) -> None:
+def stop_under_load(folder: Path, image: bytes, number: signal.Signals) -> None:
     with run_process(folder, "--model", "embedded") as process:
         port = process.port()
-        load = Load(port, picture, kept=6, single=2)
+        load = Load(port, image, kept=6, single=2)
         wait_until(lambda: load.outcomes["200"] > 30)
         begun = time.monotonic()
         process.popen.send_signal(number)
@@ -105,24 +105,24 @@ def stop_under_load(folder: Path, picture: bytes, number: signal.Signals) -> Non
 
 @posix_only
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGTERM])  # noqa: PT014 - thrice
-def test_a_stop_under_load_loses_no_request(tmp_path: Path, picture: bytes, number: signal.Signals) -> None:
-    stop_under_load(tmp_path, picture, number)
+def test_a_stop_under_load_loses_no_request(tmp_path: Path, image: bytes, number: signal.Signals) -> None:
+    stop_under_load(tmp_path, image, number)
 
 
 @posix_only
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("time_", range(20))
-def test_twenty_stops_under_load_lose_no_request(tmp_path: Path, picture: bytes, time_: int) -> None:
-    stop_under_load(tmp_path, picture, signal.SIGINT if time_ % 4 == 3 else signal.SIGTERM)
+def test_twenty_stops_under_load_lose_no_request(tmp_path: Path, image: bytes, time_: int) -> None:
+    stop_under_load(tmp_path, image, signal.SIGINT if time_ % 4 == 3 else signal.SIGTERM)
 
 
 @posix_only
-def test_a_server_that_stops_says_so_and_closes_its_door(tmp_path: Path, picture: bytes) -> None:
+def test_a_server_that_stops_says_so_and_closes_its_door(tmp_path: Path, image: bytes) -> None:
     with run_process(tmp_path, "--model", "embedded") as process:
         port = process.port()
         with connect(port) as slow, connect(port) as probe, connect(port) as other, connect(port) as idle:
-            slow.sendall(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(picture))
+            slow.sendall(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(image))
             probe.sendall(b"GET /v2/health/ready HTTP/1.1\r\n")
             other.sendall(b"GET /health HTTP/1.1\r\n")
             assert ask(port, "/v2/health/ready")[0] == 200
@@ -135,7 +135,7 @@ def test_a_server_that_stops_says_so_and_closes_its_door(tmp_path: Path, picture
             assert answer.startswith(b"HTTP/1.1 503 ")
             assert b"\r\nconnection: close" in answer
             assert read_to_end(idle) == b""
-            slow.sendall(picture)  # it was accepted, and so it is finished
+            slow.sendall(image)  # it was accepted, and so it is finished
             assert read_to_end(slow).startswith(b"HTTP/1.1 200 ")
         assert process.wait(20) == 0
 
@@ -161,13 +161,13 @@ def test_a_client_that_never_finishes_does_not_keep_the_server(tmp_path: Path) -
         assert process.lines()[-1]["message"] == "stopped"
 
 
-def test_who_is_cut_off_has_its_answer_before_the_connection_is_let_go(picture: bytes) -> None:
+def test_who_is_cut_off_has_its_answer_before_the_connection_is_let_go(image: bytes) -> None:
     """One goes on sending, one never closes its own end: neither is left open behind the loop."""
     with socket.socket() as sending, socket.socket() as holding:
         with run_server(models=("embedded",), shutdown_timeout_s=1) as live:
             for sock in (sending, holding):
                 sock.connect(("127.0.0.1", live.port))
-                sock.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\n" + picture[:9])
+                sock.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\n" + image[:9])
             wait_until(lambda: len(live.server.server_state.tasks) == 2)
             live.server.stop()
             wait_until(lambda: live.server.cut_off == 2)
@@ -181,18 +181,18 @@ def test_who_is_cut_off_has_its_answer_before_the_connection_is_let_go(picture: 
 def test_sighup_has_a_changed_model_replaced_and_no_request_fails(tmp_path: Path) -> None:
     """And a model that is broken meanwhile leaves the old one where it is."""
     make_tiny_model(tmp_path / "model", labels=("red", "green", "blue"))
-    picture = make_picture(tmp_path / "red.png").read_bytes()
+    image = make_image(tmp_path / "red.png").read_bytes()
     with run_process(tmp_path, "--model", "colours=model") as process:
         port = process.port()
 
         def label() -> str:
-            status, body = ask(port, "/?top_k=1", method="POST", body=picture)
+            status, body = ask(port, "/?top_k=1", method="POST", body=image)
             assert status == 200
             found: str = json.loads(body)[0]["label"]
             return found
 
         before = label()
-        load = Load(port, picture, kept=4, single=2)
+        load = Load(port, image, kept=4, single=2)
         for number in range(3):
             names = (f"red {number}", f"green {number}", f"blue {number}")
             make_tiny_model(tmp_path / "model", labels=names)
@@ -328,20 +328,20 @@ def test_a_model_that_cannot_be_loaded_keeps_the_server_from_starting(tmp_path: 
     assert '"serving"' not in text
 
 
-def test_with_lazy_a_model_is_loaded_at_its_first_request(picture: bytes) -> None:
+def test_with_lazy_a_model_is_loaded_at_its_first_request(image: bytes) -> None:
     with run_server(models=("embedded", "broken=./missing"), preload=False) as live:
         assert live.services.registry.describe("embedded").state == "unloaded"
-        assert ask(live.port, "/", method="POST", body=picture)[0] == 200
+        assert ask(live.port, "/", method="POST", body=image)[0] == 200
         assert live.services.registry.describe("embedded").state == "ready"
-        status, body = ask(live.port, "/models/broken", method="POST", body=picture)
+        status, body = ask(live.port, "/models/broken", method="POST", body=image)
         assert status == 500
         assert b"missing" not in body  # what is where on the server is said to its keeper alone
 
 
-def test_the_event_loop_answers_while_workers_are_busy(picture: bytes) -> None:
-    """Its waits are counted, not timed: 50 answers came while pictures were worked on all the time."""
+def test_the_event_loop_answers_while_workers_are_busy(image: bytes) -> None:
+    """Its waits are counted, not timed: 50 answers came while images were worked on all the time."""
     with run_server(models=("embedded",), log_requests=False) as live:
-        load = Load(live.port, picture, kept=4, single=0)
+        load = Load(live.port, image, kept=4, single=0)
         wait_until(lambda: load.outcomes["200"] > 10)
         assert [ask(live.port)[0] for _ in range(50)] == [200] * 50
         live.server.should_exit = True
@@ -353,10 +353,10 @@ def test_two_models_of_one_name_are_an_error() -> None:
         make_services(ServerSettings(models=("a=embedded", "a=other")))
 
 
-def test_settings_reach_the_rooms_behind(picture: bytes) -> None:
+def test_settings_reach_the_rooms_behind(image: bytes) -> None:
     with run_server(models=("tiny=embedded",), max_body_bytes=100, default_top_k=2, api_key="sesame") as live:
-        assert ask(live.port, "/", method="POST", body=picture)[0] == 401
-        assert ask(live.port, "/", method="POST", body=picture, X_Api_Key="sesame")[0] == 413
+        assert ask(live.port, "/", method="POST", body=image)[0] == 401
+        assert ask(live.port, "/", method="POST", body=image, X_Api_Key="sesame")[0] == 413
         assert ask(live.port, "/v2/models/tiny/ready")[0] == 200
         assert ask(live.port)[0] == 200
         assert ask(live.port, "/metrics")[0] == 401

@@ -11,7 +11,7 @@ import pytest
 from asking import LiveServer, ask, serve
 from pictag.server.protocols.forms import read_field
 from pictag.server.refusals import BadRequest
-from tinymodel import make_picture, make_tiny_model
+from tinymodel import make_image, make_tiny_model
 
 LABELS = ("red", "green", "blue", "cyan", "pink", "pink", "lime")
 
@@ -23,8 +23,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
 
 
 @pytest.fixture(scope="module")
-def picture(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    return make_picture(tmp_path_factory.mktemp("pictures") / "green.png", "green").read_bytes()
+def image(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return make_image(tmp_path_factory.mktemp("images") / "green.png", "green").read_bytes()
 
 
 def make_form(
@@ -47,10 +47,10 @@ def test_ping_says_healthy(server: LiveServer) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 @pytest.mark.parametrize("version", ["", "/1", "/1.0"])
-def test_a_picture_gives_its_five_best_labels(
-    server: LiveServer, picture: bytes, method: str, version: str
+def test_an_image_gives_its_five_best_labels(
+    server: LiveServer, image: bytes, method: str, version: str
 ) -> None:
-    answer = ask(server, method, f"/predictions/org/colours{version}", picture)
+    answer = ask(server, method, f"/predictions/org/colours{version}", image)
     assert answer.status == 200
     found = json.loads(answer.body)
     assert 4 <= len(found) <= 5
@@ -58,16 +58,16 @@ def test_a_picture_gives_its_five_best_labels(
     assert list(found.values()) == sorted(found.values(), reverse=True)
 
 
-def test_the_scores_are_the_librarys(server: LiveServer, picture: bytes, tmp_path: object) -> None:
-    found = json.loads(ask(server, "POST", "/predictions/org/colours?top_k=1", picture).body)
+def test_the_scores_are_the_librarys(server: LiveServer, image: bytes, tmp_path: object) -> None:
+    found = json.loads(ask(server, "POST", "/predictions/org/colours?top_k=1", image).body)
     assert list(found) == ["green"]
-    wanted = json.loads(ask(server, "POST", "/?top_k=1", picture).body)[0]["score"]
+    wanted = json.loads(ask(server, "POST", "/?top_k=1", image).body)[0]["score"]
     assert found["green"] == pytest.approx(wanted, abs=1e-5)
 
 
 @pytest.mark.parametrize("name", ["data", "body"])
-def test_a_form_has_the_picture_in_its_field(server: LiveServer, picture: bytes, name: str) -> None:
-    body, headers = make_form(("comment", b"hello"), (name, picture))
+def test_a_form_has_the_image_in_its_field(server: LiveServer, image: bytes, name: str) -> None:
+    body, headers = make_form(("comment", b"hello"), (name, image))
     answer = ask(server, "POST", "/predictions/org/colours", body, headers)
     assert next(iter(json.loads(answer.body))) == "green"
 
@@ -82,15 +82,15 @@ def test_a_form_has_the_picture_in_its_field(server: LiveServer, picture: bytes,
         ("/predictions/org/colours?top=1", 400),
     ],
 )
-def test_what_there_is_not_is_refused(server: LiveServer, picture: bytes, path: str, status: int) -> None:
-    assert ask(server, "POST", path, picture).status == status
+def test_what_there_is_not_is_refused(server: LiveServer, image: bytes, path: str, status: int) -> None:
+    assert ask(server, "POST", path, image).status == status
 
 
-def test_no_picture_is_a_bad_request(server: LiveServer) -> None:
+def test_no_image_is_a_bad_request(server: LiveServer) -> None:
     assert ask(server, "POST", "/predictions/org/colours", b"").status == 400
 
 
-FORM = make_form(("data", b"picture"))[0]
+FORM = make_form(("data", b"image"))[0]
 KIND = "multipart/form-data; boundary=xYz"
 
 
@@ -104,7 +104,7 @@ KIND = "multipart/form-data; boundary=xYz"
         (FORM[:-10], KIND, "cut off"),
         (FORM[:30], KIND, "cut off"),
         (b"", KIND, "cut off"),
-        (make_form(("picture", b"x"))[0], KIND, "0 fields data or body"),
+        (make_form(("image", b"x"))[0], KIND, "0 fields data or body"),
         (make_form(("data", b"x"), ("data", b"y"))[0], KIND, "2 fields"),
         (make_form(*[("x", b"")] * 17)[0], KIND, "more than 16 fields"),
         (FORM.replace(b"Content-Type", b"X-" + b"y" * 10_000), KIND, "malformed"),

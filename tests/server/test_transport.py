@@ -25,7 +25,7 @@ from liveserver import LONGEST_S, Live, ask, connect, read_to_end, run_server, w
 from pictag.server.limits import Limits
 from pictag.server.metrics import Metrics
 from pictag.server.transport import MAX_PIPELINED, make_protocol
-from tinymodel import make_picture
+from tinymodel import make_image
 
 LARGE_BYTES = 12_000_000  # more than the system holds for one connection
 HEALTH = b"GET /health HTTP/1.1\r\nHost: here\r\n\r\n"
@@ -124,8 +124,8 @@ def plain() -> Iterator[tuple[int, Told]]:
 
 
 @pytest.fixture(scope="module")
-def picture(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    return make_picture(tmp_path_factory.mktemp("p") / "p.png").read_bytes()
+def image(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return make_image(tmp_path_factory.mktemp("p") / "p.png").read_bytes()
 
 
 def send(port: int, *pieces: bytes, pause_s: float = 0.0) -> bytes:
@@ -242,12 +242,12 @@ def test_a_body_that_comes_byte_by_byte_is_given_up(live: Live) -> None:
     assert b"connection: close" in answer
 
 
-def test_others_do_not_notice_slow_connections(live: Live, picture: bytes) -> None:
+def test_others_do_not_notice_slow_connections(live: Live, image: bytes) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(20):
             stack.enter_context(connect(live.port)).sendall(b"POST / HTTP/1.1\r\nHost: h\r\nX-Slow: ")
         for _ in range(10):
-            assert ask(live.port, "/", method="POST", body=picture)[0] == 200
+            assert ask(live.port, "/", method="POST", body=image)[0] == 200
 
 
 def test_an_idle_connection_is_closed_after_its_answer(live: Live) -> None:
@@ -341,24 +341,24 @@ def test_a_header_after_the_body_is_not_believed(live: Live) -> None:
     assert b"smuggled" not in answer
 
 
-def test_pipelined_requests_are_answered_in_order(live: Live, picture: bytes) -> None:
-    post = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s" % (len(picture), picture)
+def test_pipelined_requests_are_answered_in_order(live: Live, image: bytes) -> None:
+    post = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s" % (len(image), image)
     missing = b"GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n"
     answers = send(live.port, post + missing + post + HEALTH_AND_CLOSE)
     assert statuses(answers) == [200, 404, 200, 200]
 
 
-def test_endless_pipelining_ends(live: Live, picture: bytes) -> None:
-    post = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s" % (len(picture), picture)
+def test_endless_pipelining_ends(live: Live, image: bytes) -> None:
+    post = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s" % (len(image), image)
     answers = statuses(send(live.port, post + HEALTH * 3000))
     assert 1 < len(answers) < 30
     assert set(answers) == {200}
 
 
 def test_an_answer_is_finished_before_a_broken_request_behind_it_ends_the_connection(
-    live: Live, picture: bytes
+    live: Live, image: bytes
 ) -> None:
-    post = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s" % (len(picture), picture)
+    post = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s" % (len(image), image)
     assert statuses(send(live.port, post + b"nonsense\r\n\r\n")) == [200]
     broken = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n"
     assert statuses(send(live.port, post + broken)) == [200]
@@ -371,10 +371,10 @@ def test_a_request_to_change_the_protocol_is_answered_as_any_other(live: Live) -
 
 
 UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAEAAEAA\r\nUpgrade: h2c\r\n"
-SIZED = b"POST /a HTTP/1.1\r\nHost: h\r\n" + UPGRADE + b"Content-Length: 7\r\n\r\npicture"
+SIZED = b"POST /a HTTP/1.1\r\nHost: h\r\n" + UPGRADE + b"Content-Length: 7\r\n\r\npayload"
 CHUNKED = (
     b"POST /a HTTP/1.1\r\nHost: h\r\n" + UPGRADE + b"Transfer-Encoding: Chunked\r\n\r\n"
-    b"3\r\npic\r\n4;x=y\r\nture\r\n0\r\nX-T: a\r\n\r\n"
+    b"3\r\npay\r\n4;x=y\r\nload\r\n0\r\nX-T: a\r\n\r\n"
 )
 AND_CLOSE = b"POST /b HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 4\r\n\r\nlast"
 
@@ -387,7 +387,7 @@ def test_a_request_to_change_the_protocol_has_its_body_read(plain: tuple[int, To
         told.bodies.clear()
         pieces = [piece for piece in (stream[:cut], stream[cut:]) if piece]
         assert statuses(send(port, *pieces, pause_s=0.002)) == [200] * 3
-        assert told.bodies == [b"picture", b"picture", b"last"], cut
+        assert told.bodies == [b"payload", b"payload", b"last"], cut
 
 
 def test_its_connection_is_kept(plain: tuple[int, Told]) -> None:
@@ -398,7 +398,7 @@ def test_its_connection_is_kept(plain: tuple[int, Told]) -> None:
             assert b"connection: close" not in sock.recv(10_000)
         sock.sendall(AND_CLOSE)
         assert statuses(read_to_end(sock)) == [200]
-    assert told.bodies == [b"picture", b"picture", b"", b"last"]
+    assert told.bodies == [b"payload", b"payload", b"", b"last"]
 
 
 @pytest.mark.parametrize(
@@ -581,7 +581,7 @@ def test_no_byte_that_is_wrong_is_an_error_of_the_server(
 
 
 @pytest.mark.soak
-def test_slow_connections_are_closed_in_time_with_the_settings_as_they_are(picture: bytes) -> None:
+def test_slow_connections_are_closed_in_time_with_the_settings_as_they_are(image: bytes) -> None:
     sent = {
         "silent": (b"", b""),
         "headers": (b"", b"GET /health HTTP/1.1\r\nHost: h\r\nX-Slow: " + b"a" * 60),
@@ -609,7 +609,7 @@ def test_slow_connections_are_closed_in_time_with_the_settings_as_they_are(pictu
         for thread in threads:
             thread.start()
         while any(thread.is_alive() for thread in threads):
-            assert ask(live.port, "/", method="POST", body=picture)[0] == 200
+            assert ask(live.port, "/", method="POST", body=image)[0] == 200
             time.sleep(0.1)
     assert ended["silent"][0] < 13
     assert ended["headers"][0] < 13

@@ -18,7 +18,7 @@ CAT = Prediction(
     source='a, "b"\n.jpg',
     labels=(Label(label="cat", score=0.1 + 0.2, index=7), Label(label="=dog()", score=0.25, index=1)),
 )
-TORN = Prediction(source="torn.jpg", error=Failure(kind="CorruptPicture", message="It ends, too soon."))
+TORN = Prediction(source="torn.jpg", error=Failure(kind="CorruptImage", message="It ends, too soon."))
 BARE = Prediction(source="bare.jpg")
 
 
@@ -46,19 +46,19 @@ def test_other_readers_see_one_row_a_label(tmp_path: Path) -> None:
     assert [(r["source"], r["rank"], r["label"], r["score"], r["index"], r["error_kind"]) for r in rows] == [
         ('a, "b"\n.jpg', "1", "cat", "0.30000000000000004", "7", ""),
         ('a, "b"\n.jpg', "2", "=dog()", "0.25", "1", ""),
-        ("torn.jpg", "", "", "", "", "CorruptPicture"),
+        ("torn.jpg", "", "", "", "", "CorruptImage"),
         ("bare.jpg", "", "", "", "", ""),
     ]
     assert rows[2]["error_message"] == "It ends, too soon."
 
 
-def test_pictures_of_one_name_stay_two(tmp_path: Path) -> None:
+def test_images_of_one_name_stay_two(tmp_path: Path) -> None:
     run = [CAT, CAT, BARE, BARE, TORN, TORN]
     assert list(read_csv(write(tmp_path / "run.csv", run))) == run
 
 
 @given(st.integers(0, 400))
-def test_a_picture_that_was_cut_off_is_left_out_whole(
+def test_an_image_that_was_cut_off_is_left_out_whole(
     tmp_path_factory: pytest.TempPathFactory, cut: int
 ) -> None:
     blocks = [HEADER, *(encode_csv(p).encode() for p in (CAT, TORN, BARE))]
@@ -69,7 +69,7 @@ def test_a_picture_that_was_cut_off_is_left_out_whole(
     between_rows = ends[0] + encode_csv(CAT).index("7,,\n") + len("7,,\n")
     if cut == between_rows:  # nothing shows that a second row is missing
         complete = [Prediction(source=CAT.source, labels=CAT.labels[:1])]
-    elif cut not in ends and cut < ends[-1]:  # the torn row may have been one of the picture before it
+    elif cut not in ends and cut < ends[-1]:  # the torn row may have been one of the image before it
         complete = complete[:-1]
     assert list(read_csv(path)) == complete
 

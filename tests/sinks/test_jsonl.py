@@ -17,7 +17,7 @@ from pictag.sinks.jsonl import JsonlSink, decode_json, encode_json, read_jsonl
 from pictag.sinks.lines import open_lines, write_whole
 
 TIGER = Prediction(source="tiger.jpg", labels=(Label(label="tiger", score=0.9, index=292),))
-TORN = Prediction(source="torn.jpg", error=Failure(kind="CorruptPicture", message="It ends too soon."))
+TORN = Prediction(source="torn.jpg", error=Failure(kind="CorruptImage", message="It ends too soon."))
 
 
 @given(PREDICTIONS)
@@ -52,7 +52,7 @@ def test_the_keys_are_those_that_are_documented() -> None:
     }
     assert json.loads(encode_json(TORN)) == {
         "source": "torn.jpg",
-        "error": {"kind": "CorruptPicture", "message": "It ends too soon."},
+        "error": {"kind": "CorruptImage", "message": "It ends too soon."},
     }
 
 

@@ -14,7 +14,7 @@ from pictag.sinks import parquet
 from pictag.sinks.parquet import ParquetSink, read_parquet
 
 CAT = Prediction(source="cat.jpg", labels=(Label(label="cat", score=0.25, index=7),))
-TORN = Prediction(source="torn.jpg", error=Failure(kind="CorruptPicture", message="It ends too soon."))
+TORN = Prediction(source="torn.jpg", error=Failure(kind="CorruptImage", message="It ends too soon."))
 
 
 @settings(max_examples=30)
@@ -66,7 +66,7 @@ def test_columns_are_those_that_are_documented(tmp_path: Path) -> None:
         {
             "source": "torn.jpg",
             "labels": None,
-            "error": {"kind": "CorruptPicture", "message": "It ends too soon."},
+            "error": {"kind": "CorruptImage", "message": "It ends too soon."},
         },
     ]
 

@@ -18,7 +18,7 @@ READERS = {"jsonl": read_jsonl, "csv": read_csv, "parquet": read_parquet}
 FORMATS: list[FileFormat] = ["jsonl", "csv", "parquet"]
 CAT = Prediction(source="cat.jpg", labels=(Label(label="cat", score=0.25, index=7),) * 3)
 DOG = Prediction(source="dog\n.jpg", labels=(Label(label="dog", score=0.5, index=8),))
-TORN = Prediction(source="torn.jpg", error=Failure(kind="CorruptPicture", message="It ends too soon."))
+TORN = Prediction(source="torn.jpg", error=Failure(kind="CorruptImage", message="It ends too soon."))
 
 
 def write(path: Path, file_format: FileFormat, *run: Prediction) -> None:
@@ -42,7 +42,7 @@ def test_a_run_goes_on_at_the_end_of_its_file(tmp_path: Path, file_format: FileF
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
-def test_pictures_that_failed_can_be_tried_again(tmp_path: Path, file_format: FileFormat) -> None:
+def test_images_that_failed_can_be_tried_again(tmp_path: Path, file_format: FileFormat) -> None:
     path = tmp_path / "run"
     write(path, file_format, CAT, TORN, DOG)
     sink, done = reopen_sink(path, file_format, retry_failed=True)
@@ -69,7 +69,7 @@ def test_wherever_a_crash_cuts_the_file_the_run_comes_out_whole(
     path = tmp_path / "run"
     write(path, file_format, DOG, TORN, CAT)
     whole = path.read_bytes()
-    # CSV cut between two rows of one picture looks whole; see the module.
+    # CSV cut between two rows of one image looks whole; see the module.
     blind = {i + 1 for i, c in enumerate(whole) if c == 10} if file_format == "csv" else set()
     for cut in set(range(len(whole))) - blind:
         path.write_bytes(whole[:cut])

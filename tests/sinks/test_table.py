@@ -67,11 +67,11 @@ def test_control_characters_are_shown_not_sent() -> None:
 
 
 def test_a_failure_is_a_row_with_its_kind() -> None:
-    failed = Prediction(source="a.jpg", error=Failure(kind="NotAPicture", message="a.jpg: it is a letter."))
-    assert show(failed) == "a.jpg\n  NotAPicture: it is a letter.\n"
+    failed = Prediction(source="a.jpg", error=Failure(kind="NotAnImage", message="a.jpg: it is a letter."))
+    assert show(failed) == "a.jpg\n  NotAnImage: it is a letter.\n"
 
 
-def test_a_picture_without_labels_says_so() -> None:
+def test_an_image_without_labels_says_so() -> None:
     assert "no label reaches" in show(Prediction(source="a.jpg"))
 
 

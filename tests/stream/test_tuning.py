@@ -44,38 +44,38 @@ def test_a_batch_that_was_not_full_is_no_measurement() -> None:
 
 
 def test_what_is_given_is_not_measured() -> None:
-    tuning = Tuning(batch_sizes=(8,), cores=2, lanes=5)
+    tuning = Tuning(batch_sizes=(8,), cores=2, workers=5)
     measure(tuning, {8: 9.0})
     for _ in range(100):
         tuning.note_fetch()
-    assert (tuning.batch_size, tuning.lanes) == (8, 5)
+    assert (tuning.batch_size, tuning.workers) == (8, 5)
 
 
-def test_idle_cores_get_more_lanes_up_to_four_each(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idle_cores_get_more_workers_up_to_four_each(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning_module, "_LOOK_AFTER_S", 0.001)
     tuning = Tuning(batch_sizes=(1,), cores=2)
-    seen = [tuning.lanes]
+    seen = [tuning.workers]
     for _ in range(200):
         time.sleep(0.0005)  # as a server does that answers slowly
         tuning.note_fetch()
-        if tuning.lanes != seen[-1]:
-            seen.append(tuning.lanes)
+        if tuning.workers != seen[-1]:
+            seen.append(tuning.workers)
     assert seen == [2, 4, 8]
 
 
-def test_busy_cores_get_no_more_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_busy_cores_get_no_more_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning_module, "_LOOK_AFTER_S", 0.001)
     monkeypatch.setattr(time, "process_time", lambda: 2 * time.perf_counter())
     tuning = Tuning(batch_sizes=(1,), cores=2)
     for _ in range(100):
         time.sleep(0.0005)
         tuning.note_fetch()
-    assert tuning.lanes == 2
+    assert tuning.workers == 2
 
 
-def test_where_lanes_wait_for_a_card_there_is_one_to_spare() -> None:
-    assert Tuning(batch_sizes=(1,), cores=2, spare=1).lanes == 3
-    assert Tuning(batch_sizes=(1,), cores=2, lanes=2, spare=1).lanes == 2
+def test_where_workers_wait_for_a_card_there_is_one_to_spare() -> None:
+    assert Tuning(batch_sizes=(1,), cores=2, extra_workers=1).workers == 3
+    assert Tuning(batch_sizes=(1,), cores=2, workers=2, extra_workers=1).workers == 2
 
 
 def test_every_lane_has_two_batches_to_go_on_with() -> None:

@@ -36,11 +36,11 @@ class ModelChoice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PictureJob:
-    """Find the pictures that can be used; measure how fast they are decoded and preprocessed."""
+class ImageJob:
+    """Find the images that can be used; measure how fast they are decoded and preprocessed."""
 
     model: ModelChoice
-    pictures: tuple[Source | Failed, ...]
+    images: tuple[Source | Failed, ...]
     decode: Literal["exact", "fast"]
     step_s: float
 
@@ -57,13 +57,13 @@ class ModelJob:
     """Measure one engine with one of the model's weights files."""
 
     model: ModelChoice
-    pictures: tuple[Source, ...]
+    images: tuple[Source, ...]
     decode: Literal["exact", "fast"]
     batch_size: int | None
     step_s: float
 
 
-Job = PictureJob | LimitJob | ModelJob
+Job = ImageJob | LimitJob | ModelJob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

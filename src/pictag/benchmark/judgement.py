@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pictag.benchmark.records import Judgement
+from pictag.benchmark.records import BottleneckReport
 
 if TYPE_CHECKING:
-    from pictag.benchmark.records import GraphWork, Limits, PictureFacts, Result, Step
+    from pictag.benchmark.records import GraphWork, ImageFacts, Limits, Result, Step
 
 _WORTH = 1.2  # times as fast: less is not worth a person's trouble
 _NAMES: dict[Step, str] = {
@@ -17,15 +17,15 @@ _NAMES: dict[Step, str] = {
 }
 
 
-def judge(result: Result, *, pictures: PictureFacts, limits: Limits, decode: str) -> Judgement | None:
+def judge(result: Result, *, images: ImageFacts, limits: Limits, decode: str) -> BottleneckReport | None:
     """Compare a line with its steps and with the machine; ``None`` where the line or a step is missing."""
-    if result.line_per_s is None or not result.inference:
+    if result.end_to_end_per_s is None or not result.inference:
         return None
     inference_per_s = max(rate.per_s for rate in result.inference)
-    # Each step has all cores: the seconds of a picture add up.
+    # Each step has all cores: the seconds of an image add up.
     seconds: dict[Step, float] = {
-        "decode": 1 / pictures.decode_per_s,
-        "preprocess": 1 / pictures.preprocess_per_s,
+        "decode": 1 / images.decode_per_s,
+        "preprocess": 1 / images.preprocess_per_s,
         "inference": 1 / inference_per_s,
     }
     total_s = sum(seconds.values())
@@ -35,17 +35,17 @@ def judge(result: Result, *, pictures: PictureFacts, limits: Limits, decode: str
         limit_per_s = 1 / (seconds["decode"] + seconds["preprocess"] + 1 / multiply_per_s)
     bottleneck = max(seconds, key=lambda step: seconds[step])
     shares = {step: value / total_s for step, value in seconds.items()}
-    return Judgement(
+    return BottleneckReport(
         multiply_per_s=multiply_per_s,
         limit_per_s=limit_per_s,
-        limit_share=None if limit_per_s is None else result.line_per_s / limit_per_s,
+        limit_share=None if limit_per_s is None else result.end_to_end_per_s / limit_per_s,
         steps_per_s=1 / total_s,
-        steps_share=result.line_per_s * total_s,
+        steps_share=result.end_to_end_per_s * total_s,
         time_shares=shares,
         bottleneck=bottleneck,
         advice=f"{_NAMES[bottleneck]} takes {shares[bottleneck]:.0%} of the time"
         + _advise(
-            bottleneck, result.work, pictures=pictures, limits=limits, decode=decode,
+            bottleneck, result.work, images=images, limits=limits, decode=decode,
             reached=None if multiply_per_s is None else inference_per_s / multiply_per_s,
         ),
     )  # fmt: skip
@@ -62,7 +62,7 @@ def _advise(
     bottleneck: Step,
     work: GraphWork | None,
     *,
-    pictures: PictureFacts,
+    images: ImageFacts,
     limits: Limits,
     decode: str,
     reached: float | None,
@@ -75,6 +75,6 @@ def _advise(
         gain = limits.int8.gops / limits.float32.gops
         helps = f"; weights of 8-bit integers multiply {gain:.1f} times as fast here"
         return f"{so_far}{helps if gain >= _WORTH else ''}."
-    if decode == "fast" or pictures.fast_decode_gain < _WORTH:
-        return "; only smaller pictures would help."
-    return f"; decode='fast' would decode these pictures {pictures.fast_decode_gain:.1f} times as fast."
+    if decode == "fast" or images.fast_decode_gain < _WORTH:
+        return "; only smaller images would help."
+    return f"; decode='fast' would decode these images {images.fast_decode_gain:.1f} times as fast."

@@ -1,4 +1,4 @@
-"""The whole measurement: pictures, the machine's limits, then each engine with each of the model's dtypes."""
+"""The whole measurement: images, the machine's limits, then each engine with each of the model's dtypes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pictag.benchmark.choices import choose_dtypes, choose_engines
-from pictag.benchmark.jobs import Broke, Found, LimitJob, ModelChoice, ModelJob, PictureJob
+from pictag.benchmark.images import choose_images, draw_images
+from pictag.benchmark.jobs import Broke, Found, ImageJob, LimitJob, ModelChoice, ModelJob
 from pictag.benchmark.judgement import judge
 from pictag.benchmark.machine import describe_machine
-from pictag.benchmark.pictures import choose_pictures, draw_pictures
 from pictag.benchmark.processes import run_job
-from pictag.benchmark.records import Limits, PictureFacts, Progress, Report, Result
+from pictag.benchmark.records import ImageFacts, Limits, Progress, Report, Result
 from pictag.errors import EngineError, ModelError, OptionError, PictagError, shorten
 from pictag.models.load import load_model
 from pictag.models.reference import DEFAULT_MODEL, parse_reference
@@ -45,7 +45,7 @@ def measure(
     local_files_only: bool = False,
     decode: Literal["exact", "fast"] = "exact",
     batch_size: int | None = None,
-    pictures: int = 64,
+    images: int = 64,
     step_s: float = 1.0,
     recursive: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
@@ -58,7 +58,7 @@ def measure(
 
     Args:
         model: As for `pictag.pipeline`.
-        folder: The pictures to classify: a folder, a glob or a file; drawn by code when left out.
+        folder: The images to classify: a folder, a glob or a file; drawn by code when left out.
         engines: ``"onnxruntime"``, ``"openvino"``; by default those that are installed.
         dtypes: Which of the model's weights; by default all that a folder has, or that are in the Hub's
             cache, or else the one that ``"auto"`` takes.
@@ -67,10 +67,10 @@ def measure(
         cache_dir: Where downloads are kept.
         local_files_only: Never ask the network.
         decode: ``"exact"`` or ``"fast"``.
-        batch_size: Pictures in one run of the model; by default the line chooses.
-        pictures: How many different pictures at most, spread evenly over the folder.
+        batch_size: Images in one run of the model; by default the line chooses.
+        images: How many different images at most, spread evenly over the folder.
         step_s: About how many seconds each measurement takes.
-        recursive: Take the pictures of folders within the folder too.
+        recursive: Take the images of folders within the folder too.
         on_progress: Called with a `Progress` before each step; it has all that is known so far.
         on_download: Called while files of the model arrive.
 
@@ -78,17 +78,17 @@ def measure(
         OptionError: for an option of no meaning.
         MissingExtra: for an engine or a device whose package is not installed.
         ModelError: when the model cannot be found, fetched or understood.
-        InputError: when the folder has no picture that can be used.
+        InputError: when the folder has no image that can be used.
 
     What goes wrong with one engine and dtype is the ``failure`` of their result.
 
     >>> from pictag.benchmark import measure
-    >>> report = measure("embedded", engines=["onnxruntime"], pictures=2, step_s=0.01)
-    >>> report.is_complete, report.results[0].line_per_s > 0
+    >>> report = measure("embedded", engines=["onnxruntime"], images=2, step_s=0.01)
+    >>> report.is_complete, report.results[0].end_to_end_per_s > 0
     (True, True)
     """
     step_s = check_seconds("step_s", step_s)
-    count = check_count("pictures", pictures)
+    count = check_count("images", images)
     if batch_size is not None:
         batch_size = check_count("batch_size", batch_size)
     if decode not in ("exact", "fast"):
@@ -106,7 +106,7 @@ def measure(
         for engine in named_engines
     ]
     place = None if folder is None else check_folder("folder", folder)
-    found = None if place is None else choose_pictures(place, count=count, recursive=recursive)
+    found = None if place is None else choose_images(place, count=count, recursive=recursive)
     sound = _fetch(choices, local_files_only=local_files_only, all_needed=bool(dtypes), tell=on_download)
     run = _Run(
         Report(
@@ -123,8 +123,8 @@ def measure(
         on_progress=on_progress,
     )
     with _provide(found, count) as given:
-        sources = run.measure_pictures(
-            PictureJob(model=sound, pictures=tuple(given), decode=decode, step_s=step_s),
+        sources = run.measure_images(
+            ImageJob(model=sound, images=tuple(given), decode=decode, step_s=step_s),
             folder=None if place is None else str(place),
         )
         run.measure_limits(LimitJob(step_s=step_s))
@@ -132,7 +132,7 @@ def measure(
             run.measure_model(
                 ModelJob(
                     model=choice,
-                    pictures=sources,
+                    images=sources,
                     decode=decode,
                     batch_size=batch_size,
                     step_s=step_s,
@@ -150,15 +150,15 @@ class _Run:
         self._number = 0
         self._on_progress = on_progress
 
-    def measure_pictures(self, job: PictureJob, *, folder: str | None) -> tuple[Source, ...]:
-        """Give the pictures that can be used."""
+    def measure_images(self, job: ImageJob, *, folder: str | None) -> tuple[Source, ...]:
+        """Give the images that can be used."""
         facts: dict[str, Any] = {}
-        with closing(self._follow(job, "pictures")) as found:
+        with closing(self._follow(job, "images")) as found:
             for values, _ in found:
                 facts |= values
         sources: tuple[Source, ...] = facts.pop("sources")
         origin: Literal["drawn", "folder"] = "drawn" if folder is None else "folder"
-        self.report = replace(self.report, pictures=PictureFacts(origin=origin, folder=folder, **facts))
+        self.report = replace(self.report, images=ImageFacts(origin=origin, folder=folder, **facts))
         return sources
 
     def measure_limits(self, job: LimitJob) -> None:
@@ -171,8 +171,8 @@ class _Run:
 
     def measure_model(self, job: ModelJob) -> None:
         """Add a result to the report, whether it succeeds or fails."""
-        pictures, limits = self.report.pictures, self.report.limits or Limits()
-        assert pictures is not None
+        images, limits = self.report.images, self.report.limits or Limits()
+        assert images is not None
         result = Result(engine=job.model.engine, dtype=job.model.dtype)
         before = self.report.results
         try:
@@ -181,7 +181,7 @@ class _Run:
                     result = replace(result, **values)
                     if result.start_s is None:
                         result = replace(result, start_s=elapsed_s)
-                    judgement = judge(result, pictures=pictures, limits=limits, decode=job.decode)
+                    judgement = judge(result, images=images, limits=limits, decode=job.decode)
                     result = replace(result, judgement=judgement)
                     self.report = replace(self.report, results=(*before, result))
         except PictagError as error:
@@ -245,4 +245,4 @@ def _provide(found: Sequence[Source | Failed] | None, count: int) -> Iterator[Se
         yield found
         return
     with tempfile.TemporaryDirectory(prefix="pictag-bench-") as folder:
-        yield draw_pictures(Path(folder), count)
+        yield draw_images(Path(folder), count)

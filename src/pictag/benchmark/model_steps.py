@@ -15,7 +15,7 @@ from pictag.benchmark.records import InferenceRate
 from pictag.benchmark.work import count_work
 from pictag.engines.cores import count_cores
 from pictag.errors import EngineError, shorten
-from pictag.pipeline import pipeline
+from pictag.pipelines import pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
     from pictag.benchmark.jobs import Message, ModelJob
     from pictag.images import Source
-    from pictag.pipeline import ImageClassificationPipeline
+    from pictag.pipelines import ImageClassificationPipeline
 
 _LINE_PARTS = 3  # the whole line is the figure that counts: it is measured so many times as long
-_LEAST_PICTURES = 32  # through the line: the first and the last few do not keep all cores busy
+_LEAST_IMAGES = 32  # through the line: the first and the last few do not keep all cores busy
 _BATCHES = {"cpu": (1, 4)}  # what the line chooses from, by itself
 _DEVICE_BATCHES = (1, 8, 32)
 
 
 def measure_model(job: ModelJob) -> Iterator[Message]:
-    """Load, classify one picture, then measure. Whatever keeps a picture from being classified is raised."""
+    """Load, classify one image, then measure. Whatever keeps an image from being classified is raised."""
     yield Began(step="start")
-    first = job.pictures[0]
+    first = job.images[0]
     with _load(job, "auto") as classifier:
         classifier(first)
         card = classifier.card
@@ -48,25 +48,25 @@ def measure_model(job: ModelJob) -> Iterator[Message]:
             }
         )
         yield Began(step="whole line")
-        line_per_s, cpu_share = _measure_line(classifier, job)
+        end_to_end_per_s, cpu_share = _measure_line(classifier, job)
         yield Found(
             values={
-                "line_per_s": line_per_s,
+                "end_to_end_per_s": end_to_end_per_s,
                 "cpu_share": cpu_share,
                 "memory_bytes": read_peak_memory(),
             }
         )
 
-        yield Began(step="one picture at a time")
-        count = len(job.pictures)
-        durations = measure_durations(lambda n: classifier(job.pictures[n % count]), step_s=job.step_s)
+        yield Began(step="one image at a time")
+        count = len(job.images)
+        durations = measure_durations(lambda n: classifier(job.images[n % count]), step_s=job.step_s)
         yield Found(values={"latency": describe_latency(durations)})
 
         yield Began(step="inference")
         pixel_values = classifier.preprocess(first)
         rates = [_measure_inference(classifier, pixel_values, runs=1, step_s=job.step_s)]
         yield Found(values={"inference": tuple(rates)})
-    with _load(job, "many") as classifier:
+    with _load(job, "throughput") as classifier:
         for size in [job.batch_size] if job.batch_size else _BATCHES.get(job.model.device, _DEVICE_BATCHES):
             batch = np.repeat(pixel_values, size, axis=0)
             rates.append(_measure_inference(classifier, batch, runs=count_cores(), step_s=job.step_s))
@@ -77,7 +77,7 @@ def measure_model(job: ModelJob) -> Iterator[Message]:
         yield Found(values={"work": count_work(model.weights, shape=pixel_values.shape, layout=model.layout)})
 
 
-def _load(job: ModelJob, kind: Literal["auto", "many"]) -> ImageClassificationPipeline:
+def _load(job: ModelJob, kind: Literal["auto", "throughput"]) -> ImageClassificationPipeline:
     choice, reference = job.model, job.model.reference
     return pipeline(
         model=reference.name if reference.path is None else reference.path,
@@ -85,7 +85,7 @@ def _load(job: ModelJob, kind: Literal["auto", "many"]) -> ImageClassificationPi
         dtype=choice.dtype,
         device=choice.device,
         engine=choice.engine,
-        job=kind,
+        mode=kind,
         cache_dir=choice.cache_dir,
         local_files_only=True,
         batch_size=job.batch_size,
@@ -94,29 +94,29 @@ def _load(job: ModelJob, kind: Literal["auto", "many"]) -> ImageClassificationPi
 
 
 def _measure_line(classifier: ImageClassificationPipeline, job: ModelJob) -> tuple[float, float]:
-    """Pictures a second through `stream`, from the first to the last, after some that do not count.
+    """Images a second through `stream`, from the first to the last, after some that do not count.
 
     Beside it, the part of the cores' time that it took.
     """
-    _classify_all(classifier, islice(cycle(job.pictures), _LEAST_PICTURES))
+    _classify_all(classifier, islice(cycle(job.images), _LEAST_IMAGES))
     begun, begun_cpu = time.perf_counter(), time.process_time()
     end = begun + _LINE_PARTS * job.step_s
 
     def give() -> Iterator[Source]:
-        for number, picture in enumerate(cycle(job.pictures)):
-            if number >= _LEAST_PICTURES and time.perf_counter() >= end:
+        for number, image in enumerate(cycle(job.images)):
+            if number >= _LEAST_IMAGES and time.perf_counter() >= end:
                 return
-            yield picture
+            yield image
 
     done = _classify_all(classifier, give())
     elapsed_s = time.perf_counter() - begun
     return done / elapsed_s, (time.process_time() - begun_cpu) / elapsed_s / count_cores()
 
 
-def _classify_all(classifier: ImageClassificationPipeline, pictures: Iterator[Source]) -> int:
+def _classify_all(classifier: ImageClassificationPipeline, images: Iterator[Source]) -> int:
     """How many there were. They were all usable before, so one that fails ends the measurement."""
     done = 0
-    for done, prediction in enumerate(classifier.stream(pictures), start=1):  # noqa: B007 - the last number counts
+    for done, prediction in enumerate(classifier.stream(images), start=1):  # noqa: B007 - the last number counts
         if prediction.error is not None:
             raise EngineError(f"{shorten(prediction.source)}: {prediction.error.message}")
     return done

@@ -29,27 +29,27 @@ class MachineFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BrokenPicture:
-    """A picture that was left out, and why."""
+class BrokenImage:
+    """An image that was left out, and why."""
 
     source: str
     failure: Failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PictureFacts:
-    """What was classified: ``count`` pictures that can be used, drawn by code or from ``folder``.
+class ImageFacts:
+    """What was classified: ``count`` images that can be used, drawn by code or from ``folder``.
 
-    ``decode_per_s`` and ``preprocess_per_s`` are pictures a second with a thread on each core;
+    ``decode_per_s`` and ``preprocess_per_s`` are images a second with a thread on each core;
     ``fast_decode_gain`` is how many times as fast ``decode="fast"`` decodes them as ``"exact"``.
-    ``mean_bytes`` and ``mean_pixels`` say how large a picture is. ``cpu_share`` is the part of the cores'
+    ``mean_bytes`` and ``mean_pixels`` say how large an image is. ``cpu_share`` is the part of the cores'
     time that decoding got: well below 1, something else was running, and all rates are too low.
     """
 
     origin: Literal["drawn", "folder"]
     folder: str | None
     count: int
-    broken: tuple[BrokenPicture, ...]
+    broken: tuple[BrokenImage, ...]
     mean_bytes: float
     mean_pixels: float
     decode_per_s: float
@@ -78,7 +78,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latency:
-    """One picture at a time through the call, from file to label: percentiles in milliseconds."""
+    """One image at a time through the call, from file to label: percentiles in milliseconds."""
 
     p50_ms: float
     p90_ms: float
@@ -88,7 +88,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InferenceRate:
-    """Pictures a second through the model alone: ``runs`` at a time, each of ``batch_size`` pictures."""
+    """Images a second through the model alone: ``runs`` at a time, each of ``batch_size`` images."""
 
     batch_size: int
     runs: int
@@ -97,7 +97,7 @@ class InferenceRate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphWork:
-    """What one picture costs: ``multiply_adds`` in matrix multiplications and convolutions, and the kind of
+    """What one image costs: ``multiply_adds`` in matrix multiplications and convolutions, and the kind of
     number that they are done in (``int8`` where the graph is quantised).
     """
 
@@ -106,10 +106,10 @@ class GraphWork:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
+class BottleneckReport:
     """How far the whole line is from what is possible.
 
-    ``multiply_per_s`` is the pictures a second if there were nothing but the model's multiplications, at the
+    ``multiply_per_s`` is the images a second if there were nothing but the model's multiplications, at the
     machine's measured rate; ``limit_per_s`` adds decoding and preprocessing as measured, and
     ``limit_share`` is the part of it that the line reaches. ``steps_per_s`` is what the measured steps would
     give with all cores always busy, ``steps_share`` the line's part of that. ``time_shares`` is each step's
@@ -132,7 +132,7 @@ class Result:
 
     ``dtype`` is what the file's name says, ``model_bytes`` the size of all files that are used.
     ``start_s`` lies between the start of a process and its first label, ``memory_bytes`` is the most
-    that the process held while pictures went through the line, ``line_per_s`` are pictures a second from
+    that the process held while images went through the line, ``end_to_end_per_s`` are images a second from
     file to label, and ``cpu_share`` is the part of the cores' time that this took: well below 1, they waited,
     or something else was running. ``failure`` says why there is no more.
     """
@@ -142,13 +142,13 @@ class Result:
     weights: str | None = None
     model_bytes: int | None = None
     start_s: float | None = None
-    line_per_s: float | None = None
+    end_to_end_per_s: float | None = None
     cpu_share: float | None = None
     memory_bytes: int | None = None
     latency: Latency | None = None
     inference: tuple[InferenceRate, ...] = ()
     work: GraphWork | None = None
-    judgement: Judgement | None = None
+    judgement: BottleneckReport | None = None
     failure: Failure | None = None
 
 
@@ -168,7 +168,7 @@ class Report:
     batch_size: int | None
     step_s: float
     machine: MachineFacts
-    pictures: PictureFacts | None = None
+    images: ImageFacts | None = None
     limits: Limits | None = None
     results: tuple[Result, ...] = ()
     is_complete: bool = False

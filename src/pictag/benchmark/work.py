@@ -1,4 +1,4 @@
-"""What a model costs: its multiply-adds a picture, counted while ONNX Runtime runs it once.
+"""What a model costs: its multiply-adds an image, counted while ONNX Runtime runs it once.
 
 ONNX Runtime's profile states the shapes of all that goes into a node and comes out of it, which a package for
 shape inference would be needed for otherwise.
@@ -38,7 +38,7 @@ _INTEGERS = ("QLinear", "QGemm", "QAttention", "MatMulInteger", "ConvInteger", "
 
 
 def count_work(weights: Path, *, shape: Sequence[int], layout: Layout) -> GraphWork | None:
-    """Run the graph once, on a picture of ``shape`` [1, C, H, W], and count its multiply-adds.
+    """Run the graph once, on an image of ``shape`` [1, C, H, W], and count its multiply-adds.
 
     ``None`` where the graph multiplies nothing that is known here, or ONNX Runtime cannot run it.
     """
@@ -62,7 +62,7 @@ def count_work(weights: Path, *, shape: Sequence[int], layout: Layout) -> GraphW
 
 
 def _profile(weights: Path, shape: Sequence[int]) -> tuple[int, Sequence[Mapping[str, Any]]]:
-    """How many pictures a run takes, and what ONNX Runtime notes of it."""
+    """How many images a run takes, and what ONNX Runtime notes of it."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

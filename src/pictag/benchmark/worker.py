@@ -35,14 +35,14 @@ def main() -> None:
 
 def do_job(job: Job) -> Iterator[Message]:
     """Do the job in this process; what pictag raises on purpose is the last message."""
-    from pictag.benchmark.jobs import Broke, LimitJob, PictureJob
+    from pictag.benchmark.jobs import Broke, ImageJob, LimitJob
 
     try:
         # Each kind loads what it needs and no more: it would count as the engine's start, and its memory.
-        if isinstance(job, PictureJob):
-            from pictag.benchmark.picture_steps import measure_pictures
+        if isinstance(job, ImageJob):
+            from pictag.benchmark.image_steps import measure_images
 
-            yield from measure_pictures(job)
+            yield from measure_images(job)
         elif isinstance(job, LimitJob):
             from pictag.benchmark.limits import measure_limits
 

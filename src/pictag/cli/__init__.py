@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 # name: (module, attribute, what it does)
 COMMANDS = {
-    "classify": ("pictag.cli.classify", "classify", "Say what is in pictures."),
+    "classify": ("pictag.cli.classify", "classify", "Say what is in images."),
     "models": ("pictag.cli.models", "models_app", "List, download, inspect, verify and remove models."),
     "quantize": ("pictag.cli.quantize", "quantize", "Make a model's weights 8-bit integers."),
     "bench": ("pictag.cli.bench", "bench", "Measure a model on this machine."),
-    "serve": ("pictag.cli.serve", "serve_app", "Classify pictures over HTTP."),
+    "serve": ("pictag.cli.serve", "serve_app", "Classify images over HTTP."),
 }
 
 
@@ -78,7 +78,7 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool)
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="'pictag COMMAND --help' says more. Exit status: 0 all well, 1 some pictures failed, "
+    epilog="'pictag COMMAND --help' says more. Exit status: 0 all well, 1 some images failed, "
     "2 wrong usage or no model, 130 interrupted.",
 )
 @click.option(
@@ -90,7 +90,7 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool)
     help="Show the version and exit.",
 )
 def app() -> None:
-    """Image classification: a picture in, its labels out."""
+    """Image classification: an image in, its labels out."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -27,7 +27,7 @@ Examples:
   pictag bench Xenova/vit-base-patch16-224 photos/ --dtype fp32 --dtype q8
   pictag bench my-model photos/ --recursive --decode fast --format json > bench.json
 
-Exit status: 0 all well, 1 an engine or dtype failed, 2 wrong usage, no model or no picture, 130 interrupted;
+Exit status: 0 all well, 1 an engine or dtype failed, 2 wrong usage, no model or no image, 130 interrupted;
 what was measured by then is shown.
 """
 
@@ -69,16 +69,16 @@ what was measured by then is shown.
     "--batch-size",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Pictures in one run of the model. [default: chosen by measurement]",
+    help="Images in one run of the model. [default: chosen by measurement]",
 )
-@click.option("-r", "--recursive", is_flag=True, help="Take the pictures of folders within FOLDER too.")
+@click.option("-r", "--recursive", is_flag=True, help="Take the images of folders within FOLDER too.")
 @click.option(
-    "--pictures",
+    "--images",
     type=click.IntRange(min=1),
     default=64,
     show_default=True,
     metavar="N",
-    help="How many different pictures, spread evenly over FOLDER.",
+    help="How many different images, spread evenly over FOLDER.",
 )
 @click.option(
     "--seconds",
@@ -106,7 +106,7 @@ def bench(
     decode: Literal["exact", "fast"],
     batch_size: int | None,
     recursive: bool,
-    pictures: int,
+    images: int,
     seconds: float,
     format_: Literal["table", "json"],
     quiet: bool,
@@ -114,7 +114,7 @@ def bench(
     """Measure a model on this machine: rates, latencies, memory, and how far they are from the limit.
 
     MODEL is a name on the Hub (org/name, org/name@revision), a folder, an .onnx file, or 'embedded'. FOLDER
-    (or a quoted pattern) has the pictures to measure with; without it, 500×375 JPEGs are drawn. Nothing else
+    (or a quoted pattern) has the images to measure with; without it, 500×375 JPEGs are drawn. Nothing else
     should run meanwhile.
     """
     from pictag.benchmark import measure
@@ -141,7 +141,7 @@ def bench(
                 local_files_only=offline,
                 decode=decode,
                 batch_size=batch_size,
-                pictures=pictures,
+                images=images,
                 step_s=seconds,
                 recursive=recursive,
                 on_progress=show,

@@ -17,7 +17,7 @@ from pictag.cli.ending import escape, is_terminal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from pictag.benchmark.records import Judgement, Report, Result
+    from pictag.benchmark.records import BottleneckReport, Report, Result
 
 _PIPE_CELLS = 1000
 _LEAST_CELLS = 50
@@ -43,8 +43,8 @@ def draw_report(report: Report) -> str:
         for result in report.results:
             for sentence in _describe(result):
                 console.print(Text(sentence))
-        if report.pictures is not None and report.pictures.cpu_share < _BUSY:
-            share = f"{report.pictures.cpu_share:.0%}"
+        if report.images is not None and report.images.cpu_share < _BUSY:
+            share = f"{report.images.cpu_share:.0%}"
             sentence = (
                 f"Only {share} of the cores' time was to be had: something else is running, or a limit holds."
             )
@@ -62,24 +62,24 @@ def _draw_facts(report: Report) -> Table:
 
 
 def _list_facts(report: Report) -> Iterator[tuple[str, str]]:
-    machine, pictures, limits = report.machine, report.pictures, report.limits
+    machine, images, limits = report.machine, report.images, report.limits
     yield "model", f"{report.model} on {report.device}"
     yield "machine", f"{machine.processor}, {_count(machine.cores, 'core')}, {machine.system}"
     yield "features", ", ".join(machine.features) or "not known"
     yield "versions", ", ".join(f"{name} {number}" for name, number in machine.versions.items())
-    if pictures is not None:
-        origin = "drawn by code" if pictures.folder is None else f"of {pictures.folder}"
+    if images is not None:
+        origin = "drawn by code" if images.folder is None else f"of {images.folder}"
         yield (
-            "pictures",
-            f"{_count(pictures.count, 'picture')} {origin}, {pictures.mean_pixels / 1e6:.2g} MP and "
-            f"{show_size(round(pictures.mean_bytes))} each",
+            "images",
+            f"{_count(images.count, 'image')} {origin}, {images.mean_pixels / 1e6:.2g} MP and "
+            f"{show_size(round(images.mean_bytes))} each",
         )
-        for broken in pictures.broken[:_FIRST_BROKEN]:
+        for broken in images.broken[:_FIRST_BROKEN]:
             yield "left out", broken.failure.message
-        if len(pictures.broken) > _FIRST_BROKEN:
-            yield "left out", f"… and {len(pictures.broken) - _FIRST_BROKEN:,} more"
-        yield "decoding", f"{_rate(pictures.decode_per_s)} pictures/s on all cores ({report.decode})"
-        yield "preprocessing", f"{_rate(pictures.preprocess_per_s)} pictures/s on all cores"
+        if len(images.broken) > _FIRST_BROKEN:
+            yield "left out", f"… and {len(images.broken) - _FIRST_BROKEN:,} more"
+        yield "decoding", f"{_rate(images.decode_per_s)} images/s on all cores ({report.decode})"
+        yield "preprocessing", f"{_rate(images.preprocess_per_s)} images/s on all cores"
     if limits is not None:
         for name, unit, limit in (("float32", "GFLOP/s", limits.float32), ("int8", "GOP/s", limits.int8)):
             text = "not measured" if limit is None else f"{limit.gops:,.0f} {unit} ({limit.engine})"
@@ -101,7 +101,7 @@ def _list_rows(results: Sequence[Result]) -> Iterator[tuple[str, list[str]]]:
     yield "start, to the first label", [_unit(r.start_s, "s", digits=2) for r in results]
     for name in ("p50", "p90", "p99"):
         cells = [None if r.latency is None else getattr(r.latency, f"{name}_ms") for r in results]
-        yield f"one picture, {name}", [_unit(cell, "ms", digits=1) for cell in cells]
+        yield f"one image, {name}", [_unit(cell, "ms", digits=1) for cell in cells]
     shapes = dict.fromkeys((rate.batch_size, rate.runs) for r in results for rate in r.inference)
     for size, runs in shapes:
         rates = [
@@ -110,17 +110,17 @@ def _list_rows(results: Sequence[Result]) -> Iterator[tuple[str, list[str]]]:
         ]
         side = f", {runs} runs at once" if runs > 1 else ""
         yield f"inference, batch {size}{side}", [_unit(rate, "/s") for rate in rates]
-    yield _LINE, [_unit(r.line_per_s, "/s") for r in results]
+    yield _LINE, [_unit(r.end_to_end_per_s, "/s") for r in results]
     yield "  its steps allow", _judged(results, lambda j: _unit(j.steps_per_s, "/s"))
     yield "  this machine allows", _judged(results, lambda j: _unit(j.limit_per_s, "/s"))
     yield "  reached of that", _judged(results, lambda j: _percent(j.limit_share))
     yield "  cores kept busy", [_percent(r.cpu_share) for r in results]
     yield "most memory", [show_size(r.memory_bytes) if r.memory_bytes else _UNKNOWN for r in results]
-    yield "multiply-adds a picture", [_millions(r) for r in results]
+    yield "multiply-adds an image", [_millions(r) for r in results]
     yield "size of the model", [show_size(r.model_bytes) if r.model_bytes else _UNKNOWN for r in results]
 
 
-def _judged(results: Sequence[Result], show: Callable[[Judgement], str]) -> list[str]:
+def _judged(results: Sequence[Result], show: Callable[[BottleneckReport], str]) -> list[str]:
     return [_UNKNOWN if result.judgement is None else show(result.judgement) for result in results]
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pictag.engines.choose import MANY
+from pictag.engines.choose import THROUGHPUT_MIN_IMAGES
 
 if TYPE_CHECKING:
     from pictag.models.load import Model
 
-_JOBS = {"one": "one picture", "many": f"{MANY} pictures and more"}
+_MODES = {"latency": "one image", "throughput": f"{THROUGHPUT_MIN_IMAGES} images and more"}
 
 
 def describe_card(
@@ -19,7 +19,7 @@ def describe_card(
     """Names and values, in the order of reading; what is not known is left out.
 
     ``graph`` has the ``inputs`` and ``outputs`` of the opened graph, or an ``error``; ``engines`` has the
-    ``name`` and the ``why`` of what is chosen for each job.
+    ``name`` and the ``why`` of what is chosen for each mode.
     """
     card = model.card
     lines: list[tuple[str, object]] = [
@@ -32,13 +32,13 @@ def describe_card(
         *(("note", note) for note in card.notes),
         *(("file", f"{file.path} ({show_size(file.size)})") for file in card.files),
         *(("preprocessing", f"{number}. {step}") for number, step in enumerate(card.preprocessing, start=1)),
-        ("layout", f"{model.layout}, float32 pixel values from a {model.spec.channels}-channel picture"),
+        ("layout", f"{model.layout}, float32 pixel values from a {model.spec.channels}-channel image"),
         *(("graph input", _tensor(tensor)) for tensor in graph.get("inputs", ())),
         *(("graph output", f"{_tensor(tensor)}, {card.outputs}") for tensor in graph.get("outputs", ())),
         ("graph", graph.get("error")),
         *(
-            ("engine", f"{choice['name']} for {_JOBS[job]}: {choice['why']}")
-            for job, choice in engines.items()
+            ("engine", f"{choice['name']} for {_MODES[mode]}: {choice['why']}")
+            for mode, choice in engines.items()
         ),
         ("problem type", card.problem_type),
         *_describe_details(card.details),
@@ -90,16 +90,16 @@ def _describe_details(details: Mapping[str, Any]) -> Iterator[tuple[str, object]
 def _describe_quantization(quantization: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     """What ``pictag quantize`` says of its weights."""
     calibration, check = (_mapping(quantization.get(key)) for key in ("calibration", "check"))
-    if _is_number(calibration.get("pictures")) and _is_number(check.get("pictures")):
+    if _is_number(calibration.get("images")) and _is_number(check.get("images")):
         yield (
             "quantised",
             f"from {_text(_mapping(quantization.get('original')).get('model')) or 'a model not stated'}, "
-            f"calibrated with {calibration['pictures']} pictures, checked on {check['pictures']}",
+            f"calibrated with {calibration['images']} images, checked on {check['images']}",
         )
     for path, artefact in _mapping(quantization.get("artefacts")).items():
         for engine, measured in _mapping(_mapping(artefact).get("engines")).items():
             agreement = _mapping(_mapping(measured).get("agreement"))
-            speed = _mapping(_mapping(measured).get("pictures_per_second"))
+            speed = _mapping(_mapping(measured).get("images_per_second"))
             if not _is_number(agreement.get("top1")):
                 continue
             told = f"{path} with {engine}: {agreement['top1']:.1%} same best label"

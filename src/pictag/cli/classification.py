@@ -1,4 +1,4 @@
-"""The run behind ``pictag classify``: pictures from the line to the sink, and a person told how it goes."""
+"""The run behind ``pictag classify``: images from the line to the sink, and a person told how it goes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pictag import ImageClassificationPipeline
-    from pictag.engines.choose import Job
+    from pictag.engines.choose import Mode
     from pictag.images import Failed, Source
     from pictag.records import Prediction
     from pictag.sinks.resume import DoneSources
@@ -45,10 +45,10 @@ class Loading:
     alpha: Literal["drop", "white"]
     allow_private_urls: bool
 
-    def load(self, progress: Progress, *, job: Job) -> ImageClassificationPipeline:
+    def load(self, progress: Progress, *, mode: Mode) -> ImageClassificationPipeline:
         """The pipeline; raises `pictag.errors.ModelError`."""
         from pictag import pipeline
-        from pictag.images import PictureLimits
+        from pictag.images import ImageLimits
 
         return pipeline(
             "image-classification",
@@ -58,13 +58,13 @@ class Loading:
             model_file=self.model_file,
             cache_dir=self.cache_dir,
             local_files_only=self.offline,
-            job=job,
+            mode=mode,
             batch_size=self.batch_size,
             threads=self.threads,
             device=self.device,
             precision=self.precision,
             compiled_cache=self.compiled_cache,
-            max_pixels=self.max_pixels or PictureLimits().max_pixels,
+            max_pixels=self.max_pixels or ImageLimits().max_pixels,
             engine=self.engine,
             decode=self.decode,
             alpha=self.alpha,
@@ -108,20 +108,20 @@ def run(
 ) -> int:
     """Classify all inputs and give the exit status.
 
-    An interruption ends the run between two pictures, with all that was finished in the file.
+    An interruption ends the run between two images, with all that was finished in the file.
     """
     interruption = Interruption()
     with interruption.listen(), closing(Progress(shown=not quiet)) as progress:
         report = Report(destination, progress, quiet=quiet)
         progress.draw("Loading the model …")
-        with closing(loading.load(progress, job=inputs.find_job())) as classifier:
+        with closing(loading.load(progress, mode=inputs.find_mode())) as classifier:
             classifying.stream(classifier, ())  # refuses options of no meaning before a file is touched
             sink, done = open_destination(destination, percent=classifying.gives_percent(classifier))
             try:
-                countable = _pictures(inputs, done, Skipped()) if inputs.countable else None
+                countable = _images(inputs, done, Skipped()) if inputs.countable else None
                 report.begin(classifier.card, countable)
-                pictures = _pictures(inputs, done, report.skipped)
-                with _closing_stream(classifying.stream(classifier, pictures)) as predictions:
+                images = _images(inputs, done, report.skipped)
+                with _closing_stream(classifying.stream(classifier, images)) as predictions:
                     for prediction in predictions:
                         with interruption.hold(), report.around(prediction):
                             sink.write(prediction)
@@ -133,9 +133,9 @@ def run(
         return report.end()
 
 
-def _pictures(inputs: Inputs, done: DoneSources | None, skipped: Skipped) -> Iterator[Source | Failed]:
-    pictures = inputs.expand()
-    return pictures if done is None else skip_done(pictures, done, skipped)
+def _images(inputs: Inputs, done: DoneSources | None, skipped: Skipped) -> Iterator[Source | Failed]:
+    images = inputs.expand()
+    return images if done is None else skip_done(images, done, skipped)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""``pictag classify``: what is in pictures, one line a picture as soon as it is known."""
+"""``pictag classify``: what is in images, one line an image as soon as it is known."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ Examples:
   find . -name '*.jpg' -print0 | pictag classify --from-file -
   pictag classify -- -odd-name.jpg
 
-A picture that fails is a line with its error, and the run goes on.
+An image that fails is a line with its error, and the run goes on.
 
-Exit status: 0 all well, 1 some pictures failed, 2 wrong usage or no model, 130 interrupted; what was finished
+Exit status: 0 all well, 1 some images failed, 2 wrong usage or no model, 130 interrupted; what was finished
 by then has been written, and --resume goes on from there.
 """
 
@@ -47,7 +47,7 @@ class TopK(click.ParamType[int | None]):
         return int(value)
 
 
-@click.command(epilog=EXAMPLES, short_help="Say what is in pictures.")
+@click.command(epilog=EXAMPLES, short_help="Say what is in images.")
 @click.argument("inputs", nargs=-1, metavar="[PHOTO|FOLDER|GLOB|URL|-]...")
 @click.option(
     "-m",
@@ -81,7 +81,7 @@ class TopK(click.ParamType[int | None]):
     metavar="N|all",
     default=5,
     show_default=True,
-    help="How many labels of each picture, best first; 'all' for all of them.",
+    help="How many labels of each image, best first; 'all' for all of them.",
 )
 @click.option(
     "--min-score",
@@ -113,11 +113,11 @@ class TopK(click.ParamType[int | None]):
 @click.option(
     "--resume",
     is_flag=True,
-    help="Go on with FILE: skip the pictures that it has already, by their names as given.",
+    help="Go on with FILE: skip the images that it has already, by their names as given.",
 )
-@click.option("--retry-failed", is_flag=True, help="With --resume: try again the pictures that failed.")
+@click.option("--retry-failed", is_flag=True, help="With --resume: try again the images that failed.")
 @click.option("--overwrite", is_flag=True, help="Begin FILE anew when it is there.")
-@click.option("-r", "--recursive", is_flag=True, help="Take the pictures of folders within folders too.")
+@click.option("-r", "--recursive", is_flag=True, help="Take the images of folders within folders too.")
 @click.option(
     "--from-file",
     metavar="LIST",
@@ -127,7 +127,7 @@ class TopK(click.ParamType[int | None]):
     "--batch-size",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Pictures in one run of the model. [default: 1 or 4, by measurement on the first pictures]",
+    help="Images in one run of the model. [default: 1 or 4, by measurement on the first images]",
 )
 @click.option(
     "--threads",
@@ -139,14 +139,14 @@ class TopK(click.ParamType[int | None]):
     "--max-pixels",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Refuse pictures of more pixels (width × height). [default: 178956970]",
+    help="Refuse images of more pixels (width × height). [default: 178956970]",
 )
 @click.option(
     "--engine",
     type=click.Choice(("auto", "onnxruntime", "openvino")),
     default="auto",
     show_default=True,
-    help="What runs the model; auto takes OpenVINO for many pictures with calibrated 8-bit weights where it "
+    help="What runs the model; auto takes OpenVINO for many images with calibrated 8-bit weights where it "
     "is installed, otherwise ONNX Runtime.",
 )
 @click.option(
@@ -181,7 +181,7 @@ class TopK(click.ParamType[int | None]):
     type=click.Choice(("drop", "white")),
     default="drop",
     show_default=True,
-    help="Transparent pictures: drop the transparency, or lay them on white.",
+    help="Transparent images: drop the transparency, or lay them on white.",
 )
 @click.option(
     "--timeout",
@@ -229,10 +229,10 @@ def classify(
     allow_private_urls: bool,
     quiet: bool,
 ) -> int:
-    """Say what is in pictures.
+    """Say what is in images.
 
-    PHOTO is a picture file, FOLDER stands for the pictures in it, GLOB is a quoted pattern such as '*.jpg',
-    URL begins with http: or https:, and - is one picture from standard input.
+    PHOTO is an image file, FOLDER stands for the images in it, GLOB is a quoted pattern such as '*.jpg',
+    URL begins with http: or https:, and - is one image from standard input.
     """
     names = Inputs(arguments=inputs, listed_in=from_file, recursive=recursive)
     names.check()

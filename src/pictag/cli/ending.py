@@ -3,7 +3,7 @@
 | status | meaning |
 |---|---|
 | 0 | all well |
-| 1 | some pictures failed |
+| 1 | some images failed |
 | 2 | wrong usage, no model, or results that cannot be written |
 | 70 | an error inside pictag |
 | 75 | `pictag serve` alone: what may be right the next time, such as a Hub that does not answer |

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from pictag.errors import PictureUnreadable, shorten
+from pictag.errors import ImageUnreadable, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pictag.engines.choose import Job
+    from pictag.engines.choose import Mode
     from pictag.images import Failed, Source
     from pictag.sinks.resume import DoneSources
 
@@ -35,7 +35,7 @@ class Inputs:
         """Refuse what can only be a slip; raises a usage error."""
         if not self.arguments and self.listed_in is None:
             raise click.UsageError(
-                "Say what to classify: a picture, a folder, a URL, or - for standard input."
+                "Say what to classify: an image, a folder, a URL, or - for standard input."
             )
         readers = self.arguments.count(STDIN) + (self.listed_in == STDIN)
         if readers > 1:
@@ -49,18 +49,22 @@ class Inputs:
 
     @property
     def countable(self) -> bool:
-        """Whether the pictures can be listed twice: once to count them."""
+        """Whether the images can be listed twice: once to count them."""
         return self.listed_in != STDIN
 
-    def find_job(self) -> Job:
-        """Whether there are many pictures, for the choice of the engine; counts no further than needed."""
-        from pictag.engines.choose import MANY
+    def find_mode(self) -> Mode:
+        """Whether there are many images, for the choice of the engine; counts no further than needed."""
+        from pictag.engines.choose import THROUGHPUT_MIN_IMAGES
 
-        count = sum(1 for _ in islice(self.expand(), MANY)) if self.countable else MANY
-        return "many" if count >= MANY else "one"
+        count = (
+            sum(1 for _ in islice(self.expand(), THROUGHPUT_MIN_IMAGES))
+            if self.countable
+            else THROUGHPUT_MIN_IMAGES
+        )
+        return "throughput" if count >= THROUGHPUT_MIN_IMAGES else "latency"
 
     def expand(self) -> Iterator[Source | Failed]:
-        """Every picture, lazily: folders and globs give theirs in sorted order."""
+        """Every image, lazily: folders and globs give theirs in sorted order."""
         from pictag.images import expand
 
         yield from expand(self._values(), recursive=self.recursive)
@@ -100,14 +104,14 @@ def read_names(stream: BinaryIO, shown: str) -> Iterator[str]:
                 *names, rest = rest.split(end)
                 yield from (os.fsdecode(_strip(name, end)) for name in names if _strip(name, end))
     except OSError as error:
-        raise PictureUnreadable(f"Cannot read {shorten(shown)}: {error.strerror}.") from error
+        raise ImageUnreadable(f"Cannot read {shorten(shown)}: {error.strerror}.") from error
     if _strip(rest, end):
         yield os.fsdecode(_strip(rest, end))
 
 
 @dataclass(slots=True)
 class Skipped:
-    """How many pictures were done before, and how many of those have failed."""
+    """How many images were done before, and how many of those have failed."""
 
     count: int = 0
     failed: int = 0
@@ -116,7 +120,7 @@ class Skipped:
 def skip_done(
     sources: Iterator[Source | Failed], done: DoneSources, skipped: Skipped
 ) -> Iterator[Source | Failed]:
-    """The pictures that a file of results does not have yet; the others are counted in ``skipped``.
+    """The images that a file of results does not have yet; the others are counted in ``skipped``.
 
     What has no name of its own, such as standard input, is never skipped.
     """

@@ -1,4 +1,4 @@
-"""Ctrl-C, ``kill`` and a closed terminal: the run ends between pictures, not in a line."""
+"""Ctrl-C, ``kill`` and a closed terminal: the run ends between images, not in a line."""
 
 from __future__ import annotations
 

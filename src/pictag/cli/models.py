@@ -248,7 +248,7 @@ def _load(ref: ModelRef, options: LoadOptions, *, quiet: bool) -> Model:
 def _describe_graph(model: Model) -> dict[str, Any]:
     """The graph's inputs and outputs, or why it cannot be used: what its files say is shown anyway."""
     from pictag.engines.onnxruntime import open_session
-    from pictag.pipeline.graph import check_model
+    from pictag.pipelines.graph import check_model
 
     try:
         engine = open_session(model.weights, layout=model.layout)
@@ -268,15 +268,17 @@ def _describe_graph(model: Model) -> dict[str, Any]:
 
 
 def _describe_engines(model: Model) -> dict[str, dict[str, str]]:
-    """What ``engine="auto"`` takes for one picture and for many, and why."""
-    from pictag.engines.choose import JOBS, choose_engine, find_installed
+    """What ``engine="auto"`` takes for one image and for many, and why."""
+    from pictag.engines.choose import MODES, choose_engine, find_installed
 
     installed = find_installed()
     return {
-        job: dataclasses.asdict(
-            choose_engine("auto", job=job, quantization=model.quantization, device="cpu", installed=installed)
+        mode: dataclasses.asdict(
+            choose_engine(
+                "auto", mode=mode, quantization=model.quantization, device="cpu", installed=installed
+            )
         )
-        for job in JOBS
+        for mode in MODES
     }
 
 

@@ -75,10 +75,10 @@ def describe_progress(*, finished: int, failed: int, total: int | None, elapsed_
     """Count, rate, time left and failures in one line.
 
     >>> describe_progress(finished=50, failed=2, total=1250, elapsed_s=10.0)
-    '50 of 1,250 pictures · 5.0/s · 4:00 left · 2 failed'
+    '50 of 1,250 images · 5.0/s · 4:00 left · 2 failed'
     """
     rate = finished / elapsed_s if elapsed_s > 0 else 0.0
-    parts = [f"{finished:,} pictures" if total is None else f"{finished:,} of {total:,} pictures"]
+    parts = [f"{finished:,} images" if total is None else f"{finished:,} of {total:,} images"]
     if rate:
         parts.append(f"{rate:,.1f}/s")
         if total is not None and total > finished:

@@ -1,4 +1,4 @@
-"""``pictag quantize``: 8-bit weights, calibrated with pictures and checked against the original."""
+"""``pictag quantize``: 8-bit weights, calibrated with images and checked against the original."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pictag.cli.interruption import Interruption
 from pictag.cli.progress import Progress
 
 if TYPE_CHECKING:
-    from pictag.quantize import Progress as Step
-    from pictag.quantize import Report
+    from pictag.quantization import Progress as Step
+    from pictag.quantization import Report
 
 _BAR_CHARACTERS = 24
 _MOST_NAMED = 10
@@ -31,7 +31,7 @@ Examples:
 The folder works wherever MODEL did, with ONNX Runtime and with OpenVINO. 'pictag models inspect' shows its
 card: what was calibrated with what, and how fast and how close to the original it is.
 
-Exit status: 0 all well (pictures that could not be read were named and left out), 2 wrong usage, no such
+Exit status: 0 all well (images that could not be read were named and left out), 2 wrong usage, no such
 model, or too little agreement with the original, 130 interrupted. Unless it is 0, nothing is written.
 """
 
@@ -42,17 +42,17 @@ model, or too little agreement with the original, 130 interrupted. Unless it is 
     "--calibrate",
     required=True,
     metavar="FOLDER",
-    help="Pictures that show the model's ranges: a hundred or more, like those that will be classified.",
+    help="Images that show the model's ranges: a hundred or more, like those that will be classified.",
 )
 @click.option("-o", "--output", required=True, metavar="FOLDER", help="The model folder to write.")
 @click.option(
     "--check",
     metavar="FOLDER",
-    help="Pictures to compare the scores on. [default: every fourth of --calibrate is held back]",
+    help="Images to compare the scores on. [default: every fourth of --calibrate is held back]",
 )
-@click.option("-r", "--recursive", is_flag=True, help="Take the pictures of folders within folders too.")
+@click.option("-r", "--recursive", is_flag=True, help="Take the images of folders within folders too.")
 @click.option(
-    "--most-pictures",
+    "--most-images",
     type=click.IntRange(min=1),
     default=300,
     show_default=True,
@@ -65,7 +65,7 @@ model, or too little agreement with the original, 130 interrupted. Unless it is 
     default=0.97,
     show_default=True,
     metavar="SHARE",
-    help="The share of pictures whose best label must stay the same. Good 8-bit models keep 0.97 and more; "
+    help="The share of images whose best label must stay the same. Good 8-bit models keep 0.97 and more; "
     "below it, labels change that the original was sure of.",
 )
 @click.option("--accept-below", is_flag=True, help="Write the folder even where that share is not reached.")
@@ -89,7 +89,7 @@ model, or too little agreement with the original, 130 interrupted. Unless it is 
     help="The Hub's cache. [default: what HF_HOME and HF_HUB_CACHE say]",
 )
 @click.option("--offline", is_flag=True, help="Never ask the network; use what is in the cache.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress and no names of pictures left out on stderr.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress and no names of images left out on stderr.")
 @debug_option
 def quantize(
     *,
@@ -98,7 +98,7 @@ def quantize(
     output: str,
     check: str | None,
     recursive: bool,
-    most_pictures: int,
+    most_images: int,
     min_agreement: float,
     accept_below: bool,
     keep_original: bool,
@@ -116,7 +116,7 @@ def quantize(
     pip install 'pictag[quantize]'. Methods of calibration are tried until the scores agree; where none does,
     the parts of the model that suffer most stay in float.
     """
-    from pictag.quantize import quantize_model
+    from pictag.quantization import quantize_model
 
     with Interruption().listen(), closing(Progress(shown=not quiet)) as progress:
         report = quantize_model(
@@ -125,7 +125,7 @@ def quantize(
             output=output,
             check=check,
             recursive=recursive,
-            most_pictures=most_pictures,
+            most_images=most_images,
             min_agreement=min_agreement,
             accept_below=accept_below,
             keep_original=keep_original,
@@ -142,7 +142,7 @@ def quantize(
         for skipped in report.skipped[:_MOST_NAMED]:
             say(f"Left out: {skipped.reason}")
         if len(report.skipped) > _MOST_NAMED:
-            say(f"Left out: {len(report.skipped) - _MOST_NAMED} more pictures.")
+            say(f"Left out: {len(report.skipped) - _MOST_NAMED} more images.")
     _show(report)
     return ALL_WELL
 
@@ -150,7 +150,7 @@ def quantize(
 def draw_step(step: Step) -> str:
     """A step with a bar.
 
-    >>> from pictag.quantize import Progress
+    >>> from pictag.quantization import Progress
     >>> draw_step(Progress(step="Calibrating", done=6, total=12))
     'Calibrating [############            ] 6 of 12'
     """
@@ -161,15 +161,15 @@ def draw_step(step: Step) -> str:
 
 
 def _show(report: Report) -> None:
-    from pictag.quantize.measurement import ENGINES
+    from pictag.quantization.measurement import ENGINES
 
     how = "held back from the calibration" if report.check_held_back else "of their own"
     lines = [
-        f"{report.output}: calibrated with {report.calibration_pictures} pictures, checked on "
-        f"{report.check_pictures} {how}"
+        f"{report.output}: calibrated with {report.calibration_images} images, checked on "
+        f"{report.check_images} {how}"
     ]
     for artefact in report.artefacts:
-        freed = f", {len(artefact.left_in_float)} nodes left in float" if artefact.left_in_float else ""
+        freed = f", {len(artefact.float_nodes)} nodes left in float" if artefact.float_nodes else ""
         sizes = f"{show_size(report.original_bytes)} → {show_size(artefact.size_bytes)}"
         lines.append(f"  {artefact.path}  {sizes}  ({artefact.method}{freed})")
         for engine, agreement in artefact.agreement.items():
@@ -177,7 +177,7 @@ def _show(report: Report) -> None:
             lines.append(
                 f"    {ENGINES[engine]:<13}{agreement.top1:.1%} same best label, scores differ by "
                 f"{agreement.mean_difference:.3f} (at most {agreement.largest_difference:.3f}); "
-                f"{speed.original:,.1f} → {speed.quantized:,.1f} pictures/s"
+                f"{speed.original:,.1f} → {speed.quantized:,.1f} images/s"
             )
     if report.lowest_top1 < report.bar:
         lines.append(f"  Below the agreement that was wanted ({report.bar:.1%}); accepted as was asked for.")

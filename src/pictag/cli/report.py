@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Report:
-    """Counts a run's pictures and tells of them.
+    """Counts a run's images and tells of them.
 
     Failures are named on stderr where the results do not show them on the terminal already.
     """
@@ -38,7 +38,7 @@ class Report:
         self._total: int | None = None
 
     def begin(self, card: ModelCard, countable: Iterable[object] | None) -> None:
-        """The model is loaded; the pictures are counted beside the work, where a progress line needs it."""
+        """The model is loaded; the images are counted beside the work, where a progress line needs it."""
         if self._progress.shown:
             self._progress.clear()
             say(f"{card.name}: {card.weights}, because {card.why}.")
@@ -72,7 +72,7 @@ class Report:
     def describe_interruption(self) -> str:
         """What was finished before the run was interrupted, and how to go on."""
         self._progress.clear()
-        done = f"Interrupted after {_pictures(self.finished)}"
+        done = f"Interrupted after {_images(self.finished)}"
         destination = self._destination
         if destination.path is None:
             return f"{done}."
@@ -83,7 +83,7 @@ class Report:
     def _describe(self) -> str:
         elapsed_s = time.monotonic() - self._began_at
         rate = f" ({self.finished / elapsed_s:,.1f}/s)" if self.finished and elapsed_s > 0 else ""
-        text = f"{_pictures(self.finished)} in {elapsed_s:,.1f} s{rate}, {self.failed:,} failed"
+        text = f"{_images(self.finished)} in {elapsed_s:,.1f} s{rate}, {self.failed:,} failed"
         if self.skipped.count:
             text += f"; {self.skipped.count:,} were done before"
             if self.skipped.failed:
@@ -109,5 +109,5 @@ def _describe_failure(source: str, error: Failure) -> str:
     return error.message if error.message.startswith(name) else f"{name}: {error.message}"
 
 
-def _pictures(count: int) -> str:
-    return f"{count:,} picture{'' if count == 1 else 's'}"
+def _images(count: int) -> str:
+    return f"{count:,} image{'' if count == 1 else 's'}"

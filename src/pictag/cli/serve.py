@@ -29,7 +29,7 @@ address is taken, a model cannot be fetched for now), 130 or 143 ended at once b
 """
 
 
-@click.command("serve", epilog=EXAMPLES, short_help="Classify pictures over HTTP.")
+@click.command("serve", epilog=EXAMPLES, short_help="Classify images over HTTP.")
 @click.option(
     "-m",
     "--model",
@@ -51,7 +51,7 @@ address is taken, a model cannot be fetched for now), 130 or 143 ended at once b
     "--threads",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Pictures worked on at a time. [default: one more than cores]",
+    help="Images worked on at a time. [default: one more than cores]",
 )
 @click.option("--lazy", is_flag=True, help="Load a model at its first request, not at the start.")
 @click.option("--offline", is_flag=True, help="Never ask the network for a model.")
@@ -59,9 +59,9 @@ address is taken, a model cannot be fetched for now), 130 or 143 ended at once b
     "--memory-budget-mb", type=click.IntRange(min=1), metavar="N", help="Unload idle models above this."
 )
 @click.option(
-    "--max-queue", type=click.IntRange(min=1), metavar="N", help="Pictures that may wait. [default: 256]"
+    "--max-queue", type=click.IntRange(min=1), metavar="N", help="Images that may wait. [default: 256]"
 )
-@click.option("--allow-urls", is_flag=True, help="Read pictures from public URLs in requests.")
+@click.option("--allow-urls", is_flag=True, help="Read images from public URLs in requests.")
 @click.option("--no-page", is_flag=True, help="No page for browsers.")
 @click.option("--log-format", type=click.Choice(("auto", "json", "text")), help="[default: auto]")
 @click.option(
@@ -94,7 +94,7 @@ def serve_app(
     no_page: bool,
     **plain: Any,
 ) -> int:
-    """Classify pictures over HTTP, for the clients of Hugging Face, Triton and TorchServe, and browsers."""
+    """Classify images over HTTP, for the clients of Hugging Face, Triton and TorchServe, and browsers."""
     read_configuration, serve = _import_server()
     given = _read_others(others)
     given |= {name: value for name, value in plain.items() if value is not None}

@@ -79,7 +79,7 @@ def check_graph(
 ) -> None:
     """Refuse a graph that its files describe wrongly: a shifted label is worse than an error.
 
-    ``size`` is the (height, width) that preprocessing makes, ``None`` where it varies by picture.
+    ``size`` is the (height, width) that preprocessing makes, ``None`` where it varies by image.
     Raises `InvalidModel`, naming both sides of the contradiction.
     """
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].dtype not in FLOATS:
@@ -97,7 +97,7 @@ def check_graph(
         )
     if size is not None and any(g not in (None, s) for g, s in zip(graph_size, size, strict=True)):
         raise InvalidModel(
-            f"The graph's input {inputs[0].name}{list(shape)} ({layout}) takes pictures of "
+            f"The graph's input {inputs[0].name}{list(shape)} ({layout}) takes images of "
             f"{graph_size[0]}×{graph_size[1]} (height×width), but preprocessing makes {size[0]}×{size[1]}."
         )
     width = choose_output(outputs).shape[1]
@@ -108,7 +108,7 @@ def check_graph(
         )
 
 
-def order_axes(
+def to_layout(
     pixel_values: NDArray[np.float32], *, layout: Layout, dtype: np.dtype[Any] | None
 ) -> NDArray[Any]:
     """Pixel values [N, C, H, W] as the graph takes them: its layout, its type, contiguous."""
@@ -116,12 +116,12 @@ def order_axes(
     return np.ascontiguousarray(values, dtype=dtype)
 
 
-def run_in_parts(
+def run_in_chunks(
     values: NDArray[Any], *, fixed: int | None, run: Callable[[NDArray[Any]], NDArray[Any]]
 ) -> NDArray[np.float32]:
     """Scores as float32 [N, labels], from as many runs as a graph's ``fixed`` batch makes necessary.
 
-    The last part is padded with zeros. Raises `EngineError` where a run gives no row for each picture.
+    The last part is padded with zeros. Raises `EngineError` where a run gives no row for each image.
     """
     if fixed is None or fixed == len(values):
         return _as_rows(run(values), len(values))
@@ -138,7 +138,7 @@ def run_in_parts(
 def _as_rows(scores: NDArray[Any], count: int) -> NDArray[np.float32]:
     if scores.ndim < 2 or len(scores) != count:
         raise EngineError(
-            f"The graph gave scores of shape {list(scores.shape)} for {count} pictures. "
+            f"The graph gave scores of shape {list(scores.shape)} for {count} images. "
             "Export it with a batch of any size, or with batch_size=1."
         )
     return scores.astype(np.float32, copy=False).reshape(count, -1)

@@ -1,4 +1,4 @@
-"""Which engine a job is done with: a pure choice, so that it can be foretold, shown and tested."""
+"""Which engine a mode is done with: a pure choice, so that it can be foretold, shown and tested."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Literal
 
-Job = Literal["one", "many"]
+Mode = Literal["latency", "throughput"]
 Quantization = Literal["none", "static", "dynamic"]
 
-JOBS: tuple[Job, ...] = ("one", "many")
+MODES: tuple[Mode, ...] = ("latency", "throughput")
 ENGINES = ("auto", "onnxruntime", "openvino")
-MANY = 256
-"""From so many pictures on a run is worth the second that OpenVINO takes to compile a graph."""
+THROUGHPUT_MIN_IMAGES = 256
+"""From so many images on a run is worth the second that OpenVINO takes to compile a graph."""
 
 
 _WHY_NOT_OPENVINO: dict[Quantization, str] = {
@@ -32,26 +32,26 @@ class EngineChoice:
 
 
 def choose_engine(
-    asked: str, *, job: Job, quantization: Quantization, device: str, installed: Collection[str]
+    asked: str, *, mode: Mode, quantization: Quantization, device: str, installed: Collection[str]
 ) -> EngineChoice:
-    """Choose for one picture or for many (`MANY` and more).
+    """Choose for one image or for many (`THROUGHPUT_MIN_IMAGES` and more).
 
     ``asked`` is one of `ENGINES`; ``quantization`` says whether the graph computes in 8-bit integers with
     ranges that were calibrated (``static``) or that it finds as it runs (``dynamic``); ``installed`` names
     the engines whose packages are there.
 
-    >>> installed = ("onnxruntime", "openvino")
-    >>> choose_engine("auto", job="many", quantization="static", device="cpu", installed=installed).name
+    >>> both = ("onnxruntime", "openvino")
+    >>> choose_engine("auto", mode="throughput", quantization="static", device="cpu", installed=both).name
     'openvino'
-    >>> choose_engine("auto", job="one", quantization="static", device="cpu", installed=installed).name
+    >>> choose_engine("auto", mode="latency", quantization="static", device="cpu", installed=both).name
     'onnxruntime'
     """
     if asked != "auto":
         return EngineChoice(name=asked, why=f"engine={asked} was asked for")
     if device != "cpu":
         return EngineChoice(name="onnxruntime", why=f"it is the engine that runs on {device}")
-    if job == "one":
-        return EngineChoice(name="onnxruntime", why="it starts fastest, which decides for few pictures")
+    if mode == "latency":
+        return EngineChoice(name="onnxruntime", why="it starts fastest, which decides for few images")
     if quantization == "static" and "openvino" in installed:
         return EngineChoice(name="openvino", why="it is faster with calibrated 8-bit integers")
     return EngineChoice(name="onnxruntime", why=_WHY_NOT_OPENVINO[quantization])

@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as _native
 
-from pictag.engines.base import FLOATS, Engine, TensorInfo, choose_output, order_axes, run_in_parts
+from pictag.engines.base import FLOATS, Engine, TensorInfo, choose_output, run_in_chunks, to_layout
 from pictag.engines.cores import count_cores
 from pictag.engines.providers import (
     INSTALL,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pictag.engines.base import Layout
-    from pictag.engines.choose import Job
+    from pictag.engines.choose import Mode
     from pictag.engines.providers import Device, Provider
 
 # Each kind of failure that this release of ONNX Runtime raises: they share no base class but Exception.
@@ -55,14 +55,14 @@ def open_session(
     layout: Layout = "NCHW",
     threads: int | None = None,
     device: str = "cpu",
-    job: Job = "one",
+    mode: Mode = "latency",
     compiled_cache: Path | None = None,
 ) -> Engine:
     """Open a graph file for inference.
 
     ``layout`` is what the graph takes; callers always pass [N, C, H, W]. ``threads`` are those of one run,
-    by default every core that the process may use; for the job of ``"many"`` pictures a run has one thread,
-    because several threads decode and run their own. ``device`` is as `pictag.engines.providers` says.
+    by default every core that the process may use; with ``mode="throughput"`` a run has one thread, because
+    several threads each decode and run their own images. ``device`` is as `pictag.engines.providers` says.
     ``compiled_cache`` is a folder that keeps what TensorRT compiled for the next start.
 
     Raises `InvalidModel` for a file that is no usable graph, `OptionError` for a device of no meaning,
@@ -72,7 +72,7 @@ def open_session(
     return OnnxRuntimeEngine(
         weights,
         layout=layout,
-        threads=(threads or count_cores()) if job == "one" else 1,
+        threads=(threads or count_cores()) if mode == "latency" else 1,
         device=parse_device(device),
         compiled_cache=compiled_cache,
     )
@@ -88,7 +88,7 @@ class OnnxRuntimeEngine:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         # Threads that spin while they wait take the cores from those that decode: measured on two cores, a
-        # stream of pictures is 10 to 50 % faster without, and one picture alone at most 0.4 ms slower.
+        # stream of images is 10 to 50 % faster without, and one image alone at most 0.4 ms slower.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # What goes wrong arrives as an exception; the library's own lines would land on the user's terminal.
         options.log_severity_level = _FATAL_ONLY
@@ -113,15 +113,15 @@ class OnnxRuntimeEngine:
         """Run the graph on float32 [N, C, H, W]; gives float32 [N, labels].
 
         A graph with a fixed batch is run as often as needed, the last time padded with zeros; one compiled
-        by TensorRT likewise for more pictures than it was compiled for.
+        by TensorRT likewise for more images than it was compiled for.
         Raises `EngineError` when the run fails.
         """
         session = self._session  # close() may come from another thread: this run is finished all the same
         if session is None:
             raise EngineError("The engine was closed.")
-        values = order_axes(pixel_values, layout=self._layout, dtype=self._input_type)
+        values = to_layout(pixel_values, layout=self._layout, dtype=self._input_type)
         part = choose_part(self._device, self._input.shape, len(values))
-        return run_in_parts(values, fixed=part, run=lambda values: self._run(session, values))
+        return run_in_chunks(values, fixed=part, run=lambda values: self._run(session, values))
 
     def close(self) -> None:
         """Release the session; calling it again does nothing."""

@@ -1,4 +1,4 @@
-"""OpenVINO: the faster engine for many pictures on Intel and AMD processors (extra ``pictag[openvino]``)."""
+"""OpenVINO: the faster engine for many images on Intel and AMD processors (extra ``pictag[openvino]``)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from pictag.engines.base import FLOATS, Engine, TensorInfo, choose_output, order_axes, run_in_parts
+from pictag.engines.base import FLOATS, Engine, TensorInfo, choose_output, run_in_chunks, to_layout
 from pictag.engines.cores import count_cores
 from pictag.errors import EngineError, InvalidModel, MissingExtra, OptionError, shorten
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pictag.engines.base import Layout
-    from pictag.engines.choose import Job
+    from pictag.engines.choose import Mode
 
 try:
     import openvino
@@ -33,7 +33,7 @@ except ImportError as missing:
 
 Precision = Literal["f32", "bf16"]
 
-_SMALL_BYTES = 8 * 2**20  # so small a graph takes a few milliseconds for a picture
+_SMALL_BYTES = 8 * 2**20  # so small a graph takes a few milliseconds for an image
 
 # What the reader of ONNX files raises; these share no base class but Exception.
 _UNREADABLE: tuple[type[Exception], ...] = (
@@ -51,7 +51,7 @@ def open_session(
     *,
     layout: Layout = "NCHW",
     threads: int | None = None,
-    job: Job = "one",
+    mode: Mode = "latency",
     device: str = "cpu",
     precision: Precision = "f32",
     compiled_cache: Path | None = None,
@@ -59,11 +59,10 @@ def open_session(
     """Compile a graph file for inference.
 
     ``layout`` is what the graph takes; callers always pass [N, C, H, W]. ``threads`` are those of all runs
-    together, by default every core that the process may use: with ``job="one"`` they work on one run, with
-    ``"many"`` each on a run of its own (of a small graph in the caller's own thread, and no more at a time).
-    ``precision`` ``"bf16"`` is faster where the processor has it, and
-    changes scores in the third decimal. ``compiled_cache`` is a folder that keeps the compiled graph for
-    the next start.
+    together, by default every core that the process may use: with ``mode="latency"`` they share one run, with
+    ``"throughput"`` each has a run of its own (of a small graph in the caller's own thread, and no more at a
+    time). ``precision="bf16"`` is faster where the processor has it, and changes scores in the third decimal.
+    ``compiled_cache`` is a folder that keeps the compiled graph for the next start.
 
     Raises `InvalidModel` for a file that is no usable graph and `OptionError` for a device that is not
     there, or a precision that the processor does not have.
@@ -78,7 +77,7 @@ def open_session(
         core=core,
         layout=layout,
         threads=threads or count_cores(),
-        job=job,
+        mode=mode,
         precision=precision,
         compiled_cache=compiled_cache,
     )
@@ -94,7 +93,7 @@ class OpenVinoEngine:
         core: Any,
         layout: Layout,
         threads: int,
-        job: Job,
+        mode: Mode,
         precision: Precision,
         compiled_cache: Path | None,
     ) -> None:
@@ -105,13 +104,13 @@ class OpenVinoEngine:
             # OpenVINO does several runs at a time in threads of its own. For a small graph the way there
             # and back is a tenth of the time, and what the caller's core had in its cache is lost. A graph
             # that is compiled for one thread is run in the caller's: so there is one for each of them.
-            has_copies = job == "many" and _measure_weights(graph) <= _SMALL_BYTES
+            has_copies = mode == "throughput" and _measure_weights(graph) <= _SMALL_BYTES
             self._most_copies = threads if has_copies else 0
             if has_copies:
                 settings = _settle(streams=1, threads=1, precision=precision, compiled_cache=compiled_cache)
                 settings["ENABLE_CPU_PINNING"] = False  # to a core that another thread may be busy on
             else:
-                streams = 1 if job == "one" else threads
+                streams = 1 if mode == "latency" else threads
                 settings = _settle(
                     streams=streams, threads=threads, precision=precision, compiled_cache=compiled_cache
                 )
@@ -147,12 +146,14 @@ class OpenVinoEngine:
         compiled = self._compiled  # close() may come from another thread: this run is finished all the same
         if compiled is None:
             raise EngineError("The engine was closed.")
-        values = order_axes(pixel_values, layout=self._layout, dtype=self._input_type)
+        values = to_layout(pixel_values, layout=self._layout, dtype=self._input_type)
         # A request belongs to one run at a time.
         idle = self._idle
         request = self._take_request(idle, compiled)
         try:
-            return run_in_parts(values, fixed=self._input.shape[0], run=lambda part: self._run(request, part))
+            return run_in_chunks(
+                values, fixed=self._input.shape[0], run=lambda part: self._run(request, part)
+            )
         finally:
             idle.put(request)
 

@@ -28,7 +28,7 @@ INSTALL = (
 )
 TYPICAL_BATCH = 8
 LARGEST_BATCH = 64
-"""TensorRT sets memory aside for this many pictures; larger batches are run in parts."""
+"""TensorRT sets memory aside for this many images; larger batches are run in parts."""
 
 _DEVICE = re.compile(r"cpu|(cuda|tensorrt)(?::([0-9]{1,3}))?")
 
@@ -143,7 +143,7 @@ def choose_providers(
 
 
 def choose_part(device: Device, shape: Sequence[int | None], count: int) -> int | None:
-    """How many of ``count`` pictures go into one run of a graph whose input has this shape.
+    """How many of ``count`` images go into one run of a graph whose input has this shape.
 
     ``None`` stands for all of them as they are; parts that fall short are to be filled up.
 

@@ -89,7 +89,7 @@ def has_attention(graph: Graph) -> bool:
 def suit_onnxruntime(graph: Graph, *, signed: bool) -> Graph:
     """A quantised attention graph as ONNX Runtime runs it fastest; the numbers stay what they are.
 
-    Measured on a ViT: unsigned activations reach its kernels for VNNI (140 → 91 core-ms a picture), and
+    Measured on a ViT: unsigned activations reach its kernels for VNNI (140 → 91 core-ms an image), and
     products of two computed tensors are faster in float (91 → 72). A signed byte with its zero at 0 and an
     unsigned one with its zero at 128 stand for the same numbers.
     """
@@ -120,7 +120,7 @@ def list_quantized(graph: Graph) -> tuple[str, ...]:
     )
 
 
-def free_nodes(graph: Graph, names: Collection[str]) -> Graph:
+def exclude_nodes(graph: Graph, names: Collection[str]) -> Graph:
     """The graph with the activations of these nodes in float again; their weights stay 8-bit integers."""
     changed = _copy(graph)
     weights, makers = _constants(changed), _makers(changed)
@@ -163,7 +163,7 @@ def _check(graph: Graph, name: str) -> None:
         shape = entry.type.tensor_type.shape.dim
         if entry.name not in weights and len(shape) and shape[0].dim_value > 0:
             raise InvalidModel(
-                f"{name} takes exactly {shape[0].dim_value} pictures at a time; export it with a batch of "
+                f"{name} takes exactly {shape[0].dim_value} images at a time; export it with a batch of "
                 "any size (dynamic_axes or dynamic_shapes) to quantise it."
             )
 

@@ -92,7 +92,7 @@ def import_nncf() -> ModuleType:
 
 
 class _Again:
-    """An iterable that begins anew each time: NNCF goes through the pictures several times."""
+    """An iterable that begins anew each time: NNCF goes through the images several times."""
 
     def __init__(self, start: Callable[[], Iterator[Any]]) -> None:
         self._start = start

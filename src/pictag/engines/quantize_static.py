@@ -32,8 +32,8 @@ _METHODS: dict[Ranges, tuple[Any, dict[str, Any]]] = {
     "percentile": (CalibrationMethod.Percentile, {"CalibPercentile": 99.99}),
     "entropy": (CalibrationMethod.Entropy, {}),
 }
-_AT_ONCE = 1  # pictures whose activations are in memory at the same time
-_MOST_FOR_HISTOGRAMS = 64  # they take a second a picture, and change little after that many
+_AT_ONCE = 1  # images whose activations are in memory at the same time
+_MOST_FOR_HISTOGRAMS = 64  # they take a second an image, and change little after that many
 
 
 def quantize_statically(
@@ -47,7 +47,7 @@ def quantize_statically(
 ) -> Path:
     """Quantise per channel, with the ranges of activations found by a method; gives the file it wrote.
 
-    ``samples`` are inputs of the graph for one picture each. Files go into ``folder``.
+    ``samples`` are inputs of the graph for one image each. Files go into ``folder``.
     Raises `EngineError` where ONNX Runtime fails.
     """
     plain, ready, target_file = (folder / f"{name}.onnx" for name in ("plain", "ready", f"static-{ranges}"))

@@ -1,25 +1,25 @@
-"""Pictures: any kind of input becomes a Source, and a Source an upright 8-bit RGB Picture.
+"""Images: any kind of input becomes a Source, and a Source an upright 8-bit RGB DecodedImage.
 
 >>> from PIL import Image
->>> picture = read_picture(make_source(Image.new("L", (4, 3))))
->>> picture.image.mode, picture.original_size
+>>> image = read_image(make_source(Image.new("L", (4, 3))))
+>>> image.rgb.mode, image.original_size
 ('RGB', (4, 3))
 """
 
 from __future__ import annotations
 
-from pictag.images.decode import Picture
+from pictag.images.decode import DecodedImage
 from pictag.images.folder import Failed, expand
-from pictag.images.limits import FetchLimits, PictureLimits
+from pictag.images.limits import FetchLimits, ImageLimits
 from pictag.images.memory import keep_blocks
-from pictag.images.read import prefetch, read_ahead, read_picture
+from pictag.images.read import prefetch, read_ahead, read_image
 from pictag.images.source import Source, is_single, make_source
 
 __all__ = [
+    "DecodedImage",
     "Failed",
     "FetchLimits",
-    "Picture",
-    "PictureLimits",
+    "ImageLimits",
     "Source",
     "expand",
     "is_single",
@@ -27,5 +27,5 @@ __all__ = [
     "make_source",
     "prefetch",
     "read_ahead",
-    "read_picture",
+    "read_image",
 ]

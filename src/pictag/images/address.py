@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 # Numbers as C libraries read them: 127.1, 0x7f.1, 2130706433, 0177.0.0.1.
 _NUMERIC_HOST = re.compile(r"[0-9a-fx.]+", re.IGNORECASE)
 
-# What `is_global` of Python 3.11 lets through although nobody's pictures are there.
+# What `is_global` of Python 3.11 lets through although nobody's images are there.
 _SPECIAL_V4 = (
     IPv4Network("192.0.0.0/24"),  # protocol assignments
     IPv4Network("192.88.99.0/24"),  # 6to4 relays

@@ -1,4 +1,4 @@
-"""numpy arrays as pictures: which are taken, and what their numbers mean."""
+"""numpy arrays as images: which are taken, and what their numbers mean."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from pictag.errors import CorruptPicture, UnsupportedInput
+from pictag.errors import CorruptImage, UnsupportedInput
 from pictag.images.colour import scale_grey
 
 if TYPE_CHECKING:
@@ -17,12 +17,12 @@ _TAKEN = "uint8, uint16, bool or float arrays of height×width, or height×width
 
 
 def check_array(array: NDArray[Any]) -> None:
-    """Raise `UnsupportedInput` unless shape and dtype are those of a picture; the values are not read."""
+    """Raise `UnsupportedInput` unless shape and dtype are those of an image; the values are not read."""
     shape = "×".join(str(n) for n in array.shape) or "no axes"
     native = array.dtype.newbyteorder("=")
     if native not in (np.uint8, np.uint16, np.bool_) and native.kind != "f":
         raise UnsupportedInput(
-            f"An array of {array.dtype} ({shape}) is no picture: pictag takes {_TAKEN}. "
+            f"An array of {array.dtype} ({shape}) is no image: pictag takes {_TAKEN}. "
             "Convert it, for example with array.astype('uint8')."
         )
     if array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4)):
@@ -33,8 +33,8 @@ def check_array(array: NDArray[Any]) -> None:
     if array.ndim == 3 and array.shape[0] in (1, 3, 4):
         hint = " Channels come last: array.transpose(1, 2, 0)."
     elif array.ndim == 4:
-        hint = " Give several pictures as a list: list(array)."
-    raise UnsupportedInput(f"An array of shape {shape} is no picture: pictag takes {_TAKEN}.{hint}")
+        hint = " Give several images as a list: list(array)."
+    raise UnsupportedInput(f"An array of shape {shape} is no image: pictag takes {_TAKEN}.{hint}")
 
 
 def _to_bytes(array: NDArray[Any], *, name: str) -> NDArray[np.uint8]:
@@ -46,24 +46,24 @@ def _to_bytes(array: NDArray[Any], *, name: str) -> NDArray[np.uint8]:
         return scale_grey(array)
     low, high = float(array.min()), float(array.max())
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise CorruptPicture(f"{name}: the array has values that are not finite (NaN or infinity).")
+        raise CorruptImage(f"{name}: the array has values that are not finite (NaN or infinity).")
     if array.ndim == 3 and (low < 0 or high > 255):
         # Stretching would shift the colours, and clipping would lose them.
-        raise CorruptPicture(
+        raise CorruptImage(
             f"{name}: a colour array of floats has values of 0…1 or of 0…255; "
-            f"these run from {low:g} to {high:g}. Give the picture before normalisation."
+            f"these run from {low:g} to {high:g}. Give the image before normalisation."
         )
     return scale_grey(array)
 
 
-def image_of_array(array: NDArray[Any], *, name: str = "<array>") -> Image.Image:
+def array_to_pil_image(array: NDArray[Any], *, name: str = "<array>") -> Image.Image:
     """The array as an image of mode L, RGB or RGBA; 8-bit values are taken as they are.
 
     uint16 is divided by 257, bool is black and white. Floats that all lie within 0…1 are multiplied by 255;
     those within 0…255 lose their fraction. Grey floats beyond that are stretched from their smallest to
-    their largest value; colour floats beyond that, and NaN, are `CorruptPicture`.
+    their largest value; colour floats beyond that, and NaN, are `CorruptImage`.
 
-    >>> image_of_array(np.full((2, 3), 0.5)).getpixel((0, 0))
+    >>> array_to_pil_image(np.full((2, 3), 0.5)).getpixel((0, 0))
     128
     """
     if array.ndim == 3 and array.shape[2] == 1:

@@ -20,10 +20,10 @@ _SELECT = 2  # a tool that each frame switches on or off for itself
 
 
 def frame_sizes(data: bytes, *, most_parts: int = MOST_PARTS) -> list[tuple[int, int]]:
-    """Width and height of every frame that may have to be decoded for the first picture of an AVIF file.
+    """Width and height of every frame that may have to be decoded for the first image of an AVIF file.
 
     Tiles, transparency and thumbnails have frames of their own. What cannot be understood is passed over: a
-    decoder will not understand it either. Raises `CorruptPicture` where there is too much to look at: more
+    decoder will not understand it either. Raises `CorruptImage` where there is too much to look at: more
     boxes, items and units than ``most_parts``.
 
     >>> frame_sizes(b"no boxes at all")

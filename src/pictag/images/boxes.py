@@ -1,4 +1,4 @@
-"""An AVIF file's boxes, down to the data of the pictures that are coded in it.
+"""An AVIF file's boxes, down to the data of the images that are coded in it.
 
 Boxes are those of ISO/IEC 14496-12, items those of ISO/IEC 23008-12.
 """
@@ -8,13 +8,13 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from pictag.errors import CorruptPicture
+from pictag.errors import CorruptImage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MOST_PARTS = 10_000
-"""Of boxes and items in a file, and of units in their data. A picture of a hundred tiles has a thousand."""
+"""Of boxes and items in a file, and of units in their data. An image of a hundred tiles has a thousand."""
 _CONTAINERS = frozenset({b"meta", b"moov", b"trak", b"mdia", b"minf", b"stbl"})
 _FULL = 4  # bytes of version and flags, with which some boxes begin
 
@@ -27,10 +27,10 @@ class Parts:
         self._count = 0
 
     def count(self) -> None:
-        """One more; raises `CorruptPicture` above the limit."""
+        """One more; raises `CorruptImage` above the limit."""
         self._count += 1
         if self._count > self._most:
-            raise CorruptPicture(f"the file has more than {self._most:,} parts. Save it anew.")
+            raise CorruptImage(f"the file has more than {self._most:,} parts. Save it anew.")
 
 
 class _Numbers:
@@ -91,7 +91,7 @@ def _boxes(data: memoryview, parts: Parts) -> Iterator[tuple[bytes, memoryview]]
 
 
 def _coded_items(table: memoryview, parts: Parts) -> set[int]:
-    """The identifiers of the items that are AV1 pictures."""
+    """The identifiers of the items that are AV1 images."""
     items = set()
     for kind, body in _boxes(table[_FULL + (4 if table[0] else 2) :], parts):
         if kind == b"infe":
@@ -133,7 +133,7 @@ def _items(file: memoryview, boxes: dict[bytes, list[memoryview]], parts: Parts)
             continue
         joined_bytes += sum(map(len, extents))
         if joined_bytes > len(file):
-            raise CorruptPicture("the file's items share their data with each other. Save it anew.")
+            raise CorruptImage("the file's items share their data with each other. Save it anew.")
         yield memoryview(b"".join(extents))
 
 

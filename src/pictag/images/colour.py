@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, cast
 import numpy as np
 from PIL import Image
 
-from pictag.errors import CorruptPicture
+from pictag.errors import CorruptImage
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,9 +44,9 @@ _BROKEN_EXIF = (
 
 
 def find_transposition(image: Image.Image) -> Image.Transpose | None:
-    """What turns the picture upright by its EXIF orientation; ``None`` where nothing is to be done.
+    """What turns the image upright by its EXIF orientation; ``None`` where nothing is to be done.
 
-    A picture with broken EXIF data is a picture without: its pixels are good.
+    An image with broken EXIF data is an image without: its pixels are good.
     """
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
@@ -67,7 +67,7 @@ def scale_grey(values: NDArray[np.generic], *, bits: int = 16) -> NDArray[np.uin
     anything else                           stretched, so that smallest is 0 and largest 255
     ======================================  ==================================================
 
-    Raises `CorruptPicture` where a value is not finite.
+    Raises `CorruptImage` where a value is not finite.
     """
     if values.dtype.kind == "u" and values.dtype.itemsize == 2:
         top = 2**bits - 1
@@ -75,7 +75,7 @@ def scale_grey(values: NDArray[np.generic], *, bits: int = 16) -> NDArray[np.uin
         return cast("NDArray[np.uint8]", ((steps * 255 + top // 2) // top).astype(np.uint8)[values])
     low, high = float(values.min()), float(values.max())
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise CorruptPicture("The picture has values that are not finite (NaN or infinity).")
+        raise CorruptImage("The image has values that are not finite (NaN or infinity).")
     if values.dtype.kind == "f" and low >= 0 and high <= 1:
         return cast("NDArray[np.uint8]", np.rint(values.astype(np.float64) * 255).astype(np.uint8))
     if low >= 0 and high <= 255:
@@ -89,7 +89,7 @@ def scale_grey(values: NDArray[np.generic], *, bits: int = 16) -> NDArray[np.uin
 
 
 def _deepen(image: Image.Image) -> Image.Image:
-    """A picture of one deep channel as "L"; it keeps a mask where one grey was declared transparent."""
+    """An image of one deep channel as "L"; it keeps a mask where one grey was declared transparent."""
     values = np.asarray(image)
     bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE)
     # TIFF packs 12-bit samples, which Pillow unpacks into 16 bits without scaling them.
@@ -102,7 +102,7 @@ def _deepen(image: Image.Image) -> Image.Image:
 
 
 def to_rgb(image: Image.Image, *, alpha: Literal["drop", "white"] = "drop") -> Image.Image:
-    """The loaded picture as a new image of mode RGB, upright.
+    """The loaded image as a new image of mode RGB, upright.
 
     >>> to_rgb(Image.new("LA", (3, 2), (7, 0))).getpixel((0, 0))
     (7, 7, 7)
@@ -123,6 +123,6 @@ def to_rgb(image: Image.Image, *, alpha: Literal["drop", "white"] = "drop") -> I
     if transposition is not None:
         canvas = canvas.transpose(transposition)
     # Of what the file noted, the transparent colour stays: some processors lay it over white. The orientation
-    # goes, or whoever applies it would turn the picture once more.
+    # goes, or whoever applies it would turn the image once more.
     canvas.info = {key: value for key, value in canvas.info.items() if key == "transparency"}
     return canvas

@@ -1,4 +1,4 @@
-"""Bytes → Picture: the format is recognised, the size checked, and only then are pixels decoded."""
+"""Bytes → DecodedImage: the format is recognised, the size checked, and only then are pixels decoded."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import BinaryIO
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from pictag.errors import CorruptPicture, DecodeError, FormatRefused, NotAPicture, PictureTooLarge, shorten
+from pictag.errors import CorruptImage, DecodeError, FormatRefused, ImageTooLarge, NotAnImage, shorten
 from pictag.images import sniff
 from pictag.images.colour import SIDEWAYS, find_transposition, to_rgb
 from pictag.images.cost import check_frames, check_scans, check_tiles
 from pictag.images.header import webp_size
-from pictag.images.limits import PictureLimits
-from pictag.images.silence import hush_libtiff, hush_pillow
+from pictag.images.limits import ImageLimits
+from pictag.images.silence import suppress_libtiff_errors, suppress_pillow_warnings
 
 # What Pillow raises for bad files. Its decoders parse by slicing, unpacking and arithmetic, and most of
 # that comes out unwrapped; a list, because `except Exception` would also hide our own mistakes elsewhere.
@@ -40,52 +40,52 @@ _BROKEN = (
     zlib.error,
 )
 
-NeededSize = Callable[[tuple[int, int]], tuple[int, int] | None]
-"""From a picture's upright (width, height) to the size at which it is used, or ``None`` for all of it."""
+TargetSize = Callable[[tuple[int, int]], tuple[int, int] | None]
+"""From an image's upright (width, height) to the size at which it is used, or ``None`` for all of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """One decoded picture.
+class DecodedImage:
+    """One decoded image.
 
-    ``image`` is 8-bit RGB, upright (EXIF orientation is applied) and independent of any file. ``format`` is
-    the name of the file format, ``None`` for images and arrays from memory. ``original_size`` is the
-    picture's full (width, height), upright.
+    ``rgb`` is an upright 8-bit RGB image (EXIF orientation is applied), independent of any file. ``format``
+    is the name of the file format, ``None`` for images and arrays from memory. ``original_size`` is the
+    full (width, height), upright.
     """
 
-    image: Image.Image
+    rgb: Image.Image
     format: str | None
     original_size: tuple[int, int]
 
 
-def check_size(size: tuple[int, int], *, name: str, limits: PictureLimits) -> None:
-    """Raise `PictureTooLarge` above ``limits.max_pixels``, and `CorruptPicture` for no pixels at all."""
+def check_size(size: tuple[int, int], *, name: str, limits: ImageLimits) -> None:
+    """Raise `ImageTooLarge` above ``limits.max_pixels``, and `CorruptImage` for no pixels at all."""
     width, height = size
     if width < 1 or height < 1:
-        raise CorruptPicture(f"{shorten(name)}: the picture has no pixels ({width}×{height}).")
+        raise CorruptImage(f"{shorten(name)}: the image has no pixels ({width}×{height}).")
     if width * height > limits.max_pixels:
-        raise PictureTooLarge(
+        raise ImageTooLarge(
             f"{shorten(name)}: {width}×{height} is {width * height:,} pixels, the limit is "
-            f"{limits.max_pixels:,}. Make the picture smaller, or raise max_pixels."
+            f"{limits.max_pixels:,}. Make the image smaller, or raise max_pixels."
         )
 
 
-def picture_of_image(
+def decode_pil_image(
     image: Image.Image,
     *,
     name: str,
-    limits: PictureLimits,
+    limits: ImageLimits,
     format: str | None = None,  # noqa: A002 - Pillow's own word for it
-    needed: NeededSize | None = None,
-) -> Picture:
-    """The Picture of an opened image: its size is checked, then it is loaded and converted.
+    needed: TargetSize | None = None,
+) -> DecodedImage:
+    """The DecodedImage of an opened image: its size is checked, then it is loaded and converted.
 
     ``image`` itself stays as it is, but for having been loaded (and, with ``needed``, shrunk).
     """
     check_size(image.size, name=name, limits=limits)
     full_size = None
     try:
-        with hush_pillow():
+        with suppress_pillow_warnings():
             if needed is not None and image.format in ("JPEG", "MPO"):
                 full_size = _shrink_while_decoding(image, needed)
             if isinstance(image, ImageFile.ImageFile) and image.format in ("JPEG", "MPO"):
@@ -98,17 +98,17 @@ def picture_of_image(
         raise _too_large_for_pillow(name) from error
     except MemoryError as error:
         width, height = image.size
-        raise PictureTooLarge(
+        raise ImageTooLarge(
             f"{shorten(name)}: there is not enough memory to decode {width}×{height} pixels."
         ) from error
     except DecodeError as error:
         raise type(error)(f"{shorten(name)}: {error}") from error
     except _BROKEN as error:
-        raise CorruptPicture(f"{shorten(name)}: the picture cannot be decoded: {_explain(error)}") from error
-    return Picture(image=rgb, format=format, original_size=full_size or rgb.size)
+        raise CorruptImage(f"{shorten(name)}: the image cannot be decoded: {_explain(error)}") from error
+    return DecodedImage(rgb=rgb, format=format, original_size=full_size or rgb.size)
 
 
-def _shrink_while_decoding(image: Image.Image, needed: NeededSize) -> tuple[int, int]:
+def _shrink_while_decoding(image: Image.Image, needed: TargetSize) -> tuple[int, int]:
     """Have the JPEG decoder give a half, a quarter or an eighth, but never less than twice what is needed.
 
     The decoder's own scaling averages blocks. At twice the size what follows smooths over the difference;
@@ -124,10 +124,10 @@ def _shrink_while_decoding(image: Image.Image, needed: NeededSize) -> tuple[int,
     return upright
 
 
-def _too_large_for_pillow(name: str) -> PictureTooLarge:
+def _too_large_for_pillow(name: str) -> ImageTooLarge:
     limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-    return PictureTooLarge(
-        f"{shorten(name)}: more pixels than Pillow opens ({limit:,}). Make the picture smaller; max_pixels "
+    return ImageTooLarge(
+        f"{shorten(name)}: more pixels than Pillow opens ({limit:,}). Make the image smaller; max_pixels "
         "counts only up to that (PIL.Image.MAX_IMAGE_PIXELS sets it)."
     )
 
@@ -147,13 +147,13 @@ def _refuse(head: bytes, found: sniff.Format | None, *, name: str) -> DecodeErro
         more = " (with the package pillow-heif also HEIC)" if found.name == "HEIC" else ""
         return FormatRefused(
             f"{shorten(name)}: {found.name} is not opened. pictag opens {opened}{more}; "
-            "convert the picture to one of them."
+            "convert the image to one of them."
         )
     if not head:
-        return NotAPicture(f"{shorten(name)}: it is empty.")
+        return NotAnImage(f"{shorten(name)}: it is empty.")
     if sniff.is_html(head):
-        return NotAPicture(f"{shorten(name)}: it is a web page, not a picture.")
-    return NotAPicture(f"{shorten(name)}: no picture format was recognised. pictag opens {opened}.")
+        return NotAnImage(f"{shorten(name)}: it is a web page, not an image.")
+    return NotAnImage(f"{shorten(name)}: no image format was recognised. pictag opens {opened}.")
 
 
 def _open(stream: BinaryIO, form: sniff.Format, *, name: str) -> Image.Image:
@@ -165,11 +165,11 @@ def _open(stream: BinaryIO, form: sniff.Format, *, name: str) -> Image.Image:
         importlib.import_module(f"PIL.{_PLUGINS[form.name]}ImagePlugin")
         plugin = form.name.upper()
     if form is sniff.TIFF:
-        hush_libtiff()
+        suppress_libtiff_errors()
     try:
         return Image.open(stream, formats=[plugin])
     except UnidentifiedImageError as error:
-        raise CorruptPicture(
+        raise CorruptImage(
             f"{shorten(name)}: it begins like {form.name}, but its header is broken."
         ) from error
 
@@ -189,24 +189,24 @@ def decode(
     stream: BinaryIO,
     *,
     name: str = "<bytes>",
-    limits: PictureLimits | None = None,
-    needed: NeededSize | None = None,
-) -> Picture:
-    """Decode the first picture of a seekable stream, whatever its name says it is.
+    limits: ImageLimits | None = None,
+    needed: TargetSize | None = None,
+) -> DecodedImage:
+    """Decode the first image of a seekable stream, whatever its name says it is.
 
     With ``needed``, large JPEGs are scaled down while they are decoded: several times faster, and no longer
     equal to the reference to the bit.
 
-    Raises `NotAPicture`, `FormatRefused`, `PictureTooLarge` or `CorruptPicture`; a truncated picture is
+    Raises `NotAnImage`, `FormatRefused`, `ImageTooLarge` or `CorruptImage`; a truncated image is
     corrupt, never half a result. Of an animation, only the first frame is decoded.
 
     >>> stream = io.BytesIO()
     >>> Image.new("L", (4, 3), 200).save(stream, "PNG")
-    >>> picture = decode(stream)
-    >>> picture.format, picture.original_size, picture.image.getpixel((0, 0))
+    >>> image = decode(stream)
+    >>> image.format, image.original_size, image.rgb.getpixel((0, 0))
     ('PNG', (4, 3), (200, 200, 200))
     """
-    limits = limits or PictureLimits()
+    limits = limits or ImageLimits()
     stream.seek(0)
     head = stream.read(sniff.HEAD_BYTES)
     stream.seek(0, os.SEEK_END)
@@ -219,16 +219,16 @@ def decode(
     elif form is sniff.JPEG:
         check_scans(stream, name=name)
     try:
-        with hush_pillow():
+        with suppress_pillow_warnings():
             image = _open(stream, form, name=name)
     except Image.DecompressionBombError as error:
         raise _too_large_for_pillow(name) from error
     except MemoryError as error:
-        raise PictureTooLarge(f"{shorten(name)}: there is not enough memory to open it.") from error
+        raise ImageTooLarge(f"{shorten(name)}: there is not enough memory to open it.") from error
     except DecodeError:
         raise
     except _BROKEN as error:
-        raise CorruptPicture(
+        raise CorruptImage(
             f"{shorten(name)}: the {form.name} file cannot be opened: {_explain(error)}"
         ) from error
     with image:
@@ -237,15 +237,15 @@ def decode(
             check_tiles(stream, image.size, name=name, limits=limits)
         elif form is sniff.AVIF:
             check_frames(stream, name=name, limits=limits)
-        return picture_of_image(image, name=name, limits=limits, format=form.name, needed=needed)
+        return decode_pil_image(image, name=name, limits=limits, format=form.name, needed=needed)
 
 
 def decode_bytes(
     data: bytes,
     *,
     name: str = "<bytes>",
-    limits: PictureLimits | None = None,
-    needed: NeededSize | None = None,
-) -> Picture:
-    """Decode the first picture in ``data``; see `decode`."""
+    limits: ImageLimits | None = None,
+    needed: TargetSize | None = None,
+) -> DecodedImage:
+    """Decode the first image in ``data``; see `decode`."""
     return decode(io.BytesIO(data), name=name, limits=limits, needed=needed)

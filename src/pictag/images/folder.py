@@ -1,4 +1,4 @@
-"""Folders and globs → their pictures, in order, one at a time."""
+"""Folders and globs → their images, in order, one at a time."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pictag.errors import InputError, PictureNotFound, PictureUnreadable, shorten
-from pictag.images.sniff import picture_extensions
+from pictag.errors import ImageNotFound, ImageUnreadable, InputError, shorten
+from pictag.images.sniff import image_extensions
 from pictag.images.source import Source, exists, make_source
 
 if TYPE_CHECKING:
@@ -22,16 +22,16 @@ _SEPARATORS = re.compile(r"[/\\]" if os.sep == "\\" else "/")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """Something that was given and led to no picture: its name and why."""
+    """Something that was given and led to no image: its name and why."""
 
     name: str
     error: InputError
 
 
 def expand(values: Iterable[object], *, recursive: bool = False) -> Iterator[Source | Failed]:
-    """The sources of all ``values``, lazily: folders and globs give their pictures in order.
+    """The sources of all ``values``, lazily: folders and globs give their images in order.
 
-    A folder's pictures are the files whose extension is that of a format that is opened; hidden files are
+    A folder's images are the files whose extension is that of a format that is opened; hidden files are
     left out. ``recursive`` goes into subfolders too, each once, however links lead there. Within a folder
     the order is that of names, with numbers by their value (``2.png`` before ``10.png``), files first.
     A text with ``*``, ``?`` or ``[`` is a glob where no file has that very name; ``**`` stands for any
@@ -60,7 +60,7 @@ def _expand_file(source: Source, *, recursive: bool) -> Iterator[Source | Failed
     path: str = source.value
     if _is_folder(path):
         entries = _list_folder(path, recursive=recursive, seen=set())
-        missing = f"{shorten(source.name)}: the folder holds no pictures"
+        missing = f"{shorten(source.name)}: the folder holds no images"
         missing += "." if recursive else "; its subfolders are read with the option recursive."
     elif _MAGIC.search(path) and not exists(path):
         entries = _list_glob(path, recursive=recursive)
@@ -73,7 +73,7 @@ def _expand_file(source: Source, *, recursive: bool) -> Iterator[Source | Failed
         found = True
         yield entry
     if not found:
-        yield Failed(name=source.name, error=PictureNotFound(missing))
+        yield Failed(name=source.name, error=ImageNotFound(missing))
 
 
 def _is_folder(path: str) -> bool:
@@ -89,8 +89,8 @@ def _natural_key(name: str) -> tuple[list[str | int], str]:
     return parts, name
 
 
-def _is_picture(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in picture_extensions()  # noqa: PTH122 - names stay as given
+def _is_image(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in image_extensions()  # noqa: PTH122 - names stay as given
 
 
 def _scan(folder: str) -> tuple[list[str], list[str]]:
@@ -114,7 +114,7 @@ def _scan_or_fail(folder: str) -> tuple[list[str], list[str]] | Failed:
         return _scan(folder)
     except OSError as error:
         message = f"{shorten(folder)}: the folder could not be read: {error.strerror or error}."
-        return Failed(name=folder, error=PictureUnreadable(message))
+        return Failed(name=folder, error=ImageUnreadable(message))
 
 
 def _source(path: str) -> Source:
@@ -141,7 +141,7 @@ def _list_folder(folder: str, *, recursive: bool, seen: set[tuple[int, int]]) ->
             continue
         files, folders = scanned
         for name in files:
-            if not name.startswith(".") and _is_picture(name):
+            if not name.startswith(".") and _is_image(name):
                 yield _source(os.path.join(here, name))  # noqa: PTH118 - names stay as given
         if recursive:
             visible = (name for name in reversed(folders) if not name.startswith("."))
@@ -149,9 +149,9 @@ def _list_folder(folder: str, *, recursive: bool, seen: set[tuple[int, int]]) ->
 
 
 def _list_glob(pattern: str, *, recursive: bool) -> Iterator[Source | Failed]:
-    """What matches: folders give their pictures, files are taken.
+    """What matches: folders give their images, files are taken.
 
-    Where the pattern's last part names no extension (``photos/*``), files that are no pictures by their
+    Where the pattern's last part names no extension (``photos/*``), files that are no images by their
     extension are left out; with one (``photos/*.dat``) all that match are taken.
     """
     start = next(i for i, part in enumerate(_SEPARATORS.split(pattern)) if _MAGIC.search(part))
@@ -161,7 +161,7 @@ def _list_glob(pattern: str, *, recursive: bool) -> Iterator[Source | Failed]:
     for path, is_folder in _walk_glob(base, [part for part in parts[start:] if part]):
         if is_folder:
             yield from _list_folder(path, recursive=recursive or parts[-1] == "**", seen=set())
-        elif named or _is_picture(path):
+        elif named or _is_image(path):
             yield _source(path)
 
 

@@ -1,4 +1,4 @@
-"""A picture's size from its header, in microseconds and without a decoder: for deciding whether to begin.
+"""An image's size from its header, in microseconds and without a decoder: for deciding whether to begin.
 
 What is read here is a forecast. The decoder reads the header for itself, and what it finds counts.
 """
@@ -9,7 +9,7 @@ import io
 import struct
 from typing import BinaryIO
 
-from pictag.errors import CorruptPicture
+from pictag.errors import CorruptImage
 from pictag.images import sniff
 from pictag.images.av1 import frame_sizes
 
@@ -27,7 +27,7 @@ _WHOLE = {1: "B", 6: "B", 3: "H", 8: "H", 4: "I", 9: "I", 13: "I", 16: "Q", 17: 
 
 
 def read_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height as an encoded picture's header states them, ``None`` where that cannot be told.
+    """Width and height as an encoded image's header states them, ``None`` where that cannot be told.
 
     >>> read_size(b"GIF89a" + bytes([2, 0, 3, 0]))
     (2, 3)
@@ -133,12 +133,12 @@ def _tiff_size(data: bytes) -> tuple[int, int] | None:
     sides = _tiff_sides(io.BytesIO(data))
     if _WIDTH not in sides or _LENGTH not in sides:
         return None
-    # Tiles are decoded as a whole, however little of them the picture shows.
+    # Tiles are decoded as a whole, however little of them the image shows.
     return max(sides[_WIDTH], sides.get(_TILE_WIDTH, 0)), max(sides[_LENGTH], sides.get(_TILE_LENGTH, 0))
 
 
 def _box_size(data: bytes) -> tuple[int, int] | None:
-    """The largest picture that an AVIF or HEIC file announces: tiles and thumbnails are smaller."""
+    """The largest image that an AVIF or HEIC file announces: tiles and thumbnails are smaller."""
     sizes: list[tuple[int, int]] = []
     place = data.find(b"ispe", 0, _BOX_BYTES)
     while place >= 0 and len(sizes) < _MOST_SIZES:
@@ -156,7 +156,7 @@ def _avif_size(data: bytes) -> tuple[int, int] | None:
     try:
         sizes = frame_sizes(data, most_parts=_MOST_PARTS)
         return max([announced, *sizes], key=lambda size: size[0] * size[1])
-    except CorruptPicture:
+    except CorruptImage:
         return None
 
 

@@ -1,4 +1,4 @@
-"""How much one picture may cost: pixels, bytes, seconds, redirects."""
+"""How much one image may cost: pixels, bytes, seconds, redirects."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ MAX_TIMEOUT_S = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PictureLimits:
-    """What a picture may cost to decode, and what happens to its transparency.
+class ImageLimits:
+    """What an image may cost to decode, and what happens to its transparency.
 
     ``max_pixels`` (width × height) is checked from the header, before any pixel is decoded. ``max_bytes``
-    limits the encoded picture; ``None`` is no limit. ``alpha`` is ``"drop"``, as the reference
-    implementation does (what lies under a transparent pixel shows), or ``"white"``: the picture is laid on
+    limits the encoded image; ``None`` is no limit. ``alpha`` is ``"drop"``, as the reference
+    implementation does (what lies under a transparent pixel shows), or ``"white"``: the image is laid on
     white.
 
-    >>> PictureLimits(max_pixels=1_000_000).alpha
+    >>> ImageLimits(max_pixels=1_000_000).alpha
     'drop'
     """
 

@@ -1,4 +1,4 @@
-"""Source → Picture: the one place where pictures are read."""
+"""Source → DecodedImage: the one place where images are read."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote_to_bytes
 
 from pictag.errors import (
-    CorruptPicture,
+    CorruptImage,
+    ImageNotFound,
+    ImageTooLarge,
+    ImageUnreadable,
     InputError,
-    NotAPicture,
-    PictureNotFound,
-    PictureTooLarge,
-    PictureUnreadable,
+    NotAnImage,
     UnsupportedInput,
     shorten,
 )
-from pictag.images.array import image_of_array
-from pictag.images.decode import NeededSize, Picture, check_size, decode, decode_bytes, picture_of_image
-from pictag.images.limits import FetchLimits, PictureLimits
+from pictag.images.array import array_to_pil_image
+from pictag.images.decode import DecodedImage, TargetSize, check_size, decode, decode_bytes, decode_pil_image
+from pictag.images.limits import FetchLimits, ImageLimits
 from pictag.images.source import Source, decode_base64
 from pictag.images.turns import take_turns
 
@@ -33,28 +33,28 @@ if TYPE_CHECKING:
 # ones are read at once, so that a file that changes meanwhile can do no harm.
 _READ_AT_ONCE_BYTES = 256 * 2**20
 _STREAM_PART_BYTES = 2**20
-_PICTURE_LIMITS = PictureLimits()
+_IMAGE_LIMITS = ImageLimits()
 _FETCH_LIMITS = FetchLimits()
 
 
-def read_picture(
+def read_image(
     source: Source,
     *,
-    limits: PictureLimits = _PICTURE_LIMITS,
+    limits: ImageLimits = _IMAGE_LIMITS,
     fetch: FetchLimits = _FETCH_LIMITS,
-    needed: NeededSize | None = None,
-) -> Picture:
-    """Read and decode one picture.
+    needed: TargetSize | None = None,
+) -> DecodedImage:
+    """Read and decode one image.
 
-    ``needed`` gives, for a picture's (width, height), the size at which it is used: large JPEGs are then
+    ``needed`` gives, for an image's (width, height), the size at which it is used: large JPEGs are then
     scaled down while they are decoded, to twice that size at least. Without it they are decoded in full.
 
-    Raises an `InputError`: `PictureNotFound`, `PictureUnreadable`, `FetchFailed` and its kinds for reading;
-    `NotAPicture`, `FormatRefused`, `CorruptPicture` and `PictureTooLarge` for decoding.
+    Raises an `InputError`: `ImageNotFound`, `ImageUnreadable`, `FetchFailed` and its kinds for reading;
+    `NotAnImage`, `FormatRefused`, `CorruptImage` and `ImageTooLarge` for decoding.
 
     >>> from PIL import Image
     >>> from pictag.images import make_source
-    >>> read_picture(make_source(Image.new("CMYK", (4, 3)))).image
+    >>> read_image(make_source(Image.new("CMYK", (4, 3)))).rgb
     <PIL.Image.Image image mode=RGB size=4x3 ...>
     """
     source = read_ahead(source, limits=limits, fetch=fetch)
@@ -65,7 +65,7 @@ def read_picture(
                 return decode(file, name=name, limits=limits, needed=needed)
         case "image":
             with take_turns(value):
-                return picture_of_image(value, name=name, limits=limits)
+                return decode_pil_image(value, name=name, limits=limits)
         case "array":
             return _read_array(value, name=name, limits=limits)
         case "bytes":
@@ -84,11 +84,11 @@ def read_picture(
 
 
 def read_ahead(
-    source: Source, *, limits: PictureLimits = _PICTURE_LIMITS, fetch: FetchLimits = _FETCH_LIMITS
+    source: Source, *, limits: ImageLimits = _IMAGE_LIMITS, fetch: FetchLimits = _FETCH_LIMITS
 ) -> Source:
     """The source with its bytes in memory, where they come from a file or a URL; others stay as they are.
 
-    It waits for disks and servers, while decoding waits for nothing but a core. Raises what `read_picture`
+    It waits for disks and servers, while decoding waits for nothing but a core. Raises what `read_image`
     raises for reading.
     """
     if source.kind == "url":
@@ -105,7 +105,7 @@ def read_ahead(
 
 
 def prefetch(source: Source) -> None:
-    """Have the system begin to read a file, where it can, while other pictures are worked on."""
+    """Have the system begin to read a file, where it can, while other images are worked on."""
     if source.kind != "file" or not hasattr(os, "posix_fadvise"):
         return
     with contextlib.suppress(OSError, ValueError):  # whoever reads it says what is wrong
@@ -117,14 +117,14 @@ def prefetch(source: Source) -> None:
                 os.close(handle)
 
 
-def _check_bytes(count: int, *, name: str, limits: PictureLimits) -> None:
+def _check_bytes(count: int, *, name: str, limits: ImageLimits) -> None:
     if limits.max_bytes is not None and count > limits.max_bytes:
-        raise PictureTooLarge(f"{shorten(name)}: more than {limits.max_bytes:,} bytes, which is the limit.")
+        raise ImageTooLarge(f"{shorten(name)}: more than {limits.max_bytes:,} bytes, which is the limit.")
 
 
-def _read_array(array: Any, *, name: str, limits: PictureLimits) -> Picture:
+def _read_array(array: Any, *, name: str, limits: ImageLimits) -> DecodedImage:
     check_size((array.shape[1], array.shape[0]), name=name, limits=limits)
-    return picture_of_image(image_of_array(array, name=name), name=name, limits=limits)
+    return decode_pil_image(array_to_pil_image(array, name=name), name=name, limits=limits)
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
@@ -133,55 +133,55 @@ def _open_without_waiting(path: str, flags: int) -> int:
 
 
 @contextlib.contextmanager
-def _open_file(path: str, *, name: str, limits: PictureLimits) -> Iterator[BinaryIO]:
+def _open_file(path: str, *, name: str, limits: ImageLimits) -> Iterator[BinaryIO]:
     """The open file; what goes wrong while it is read is an error of ours too."""
     shown = shorten(name)
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116  (pathlib refuses names that the system takes)
         if stat.S_ISDIR(mode):
-            raise PictureUnreadable(
-                f"{shown} is a folder, not a picture. Folders are taken by stream() and by `pictag classify`."
+            raise ImageUnreadable(
+                f"{shown} is a folder, not an image. Folders are taken by stream() and by `pictag classify`."
             )
         if not stat.S_ISREG(mode):
-            raise PictureUnreadable(
+            raise ImageUnreadable(
                 f"{shown} is no regular file (but a pipe, socket or device); it is not read."
             )
         with open(path, "rb", opener=_open_without_waiting) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise PictureUnreadable(f"{shown} is no regular file any more; it is not read.")
+                raise ImageUnreadable(f"{shown} is no regular file any more; it is not read.")
             _check_bytes(status.st_size, name=name, limits=limits)
             yield file
     except InputError:
         raise
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise PictureNotFound(f"{shown}: there is no such file.") from error
+        raise ImageNotFound(f"{shown}: there is no such file.") from error
     except OSError as error:
-        raise PictureUnreadable(f"{shown} could not be read: {error.strerror or error}.") from error
+        raise ImageUnreadable(f"{shown} could not be read: {error.strerror or error}.") from error
     except ValueError as error:  # NUL, or characters that the file system cannot encode
-        raise PictureNotFound(f"{shown}: no file can have this name.") from error
+        raise ImageNotFound(f"{shown}: no file can have this name.") from error
 
 
-def _read_stream(stream: BinaryIO, *, name: str, limits: PictureLimits) -> bytes:
+def _read_stream(stream: BinaryIO, *, name: str, limits: ImageLimits) -> bytes:
     """All that is left in the stream; it stays open."""
     parts = io.BytesIO()
     try:
         while part := stream.read(_STREAM_PART_BYTES):
             if isinstance(part, str):
-                raise UnsupportedInput("The file object gives text; open the picture in binary mode.")
+                raise UnsupportedInput("The file object gives text; open the image in binary mode.")
             parts.write(part)
             _check_bytes(parts.tell(), name=name, limits=limits)
     except (OSError, ValueError, TypeError) as error:
-        if isinstance(error, (PictureTooLarge, UnsupportedInput)):
+        if isinstance(error, (ImageTooLarge, UnsupportedInput)):
             raise
-        raise PictureUnreadable(f"{shorten(name)} could not be read: {shorten(error)}.") from error
+        raise ImageUnreadable(f"{shorten(name)} could not be read: {shorten(error)}.") from error
     return parts.getvalue()
 
 
 def _read_data_url(url: str) -> bytes:
     head, comma, body = url.partition(",")
     if not comma:
-        raise NotAPicture("The data: URL has no comma, and so no data: data:image/png;base64,… is its form.")
+        raise NotAnImage("The data: URL has no comma, and so no data: data:image/png;base64,… is its form.")
     raw = unquote_to_bytes(body) if "%" in body else None
     if not head.lower().rstrip().endswith(";base64"):
         return raw if raw is not None else body.encode("utf-8", "surrogateescape")
@@ -192,4 +192,4 @@ def _read_base64(text: str, *, name: str) -> bytes:
     try:
         return decode_base64(text)
     except ValueError as error:
-        raise CorruptPicture(f"{name}: {error}. The text was cut off or altered.") from error
+        raise CorruptImage(f"{name}: {error}. The text was cut off or altered.") from error

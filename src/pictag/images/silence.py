@@ -1,7 +1,7 @@
 """Decoders talk to themselves here: nothing that Pillow or libtiff says reaches the user's terminal.
 
 What matters of it becomes an error of ours; the rest (odd tags, skipped metadata) is of no use to
-somebody who wants to know what is in a picture.
+somebody who wants to know what is in an image.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _filters_lock = threading.Lock()
 
 
 @contextlib.contextmanager
-def hush_pillow() -> Iterator[None]:
+def suppress_pillow_warnings() -> Iterator[None]:
     """Pillow's warnings are dropped in this thread for as long as the context lasts."""
     filters = cast("list[Any]", warnings.filters)
     # Ours has to be the first: a later ``simplefilter("error")`` of the user would shadow it.
@@ -68,7 +68,7 @@ def hush_pillow() -> Iterator[None]:
 
 
 @functools.cache
-def hush_libtiff() -> None:
+def suppress_libtiff_errors() -> None:
     """Take away the handler with which Pillow's libtiff prints its errors on file descriptor 2.
 
     Pillow silences libtiff's warnings but not its errors, and offers no switch. The handler is one pointer

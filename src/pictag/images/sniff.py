@@ -44,7 +44,7 @@ _REFUSED: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "Microsoft compound document"),
     (128, b"DICM", "DICOM"),
     (40, b" EMF", "EMF"),
-    (8, b"CR\x02", "camera raw"),  # Canon CR2 is a TIFF whose first picture is only a preview
+    (8, b"CR\x02", "camera raw"),  # Canon CR2 is a TIFF whose first image is only a preview
     (0, b"IIRO", "camera raw"),
     (0, b"IIU\x00", "camera raw"),
     (0, b"II\xbc\x01", "JPEG XR"),
@@ -107,7 +107,7 @@ def opened_names() -> tuple[str, ...]:
 
 
 @functools.cache
-def picture_extensions() -> frozenset[str]:
+def image_extensions() -> frozenset[str]:
     """The extensions, in lower case, of the formats that are opened here and now."""
     return frozenset(extension for extension, form in _EXTENSIONS.items() if _is_opened(form))
 
@@ -188,5 +188,5 @@ def recognise(head: bytes, tail: bytes = b"") -> Format | None:
 
 
 def is_html(head: bytes) -> bool:
-    """Whether the bytes begin as a web page does: what many servers send in place of a picture."""
+    """Whether the bytes begin as a web page does: what many servers send in place of an image."""
     return _HTML.match(head) is not None

@@ -1,4 +1,4 @@
-"""Where one picture comes from: every kind of input becomes a Source, without being read."""
+"""Where one image comes from: every kind of input becomes a Source, without being read."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ Kind = Literal["file", "url", "data", "base64", "bytes", "stream", "image", "arr
 _URL = re.compile(r"https?://", re.IGNORECASE)
 _OTHER_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]+={0,2}\s*")
-_BASE64_SAMPLE = 256  # characters that are decoded to see whether a picture begins
-_SHORTEST_BASE64 = 40  # the smallest picture there is (a GIF of one pixel) takes more
+_BASE64_SAMPLE = 256  # characters that are decoded to see whether an image begins
+_SHORTEST_BASE64 = 40  # the smallest image there is (a GIF of one pixel) takes more
 TAKEN = (
     "a path (str or pathlib.Path), a file:, http(s): or data: URL, base64 text, bytes, a binary file object, "
     "a PIL image or a numpy array"
@@ -34,7 +34,7 @@ TAKEN = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where one picture comes from. Make one with `make_source`, read it with `read_picture`.
+    """Where one image comes from. Make one with `make_source`, read it with `read_image`.
 
     ``name`` is the path or URL as it was given, or ``<bytes>``, ``<image>``, ``<array>``, ``<stdin>``,
     ``<file>``, ``<base64>`` or ``<data>``.
@@ -61,7 +61,7 @@ def decode_base64(text: str) -> bytes:
         raise ValueError(f"no valid base64: {error}") from error
 
 
-def _is_base64_picture(text: str) -> bool:
+def _is_base64_image(text: str) -> bool:
     if len(text) < _SHORTEST_BASE64 or not _BASE64.fullmatch(text, 0, _BASE64_SAMPLE):
         return False
     sample = "".join(text[:_BASE64_SAMPLE].split()).rstrip("=")
@@ -108,18 +108,18 @@ def _source_of_text(text: str) -> Source:
     if lowered.startswith("file:"):
         return Source(name=text, kind="file", value=path_of_file_url(text))
     if not text:
-        raise UnsupportedInput("An empty text is no picture; give a path, a URL or base64 text.")
+        raise UnsupportedInput("An empty text is no image; give a path, a URL or base64 text.")
     if exists(text):
         return Source(name=text, kind="file", value=text)
     if scheme := _OTHER_SCHEME.match(text):
         raise UnsupportedInput(f"{shorten(text)}: {scheme[1]}: URLs are not read. pictag takes {TAKEN}.")
-    if _is_base64_picture(text):
+    if _is_base64_image(text):
         return Source(name="<base64>", kind="base64", value=text)
     return Source(name=text, kind="file", value=text)
 
 
 def make_source(value: object) -> Source:  # noqa: PLR0911  (one for each kind of input)
-    """Say where a picture comes from, without reading it.
+    """Say where an image comes from, without reading it.
 
     Takes a path, a ``file:``, ``http:``, ``https:`` or ``data:`` URL, base64 text (where no file has that
     name), ``bytes``, ``bytearray`` or ``memoryview``, a binary file object, a ``PIL.Image`` or a numpy
@@ -147,20 +147,20 @@ def make_source(value: object) -> Source:  # noqa: PLR0911  (one for each kind o
     if _is_stream(value):
         if isinstance(value, io.TextIOBase):
             raise UnsupportedInput(
-                "The file object gives text; open the picture in binary mode: open(path, 'rb')."
+                "The file object gives text; open the image in binary mode: open(path, 'rb')."
             )
         name = getattr(value, "name", None)
         return Source(name=name if isinstance(name, str) and name else "<file>", kind="stream", value=value)
-    raise UnsupportedInput(f"{type(value).__name__} is no picture input. pictag takes {TAKEN}.")
+    raise UnsupportedInput(f"{type(value).__name__} is no image input. pictag takes {TAKEN}.")
 
 
 _SINGLE = (Source, str, bytes, bytearray, memoryview, os.PathLike, Image.Image, np.ndarray, Mapping)
 
 
 def is_single(inputs: object) -> bool:
-    """Whether ``inputs`` is one picture, as against a list, tuple or iterator of pictures.
+    """Whether ``inputs`` is one image, as against a list, tuple or iterator of images.
 
-    A binary file object can be iterated, and is one picture all the same.
+    A binary file object can be iterated, and is one image all the same.
 
     >>> is_single("tiger.jpg"), is_single(["tiger.jpg"]), is_single(io.BytesIO())
     (True, False, True)

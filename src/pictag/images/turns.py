@@ -1,4 +1,4 @@
-"""One thread at a time for an object that several pictures share."""
+"""One thread at a time for an object that several images share."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class GraphFacts:
     ``Sigmoid``), otherwise ``None``. ``input_shape`` is that of the first input that is no weight, with
     ``None`` where the graph leaves a dimension open; it is ``None`` where the graph does not say.
     ``quantization`` says whether the graph computes in 8-bit integers, with ranges that were calibrated
-    (``static``) or that it finds as it runs, over all pictures of a batch (``dynamic``).
+    (``static``) or that it finds as it runs, over all images of a batch (``dynamic``).
     """
 
     external: tuple[str, ...]

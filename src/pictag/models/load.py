@@ -22,8 +22,8 @@ from pictag.models.folder import embedded_folder, find_file, find_folder
 from pictag.models.graph_file import GraphFacts, Quantization, read_graph_file
 from pictag.models.labels import ProblemType, read_labels, read_problem_type
 from pictag.models.options import DownloadProgress, LoadOptions, OnProgress
-from pictag.models.plain import Layout, Outputs, read_plain
 from pictag.models.reference import ModelRef
+from pictag.models.standalone_onnx import Layout, Outputs, read_standalone_onnx
 from pictag.models.weights import check_dtype
 from pictag.preprocess.reader import read_spec
 from pictag.preprocess.spec import PreprocessSpec
@@ -73,7 +73,7 @@ def load_model(
     graph = read_graph_file(files.weights)
     if (files.folder / CONFIG).is_file():
         return _read_described(ref, files, graph)
-    plain = read_plain(files, graph)
+    plain = read_standalone_onnx(files, graph)
     return Model(
         ref=ref,
         weights=files.weights,

@@ -1,1 +1,1 @@
-"""How a picture becomes what a model takes: steps as data, their execution, readers of configurations."""
+"""How an image becomes what a model takes: steps as data, their execution, readers of configurations."""

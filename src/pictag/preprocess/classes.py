@@ -209,10 +209,10 @@ CLASSES: dict[str, ProcessorClass] = {
 }
 
 UNSUPPORTED: dict[str, str] = {
-    "ImageGPTImageProcessor": "it turns pictures into colour clusters (input_ids), not into pixel values",
-    "Siglip2ImageProcessor": "it cuts pictures into a varying number of patches (NaFlex)",
+    "ImageGPTImageProcessor": "it turns images into colour clusters (input_ids), not into pixel values",
+    "Siglip2ImageProcessor": "it cuts images into a varying number of patches (NaFlex)",
     "DonutImageProcessor": "it reads whole documents, rotated and padded",
-    "Gemma3ImageProcessor": "its model takes text beside the picture",
+    "Gemma3ImageProcessor": "its model takes text beside the image",
 }
 
 _FAMILIES: dict[str, str] = {

@@ -17,9 +17,9 @@ from pictag.preprocess.spec import PreprocessSpec
 from pictag.preprocess.steps import (
     CenterCrop,
     CropFraction,
+    FlattenOnWhite,
     FlipChannels,
     Normalize,
-    OverWhite,
     Pad,
     Rescale,
     Resize,
@@ -27,7 +27,7 @@ from pictag.preprocess.steps import (
     ResizeShortest,
     ResizeWithin,
     Step,
-    ToGrey,
+    ToGrayscale,
 )
 from pictag.preprocess.values import MAX_EDGE, Settings
 
@@ -47,9 +47,9 @@ def read_processor(name: str, settings: Settings, *, channels: int) -> Preproces
     options = read_options(defaults, settings, channels=channels)
     steps: list[Step] = []
     if options.over_white:
-        steps.append(OverWhite())
+        steps.append(FlattenOnWhite())
     if channels == 1:
-        steps.append(ToGrey())
+        steps.append(ToGrayscale())
     steps += _RECIPES[defaults.recipe](options)
     return PreprocessSpec(processor=name, steps=tuple(steps), channels=channels)
 
@@ -220,9 +220,7 @@ def _tones(o: Options, offset: float = 0.0) -> list[Step]:
 
 
 def _pad(o: Options) -> list[Step]:
-    if (
-        not o.do_pad or o.pad_size is None
-    ):  # without a size, pictures are padded to the largest of their batch
+    if not o.do_pad or o.pad_size is None:  # without a size, images are padded to the largest of their batch
         return []
     size = o.pad_size
     if size.height is None or size.width is None:

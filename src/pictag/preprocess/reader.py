@@ -1,4 +1,4 @@
-"""Which of a model's files says how its pictures are prepared, and in which dialect.
+"""Which of a model's files says how its images are prepared, and in which dialect.
 
 As transformers 5.23 does: ``image_processor`` in ``processor_config.json`` comes before
 ``preprocessor_config.json``, and where neither is there, a ``config.json`` of timm's. The processor's name is
@@ -32,7 +32,7 @@ def read_spec(
     preprocessor: Mapping[str, object] | None = None,
     processor: Mapping[str, object] | None = None,
 ) -> PreprocessSpec:
-    """How a model in the Hub's layout prepares its pictures, from its three JSON files.
+    """How a model in the Hub's layout prepares its images, from its three JSON files.
 
     Raises `UnsupportedProcessor`, naming the class, where pictag does not do what the model needs, and
     `InvalidModel`, naming key, value and file, where a value means nothing or the files say nothing.
@@ -52,7 +52,7 @@ def read_spec(
         timm = timm_settings(config, CONFIG)
         if timm is None:
             raise InvalidModel(
-                f"The model has no {PREPROCESSOR}, so nobody knows how its pictures are to be prepared. "
+                f"The model has no {PREPROCESSOR}, so nobody knows how its images are to be prepared. "
                 "Add the file, or use the .onnx file on its own with a pictag.toml beside it."
             )
         return read_timm(timm)
@@ -105,7 +105,7 @@ def _channels(config: Mapping[str, object]) -> int:
         raise Settings(file=CONFIG, values=config).error("num_channels", value, "must be 1 or 3")
     if value not in (1, 3):
         raise UnsupportedProcessor(
-            f"{CONFIG}: the model takes pictures of {value} channels; pictag makes 1 (grey) or 3 (RGB). "
-            "Take a model for ordinary pictures."
+            f"{CONFIG}: the model takes images of {value} channels; pictag makes 1 (grey) or 3 (RGB). "
+            "Take a model for ordinary images."
         )
     return value

@@ -1,7 +1,7 @@
 """The geometry of resizing and cropping: sizes in, sizes out, no pixels.
 
 Sizes are (height, width). Fractions of a pixel are cut off, as transformers and torchvision do, unless a
-step says otherwise. An edge never becomes zero: where the reference would fail on a very thin picture, one
+step says otherwise. An edge never becomes zero: where the reference would fail on a very thin image, one
 pixel stays.
 """
 
@@ -25,11 +25,11 @@ Size = tuple[int, int]
 """(height, width)"""
 
 Box = tuple[int, int, int, int]
-"""(left, top, right, bottom), as Pillow's ``crop`` takes it; what lies outside the picture is border."""
+"""(left, top, right, bottom), as Pillow's ``crop`` takes it; what lies outside the image is border."""
 
 
 def resized_size(step: ResizeStep, size: Size) -> Size:
-    """The size that a picture of ``size`` has after the step.
+    """The size that an image of ``size`` has after the step.
 
     >>> from pictag.preprocess.steps import ResizeShortest
     >>> resized_size(ResizeShortest(edge=256, resample="bilinear"), (480, 641))
@@ -92,13 +92,13 @@ def _(step: ResizeToCover, size: Size) -> Size:
 
 
 def fraction_size(step: CropFraction, size: Size) -> Size:
-    """The size of the box that the step cuts from a picture of ``size``; an edge may come out as 0."""
+    """The size of the box that the step cuts from an image of ``size``; an edge may come out as 0."""
     short = min(size)
     return int(step.height * short), int(step.width * short)
 
 
 def center_box(step: CenterCrop, size: Size) -> Box:
-    """The box that the step cuts from a picture of ``size``; it reaches outside where the picture is smaller.
+    """The box that the step cuts from an image of ``size``; it reaches outside where the image is smaller.
 
     >>> from pictag.preprocess.steps import CenterCrop
     >>> center_box(CenterCrop(height=2, width=4), (5, 3))

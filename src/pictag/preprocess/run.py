@@ -1,4 +1,4 @@
-"""From a picture to the array that the model takes: one function for each type of step.
+"""From an image to the array that the model takes: one function for each type of step.
 
 All geometry happens in Pillow on 8-bit pixels. What follows depends on nothing but a pixel's value and its
 channel, so it is worked out once for the 256 values, in the reference's own order of float operations, and
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pictag.errors import PictureTooLarge
+from pictag.errors import ImageTooLarge
 from pictag.preprocess.resize import center_box, fraction_size, resized_size
 from pictag.preprocess.spec import PreprocessSpec
 from pictag.preprocess.steps import (
@@ -23,10 +23,11 @@ from pictag.preprocess.steps import (
     ArrayStep,
     CenterCrop,
     CropFraction,
+    FlattenOnWhite,
     FlipChannels,
+    ImageStep,
     Normalize,
-    OverWhite,
-    PictureStep,
+    PixelStep,
     Rescale,
     Resize,
     ResizeLongest,
@@ -34,12 +35,11 @@ from pictag.preprocess.steps import (
     ResizeStep,
     ResizeToCover,
     ResizeWithin,
-    ToGrey,
-    ToneStep,
+    ToGrayscale,
 )
 
 MAX_RESIZED_PIXELS = 2**27
-"""A thin picture grows when its shorter edge is enlarged; beyond this (half a gigabyte) it is refused."""
+"""A thin image grows when its shorter edge is enlarged; beyond this (half a gigabyte) it is refused."""
 
 
 def preprocess(image: Image.Image, spec: PreprocessSpec, *, is_exact: bool = True) -> NDArray[np.float32]:
@@ -47,8 +47,8 @@ def preprocess(image: Image.Image, spec: PreprocessSpec, *, is_exact: bool = Tru
 
     ``image`` is 8-bit RGB, upright (as `pictag.images` makes it). Without ``is_exact`` what is cropped away
     is not resized before: for a photograph of 4:3 that saves a third of the work, and single pixels differ
-    from the reference's by a step or two of 255. Raises `PictureTooLarge` where the steps would blow the
-    picture up beyond all measure.
+    from the reference's by a step or two of 255. Raises `ImageTooLarge` where the steps would blow the
+    image up beyond all measure.
 
     >>> from pictag.preprocess.spec import plain_spec
     >>> red = Image.new("RGB", (640, 480), "red")
@@ -57,7 +57,7 @@ def preprocess(image: Image.Image, spec: PreprocessSpec, *, is_exact: bool = Tru
     """
     if image.mode != ("L" if spec.channels == 1 and image.mode == "L" else "RGB"):
         image = image.convert("RGB")
-    steps = [step for step in spec.steps if isinstance(step, PictureStep)]
+    steps = [step for step in spec.steps if isinstance(step, ImageStep)]
     while steps:
         window = None if is_exact else _resize_window(steps[:2], image)
         if window is None:
@@ -65,7 +65,7 @@ def preprocess(image: Image.Image, spec: PreprocessSpec, *, is_exact: bool = Tru
         else:
             image = window
             del steps[:2]
-    tones = _tones(tuple(step for step in spec.steps if isinstance(step, ToneStep)), spec.channels)
+    tones = _tones(tuple(step for step in spec.steps if isinstance(step, PixelStep)), spec.channels)
     values = _look_up(image, tones)
     for step in spec.steps:
         if isinstance(step, ArrayStep):
@@ -73,8 +73,8 @@ def preprocess(image: Image.Image, spec: PreprocessSpec, *, is_exact: bool = Tru
     return values
 
 
-def _resize_window(steps: list[PictureStep], image: Image.Image) -> Image.Image | None:
-    """What two steps make of the picture that resize it and then cut from within it; otherwise ``None``."""
+def _resize_window(steps: list[ImageStep], image: Image.Image) -> Image.Image | None:
+    """What two steps make of the image that resize it and then cut from within it; otherwise ``None``."""
     resize, crop = steps if len(steps) == 2 else (None, None)
     if not isinstance(resize, ResizeStep) or not isinstance(crop, CenterCrop):
         return None
@@ -93,12 +93,12 @@ def _resize_window(steps: list[PictureStep], image: Image.Image) -> Image.Image 
 
 
 @singledispatch
-def _edit(step: PictureStep, image: Image.Image) -> Image.Image:
+def _edit(step: ImageStep, image: Image.Image) -> Image.Image:
     raise TypeError(f"no function for {type(step).__name__}")
 
 
 @_edit.register
-def _(step: OverWhite, image: Image.Image) -> Image.Image:
+def _(step: FlattenOnWhite, image: Image.Image) -> Image.Image:
     # The alpha channel is gone by now, but a colour that the file declares transparent is still known.
     if image.info.get("transparency") is None:
         return image
@@ -107,7 +107,7 @@ def _(step: OverWhite, image: Image.Image) -> Image.Image:
 
 
 @_edit.register
-def _(step: ToGrey, image: Image.Image) -> Image.Image:
+def _(step: ToGrayscale, image: Image.Image) -> Image.Image:
     return image.convert("L")
 
 
@@ -127,8 +127,8 @@ def _(step: CropFraction, image: Image.Image) -> Image.Image:
 def _(step: ResizeStep, image: Image.Image) -> Image.Image:
     height, width = resized_size(step, (image.height, image.width))
     if height * width > MAX_RESIZED_PIXELS:
-        raise PictureTooLarge(
-            f"The picture is {image.width}×{image.height} (width×height); resized as the model asks, it "
+        raise ImageTooLarge(
+            f"The image is {image.width}×{image.height} (width×height); resized as the model asks, it "
             f"would be {width}×{height}, more than {MAX_RESIZED_PIXELS:,} pixels. Crop it before."
         )
     return image.resize((width, height), resample=_filter(step))
@@ -157,7 +157,7 @@ class _Tones:
 
 
 @lru_cache(maxsize=256)
-def _tones(steps: tuple[ToneStep, ...], channels: int) -> _Tones:
+def _tones(steps: tuple[PixelStep, ...], channels: int) -> _Tones:
     untouched = np.tile(np.arange(256, dtype=np.uint8), (channels, 1))
     tones = _Tones(table=untouched, order=tuple(range(channels)))
     for step in steps:
@@ -166,7 +166,7 @@ def _tones(steps: tuple[ToneStep, ...], channels: int) -> _Tones:
 
 
 @singledispatch
-def _tone(step: ToneStep, tones: _Tones) -> _Tones:
+def _tone(step: PixelStep, tones: _Tones) -> _Tones:
     raise TypeError(f"no function for {type(step).__name__}")
 
 
@@ -200,8 +200,8 @@ def _look_up(image: Image.Image, tones: _Tones) -> NDArray[np.float32]:
 def _pad(step: ArrayStep, values: NDArray[np.float32]) -> NDArray[np.float32]:
     channels, height, width = values.shape
     if height > step.height or width > step.width:
-        raise PictureTooLarge(
-            f"The picture is {width}×{height} (width×height) after resizing, but the model pads pictures to "
+        raise ImageTooLarge(
+            f"The image is {width}×{height} (width×height) after resizing, but the model pads images to "
             f"{step.width}×{step.height}. Crop it before, or make it smaller."
         )
     padded = np.zeros((channels, step.height, step.width), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""What is done to a picture before a model sees it, as one frozen value."""
+"""What is done to an image before a model sees it, as one frozen value."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pictag.preprocess.steps import (
     ArrayStep,
     CenterCrop,
     FlipChannels,
+    ImageStep,
     Normalize,
-    PictureStep,
+    PixelStep,
     Resample,
     Rescale,
     Resize,
     ResizeShortest,
     ResizeToCover,
     Step,
-    ToGrey,
-    ToneStep,
+    ToGrayscale,
 )
 from pictag.preprocess.values import Settings, check_edge, check_numbers, read_resample
 
@@ -29,7 +29,7 @@ __all__ = ["PreprocessSpec", "Step", "plain_spec"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreprocessSpec:
-    """How a model wants its pictures: the steps, in order, and the number of channels that come out.
+    """How a model wants its images: the steps, in order, and the number of channels that come out.
 
     ``processor`` is the name of the image processor, or of the dialect, that the steps were read from.
 
@@ -50,16 +50,16 @@ class PreprocessSpec:
     def __post_init__(self) -> None:
         ranks = [_rank(step) for step in self.steps]
         if ranks != sorted(ranks):
-            raise ValueError("steps come in the order: picture, tones, array")
+            raise ValueError("steps come in the order: image, tones, array")
 
     @property
     def output_size(self) -> Size | None:
-        """The (height, width) of what comes out; ``None`` where it depends on the picture."""
+        """The (height, width) of what comes out; ``None`` where it depends on the image."""
         size: Size | None = None
         for step in self.steps:
             if isinstance(step, Resize | CenterCrop | ArrayStep):
                 size = step.height, step.width
-            elif isinstance(step, PictureStep) and not isinstance(step, ToGrey):
+            elif isinstance(step, ImageStep) and not isinstance(step, ToGrayscale):
                 size = None
         return size
 
@@ -69,7 +69,7 @@ class PreprocessSpec:
 
 
 def _rank(step: Step) -> int:
-    return 0 if isinstance(step, PictureStep) else 1 if isinstance(step, ToneStep) else 2
+    return 0 if isinstance(step, ImageStep) else 1 if isinstance(step, PixelStep) else 2
 
 
 def plain_spec(
@@ -87,9 +87,9 @@ def plain_spec(
     """The steps of a plain ``.onnx`` file, as its ``pictag.toml`` states them.
 
     ``size`` is (height, width). ``mean`` and ``std`` have one number for all channels or one for each, in
-    RGB order, on the scale that ``scale`` gives. ``crop=False`` squeezes the whole picture into ``size``;
+    RGB order, on the scale that ``scale`` gives. ``crop=False`` squeezes the whole image into ``size``;
     ``True`` resizes so that it covers ``size`` and cuts the centre; a number is the share of the resized
-    picture that the cut keeps, 0.875 in the usual ImageNet recipe (224 of 256). Raises `InvalidModel`,
+    image that the cut keeps, 0.875 in the usual ImageNet recipe (224 of 256). Raises `InvalidModel`,
     naming the key and ``file``.
     """
     settings = Settings(file=file, values={"resample": resample})
@@ -101,7 +101,7 @@ def plain_spec(
         raise settings.error("size", size, "must be two numbers, height and width")
     height, width = (check_edge(settings, "size", edge) for edge in size)
     (factor,) = check_numbers(settings, "scale", scale, count=1, nonzero=True)
-    steps: list[Step] = [ToGrey()] if channels == 1 else []
+    steps: list[Step] = [ToGrayscale()] if channels == 1 else []
     steps += _fit(settings, height, width, read_resample(settings, "resample", "bilinear"), crop)
     steps.append(Rescale(factor=factor))
     steps.append(

@@ -1,6 +1,6 @@
-"""The steps of preprocessing, as data: what is done to a picture, never how.
+"""The steps of preprocessing, as data: what is done to an image, never how.
 
-Three kinds, always in this order: `PictureStep` changes the picture (8 bit), `ToneStep` turns each 8-bit
+Three kinds, always in this order: `ImageStep` changes the image (8 bit), `PixelStep` turns each 8-bit
 value into a float, `ArrayStep` changes the finished array. `pictag.preprocess.run` has one function for each
 type. ``str(step)`` is the line that people read. Sizes are height × width everywhere.
 """
@@ -15,22 +15,22 @@ Resample = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"
 
 RESAMPLE_NAMES: tuple[Resample, ...] = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 
-OddPixel = Literal["transformers", "torchvision", "timm"]
-"""Whose rule places the pixel that cannot be halved when a picture is cropped or padded about its centre.
-Padding, transformers puts it before the picture, torchvision and timm behind it; cropping, transformers and
-torchvision's tensor code cut it off at the end, timm (and torchvision's picture code) rounds half to even."""
+CenterRounding = Literal["transformers", "torchvision", "timm"]
+"""Whose rule places the pixel that cannot be halved when an image is cropped or padded about its centre.
+Padding, transformers puts it before the image, torchvision and timm behind it; cropping, transformers and
+torchvision's tensor code cut it off at the end, timm (and torchvision's image code) rounds half to even."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OverWhite:
-    """Lay the picture's transparent colour over white."""
+class FlattenOnWhite:
+    """Lay the image's transparent colour over white."""
 
     def __str__(self) -> str:
         return "lay a transparent colour, where the file names one, over white"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ToGrey:
+class ToGrayscale:
     """Make one channel of three (ITU-R 601-2 luma)."""
 
     def __str__(self) -> str:
@@ -39,7 +39,7 @@ class ToGrey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CropFraction:
-    """Cut a centred box whose sides are fractions of the picture's shorter edge."""
+    """Cut a centred box whose sides are fractions of the image's shorter edge."""
 
     height: float
     width: float
@@ -118,11 +118,11 @@ class ResizeToCover:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CenterCrop:
-    """Cut the centre; where the picture is smaller, a border of ``fill`` (an RGB colour) is put round it."""
+    """Cut the centre; where the image is smaller, a border of ``fill`` (an RGB colour) is put round it."""
 
     height: int
     width: int
-    odd_pixel: OddPixel = "transformers"
+    odd_pixel: CenterRounding = "transformers"
     fill: tuple[int, int, int] = (0, 0, 0)
 
     def __str__(self) -> str:
@@ -145,7 +145,7 @@ class Rescale:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Normalize:
-    """Subtract the mean and divide by the deviation; one number a channel, in the picture's order."""
+    """Subtract the mean and divide by the deviation; one number a channel, in the image's order."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -175,7 +175,7 @@ class Pad:
 
 
 ResizeStep = Resize | ResizeShortest | ResizeLongest | ResizeWithin | ResizeToCover
-PictureStep = OverWhite | ToGrey | CropFraction | ResizeStep | CenterCrop
-ToneStep = Rescale | Normalize | FlipChannels
+ImageStep = FlattenOnWhite | ToGrayscale | CropFraction | ResizeStep | CenterCrop
+PixelStep = Rescale | Normalize | FlipChannels
 ArrayStep = Pad
-Step = PictureStep | ToneStep | ArrayStep
+Step = ImageStep | PixelStep | ArrayStep

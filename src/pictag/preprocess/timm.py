@@ -1,8 +1,8 @@
-"""Reading timm's ``pretrained_cfg``: how its models prepare a picture for evaluation (timm 1.0).
+"""Reading timm's ``pretrained_cfg``: how its models prepare an image for evaluation (timm 1.0).
 
-``input_size`` is [channels, height, width]; the picture is first resized to that divided by ``crop_pct``,
+``input_size`` is [channels, height, width]; the image is first resized to that divided by ``crop_pct``,
 then cut. ``crop_mode`` says how: ``center`` covers and cuts, ``squash`` does not keep the aspect ratio,
-``border`` fits the whole picture in and frames it with the mean colour.
+``border`` fits the whole image in and frames it with the mean colour.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pictag.preprocess.steps import (
     ResizeToCover,
     ResizeWithin,
     Step,
-    ToGrey,
+    ToGrayscale,
 )
 from pictag.preprocess.values import Settings, check_edge, read_numbers, read_resample, read_share
 
@@ -51,7 +51,7 @@ def read_timm(settings: Settings) -> PreprocessSpec:
     channels, height, width = _read_input_size(settings)
     mean = read_numbers(settings, ("mean",), IMAGENET_MEAN, count=channels)
     std = read_numbers(settings, ("std",), IMAGENET_STD, count=channels, nonzero=True)
-    steps: list[Step] = [ToGrey()] if channels == 1 else []
+    steps: list[Step] = [ToGrayscale()] if channels == 1 else []
     steps += _fit(settings, height, width, mean)
     steps += [Rescale(factor=1 / 255), Normalize(mean=mean, std=std)]
     return PreprocessSpec(processor=NAME, steps=tuple(steps), channels=channels)
@@ -67,8 +67,8 @@ def _read_input_size(settings: Settings) -> tuple[int, int, int]:
     channels, height, width = (check_edge(settings, "input_size", edge) for edge in value)
     if channels not in (1, 3):
         raise UnsupportedProcessor(
-            f"{settings.file}: the model takes pictures of {channels} channels; pictag makes 1 (grey) or "
-            "3 (RGB). Take a model for ordinary pictures."
+            f"{settings.file}: the model takes images of {channels} channels; pictag makes 1 (grey) or "
+            "3 (RGB). Take a model for ordinary images."
         )
     return channels, height, width
 
@@ -97,7 +97,7 @@ def _fit(settings: Settings, height: int, width: int, mean: tuple[float, ...]) -
 
 
 def _read_interpolation(settings: Settings) -> Resample:
-    # "random" is drawn anew for every picture in training; timm evaluates such models with bilinear
+    # "random" is drawn anew for every image in training; timm evaluates such models with bilinear
     if settings.get("interpolation") == "random":
         return "bilinear"
     return read_resample(settings, "interpolation", "bicubic")

@@ -95,7 +95,7 @@ def read_numbers(
 
 
 def read_share(settings: Settings, key: str, default: float) -> float:
-    """A share such as ``crop_pct``: what is kept of the resized picture, from 0.05 to 2."""
+    """A share such as ``crop_pct``: what is kept of the resized image, from 0.05 to 2."""
     value = settings.get(key)
     (share,) = check_numbers(settings, key, default if value is None else value, count=1)
     if not 0.05 <= share <= 2:

@@ -1,1 +1,1 @@
-"""The HTTP server: pictures over the protocols that clients already speak (extra ``pictag[server]``)."""
+"""The HTTP server: images over the protocols that clients already speak (extra ``pictag[server]``)."""

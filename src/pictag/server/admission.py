@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from pictag.server.work import Work
 
 _NEWEST_COUNTS = 0.1  # of a new measurement, in a mean that moves with the load
-_OPENING_PIXELS = 250_000  # opening any picture takes about as long as decoding so many pixels
-_SMALL = 4  # times smaller than others, a picture is expected to take less than they do
+_OPENING_PIXELS = 250_000  # opening any image takes about as long as decoding so many pixels
+_SMALL = 4  # times smaller than others, an image is expected to take less than they do
 _SAFETY = 1.25  # the mean is of the past: what it does not know takes longer more often than shorter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkLimits:
-    """How much work may be under way, waiting and worked on, and how large one picture may be.
+    """How much work may be under way, waiting and worked on, and how large one image may be.
 
-    Bytes are those of encoded pictures and of tensors, pixels those that the pictures' headers announce.
-    Something is let in when nothing else is under way, whatever its size. ``fetch`` says what a picture's URL
+    Bytes are those of encoded images and of tensors, pixels those that the images' headers announce.
+    Something is let in when nothing else is under way, whatever its size. ``fetch`` says what an image's URL
     may cost; ``None`` refuses URLs.
     """
 
@@ -71,13 +71,13 @@ class Admission:
         return max(0.0, self._seconds) / self._workers
 
     def admit(self, served: ServedModel, *, size_bytes: int, pixels: int, left_s: float) -> Cost:
-        """Let a picture in that has ``left_s`` seconds left; `leave` is to be called for it later.
+        """Let an image in that has ``left_s`` seconds left; `leave` is to be called for it later.
 
         Raises `Overloaded` where it would be too much or too late, with the time after which that should be
         different, and `DeadlinePassed`.
         """
         if left_s <= 0:
-            raise DeadlinePassed("The time allowed for the request was over before it came to its picture.")
+            raise DeadlinePassed("The time allowed for the request was over before it came to its image.")
         seconds = self._predict(served, pixels)
         self._check(size_bytes=size_bytes, pixels=pixels, seconds=seconds, left_s=left_s)
         means = self._means.setdefault(served, _Means())
@@ -91,7 +91,7 @@ class Admission:
         return cost
 
     def check_room(self, served: ServedModel, *, size_bytes: int, left_s: float) -> None:
-        """Raise `Overloaded` for a picture that has not come yet, and would be refused when it has.
+        """Raise `Overloaded` for an image that has not come yet, and would be refused when it has.
 
         Nothing but its size is known. It should take as long as others did, or less where it is much smaller.
         """
@@ -106,24 +106,24 @@ class Admission:
             return
         limits, wait_s = self._limits, self.predicted_wait_s
         if self.count >= limits.max_queue:
-            raise Overloaded(wait_s, "Too many pictures are waiting.", reason="count")
+            raise Overloaded(wait_s, "Too many images are waiting.", reason="count")
         if self._bytes + size_bytes > limits.max_queued_bytes:
-            raise Overloaded(wait_s, "Too many bytes of pictures are waiting.", reason="bytes")
+            raise Overloaded(wait_s, "Too many bytes of images are waiting.", reason="bytes")
         if self._pixels + pixels > limits.max_queued_pixels:
-            raise Overloaded(wait_s, "Too many pixels of pictures are waiting.", reason="pixels")
+            raise Overloaded(wait_s, "Too many pixels of images are waiting.", reason="pixels")
         late_s = _SAFETY * (wait_s + seconds) - left_s
         if late_s > 0:
-            raise Overloaded(late_s, "The pictures before this one take longer than it may.", reason="wait")
+            raise Overloaded(late_s, "The images before this one take longer than it may.", reason="wait")
 
     def leave(self, cost: Cost) -> None:
-        """A picture that was let in is done with, in whatever way."""
+        """An image that was let in is done with, in whatever way."""
         self.count -= 1
         self._bytes -= cost.size_bytes
         self._pixels -= cost.pixels
         self._seconds = self._seconds - cost.seconds if self.count else 0.0
 
     def learn(self, work: Work) -> None:
-        """Take what a picture really took into the forecast."""
+        """Take what an image really took into the forecast."""
         means = self._means.setdefault(work.served, _Means())
         if work.decode_s and work.cost.pixels and work.error is None:
             means.decode_s_per_pixel.note(work.decode_s / (_OPENING_PIXELS + work.cost.pixels))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pictag.server.refusals import Overloaded
 
 FREE_BYTES = 2**18
-"""Of each body: small pictures come in whatever others hold back."""
+"""Of each body: small images come in whatever others hold back."""
 _RETRY_S = 5.0
 
 
@@ -25,7 +25,7 @@ class Arrivals:
         own = _count(size)
         added = _count(size + more) - own
         if added and self.held_bytes > own and self.held_bytes + added > self._max_bytes:
-            raise Overloaded(_RETRY_S, "Too many bytes of pictures are on their way.", reason="arriving")
+            raise Overloaded(_RETRY_S, "Too many bytes of images are on their way.", reason="arriving")
         self.held_bytes += added
 
     def drop(self, size: int) -> None:

@@ -89,8 +89,8 @@ def _too_slow(timeout_s: float) -> BodyTooSlow:
 def inflate(data: bytes, encoding: str, *, max_bytes: int) -> bytes:
     """What a body in gzip or deflate unfolds to; a bomb unfolds to one byte above the limit at most.
 
-    >>> inflate(zlib.compress(b"picture"), "deflate", max_bytes=100)
-    b'picture'
+    >>> inflate(zlib.compress(b"image"), "deflate", max_bytes=100)
+    b'image'
     """
     if encoding in ("gzip", "x-gzip"):
         wrapping = _GZIP
@@ -176,8 +176,8 @@ def _refuse_constant(name: str) -> NoReturn:
     raise BadRequest(f"The body is no valid JSON: there is no {name} in it.")
 
 
-def decode_picture_text(text: str) -> bytes:
-    """The bytes of a picture that was sent as base64 text or as a ``data:`` URL; raises `BadRequest`."""
+def decode_image_text(text: str) -> bytes:
+    """The bytes of an image that was sent as base64 text or as a ``data:`` URL; raises `BadRequest`."""
     if text[:5].lower() == "data:":
         head, comma, text = text.partition(",")
         if not comma or not head.lower().rstrip().endswith(";base64"):
@@ -189,7 +189,7 @@ def decode_picture_text(text: str) -> bytes:
             data = decode_base64(text)
         except ValueError as error:
             why = str(error) if text.isascii() else "no valid base64: it has letters that base64 has not"
-            raise BadRequest(f"The picture is {why}.") from error
+            raise BadRequest(f"The image is {why}.") from error
     if not data:
-        raise BadRequest("The picture is empty.")
+        raise BadRequest("The image is empty.")
     return data

@@ -1,4 +1,4 @@
-"""From the pictures of one request to their logits: model, dispatcher, deadline."""
+"""From the images of one request to their logits: model, dispatcher, deadline."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pictag.server.exchange import Exchange
     from pictag.server.registry import ServedModel
 
-MAX_PICTURES = 128  # in one request; more make several requests
+MAX_IMAGES = 128  # in one request; more make several requests
 T = TypeVar("T")
 
 
@@ -69,42 +69,40 @@ async def use_model(call: Exchange, name: str, *, deadline_s: float) -> AsyncIte
 
 
 async def classify_one(
-    call: Exchange, served: ServedModel, picture: bytes | Source, *, deadline_s: float
+    call: Exchange, served: ServedModel, image: bytes | Source, *, deadline_s: float
 ) -> NDArray[np.float32]:
-    """The logits [L] of one picture."""
-    source = name_pictures([picture])[0]
+    """The logits [L] of one image."""
+    source = name_images([image])[0]
     return await call.services.dispatcher.classify(served, source, deadline_s=deadline_s)
 
 
 async def classify_each(
-    call: Exchange, served: ServedModel, pictures: Sequence[bytes | Source], *, deadline_s: float
+    call: Exchange, served: ServedModel, images: Sequence[bytes | Source], *, deadline_s: float
 ) -> list[NDArray[np.float32] | InputError | EngineError]:
-    """The logits [L] of each picture, or why that one could not be used; all are dispatched together."""
+    """The logits [L] of each image, or why that one could not be used; all are dispatched together."""
 
-    async def run(picture: bytes | Source) -> NDArray[np.float32] | InputError | EngineError:
+    async def run(image: bytes | Source) -> NDArray[np.float32] | InputError | EngineError:
         try:
-            return await classify_one(call, served, picture, deadline_s=deadline_s)
+            return await classify_one(call, served, image, deadline_s=deadline_s)
         except (InputError, EngineError) as error:
             return error
 
-    return await run_all(call, [partial(run, picture) for picture in name_pictures(pictures)])
+    return await run_all(call, [partial(run, image) for image in name_images(images)])
 
 
-def name_pictures(pictures: Sequence[bytes | Source]) -> list[Source]:
-    """The pictures under names for messages: of several, the number of each, from 1."""
+def name_images(images: Sequence[bytes | Source]) -> list[Source]:
+    """The images under names for messages: of several, the number of each, from 1."""
     return [
-        picture
-        if isinstance(picture, Source)
-        else Source(
-            name=f"picture {number}" if len(pictures) > 1 else "the picture", kind="bytes", value=picture
-        )
-        for number, picture in enumerate(pictures, start=1)
+        image
+        if isinstance(image, Source)
+        else Source(name=f"image {number}" if len(images) > 1 else "the image", kind="bytes", value=image)
+        for number, image in enumerate(images, start=1)
     ]
 
 
 async def run_all(call: Exchange, jobs: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
     """The results of jobs that run beside each other; the first that fails has the rest cancelled."""
-    check_count_of_pictures(len(jobs), at_most=min(MAX_PICTURES, call.services.settings.max_queue))
+    check_count_of_images(len(jobs), at_most=min(MAX_IMAGES, call.services.settings.max_queue))
     if len(jobs) == 1:
         return [await jobs[0]()]
     tasks = [asyncio.ensure_future(job()) for job in jobs]
@@ -116,7 +114,7 @@ async def run_all(call: Exchange, jobs: Sequence[Callable[[], Awaitable[T]]]) ->
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def check_count_of_pictures(count: int, *, at_most: int = MAX_PICTURES) -> None:
-    """Raise `BadRequest` for more pictures than one request may have, or none."""
+def check_count_of_images(count: int, *, at_most: int = MAX_IMAGES) -> None:
+    """Raise `BadRequest` for more images than one request may have, or none."""
     if not 1 <= count <= at_most:
-        raise BadRequest(f"A request has from 1 to {at_most} pictures; this one has {count:,}.")
+        raise BadRequest(f"A request has from 1 to {at_most} images; this one has {count:,}.")

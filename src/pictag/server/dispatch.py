@@ -1,4 +1,4 @@
-"""From a request's picture to its logits: let in or refused at once, worked on in threads, awaited."""
+"""From a request's image to its logits: let in or refused at once, worked on in threads, awaited."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from pictag.images import PictureLimits, Source
+from pictag.images import ImageLimits, Source
 from pictag.images.decode import check_size
 from pictag.images.header import read_size
 from pictag.images.sniff import HEAD_BYTES, recognise
-from pictag.preprocess.demand import check_demand
+from pictag.preprocess.sizes import check_resized_size
 from pictag.server.admission import Admission, WorkLimits
 from pictag.server.fetching import Fetcher
 from pictag.server.loop_pause import LoopPause
@@ -32,32 +32,32 @@ if TYPE_CHECKING:
 
 __all__ = ["DispatchMetrics", "Dispatcher", "WorkLimits"]
 
-_CROWD = 8  # pictures that wait for each worker: there is work for a while
+_CROWD = 8  # images that wait for each worker: there is work for a while
 
 
 class DispatchMetrics(RunMetrics, Protocol):
     """What the dispatcher counts."""
 
     def refused(self, reason: str) -> None:
-        """A picture was not let in."""
+        """An image was not let in."""
 
     def abandoned(self) -> None:
-        """A picture was not run because nobody waited for it any more."""
+        """An image was not run because nobody waited for it any more."""
 
     def expired(self) -> None:
-        """A picture was not run because its deadline had passed."""
+        """An image was not run because its deadline had passed."""
 
 
 class Dispatcher:
-    """Classifies pictures for many clients at a time. Used from one event loop.
+    """Classifies images for many clients at a time. Used from one event loop.
 
-    ``workers`` threads (one for each core) decode and run; at most ``max_batch`` pictures go into one run.
-    Deadlines are on `time.monotonic`. Whoever is cancelled while waiting has their picture forgotten.
+    ``workers`` threads (one for each core) decode and run; at most ``max_batch`` images go into one run.
+    Deadlines are on `time.monotonic`. Whoever is cancelled while waiting has their image forgotten.
     """
 
     def __init__(self, *, workers: int, max_batch: int, limits: WorkLimits, metrics: DispatchMetrics) -> None:
         self._limits = limits
-        self._picture_limits = PictureLimits(max_pixels=limits.max_pixels)
+        self._image_limits = ImageLimits(max_pixels=limits.max_pixels)
         self._metrics = metrics
         self._admission = Admission(limits, workers=workers)
         self._fetcher = Fetcher(limits.fetch)
@@ -73,16 +73,16 @@ class Dispatcher:
 
     @property
     def queued(self) -> int:
-        """Pictures that were let in and wait for a worker."""
+        """Images that were let in and wait for a worker."""
         return len(self._queue)
 
     @property
     def running(self) -> int:
-        """Pictures that workers have in hand."""
+        """Images that workers have in hand."""
         return max(0, len(self._under_way) - len(self._queue))
 
     def check_room(self, served: ServedModel, *, size_bytes: int, deadline_s: float) -> None:
-        """Raise `Overloaded` for a picture of this size that is only announced, where it would be refused."""
+        """Raise `Overloaded` for an image of this size that is only announced, where it would be refused."""
         try:
             if self._is_stopping:
                 raise refuse_while_stopping()
@@ -100,10 +100,10 @@ class Dispatcher:
         *,
         deadline_s: float,
     ) -> NDArray[np.float32]:
-        """The logits [L] of one encoded picture (or of a URL's, where the limits allow that).
+        """The logits [L] of one encoded image (or of a URL's, where the limits allow that).
 
-        Raises `Overloaded` at once where it cannot be done in time, `PictureTooLarge` from the picture's
-        header, and `DeadlinePassed` at ``deadline_s``; otherwise what the pipeline raises for this picture.
+        Raises `Overloaded` at once where it cannot be done in time, `ImageTooLarge` from the image's
+        header, and `DeadlinePassed` at ``deadline_s``; otherwise what the pipeline raises for this image.
         """
         source = data if isinstance(data, Source) else Source(name="<bytes>", kind="bytes", value=data)
         if source.kind == "url":
@@ -114,7 +114,7 @@ class Dispatcher:
                 raise
             source = Source(name=source.name, kind="bytes", value=fetched)
         elif source.kind != "bytes":  # nobody's words may open a file here
-            raise BadRequest(f"A server takes a picture's bytes or its URL, and this is a {source.kind}.")
+            raise BadRequest(f"A server takes an image's bytes or its URL, and this is a {source.kind}.")
         pixels = self._count_pixels(served, source)
         work = self._admit(
             served, source, None, size_bytes=len(source.value), pixels=pixels, deadline_s=deadline_s
@@ -128,7 +128,7 @@ class Dispatcher:
         *,
         deadline_s: float,
     ) -> NDArray[np.float32]:
-        """The logits [L] of one picture that is prepared already: float32 [1, C, H, W].
+        """The logits [L] of one image that is prepared already: float32 [1, C, H, W].
 
         Raises `BadRequest` for a tensor that the model does not take, and as `classify` does.
         """
@@ -164,8 +164,8 @@ class Dispatcher:
             # What will not be opened costs nothing.
             return self._limits.max_pixels if form is not None and form.opened else 0
         if size[0] > 0 and size[1] > 0:
-            check_size(size, name=source.name, limits=self._picture_limits)
-            check_demand(served.classifier.model.spec, size[::-1], max_pixels=self._limits.max_pixels)
+            check_size(size, name=source.name, limits=self._image_limits)
+            check_resized_size(served.classifier.model.spec, size[::-1], max_pixels=self._limits.max_pixels)
         return size[0] * size[1]
 
     def _admit(
@@ -262,7 +262,7 @@ class Dispatcher:
 
 
 def _too_late() -> DeadlinePassed:
-    return DeadlinePassed("The time allowed for the request was over before its picture was classified.")
+    return DeadlinePassed("The time allowed for the request was over before its image was classified.")
 
 
 def _check_tensor(served: ServedModel, pixel_values: NDArray[np.float32]) -> None:

@@ -1,4 +1,4 @@
-"""Pictures behind URLs: fetched before they are let in, so that a slow host keeps no worker waiting."""
+"""Images behind URLs: fetched before they are let in, so that a slow host keeps no worker waiting."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pictag.images import FetchLimits
 
 MOST_FETCHES = 16
-"""At a time. Each may hold a picture of ``max_bytes`` and a thread, for as long as a fetch may take."""
+"""At a time. Each may hold an image of ``max_bytes`` and a thread, for as long as a fetch may take."""
 _MOST_WAITING = 256
 
 
@@ -36,7 +36,7 @@ class Fetcher:
         ``FetchFailed`` branch.
         """
         if self._limits is None:
-            raise BadRequest("This server reads no pictures from URLs; send the picture itself.")
+            raise BadRequest("This server reads no images from URLs; send the image itself.")
         await self._take_place(self._limits, deadline_s)
         timeout_s = min(self._limits.timeout_s, deadline_s - time.monotonic())
         if timeout_s <= 0:

@@ -1,7 +1,7 @@
 """The server's log: a line an event, in JSON or as text, without secrets and without surprises.
 
 Credentials in URLs, their queries, tokens and keys are blotted out of whatever is logged, and what could
-move a cursor or begin a line of its own is escaped. Pictures and headers are never logged.
+move a cursor or begin a line of its own is escaped. Images and headers are never logged.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ _LOGGERS = ("pictag", "uvicorn", "asyncio")
 _REQUESTS = logging.getLogger("pictag.server.requests")
 _GATHER_S = 0.05
 _MOST_GATHERED = 256
-_BLOT = "***"
+_REDACTED = "***"
 _SECRETS = (
-    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]{1,20}://)[^\s/?#@]*@"), rf"\1{_BLOT}@"),
-    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]{1,20}://[^\s?#'\"<>]*)[?#][^\s'\"<>]*"), rf"\1?{_BLOT}"),
-    (re.compile(r"(?i)\b(bearer|basic|token)\s+[A-Za-z0-9._~+/=-]{6,}"), rf"\1 {_BLOT}"),
+    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]{1,20}://)[^\s/?#@]*@"), rf"\1{_REDACTED}@"),
+    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]{1,20}://[^\s?#'\"<>]*)[?#][^\s'\"<>]*"), rf"\1?{_REDACTED}"),
+    (re.compile(r"(?i)\b(bearer|basic|token)\s+[A-Za-z0-9._~+/=-]{6,}"), rf"\1 {_REDACTED}"),
     (
         re.compile(
             r"(?i)\b((?:proxy-)?authorization|x-api-key|api[_-]?key|cookie|password)(['\"]?\s*[:=]\s*).+"
         ),
-        rf"\1\2{_BLOT}",
+        rf"\1\2{_REDACTED}",
     ),
-    (re.compile(r"\bhf_[A-Za-z0-9]{8,}"), _BLOT),
+    (re.compile(r"\bhf_[A-Za-z0-9]{8,}"), _REDACTED),
 )
 
 # One look in place of five: what has none of these has none of the secrets above.
@@ -89,14 +89,14 @@ def flush() -> None:
         handler.flush()
 
 
-def conceal(text: str, key: str | None = None) -> str:
+def redact(text: str, key: str | None = None) -> str:
     """The text without the secrets that it may have; ``key`` is the server's own.
 
-    >>> conceal("GET https://me:secret@host/a.jpg?sig=1 failed")
+    >>> redact("GET https://me:secret@host/a.jpg?sig=1 failed")
     'GET https://***@host/a.jpg?*** failed'
     """
     if key is not None:
-        text = text.replace(key, _BLOT)
+        text = text.replace(key, _REDACTED)
     if _SUSPICIOUS.search(text) is None:
         return text
     for pattern, replacement in _SECRETS:
@@ -104,7 +104,7 @@ def conceal(text: str, key: str | None = None) -> str:
     return text
 
 
-_conceal_again = functools.lru_cache(maxsize=256)(conceal)  # of paths, models and clients there are few
+_conceal_again = functools.lru_cache(maxsize=256)(redact)  # of paths, models and clients there are few
 
 
 def escape(text: str) -> str:
@@ -164,17 +164,17 @@ class _Formatter(logging.Formatter):
 
     def read(self, record: logging.LogRecord) -> tuple[dict[str, Any], str]:
         """The fields of a record, and its traceback or nothing."""
-        fields: dict[str, Any] = {"message": conceal(record.getMessage(), self.key)}
+        fields: dict[str, Any] = {"message": redact(record.getMessage(), self.key)}
         named = request_id.get() or getattr(record, "request_id", "")
         if named:
-            fields["request_id"] = conceal(str(named), self.key)
+            fields["request_id"] = redact(str(named), self.key)
         fields |= {
             name: value if isinstance(value, int | float) else _conceal_again(str(value), self.key)
             for name, value in getattr(record, "fields", {}).items()
             if value != ""
         }
         trace = self.formatException(record.exc_info) if record.exc_info else ""
-        return fields, conceal(trace, self.key)
+        return fields, redact(trace, self.key)
 
 
 def _show_time(seconds: float) -> str:

@@ -1,6 +1,6 @@
 """What the server counts, in Prometheus' text form.
 
-Times are in seconds, sizes in bytes. As in Triton, an *inference* is one picture that a model has seen and an
+Times are in seconds, sizes in bytes. As in Triton, an *inference* is one image that a model has seen and an
 *execution* one run of the model: ``inferences / executions`` is the mean batch.
 """
 
@@ -58,32 +58,32 @@ class Metrics:
             registry=registry,
         )
         self._inferences = Counter(
-            "pictag_inferences", "Pictures that the model has seen.", ("model",), registry=registry
+            "pictag_inferences", "Images that the model has seen.", ("model",), registry=registry
         )
         self._executions = Counter("pictag_executions", "Runs of the model.", ("model",), registry=registry)
         self._batch_size = Histogram(
-            "pictag_batch_size", "Pictures in one run.", ("model",), buckets=_BATCHES, registry=registry
+            "pictag_batch_size", "Images in one run.", ("model",), buckets=_BATCHES, registry=registry
         )
         self._execution_seconds = Histogram(
             "pictag_execution_seconds", "Time of one run.", ("model",), buckets=_SECONDS, registry=registry
         )
         self._queue_seconds = Histogram(
             "pictag_queue_seconds",
-            "Time from admission to the beginning of work on a picture.",
+            "Time from admission to the beginning of work on an image.",
             ("model",),
             buckets=_SECONDS,
             registry=registry,
         )
-        self._queued = Gauge("pictag_queued", "Pictures that are admitted and wait.", registry=registry)
-        self._running = Gauge("pictag_running", "Pictures that are worked on.", registry=registry)
+        self._queued = Gauge("pictag_queued", "Images that are admitted and wait.", registry=registry)
+        self._running = Gauge("pictag_running", "Images that are worked on.", registry=registry)
         self._refused = Counter(
-            "pictag_refused", "Pictures that were not admitted.", ("reason",), registry=registry
+            "pictag_refused", "Images that were not admitted.", ("reason",), registry=registry
         )
         self._abandoned = Counter(
-            "pictag_abandoned", "Pictures not run because nobody waited for them.", registry=registry
+            "pictag_abandoned", "Images not run because nobody waited for them.", registry=registry
         )
         self._expired = Counter(
-            "pictag_expired", "Pictures not run because their deadline had passed.", registry=registry
+            "pictag_expired", "Images not run because their deadline had passed.", registry=registry
         )
         self._loaded = Gauge(
             "pictag_model_loaded", "1 while the model is in memory.", ("model",), registry=registry
@@ -112,14 +112,14 @@ class Metrics:
         self._received.inc(count_bytes)
 
     def executed(self, model: str, batch: int, seconds: float) -> None:
-        """The model has run once, on ``batch`` pictures."""
+        """The model has run once, on ``batch`` images."""
         self._inferences.labels(model).inc(batch)
         self._executions.labels(model).inc()
         self._batch_size.labels(model).observe(batch)
         self._execution_seconds.labels(model).observe(seconds)
 
     def waited(self, model: str, seconds: float) -> None:
-        """A picture has waited so long between its admission and the work on it."""
+        """An image has waited so long between its admission and the work on it."""
         self._queue_seconds.labels(model).observe(seconds)
 
     def observe_load(self, *, queued: Callable[[], int], running: Callable[[], int]) -> None:
@@ -128,15 +128,15 @@ class Metrics:
         self._running.set_function(lambda: float(running()))
 
     def refused(self, reason: str) -> None:
-        """A picture was not admitted; ``reason`` is one of a few words, such as ``"count"``."""
+        """An image was not admitted; ``reason`` is one of a few words, such as ``"count"``."""
         self._refused.labels(reason).inc()
 
     def abandoned(self) -> None:
-        """A picture was not run because nobody waited for it any more."""
+        """An image was not run because nobody waited for it any more."""
         self._abandoned.inc()
 
     def expired(self) -> None:
-        """A picture was not run because its deadline had passed."""
+        """An image was not run because its deadline had passed."""
         self._expired.inc()
 
     def observe_models(self, names: Iterable[str], is_loaded: Callable[[str], bool]) -> None:

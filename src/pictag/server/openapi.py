@@ -17,14 +17,14 @@ from pictag.server.openapi_schemas import (
 )
 
 _REASONS = {
-    400: "The request means nothing; on /v2, also a picture that cannot be used, or not ready.",
+    400: "The request means nothing; on /v2, also an image that cannot be used, or not ready.",
     401: "The key is missing or wrong.",
     404: "There is no such model or version.",
     405: "The model's name ends like another address, which takes another method: see Allow.",
     408: "The headers or the body were not complete in time.",
     413: "The body has too many bytes.",
-    415: "No picture, or of a format that is not opened.",
-    422: "A picture that is broken or has too many pixels.",
+    415: "No image, or of a format that is not opened.",
+    422: "An image that is broken or has too many pixels.",
     429: "More work or connections than there may be: try again after Retry-After seconds.",
     431: "The request line or the headers are too large.",
     500: "The server failed.",
@@ -35,7 +35,7 @@ _JSON = "application/json"
 _ANY_REQUEST = (400, 408, 429, 431)  # whatever it asks for
 _CLASSIFY_ERRORS = (401, 404, 413, 415, 422, 500, 504)
 _SCORING: Schema = {"top_k": TOP_K, "function_to_apply": FUNCTION, "min_score": MIN_SCORE}
-_RAW_PICTURE = {"image/*": {"schema": BINARY}, "application/octet-stream": {"schema": BINARY}}
+_RAW_IMAGE = {"image/*": {"schema": BINARY}, "application/octet-stream": {"schema": BINARY}}
 
 
 def describe_interface() -> dict[str, Any]:
@@ -88,8 +88,8 @@ def _describe_hugging_face() -> Schema:
     first = _operation("What is served; a page for who accepts text/html.", reply="Info", errors=(401,))
     first["responses"]["200"]["content"]["text/html"] = {"schema": TEXT}
     return {
-        "/": {"post": _classification("Classify a picture with the default model."), "get": first},
-        "/models/{model}": {"post": _classification("Classify a picture.", path=("model",))},
+        "/": {"post": _classification("Classify an image with the default model."), "get": first},
+        "/models/{model}": {"post": _classification("Classify an image.", path=("model",))},
         "/models/{model}/health": {
             "get": _operation(
                 "Whether a model can be used.",
@@ -108,7 +108,7 @@ def _describe_hugging_face() -> Schema:
 def _classification(summary: str, *, path: tuple[str, ...] = ()) -> Schema:
     return _operation(
         summary,
-        body={**_RAW_PICTURE, _JSON: {"schema": refer("ClassifyRequest")}},
+        body={**_RAW_IMAGE, _JSON: {"schema": refer("ClassifyRequest")}},
         reply="ClassifyReply",
         errors=_CLASSIFY_ERRORS,
         query=_SCORING,
@@ -153,7 +153,7 @@ def _describe_oip() -> Schema:
         }
         paths[f"{prefix}/infer"] = {
             "post": _operation(
-                "Run a model on a tensor or on pictures: a row of results for each, or one error.",
+                "Run a model on a tensor or on images: a row of results for each, or one error.",
                 body={
                     _JSON: {"schema": refer("InferRequest")},
                     "application/octet-stream": {"schema": BINARY},
@@ -165,7 +165,7 @@ def _describe_oip() -> Schema:
                     "Inference-Header-Content-Length": {
                         "type": "integer",
                         "minimum": 0,
-                        "description": "Bytes of JSON before the binary data; 0: the body is one picture.",
+                        "description": "Bytes of JSON before the binary data; 0: the body is one image.",
                     }
                 },
                 has_deadline=True,
@@ -187,8 +187,8 @@ def _describe_torchserve() -> Schema:
     ):
         paths[address] = {
             method: _operation(
-                "Classify a picture: its five best labels and their scores.",
-                body={**_RAW_PICTURE, "multipart/form-data": {"schema": refer("Form")}},
+                "Classify an image: its five best labels and their scores.",
+                body={**_RAW_IMAGE, "multipart/form-data": {"schema": refer("Form")}},
                 reply="Predictions",
                 errors=_CLASSIFY_ERRORS,
                 query=_SCORING,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pictag.postprocess import ACTIVATIONS
-from pictag.server.classification import MAX_PICTURES
+from pictag.server.classification import MAX_IMAGES
 from pictag.server.scoring import MAX_TOP_K
 
 Schema = dict[str, Any]
@@ -57,9 +57,9 @@ def _nullable(schema: Schema) -> Schema:
     return {"anyOf": [schema, {"type": "null"}]}
 
 
-_PICTURE_TEXT = TEXT | {
+_IMAGE_TEXT = TEXT | {
     "contentEncoding": "base64",
-    "description": "A picture in base64 or as a data: URL; an http(s) URL where the server allows it.",
+    "description": "An image in base64 or as a data: URL; an http(s) URL where the server allows it.",
 }
 _SHAPE = make_list(COUNT)
 _SIGNATURE = make_list(
@@ -78,7 +78,7 @@ SCHEMAS: dict[str, Schema] = {
             "error": TEXT,
             "message": TEXT,
             "code": {"type": "integer"},
-            "type": TEXT | {"description": "The kind of error in words, such as corrupt_picture."},
+            "type": TEXT | {"description": "The kind of error in words, such as corrupt_image."},
             "request_id": TEXT,
         },
         required=("error", "message", "code", "type", "request_id"),
@@ -97,8 +97,8 @@ SCHEMAS: dict[str, Schema] = {
         {
             "inputs": {
                 "oneOf": [
-                    _PICTURE_TEXT,
-                    make_list(_PICTURE_TEXT) | {"minItems": 1, "maxItems": MAX_PICTURES},
+                    _IMAGE_TEXT,
+                    make_list(_IMAGE_TEXT) | {"minItems": 1, "maxItems": MAX_IMAGES},
                 ]
             },
             "parameters": _nullable(refer("Parameters")),
@@ -108,7 +108,7 @@ SCHEMAS: dict[str, Schema] = {
         closed=True,
     ),
     "ClassifyReply": {
-        "description": "One picture: its labels. A list of pictures: for each its labels or its error.",
+        "description": "One image: its labels. A list of images: for each its labels or its error.",
         "anyOf": [refer("Labels"), make_list({"anyOf": [refer("Labels"), refer("Error")]})],
     },
     "Predictions": {
@@ -197,16 +197,16 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "InferInput": make_object(
         {
-            "name": TEXT | {"description": "The model's tensor, or 'image' for pictures in BYTES."},
+            "name": TEXT | {"description": "The model's tensor, or 'image' for images in BYTES."},
             "datatype": {"type": "string", "enum": ["FP32", "FP16", "FP64", "BYTES"]},
             "shape": _SHAPE
-            | {"description": "Of a tensor [N, C, H, W] or as the metadata say; of pictures [N]."},
+            | {"description": "Of a tensor [N, C, H, W] or as the metadata say; of images [N]."},
             "parameters": make_object(
                 {"binary_data_size": COUNT | {"description": "How many bytes follow the JSON."}}
             ),
             "data": {
                 "type": "array",
-                "description": "Numbers, nested or flat; pictures in base64.",
+                "description": "Numbers, nested or flat; images in base64.",
             },
         },
         required=("name", "datatype", "shape"),

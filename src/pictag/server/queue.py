@@ -1,4 +1,4 @@
-"""What waits for the workers: pictures to be decoded, and pixels to be run. The one place they all meet."""
+"""What waits for the workers: images to be decoded, and pixels to be run. The one place they all meet."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """Pictures that one worker is to decode; they are run together where they fit."""
+    """Images that one worker is to decode; they are run together where they fit."""
 
     works: list[Work]
 
@@ -32,9 +32,9 @@ class Batch:
 
 
 class WorkQueue:
-    """Hands work to workers: what is ready to be run first, and otherwise the pictures that came first.
+    """Hands work to workers: what is ready to be run first, and otherwise the images that came first.
 
-    Nothing waits for a batch to fill: several pictures are given out together only where no worker is idle
+    Nothing waits for a batch to fill: several images are given out together only where no worker is idle
     who could take one of them.
     """
 
@@ -54,7 +54,7 @@ class WorkQueue:
         return len(self._waiting) + self._ready_count
 
     def put(self, works: Iterable[Work]) -> bool:
-        """Add work: pictures wait to be decoded, pixels to be run. After `close` nothing is taken: false."""
+        """Add work: images wait to be decoded, pixels to be run. After `close` nothing is taken: false."""
         with self._changed:
             if self._is_closed:
                 return False
@@ -88,7 +88,7 @@ class WorkQueue:
         """The next work for one worker; waits where there is none. ``None`` after `close`."""
         with self._changed:
             while not self._is_closed:
-                task = self._take_batch() or self._take_pictures()
+                task = self._take_batch() or self._take_images()
                 if task is not None:
                     return task
                 self._idle += 1
@@ -98,7 +98,7 @@ class WorkQueue:
 
     def finish_run(self, batch: Batch) -> None:
         """A run has ended: another of that model may begin."""
-        if batch.served.most_runs is not None:
+        if batch.served.max_concurrency is not None:
             with self._changed:
                 self._runs[batch.served] -= 1
                 if not self._runs[batch.served]:
@@ -120,8 +120,8 @@ class WorkQueue:
         for kind in self._ready:
             served, _ = kind
             free = self._idle + 1
-            if served.most_runs is not None:
-                free = min(free, served.most_runs - self._runs[served])
+            if served.max_concurrency is not None:
+                free = min(free, served.max_concurrency - self._runs[served])
             if free > 0:
                 break
         else:
@@ -134,11 +134,11 @@ class WorkQueue:
         self._ready.move_to_end(kind)
         if not group:
             del self._ready[kind]
-        if served.most_runs is not None:
+        if served.max_concurrency is not None:
             self._runs[served] += 1
         return Batch(served, works)
 
-    def _take_pictures(self) -> Decoding | None:
+    def _take_images(self) -> Decoding | None:
         if not self._waiting or self._ready_count >= self._most_ready:
             return None
         share = -(-len(self._waiting) // self._workers)

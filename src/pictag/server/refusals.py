@@ -135,7 +135,7 @@ STATUSES: tuple[tuple[type[PictagError], int, int], ...] = (
     (NotReady, 503, 400),
     (DeadlinePassed, 504, 504),
     (Refusal, 400, 400),
-    (errors.NotAPicture, 415, 400),
+    (errors.NotAnImage, 415, 400),
     (errors.FormatRefused, 415, 400),
     (errors.UnsupportedInput, 415, 400),
     (errors.FetchTooLarge, 413, 400),
@@ -146,7 +146,7 @@ STATUSES: tuple[tuple[type[PictagError], int, int], ...] = (
 # On a server that classifies for others, files and model folders are nobody's business but its keeper's.
 _KEPT_BACK: tuple[tuple[type[PictagError], str], ...] = (
     (errors.ModelError, "The model cannot be loaded now; the server's log says why."),
-    (errors.EngineError, "The model failed on this picture; the server's log says why."),
+    (errors.EngineError, "The model failed on this image; the server's log says why."),
     (PictagError, "The server cannot do this; its log says why."),
 )
 _DEFECT = "The server failed, and its log says why."
@@ -198,5 +198,5 @@ def _whole_seconds(seconds: float) -> int:
 
 @functools.cache
 def _name_in_words(kind: type[PictagError]) -> str:
-    """``NotAPicture`` → ``not_a_picture``."""
+    """``NotAnImage`` → ``not_an_image``."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()

@@ -17,7 +17,7 @@ from pictag.server.threads import run_in_thread
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from pictag.pipeline import ImageClassificationPipeline
+    from pictag.pipelines import ImageClassificationPipeline
 
 __all__ = ["ModelSpec", "ModelStatus", "Registry", "ServedModel", "open_pipeline"]
 

@@ -1,4 +1,4 @@
-"""What a client may ask for beside its picture: how many labels, by which function, from which score on."""
+"""What a client may ask for beside its image: how many labels, by which function, from which score on."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Scoring:
         )
 
     def pick(self, classifier: ImageClassificationPipeline, logits: NDArray[np.float32]) -> tuple[Label, ...]:
-        """The labels of one picture, best first."""
+        """The labels of one image, best first."""
         scores = activate(logits, self.choose(classifier))
         return pick_labels(scores, classifier.labels, top_k=self.top_k, min_score=self.min_score)
 

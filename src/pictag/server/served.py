@@ -10,18 +10,16 @@ import numpy as np
 
 from pictag.errors import InvalidModel, PictagError
 from pictag.models.graph_file import read_graph_file
-from pictag.pipeline import pipeline
+from pictag.pipelines import pipeline
 from pictag.stream import Tuning
 
 if TYPE_CHECKING:
     from pictag.models.card import ModelCard
-    from pictag.pipeline import ImageClassificationPipeline
+    from pictag.pipelines import ImageClassificationPipeline
 
 ModelState = Literal["unloaded", "loading", "ready", "failed"]
 MAX_PIXELS = 50_000_000
-_MOST_TOGETHER = (
-    4  # pictures that a core decodes and runs together, where that is faster: as the library does
-)
+_MOST_TOGETHER = 4  # images that a core decodes and runs together, where that is faster: as the library does
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,13 +41,13 @@ class ModelSpec:
 class ServedModel:
     """A model that is loaded; two of one name are different models.
 
-    ``most_runs`` may run beside each other. ``max_batch`` is the most that one run may take, ``None`` where
-    any number may. ``tuning`` says how many pictures a worker should take together.
+    At most ``max_concurrency`` runs go on at once. ``max_batch`` is the limit of one run, ``None`` for no
+    limit. ``tuning`` says how many images a worker should take together.
     """
 
     name: str
     classifier: ImageClassificationPipeline
-    most_runs: int | None
+    max_concurrency: int | None
     max_batch: int | None
     tuning: Tuning
     size_bytes: int
@@ -87,7 +85,7 @@ def open_pipeline(spec: ModelSpec) -> ImageClassificationPipeline:
         threads=spec.threads,
         max_pixels=spec.max_pixels,
         local_files_only=spec.local_files_only,
-        job="many",
+        mode="throughput",
     )
     try:
         classifier.forward(classifier.preprocess(np.zeros((64, 64, 3), np.uint8)))
@@ -101,7 +99,7 @@ def make_served(spec: ModelSpec, classifier: ImageClassificationPipeline) -> Ser
     """What the dispatcher needs to know of a model that was opened."""
     model = classifier.model
     fixed = classifier.engine.inputs[0].shape[0]
-    # Where ranges of 8-bit integers are found as the graph runs, they span the whole batch: a picture's
+    # Where ranges of 8-bit integers are found as the graph runs, they span the whole batch: an image's
     # scores would depend on its neighbours.
     max_batch = 1 if model.quantization == "dynamic" else None
     on_card = spec.device != "cpu"
@@ -109,11 +107,11 @@ def make_served(spec: ModelSpec, classifier: ImageClassificationPipeline) -> Ser
     return ServedModel(
         name=spec.name,
         classifier=classifier,
-        # A card does one run after the other, and the larger they are, the better: pictures that are
+        # A card does one run after the other, and the larger they are, the better: images that are
         # decoded meanwhile gather for the next.
-        most_runs=1 if on_card else None,
+        max_concurrency=1 if on_card else None,
         max_batch=max_batch,
-        tuning=Tuning(batch_sizes=sizes, cores=1, lanes=1),
+        tuning=Tuning(batch_sizes=sizes, cores=1, workers=1),
         size_bytes=_measure_weights(classifier),
     )
 

@@ -118,7 +118,7 @@ def make_services(settings: ServerSettings) -> Services:
         else None,
     )
     dispatcher = Dispatcher(
-        # One fills the gaps of the others: 3 % more pictures with float weights, as many with 8-bit ones.
+        # One fills the gaps of the others: 3 % more images with float weights, as many with 8-bit ones.
         workers=settings.threads or count_cores() + 1,
         max_batch=settings.max_batch,
         limits=limits,

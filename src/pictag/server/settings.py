@@ -39,7 +39,7 @@ class ServerSettings(BaseSettings):
         default="exact", description="fast: large JPEGs are scaled while decoded"
     )
     threads: Count | None = Field(
-        default=None, le=1024, description="pictures worked on at a time; empty: one more than cores"
+        default=None, le=1024, description="images worked on at a time; empty: one more than cores"
     )
     offline: bool = Field(default=False, description="never ask the network for a model")
     preload: bool = Field(default=True, description="load all models before the first request")
@@ -47,11 +47,11 @@ class ServerSettings(BaseSettings):
     idle_s: Seconds | None = Field(default=None, description="unload a model that was not asked for so long")
 
     max_body_bytes: Count = Field(default=32 * 2**20, description="largest body, also when decompressed")
-    max_pixels: Count = Field(default=50_000_000, description="largest picture")
-    max_queue: Count = Field(default=256, description="pictures that may wait")
-    max_queued_bytes: Count = Field(default=256 * 2**20, description="bytes of pictures that may wait")
-    max_queued_pixels: Count = Field(default=1_000_000_000, description="pixels of pictures that may wait")
-    max_batch: Count = Field(default=8, le=1024, description="most pictures in one run of a model")
+    max_pixels: Count = Field(default=50_000_000, description="largest image")
+    max_queue: Count = Field(default=256, description="images that may wait")
+    max_queued_bytes: Count = Field(default=256 * 2**20, description="bytes of images that may wait")
+    max_queued_pixels: Count = Field(default=1_000_000_000, description="pixels of images that may wait")
+    max_batch: Count = Field(default=8, le=1024, description="most images in one run of a model")
     request_timeout_s: Seconds = Field(
         default=30.0, description="answer within, where the client does not say"
     )
@@ -71,7 +71,7 @@ class ServerSettings(BaseSettings):
     )
 
     api_key: SecretStr | None = Field(default=None, description="requests need this key")
-    allow_urls: bool = Field(default=False, description="read pictures from URLs in requests")
+    allow_urls: bool = Field(default=False, description="read images from URLs in requests")
     allow_private_urls: bool = Field(
         default=False, description="also from private addresses; with allow_urls"
     )

@@ -1,4 +1,4 @@
-"""One picture's way through the server: what is to be done, and who waits for it."""
+"""One image's way through the server: what is to be done, and who waits for it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What a picture takes up while it is under way: bytes, pixels, and (expected) seconds of a worker."""
+    """What an image takes up while it is under way: bytes, pixels, and (expected) seconds of a worker."""
 
     size_bytes: int
     pixels: int
@@ -26,7 +26,7 @@ class Cost:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Work:
-    """One admitted picture. The event loop owns ``future``; a worker owns the rest from when it takes it.
+    """One admitted image. The event loop owns ``future``; a worker owns the rest from when it takes it.
 
     It comes with a ``source`` to decode, or with the finished ``pixel_values`` [1, C, H, W]; ``logits`` [L]
     or an ``error`` is what becomes of it. ``is_wanted`` turns false when nobody waits any more.

@@ -1,4 +1,4 @@
-"""The threads that work: each decodes pictures and runs models, whatever comes next."""
+"""The threads that work: each decodes images and runs models, whatever comes next."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from pictag.server.queue import Batch, Decoding
-from pictag.stream import attempt
+from pictag.stream import capture_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,10 +32,10 @@ class RunMetrics(Protocol):
     """What workers count."""
 
     def executed(self, model: str, batch: int, seconds: float) -> None:
-        """A model has run once, on ``batch`` pictures."""
+        """A model has run once, on ``batch`` images."""
 
     def waited(self, model: str, seconds: float) -> None:
-        """A picture has waited so long between its admission and the work on it."""
+        """An image has waited so long between its admission and the work on it."""
 
 
 class Workers:
@@ -84,7 +84,7 @@ class Workers:
                 for work in task.works:
                     work.error = error if isinstance(error, Exception) else RuntimeError(repr(error))
                 self._finish(task.works)
-            # Or the pictures would stay in memory for as long as this worker waits for the next.
+            # Or the images would stay in memory for as long as this worker waits for the next.
             del task
 
     def _decode(self, works: Sequence[Work]) -> None:
@@ -94,7 +94,7 @@ class Workers:
                 ended.append(work)
                 continue
             begun = self._begin(work)
-            pixels = attempt(work.served.classifier.preprocess, work.source)
+            pixels = capture_error(work.served.classifier.preprocess, work.source)
             work.decode_s = time.monotonic() - begun
             work.source = None
             if isinstance(pixels, Exception):
@@ -134,10 +134,10 @@ class Workers:
                 work.logits = result
 
     def _forward(self, served: ServedModel, arrays: Sequence[Any]) -> list[NDArray[np.float32] | Exception]:
-        """Logits [L] or an error for each picture; where a run of several fails, each is run alone."""
+        """Logits [L] or an error for each image; where a run of several fails, each is run alone."""
         begun = time.monotonic()
         pixels = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-        logits = attempt(served.classifier.forward, pixels)
+        logits = capture_error(served.classifier.forward, pixels)
         if not isinstance(logits, Exception):
             self._metrics.executed(served.name, len(arrays), time.monotonic() - begun)
             # Copies: an engine may give a view of memory that it fills anew.

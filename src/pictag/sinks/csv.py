@@ -3,11 +3,11 @@ r"""CSV: one row a label, UTF-8, with a header line; RFC 4180 quoting, lines end
 | column | value |
 |---|---|
 | ``source`` | the path or URL as it was given |
-| ``rank`` | 1 for the best label of the picture, 2, 3, … |
+| ``rank`` | 1 for the best label of the image, 2, 3, … |
 | ``label``, ``score``, ``index`` | as in `pictag.Label`; the score with all digits |
-| ``error_kind``, ``error_message`` | for a picture that failed: its one row has these and no label |
+| ``error_kind``, ``error_message`` | for an image that failed: its one row has these and no label |
 
-A picture without labels and without an error (nothing reached ``--min-score``) has one row with ``source``
+An image without labels and without an error (nothing reached ``--min-score``) has one row with ``source``
 alone. Bytes of a file name that are not UTF-8 appear as `pictag.sinks.names` says. Text is written as it
 is: a spreadsheet may take a label or a name that starts with ``=`` for a formula, so import such columns as
 text.
@@ -36,7 +36,7 @@ _MAX_TORN_BYTES = 2**20
 
 
 def encode_csv(prediction: Prediction) -> str:
-    """The rows of one picture, each with the line's end.
+    """The rows of one image, each with the line's end.
 
     >>> encode_csv(Prediction(source="a, b.jpg", labels=(Label(label="cat", score=0.25, index=7),)))
     '"a, b.jpg",1,cat,0.25,7,,\\n'
@@ -54,7 +54,7 @@ def encode_csv(prediction: Prediction) -> str:
 def read_csv(path: Path) -> Iterator[Prediction]:
     """The predictions of a file, one by one.
 
-    When a crash has cut the last row off, the picture before it is left out too: the row may be one of its
+    When a crash has cut the last row off, the image before it is left out too: the row may be one of its
     own. Raises `UnreadableResults` naming the line that is no row of a prediction.
     """
     for _, prediction in scan_csv(path):
@@ -66,7 +66,7 @@ def scan_csv(path: Path) -> Iterator[tuple[int, Prediction]]:
     rows: list[list[str]] = []
     end = 0
     for number, offset, row in _scan_rows(path):
-        if row is None:  # cut off: it may have been one more of the picture before it, so that goes too
+        if row is None:  # cut off: it may have been one more of the image before it, so that goes too
             return
         if number == 1 and row == list(COLUMNS):
             continue
@@ -80,7 +80,7 @@ def scan_csv(path: Path) -> Iterator[tuple[int, Prediction]]:
 
 
 class CsvSink:
-    """Writes CSV to a binary stream; the rows of a picture are in the stream when ``write`` returns.
+    """Writes CSV to a binary stream; the rows of an image are in the stream when ``write`` returns.
 
     ``header`` is False where the stream has one already.
     """
@@ -91,7 +91,7 @@ class CsvSink:
             write_whole(stream, HEADER)
 
     def write(self, prediction: Prediction) -> None:
-        """Write the rows of one picture."""
+        """Write the rows of one image."""
         write_whole(self._stream, encode_csv(prediction).encode())
 
     def close(self) -> None:

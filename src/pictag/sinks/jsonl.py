@@ -1,7 +1,7 @@
-r"""JSON Lines: one JSON object a picture, one picture a line, UTF-8.
+r"""JSON Lines: one JSON object an image, one image a line, UTF-8.
 
     {"source": "tiger.jpg", "labels": [{"label": "tiger", "score": 0.93, "index": 292}, …]}
-    {"source": "torn.jpg", "error": {"kind": "CorruptPicture", "message": "…"}}
+    {"source": "torn.jpg", "error": {"kind": "CorruptImage", "message": "…"}}
 
 | key | value |
 |---|---|
@@ -55,8 +55,8 @@ def encode_json(prediction: Prediction) -> str:
 def decode_json(line: str | bytes) -> Prediction:
     """The prediction that `encode_json` was given; raises ``ValueError`` for anything else.
 
-    >>> decode_json('{"source": "a.jpg", "error": {"kind": "NotAPicture", "message": "…"}}').error.kind
-    'NotAPicture'
+    >>> decode_json('{"source": "a.jpg", "error": {"kind": "NotAnImage", "message": "…"}}').error.kind
+    'NotAnImage'
     """
     try:
         entry = json.loads(line)

@@ -1,4 +1,4 @@
-"""Parquet: one row a picture, for dataframes and databases. Needs ``pip install 'pictag[parquet]'``.
+"""Parquet: one row an image, for dataframes and databases. Needs ``pip install 'pictag[parquet]'``.
 
 | column | type |
 |---|---|

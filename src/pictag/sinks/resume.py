@@ -1,7 +1,7 @@
-"""Going on where a run has stopped: which pictures a file of results has already, and making it fit to go on.
+"""Going on where a run has stopped: which images a file of results has already, and making it fit to go on.
 
 A last line that a crash has cut off is taken off first. Only hashes of the sources are kept, 8 bytes each,
-so that a file of ten million pictures needs 80 MB.
+so that a file of ten million images needs 80 MB.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FileFormat = Literal["jsonl", "csv", "parquet"]
 
 
 class DoneSources:
-    """The pictures that a file of results has: ``"a.jpg" in done``, and whether one of them has failed."""
+    """The images that a file of results has: ``"a.jpg" in done``, and whether one of them has failed."""
 
     def __init__(self) -> None:
         self._hashes = array("Q")
@@ -35,7 +35,7 @@ class DoneSources:
         self._failed: set[int] = set()
 
     def add(self, prediction: Prediction) -> None:
-        """Note a picture of the file."""
+        """Note an image of the file."""
         code = _hash(prediction.source)
         self._hashes.append(code)
         self._sorted = False
@@ -50,7 +50,7 @@ class DoneSources:
         self._sorted = True
 
     def has_failed(self, source: str) -> bool:
-        """Whether the file has a failure for this picture."""
+        """Whether the file has a failure for this image."""
         return _hash(source) in self._failed
 
     def __len__(self) -> int:
@@ -79,9 +79,9 @@ def reopen_sink(
     *,
     retry_failed: bool = False,
 ) -> tuple[Sink, DoneSources]:
-    """A sink that goes on at the end of the file, and the pictures that the file has.
+    """A sink that goes on at the end of the file, and the images that the file has.
 
-    With ``retry_failed`` the pictures that failed are taken out of the file first. A file that is missing
+    With ``retry_failed`` the images that failed are taken out of the file first. A file that is missing
     is begun. Raises `pictag.errors.UnreadableResults` for a file that pictag has not written.
     """
     done = DoneSources()

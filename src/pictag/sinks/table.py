@@ -1,4 +1,4 @@
-"""A table for a person's terminal: each picture's labels with their scores as bars, one picture at a time.
+"""A table for a person's terminal: each image's labels with their scores as bars, one image at a time.
 
 Nothing in a file name or a label is taken for markup, and control characters are shown as escapes, so that
 a hostile name can neither colour the table nor move its cursor.
@@ -27,7 +27,7 @@ _MAX_NAME_CHARACTERS = 2000
 class TableSink:
     """Writes a table to a text stream, as wide as the terminal, in colours where the terminal has them.
 
-    ``percent`` is False for scores that are no probabilities: they are shown as numbers, and the picture's
+    ``percent`` is False for scores that are no probabilities: they are shown as numbers, and the image's
     largest has the longest bar. ``width`` is in character cells; by default the terminal's, or 80.
     """
 
@@ -40,7 +40,7 @@ class TableSink:
         self._failed = False
 
     def write(self, prediction: Prediction) -> None:
-        """Write the rows of one picture; raises `OutputError`, and ``BrokenPipeError`` as it is."""
+        """Write the rows of one image; raises `OutputError`, and ``BrokenPipeError`` as it is."""
         console = self._console
         ascii_only = console.options.ascii_only
         rows = draw_rows(prediction, width=console.width, percent=self._percent, ascii_only=ascii_only)
@@ -68,7 +68,7 @@ class TableSink:
 def draw_rows(
     prediction: Prediction, *, width: int, percent: bool = True, ascii_only: bool = False
 ) -> list[Text]:
-    """The rows of one picture: its name, then one row a label.
+    """The rows of one image: its name, then one row a label.
 
     >>> from pictag import Label, Prediction
     >>> tiger = Prediction(source="tiger.jpg", labels=(Label(label="tiger", score=0.75, index=292),))

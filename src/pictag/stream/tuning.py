@@ -1,4 +1,4 @@
-"""How many pictures a run of the model takes, and how many lanes work beside each other: by measurement."""
+"""How many images a run of the model takes, and how many workers work beside each other: by measurement."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ if TYPE_CHECKING:
 
 _RUNS_EACH = 4  # of each batch size, after the first, which allocates its memory
 _WORTH = 0.97  # a larger batch takes more memory: it has to be faster by more than the noise
-_LOOK_EVERY = 16  # pictures, and
+_LOOK_EVERY = 16  # images, and
 _LOOK_AFTER_S = 0.25  # between two looks at how busy the cores are
 _BUSY = 0.5
-_MOST_LANES_A_CORE = 4  # each may hold a decoded picture, 36 MB for one of 12 megapixels
+_MAX_WORKERS_PER_CORE = 4  # each may hold a decoded image, 36 MB for one of 12 megapixels
 
 _log = logging.getLogger("pictag.stream")
 
 
 class Tuning:
-    """What the first pictures show of the best batch size and count of lanes. Used by all lanes at once.
+    """Chooses the batch size and the number of workers from measurements of the first images. Thread-safe.
 
-    A batch size is tried four times, and the one with the least seconds a picture is kept. There is a lane
-    for each of the ``cores``, and ``spare`` ones where lanes wait for a card; where pictures come from URLs
-    and the process keeps its cores less than half busy, their number is doubled, up to four for each core.
-    One batch size alone, or a number of ``lanes``, is taken as it is: nothing depends on measurement then.
+    Each batch size is tried four times, and the one with the least time per image is kept. There is one
+    worker per core, plus ``extra_workers`` where workers wait for a GPU. When images come from URLs and the
+    cores are less than half busy, the number of workers is doubled, up to four per core. A single batch size,
+    or a given number of ``workers``, is used as it is, without measuring.
 
     >>> tuning = Tuning(batch_sizes=(1,), cores=2)
-    >>> tuning.lanes, tuning.next_batch()
+    >>> tuning.workers, tuning.next_batch()
     (2, 1)
     """
 
     def __init__(
-        self, *, batch_sizes: Sequence[int], cores: int, lanes: int | None = None, spare: int = 0
+        self, *, batch_sizes: Sequence[int], cores: int, workers: int | None = None, extra_workers: int = 0
     ) -> None:
         self._lock = threading.Lock()
         self._sizes = tuple(batch_sizes)
@@ -43,14 +43,14 @@ class Tuning:
         self._asked = 0
         self._chosen = self._sizes[0] if len(self._sizes) == 1 else None
         self._cores = cores
-        self._are_lanes_fixed = lanes is not None
-        self._lanes = lanes or cores + spare
+        self._are_workers_fixed = workers is not None
+        self._workers = workers or cores + extra_workers
         self.begin()
 
     @property
-    def lanes(self) -> int:
-        """How many lanes there should be now."""
-        return self._lanes
+    def workers(self) -> int:
+        """How many workers there should be now."""
+        return self._workers
 
     @property
     def batch_size(self) -> int | None:
@@ -59,8 +59,8 @@ class Tuning:
 
     @property
     def window(self) -> int:
-        """How many pictures may be under way: for every lane two batches, and one to spare."""
-        return self._lanes * (2 * (self._chosen or max(self._sizes)) + 1)
+        """How many images may be under way: for every worker two batches, and one to extra_workers."""
+        return self._workers * (2 * (self._chosen or max(self._sizes)) + 1)
 
     def begin(self) -> None:
         """A run begins: what the process did before it does not count."""
@@ -69,7 +69,7 @@ class Tuning:
         self._since_cpu = time.process_time()
 
     def next_batch(self) -> int:
-        """How many pictures the next run should take."""
+        """How many images the next run should take."""
         with self._lock:
             if self._chosen is not None:
                 return self._chosen
@@ -77,7 +77,7 @@ class Tuning:
             return self._sizes[self._asked % len(self._sizes)]
 
     def note_run(self, count: int, seconds: float) -> None:
-        """A run of ``count`` pictures took so long."""
+        """A run of ``count`` images took so long."""
         if self._chosen is not None or count not in self._seconds:
             return
         with self._lock:
@@ -86,8 +86,8 @@ class Tuning:
                 self._choose()
 
     def note_fetch(self) -> None:
-        """A picture came from a URL."""
-        if self._are_lanes_fixed:
+        """An image came from a URL."""
+        if self._are_workers_fixed:
             return
         with self._lock:
             self._fetched += 1
@@ -101,12 +101,12 @@ class Tuning:
         # The smallest that is about as good.
         self._chosen = next(size for size in self._sizes if costs[best] >= _WORTH * costs[size])
         shown = ", ".join(f"{size}: {1000 * cost:.2f} ms" for size, cost in costs.items())
-        _log.info("batches of %d, by the time that a picture takes (%s)", self._chosen, shown)
+        _log.info("batches of %d, by the time that an image takes (%s)", self._chosen, shown)
 
     def _widen(self) -> None:
         cpu_s = time.process_time() - self._since_cpu
         busy = cpu_s / (time.perf_counter() - self._since) / self._cores
-        lanes = min(2 * self._lanes, _MOST_LANES_A_CORE * self._cores)
-        if busy < _BUSY and lanes > self._lanes:
-            self._lanes = lanes
-            _log.info("%d lanes, because the cores are busy for %.0f %% of the time", lanes, 100 * busy)
+        workers = min(2 * self._workers, _MAX_WORKERS_PER_CORE * self._cores)
+        if busy < _BUSY and workers > self._workers:
+            self._workers = workers
+            _log.info("%d workers, because the cores are busy for %.0f %% of the time", workers, 100 * busy)

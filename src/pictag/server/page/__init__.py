@@ -1,4 +1,4 @@
-"""The page for a browser: drop pictures, see their labels. Plain files, no build step, no other host."""
+"""The page for a browser: drop images, see their labels. Plain files, no build step, no other host."""
 
 from __future__ import annotations
 

@@ -1,19 +1,19 @@
-// One picture on the page, with its labels or what went wrong. Whatever comes from outside is text, never markup.
+// One image on the page, with its labels or what went wrong. Whatever comes from outside is text, never markup.
 
 const MANY_LABELS = 10; // above this the list scrolls within its card
 
 /** A card in the list; `onRemove` and `onRetry` are called when a person asks for it. */
 export class Card {
   constructor(file, { onRemove, onRetry }) {
-    this.name = file.name || "picture";
+    this.name = file.name || "image";
     this.address = URL.createObjectURL(file);
-    this.picture = element("img", { alt: "", loading: "lazy", decoding: "async", draggable: false });
-    this.frame = element("div", { className: "frame" }, this.picture);
-    this.picture.addEventListener("error", () => {
+    this.image = element("img", { alt: "", loading: "lazy", decoding: "async", draggable: false });
+    this.frame = element("div", { className: "frame" }, this.image);
+    this.image.addEventListener("error", () => {
       // A format that the server knows and the browser does not.
       this.frame.replaceChildren(element("span", { className: "hint", textContent: "No preview" }));
     });
-    this.picture.src = this.address;
+    this.image.src = this.address;
     const name = element("span", { textContent: this.name });
     this.title = element("h3", { title: this.name, tabIndex: -1 }, name);
     const remove = element("button", { type: "button", className: "remove", textContent: "×" });
@@ -69,7 +69,7 @@ export class Card {
     return labels.length ? `${labels[0].label}, ${written(labels[0])}` : "no label";
   }
 
-  /** `canRetry` says whether the same picture may fare better the next time. */
+  /** `canRetry` says whether the same image may fare better the next time. */
   fail(message, { requestId = "", canRetry = true } = {}) {
     this.labels.replaceChildren();
     this.#show("failed", message);
@@ -89,7 +89,7 @@ export class Card {
     if (document.activeElement === this.retry) this.title.focus(); // the button goes, a keyboard's place stays
     this.retry.hidden = state !== "failed";
     this.labels.hidden = this.labels.childElementCount === 0;
-    // While a picture is looked at again, its former labels stay, dimmed, so that nothing jumps.
+    // While an image is looked at again, its former labels stay, dimmed, so that nothing jumps.
     this.root.setAttribute("aria-busy", String(state === "waiting" || state === "running"));
   }
 }

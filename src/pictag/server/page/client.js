@@ -1,4 +1,4 @@
-// Talks to the server: the models there are, and the labels of one picture.
+// Talks to the server: the models there are, and the labels of one image.
 
 const MAX_TRIES = 6;
 const LONGEST_PAUSE_S = 60;
@@ -28,7 +28,7 @@ export function pathOf(model, topK) {
 }
 
 /**
- * The labels of one picture, best first: [{label, score}, …].
+ * The labels of one image, best first: [{label, score}, …].
  *
  * A server that is busy (429) says when to come again; that is kept to, a few times, where it is soon. `onTry()`
  * is told of each try, `onPause(seconds)` of each wait.
@@ -36,7 +36,7 @@ export function pathOf(model, topK) {
 export async function classify({ file, model, topK, maxBytes, key, signal, onTry, onPause }) {
   if (file.size === 0) throw new Refusal("The file is empty.", { isFinal: true });
   if (file.size > maxBytes) {
-    const sizes = `The picture has ${megabytes(file.size)}; this server takes up to ${megabytes(maxBytes)}.`;
+    const sizes = `The image has ${megabytes(file.size)}; this server takes up to ${megabytes(maxBytes)}.`;
     throw new Refusal(sizes, { isFinal: true });
   }
   for (let tries = 1; ; tries += 1) {
@@ -85,9 +85,9 @@ async function request(path, options) {
   throw refusal;
 }
 
-/** The server's sentence, without its name for the picture and without what only its operator can do. */
+/** The server's sentence, without its name for the image and without what only its operator can do. */
 function forVisitor(said) {
-  const text = said.replace(/^the picture: /, "").replace(/, or raise \w+\.$/, ".").slice(0, 500);
+  const text = said.replace(/^the image: /, "").replace(/, or raise \w+\.$/, ".").slice(0, 500);
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 

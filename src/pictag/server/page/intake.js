@@ -1,18 +1,18 @@
-// How pictures come in: chosen, dropped (folders too) or pasted.
+// How images come in: chosen, dropped (folders too) or pasted.
 
-export const MAX_PICTURES = 2000;
+export const MAX_IMAGES = 2000;
 
 const ENDINGS = /\.(jpe?g|jfif|png|webp|gif|bmp|tiff?|avif|heic|heif)$/i;
 const byName = new Intl.Collator("en", { numeric: true });
 
-/** Calls `take(files)` with whatever pictures a person gives to the page. */
-export function watchForPictures({ input, zone, take }) {
+/** Calls `take(files)` with whatever images a person gives to the page. */
+export function watchForImages({ input, zone, take }) {
   input.addEventListener("change", () => {
     if (input.files.length) take([...input.files]);
     input.value = ""; // the same file can be chosen again
   });
 
-  // The whole window takes a drop, so that a near miss does not make the browser open the picture instead.
+  // The whole window takes a drop, so that a near miss does not make the browser open the image instead.
   let depth = 0;
   const show = (over) => zone.classList.toggle("over", over);
   addEventListener("dragenter", (event) => {
@@ -50,7 +50,7 @@ function hasFiles(transfer) {
   return transfer?.types.includes("Files") ?? false;
 }
 
-/** The files of a drop; of its folders, those that are pictures by their names. */
+/** The files of a drop; of its folders, those that are images by their names. */
 async function unpack(transfer) {
   // The list is empty once the event is over: everything is taken out of it before the first wait.
   const found = [...transfer.items]
@@ -74,7 +74,7 @@ async function walk(folder, files) {
   }
   entries.sort((a, b) => byName.compare(a.name, b.name));
   for (const entry of entries) {
-    if (files.length > MAX_PICTURES) return;
+    if (files.length > MAX_IMAGES) return;
     if (entry.isDirectory) {
       await walk(entry, files);
     } else if (ENDINGS.test(entry.name)) {

@@ -1,11 +1,11 @@
-// The page: takes pictures in, sends them two at a time, shows what comes back.
+// The page: takes images in, sends them two at a time, shows what comes back.
 
 import { Card } from "./card.js";
 import { classify, fetchModels } from "./client.js";
 import { curlLine } from "./curl.js";
-import { MAX_PICTURES, watchForPictures } from "./intake.js";
+import { MAX_IMAGES, watchForImages } from "./intake.js";
 
-const AT_ONCE = 2; // a folder of pictures is no reason to keep other people waiting
+const AT_ONCE = 2; // a folder of images is no reason to keep other people waiting
 const ANNOUNCE_MS = 700;
 
 const at = (id) => document.getElementById(id);
@@ -21,14 +21,14 @@ let jobs = []; // {file, card, state: "waiting" | "running" | "done" | "failed",
 let news = []; // what a screen reader has not been told yet
 let newsTimer;
 
-// ---- pictures come in, and go
+// ---- images come in, and go
 
 function take(files) {
   if (at("trouble-retry").hidden) at("trouble").hidden = true;
-  if (files.length === 0) showTrouble("There is no picture in it.");
-  const room = MAX_PICTURES - jobs.length;
+  if (files.length === 0) showTrouble("There is no image in it.");
+  const room = MAX_IMAGES - jobs.length;
   if (files.length > room) {
-    showTrouble(`The page holds ${MAX_PICTURES.toLocaleString("en")} pictures; the rest was left out.`);
+    showTrouble(`The page holds ${MAX_IMAGES.toLocaleString("en")} images; the rest was left out.`);
   }
   const added = files.slice(0, Math.max(0, room)).map((file) => {
     const job = { file, state: "waiting" };
@@ -60,7 +60,7 @@ function clear() {
   }
   jobs = [];
   refresh();
-  say("All pictures removed.");
+  say("All images removed.");
   at("files").focus();
 }
 
@@ -82,7 +82,7 @@ function retryFailed() {
   again(...jobs.filter(isWorthRetrying));
 }
 
-// ---- pictures go to the server
+// ---- images go to the server
 
 function work() {
   if (!at("model").value || (keyNeeded && !key)) return;
@@ -223,7 +223,7 @@ function refresh() {
   at("model-hint").textContent = hintOf(model);
   showTopK(model);
   at("curl").textContent = curlLine({
-    fileName: jobs.at(-1)?.card.name ?? "picture.jpg",
+    fileName: jobs.at(-1)?.card.name ?? "image.jpg",
     model: model?.name ?? "MODEL",
     topK: askedTopK(),
     withKey: keyNeeded,
@@ -245,9 +245,9 @@ function showTopK(model) {
 
 function hintOf(model) {
   if (!model) return "";
-  if (model.state === "failed") return "Could not be loaded; the next picture tries again.";
+  if (model.state === "failed") return "Could not be loaded; the next image tries again.";
   if (model.state === "loading") return "Loading…";
-  if (model.state === "unloaded") return "Not loaded yet: the first picture takes longer.";
+  if (model.state === "unloaded") return "Not loaded yet: the first image takes longer.";
   return model.labels ? `Knows ${model.labels.toLocaleString("en")} labels.` : "";
 }
 
@@ -275,7 +275,7 @@ function hide(part, next = jobs.length ? at("results-title") : at("files")) {
   if (wasThere) next.focus();
 }
 
-/** News for a screen reader: one picture by its best label, many as a count. */
+/** News for a screen reader: one image by its best label, many as a count. */
 function tell(text) {
   news.push(text);
   newsTimer ??= setTimeout(() => {
@@ -307,7 +307,7 @@ async function copy() {
 
 // ---- begin
 
-watchForPictures({ input: at("files"), zone: at("drop"), take });
+watchForImages({ input: at("files"), zone: at("drop"), take });
 at("model").addEventListener("change", chooseModel);
 at("top-k").addEventListener("change", readTopK);
 at("clear").addEventListener("click", clear);

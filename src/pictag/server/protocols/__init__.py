@@ -1,1 +1,1 @@
-"""The protocols that clients speak: each turns a request into pictures, and results into its own reply."""
+"""The protocols that clients speak: each turns a request into images, and results into its own reply."""

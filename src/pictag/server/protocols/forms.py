@@ -89,6 +89,6 @@ def read_field(body: bytes, content_type: str, names: tuple[str, ...]) -> bytes:
         raise BadRequest("The form was cut off.")
     if len(fields.found) != 1:
         raise BadRequest(
-            f"The form has {len(fields.found)} fields {' or '.join(names)}; send one picture in it."
+            f"The form has {len(fields.found)} fields {' or '.join(names)}; send one image in it."
         )
     return fields.found[0]

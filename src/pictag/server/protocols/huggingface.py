@@ -1,4 +1,4 @@
-"""Hugging Face inference: a picture, or JSON with base64 in it, gives a list of labels with their scores."""
+"""Hugging Face inference: an image, or JSON with base64 in it, gives a list of labels with their scores."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from pictag.errors import EngineError, InputError, shorten
 from pictag.images import Source
 from pictag.images.sniff import HEAD_BYTES, recognise
-from pictag.server.bodies import decode_picture_text, parse_aside, parse_json
+from pictag.server.bodies import decode_image_text, parse_aside, parse_json
 from pictag.server.classification import (
-    check_count_of_pictures,
+    check_count_of_images,
     check_room,
     classify_each,
     classify_one,
@@ -39,9 +39,9 @@ _MAX_VALUES = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassifyRequest:
-    """What is asked for: ``is_list`` says that the pictures came as a list, and so do their results."""
+    """What is asked for: ``is_list`` says that the images came as a list, and so do their results."""
 
-    pictures: tuple[bytes | Source, ...]
+    images: tuple[bytes | Source, ...]
     is_list: bool
     scoring: Scoring
 
@@ -54,27 +54,27 @@ def parse_request(
     default_top_k: int,
     allow_urls: bool,
 ) -> ClassifyRequest:
-    """The request in a body that is a picture or JSON: its content decides, not what it is called.
+    """The request in a body that is an image or JSON: its content decides, not what it is called.
 
     >>> parse_request(b"GIF89a...", {}, content_type="", default_top_k=5, allow_urls=False).scoring.top_k
     5
     """
     if not body:
-        raise BadRequest("The body is empty: send a picture, or JSON with a picture in base64 as 'inputs'.")
+        raise BadRequest("The body is empty: send an image, or JSON with an image in base64 as 'inputs'.")
     if is_json(body, content_type):
         return _parse_json_request(body, query, default_top_k=default_top_k, allow_urls=allow_urls)
     if _kind_of(content_type) == "multipart/form-data":
         raise BadRequest(
-            "Forms are taken at /predictions/{model}; here, send the picture itself as the body "
+            "Forms are taken at /predictions/{model}; here, send the image itself as the body "
             "(curl --data-binary @photo.jpg)."
         )
     return ClassifyRequest(
-        pictures=(body,), is_list=False, scoring=read_scoring({}, query, default_top_k=default_top_k)
+        images=(body,), is_list=False, scoring=read_scoring({}, query, default_top_k=default_top_k)
     )
 
 
 def is_json(body: bytes, content_type: str) -> bool:
-    """Whether a body is JSON and no picture: its content decides where its type may be wrong.
+    """Whether a body is JSON and no image: its content decides where its type may be wrong.
 
     >>> is_json(b' {"inputs": ""}', "image/png"), is_json(b"GIF89a", "application/json")
     (True, False)
@@ -101,15 +101,15 @@ def _parse_json_request(
     scoring = read_scoring(parameters or {}, query, default_top_k=default_top_k)
     inputs = value.get("inputs")
     if inputs is None:
-        raise BadRequest("The JSON body has no 'inputs': a picture in base64, or a list of them.")
+        raise BadRequest("The JSON body has no 'inputs': an image in base64, or a list of them.")
     several = inputs if isinstance(inputs, list) else [inputs]
-    check_count_of_pictures(len(several))
-    pictures = tuple(read_input(text, allow_urls=allow_urls) for text in several)
-    return ClassifyRequest(pictures=pictures, is_list=isinstance(inputs, list), scoring=scoring)
+    check_count_of_images(len(several))
+    images = tuple(read_input(text, allow_urls=allow_urls) for text in several)
+    return ClassifyRequest(images=images, is_list=isinstance(inputs, list), scoring=scoring)
 
 
 def read_input(text: object, *, allow_urls: bool) -> bytes | Source:
-    """The picture that one of the ``inputs`` is: base64, a ``data:`` URL or, where allowed, a URL."""
+    """The image that one of the ``inputs`` is: base64, a ``data:`` URL or, where allowed, a URL."""
     if not isinstance(text, str) or not text:
         raise BadRequest("'inputs' is not a text in base64, nor a list of such texts.")
     if "://" in text[:16]:
@@ -117,18 +117,18 @@ def read_input(text: object, *, allow_urls: bool) -> bytes | Source:
             raise BadRequest(f"'inputs' is no base64, and {shorten(text, 16)}: URLs are not read.")
         if not allow_urls:
             raise BadRequest(
-                "'inputs' is a URL, and this server reads none. Send the picture itself in base64, or start "
+                "'inputs' is a URL, and this server reads none. Send the image itself in base64, or start "
                 "the server with --allow-urls."
             )
         return Source(name=text, kind="url", value=text)
-    return decode_picture_text(text)
+    return decode_image_text(text)
 
 
 async def classify(call: Exchange) -> Reply:
     """``POST /`` and ``POST /models/{model}``."""
     services = call.services
     name = call.model = call.path_params.get("model") or services.registry.default
-    find_model(services, name)  # a model that there is not is refused before its picture is read
+    find_model(services, name)  # a model that there is not is refused before its image is read
     query = call.query()
     check_room(call, name)
     body = await call.read()
@@ -149,9 +149,9 @@ async def classify(call: Exchange) -> Reply:
         classifier = served.classifier
         request.scoring.choose(classifier)
         if not request.is_list:
-            logits = await classify_one(call, served, request.pictures[0], deadline_s=deadline_s)
+            logits = await classify_one(call, served, request.images[0], deadline_s=deadline_s)
             return answer_json(_entries(request.scoring, classifier, logits))
-        results = await classify_each(call, served, request.pictures, deadline_s=deadline_s)
+        results = await classify_each(call, served, request.images, deadline_s=deadline_s)
         return answer_json(
             [
                 json.loads(describe_error(result, request_id=call.request_id, v2=False).body)

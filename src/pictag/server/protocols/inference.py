@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from pictag.errors import shorten
 from pictag.options import check_count
 from pictag.server.bodies import parse_json
-from pictag.server.classification import check_count_of_pictures
-from pictag.server.protocols.tensors import FLOATS, check_shape, read_numbers, read_pictures
+from pictag.server.classification import check_count_of_images
+from pictag.server.protocols.tensors import FLOATS, check_shape, read_images, read_numbers
 from pictag.server.refusals import BadRequest
 from pictag.server.scoring import MAX_TOP_K
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pictag.server.protocols.signature import Signature
 
-PICTURES = "image"  # the name of the BYTES input that every model has beside its tensor
+IMAGES = "image"  # the name of the BYTES input that every model has beside its tensor
 SCORES = "scores"  # the name of the output that has had its softmax or sigmoid
 _SHARED_MEMORY = "shared_memory_region"
 _DIGITS_OF_A_LENGTH = 12
@@ -37,10 +37,10 @@ class RequestedOutput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InferRequest:
-    """Either ``pictures`` or ``tensor`` [N, C, H, W], in the graph's layout, is there."""
+    """Either ``images`` or ``tensor`` [N, C, H, W], in the graph's layout, is there."""
 
     id: str | None
-    pictures: tuple[bytes, ...]
+    images: tuple[bytes, ...]
     tensor: NDArray[np.float32] | None
     outputs: tuple[RequestedOutput, ...]
     timeout_s: float | None
@@ -49,7 +49,7 @@ class InferRequest:
 def count_json(body: bytes, header_length: str | None) -> int:
     """The bytes of a body that are JSON, if it is what ``Inference-Header-Content-Length`` says.
 
-    >>> count_json(b'{"inputs": []}', None), count_json(b"a picture", "0"), count_json(b"{}", "no number")
+    >>> count_json(b'{"inputs": []}', None), count_json(b"an image", "0"), count_json(b"{}", "no number")
     (14, 0, 0)
     """
     if header_length is None:
@@ -62,7 +62,7 @@ def _is_length(text: str) -> bool:
 
 
 def split_body(body: bytes, header_length: str | None) -> tuple[dict[str, Any] | None, memoryview]:
-    """The JSON head (``None`` where the body is one picture) and the binary tail of a request.
+    """The JSON head (``None`` where the body is one image) and the binary tail of a request.
 
     ``header_length`` is the header ``Inference-Header-Content-Length``. Raises `BadRequest`.
     """
@@ -93,9 +93,9 @@ def parse_infer(body: bytes, header_length: str | None, signature: Signature) ->
     head, tail = split_body(body, header_length)
     if head is None:
         if not tail:
-            raise BadRequest("The body is empty: send a picture, or an inference request.")
+            raise BadRequest("The body is empty: send an image, or an inference request.")
         output = RequestedOutput(name=signature.output, classification=None, is_binary=False)
-        return InferRequest(id=None, pictures=(body,), tensor=None, outputs=(output,), timeout_s=None)
+        return InferRequest(id=None, images=(body,), tensor=None, outputs=(output,), timeout_s=None)
     request_id = head.get("id")
     if request_id is not None and not isinstance(request_id, str):
         raise BadRequest("'id' is a text.")
@@ -104,11 +104,11 @@ def parse_infer(body: bytes, header_length: str | None, signature: Signature) ->
         raise BadRequest("This model keeps nothing from one request to the next: leave sequence_id out.")
     inputs = head.get("inputs")
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
-        raise BadRequest(f"'inputs' has one tensor: {signature.input!r}, or {PICTURES!r} with pictures.")
-    pictures, tensor = _read_input(inputs[0], tail, signature)
+        raise BadRequest(f"'inputs' has one tensor: {signature.input!r}, or {IMAGES!r} with images.")
+    images, tensor = _read_input(inputs[0], tail, signature)
     return InferRequest(
         id=request_id,
-        pictures=pictures,
+        images=images,
         tensor=tensor,
         outputs=_read_outputs(head, parameters, signature),
         timeout_s=_read_timeout(parameters),
@@ -119,10 +119,10 @@ def _read_input(
     tensor: dict[str, Any], tail: memoryview, signature: Signature
 ) -> tuple[tuple[bytes, ...], NDArray[np.float32] | None]:
     name, datatype = tensor.get("name"), tensor.get("datatype")
-    if name not in (signature.input, PICTURES):
+    if name not in (signature.input, IMAGES):
         raise BadRequest(
             f"The model has no input {shorten(repr(name), 80)}; {signature.input!r} is for a tensor of "
-            f"numbers and {PICTURES!r} for pictures in a tensor of BYTES."
+            f"numbers and {IMAGES!r} for images in a tensor of BYTES."
         )
     parameters = _read_object(tensor, "parameters")
     if _SHARED_MEMORY in parameters:
@@ -130,15 +130,15 @@ def _read_input(
     shape = check_shape(tensor.get("shape"))
     data = _find_data(tensor, parameters, tail)
     if datatype == "BYTES":
-        check_count_of_pictures(math.prod(shape))
-        return tuple(read_pictures(data, shape)), None
-    if not isinstance(datatype, str) or datatype not in FLOATS or name == PICTURES:
+        check_count_of_images(math.prod(shape))
+        return tuple(read_images(data, shape)), None
+    if not isinstance(datatype, str) or datatype not in FLOATS or name == IMAGES:
         raise BadRequest(
             f"datatype={shorten(repr(datatype), 40)} is not taken for {name!r}: numbers come in "
-            f"{', '.join(FLOATS)}, pictures in BYTES."
+            f"{', '.join(FLOATS)}, images in BYTES."
         )
     if len(shape) == 4:
-        check_count_of_pictures(shape[0])
+        check_count_of_images(shape[0])
     signature.check(shape)
     return (), read_numbers(data, shape, datatype)
 

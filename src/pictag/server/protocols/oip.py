@@ -12,7 +12,7 @@ from pictag import __version__
 from pictag.errors import shorten
 from pictag.postprocess import activate, pick_labels
 from pictag.server.bodies import parse_aside, parse_json
-from pictag.server.classification import check_room, classify_one, name_pictures, run_all, use_model
+from pictag.server.classification import check_room, classify_one, name_images, run_all, use_model
 from pictag.server.exchange import answer_json
 from pictag.server.protocols.inference import SCORES, count_json, parse_infer
 from pictag.server.protocols.signature import (
@@ -124,7 +124,7 @@ def _wants_ready(body: bytes) -> bool:
 
 
 async def infer(call: Exchange) -> Reply:
-    """``POST /v2/models/{model}/infer``: one row of results for each picture, or one error for them all."""
+    """``POST /v2/models/{model}/infer``: one row of results for each image, or one error for them all."""
     name = call.model = _find_version(call)
     check_room(call, name, timeout_s=call.services.settings.max_request_timeout_s)
     body = await call.read()
@@ -138,8 +138,8 @@ async def infer(call: Exchange) -> Reply:
         del body
         deadline_s = call.deadline_s(request.timeout_s)
         if request.tensor is None:
-            pictures = name_pictures(request.pictures)
-            jobs = [partial(classify_one, call, served, one, deadline_s=deadline_s) for one in pictures]
+            images = name_images(request.images)
+            jobs = [partial(classify_one, call, served, one, deadline_s=deadline_s) for one in images]
         else:
             tensor = signature.order(request.tensor)
             run = call.services.dispatcher.infer

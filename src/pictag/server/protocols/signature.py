@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pictag.engines.base import choose_output
-from pictag.server.classification import MAX_PICTURES
+from pictag.server.classification import MAX_IMAGES
 from pictag.server.refusals import BadRequest
 
 if TYPE_CHECKING:
@@ -77,17 +77,17 @@ def describe_metadata(name: str, signature: Signature) -> dict[str, Any]:
 
 
 def count_fitting(settings: ServerSettings, signature: Signature) -> int:
-    """How many pictures as tensors one request may have, by all limits of the server; at least one.
+    """How many images as tensors one request may have, by all limits of the server; at least one.
 
     A side of any size counts as the smallest.
     """
     size_bytes = _FLOAT_BYTES * math.prod(max(1, side) for side in signature.shape[1:])
     room_bytes = min(settings.max_body_bytes - _HEAD_BYTES, settings.max_queued_bytes)
-    return max(1, min(MAX_PICTURES, settings.max_queue, room_bytes // size_bytes))
+    return max(1, min(MAX_IMAGES, settings.max_queue, room_bytes // size_bytes))
 
 
 def describe_config(name: str, signature: Signature, *, max_batch_size: int) -> dict[str, Any]:
-    """The reply to ``GET /v2/models/{model}/config``: dimensions are those of one picture."""
+    """The reply to ``GET /v2/models/{model}/config``: dimensions are those of one image."""
     return {
         "name": name,
         "platform": signature.platform,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pictag.errors import shorten
-from pictag.server.bodies import decode_picture_text
+from pictag.server.bodies import decode_image_text
 from pictag.server.refusals import BadRequest
 
 if TYPE_CHECKING:
@@ -68,8 +68,8 @@ def join_texts(texts: Sequence[str]) -> bytes:
     return b"".join(_LENGTH.pack(len(part)) + part for part in encoded)
 
 
-def read_pictures(data: object, shape: tuple[int, ...]) -> list[bytes]:
-    """The pictures of a BYTES tensor: base64 texts from JSON, or a binary tail."""
+def read_images(data: object, shape: tuple[int, ...]) -> list[bytes]:
+    """The images of a BYTES tensor: base64 texts from JSON, or a binary tail."""
     count = math.prod(shape)
     found: Sequence[Any] = (
         split_texts(data, at_most=count) if isinstance(data, memoryview) else _flatten(data)
@@ -84,7 +84,7 @@ def _decode_text(text: object) -> bytes:
         raise BadRequest(
             "The data of a BYTES tensor in JSON are texts in base64; as binary data they are smaller."
         )
-    return decode_picture_text(text)
+    return decode_image_text(text)
 
 
 def read_numbers(data: object, shape: tuple[int, ...], datatype: str) -> NDArray[np.float32]:

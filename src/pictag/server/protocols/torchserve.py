@@ -1,4 +1,4 @@
-"""TorchServe's inference address: a picture gives an object with its five best labels and their scores."""
+"""TorchServe's inference address: an image gives an object with its five best labels and their scores."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def predict(call: Exchange) -> Reply:
     if content_type.lower().startswith("multipart/form-data"):
         body = read_field(body, content_type, _FIELDS)
     if not body:
-        raise BadRequest("There is no picture: send it as the body, or as the field 'data' of a form.")
+        raise BadRequest("There is no image: send it as the body, or as the field 'data' of a form.")
     deadline_s = call.deadline_s()
     async with use_model(call, name, deadline_s=deadline_s) as served:
         scoring.choose(served.classifier)

@@ -1,0 +1,73 @@
+"""Write docs/images/server-page*.png, with a server that runs and a Chromium on the path.
+
+    pictag serve --model embedded
+    python docs/make_screenshots.py http://127.0.0.1:8000
+
+Its photographs are scikit-image's (``pip install 'pictag[demo]'``), free of rights: chelsea.png and
+coffee.png are CC0 by Stefan van der Walt and Rachel Michetti, rocket.jpg is in the public domain by SpaceX.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import shutil
+import sys
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Browser, sync_playwright
+
+IMAGES = Path(__file__).with_name("images")
+PHOTOGRAPHS = ("chelsea.png", "coffee.png", "rocket.jpg")
+# Where, how large, in which colours, with how many photographs.
+SCREENSHOTS = {
+    "server-page.png": ((1080, 980), "light", 3),
+    "server-page-dark.png": ((1080, 860), "dark", 1),
+}
+COLOURS = 256  # a page has few, and the file is a third as large
+
+
+def main(address: str) -> None:
+    """Visit the page, give it the photographs, and take its image."""
+    package = importlib.util.find_spec("skimage")
+    if package is None or package.origin is None:
+        sys.exit("The photographs are scikit-image's: pip install 'pictag[demo]'")
+    photographs = [Path(package.origin).parent / "data" / name for name in PHOTOGRAPHS]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        for name, (size, scheme, count) in SCREENSHOTS.items():
+            content = take_image(browser, address, size, scheme, photographs[:count])
+            image = Image.open(io.BytesIO(content)).convert("RGB")
+            image.quantize(COLOURS, kmeans=2, dither=Image.Dither.FLOYDSTEINBERG).save(
+                IMAGES / name, optimize=True
+            )
+        browser.close()
+
+
+def take_image(
+    browser: Browser, address: str, size: tuple[int, int], scheme: str, photographs: list[Path]
+) -> bytes:
+    """A PNG of the page with these photographs and their labels."""
+    width, height = size
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme="dark" if scheme == "dark" else "light",
+        reduced_motion="reduce",
+    )
+    page = context.new_page()
+    page.goto(address)
+    page.set_input_files("#files", photographs)
+    for card in page.locator(".card").all():
+        card.locator(".labels li").first.wait_for()
+    page.locator("#model-hint:not(:empty)").wait_for()
+    page.wait_for_timeout(300)  # the photographs are drawn
+    content = page.screenshot()
+    context.close()
+    return content
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

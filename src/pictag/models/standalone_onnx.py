@@ -1,0 +1,216 @@
+"""A plain ``.onnx`` file: its ``labels.txt``, its ``pictag.toml``, or what Ultralytics writes into the graph.
+
+``labels.txt`` has one label a line, in the order of the output. ``pictag.toml`` says how images are
+prepared; every key may be left out:
+
+    size = 224                      # or [height, width]; by default what the graph's input says, else 224
+    layout = "NCHW"                 # or "NHWC"; by default what the graph's input says
+    channels = 3                    # 1 for grey
+    channel_order = "RGB"           # or "BGR"
+    scale = 0.00392156862745098     # what pixels of 0 to 255 are multiplied by: 1/255; 1 keeps them
+    mean = [0.485, 0.456, 0.406]    # subtracted after scaling: one number, or one a channel, in channel_order
+    std = [0.229, 0.224, 0.225]     # divided by
+    resample = "bilinear"           # nearest, bilinear, bicubic, lanczos, box, hamming
+    crop = 0.875                    # share that the centre crop keeps; true: all that fits; false: squeeze
+    output = "logits"               # or "probabilities"; by default what the graph's last operation says
+    problem_type = "single_label_classification"   # or multi_label_classification, regression
+
+The defaults are the usual ImageNet recipe (224 cut out of 256, the ImageNet mean and deviation).
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from pictag.errors import InvalidModel, ModelFileMissing, shorten
+from pictag.models.files import ModelFiles
+from pictag.models.folder import LABELS, SETTINGS
+from pictag.models.graph_file import GraphFacts
+from pictag.models.labels import ProblemType, read_labels, read_problem_type
+from pictag.preprocess.spec import PreprocessSpec, plain_spec
+
+Layout = Literal["NCHW", "NHWC"]
+Outputs = Literal["logits", "probabilities"]
+
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_KEYS = (
+    "size",
+    "layout",
+    "channels",
+    "channel_order",
+    "scale",
+    "mean",
+    "std",
+    "resample",
+    "crop",
+    "output",
+    "problem_type",
+)
+_MAX_TEXT_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainModel:
+    """What lies beside, or inside, a plain ``.onnx`` file."""
+
+    labels: tuple[str, ...]
+    spec: PreprocessSpec
+    layout: Layout
+    outputs: Outputs
+    problem_type: ProblemType
+
+
+def read_standalone_onnx(files: ModelFiles, graph: GraphFacts) -> PlainModel:
+    """Read what describes a plain ``.onnx`` file. Raises `ModelFileMissing` and `InvalidModel`."""
+    settings = read_settings_file(files.folder / SETTINGS)
+    labels_path = files.folder / LABELS
+    ultralytics = _read_ultralytics(graph.metadata)
+    if labels_path.is_file():
+        labels = read_labels_file(labels_path)
+    elif ultralytics is not None:
+        labels = ultralytics
+    else:
+        raise ModelFileMissing(
+            f"{shorten(files.weights)} has no {LABELS} beside it (one label a line), nor a config.json. "
+            "Add one."
+        )
+    where = str(files.folder / SETTINGS)
+    layout = _choice(settings, "layout", ("NCHW", "NHWC"), _layout_of(graph), where)
+    outputs = _choice(
+        settings,
+        "output",
+        ("logits", "probabilities"),
+        "probabilities" if graph.activation else "logits",
+        where,
+    )
+    return PlainModel(
+        labels=labels,
+        spec=_read_spec(
+            settings, graph, cast("Layout", layout), is_ultralytics=ultralytics is not None, where=where
+        ),
+        layout=cast("Layout", layout),
+        outputs=cast("Outputs", outputs),
+        problem_type=read_problem_type(settings, where=where),
+    )
+
+
+def read_labels_file(path: Path) -> tuple[str, ...]:
+    """One label a line; empty lines are allowed at the end only, where they cannot shift a label."""
+    try:
+        if path.stat().st_size > _MAX_TEXT_BYTES:
+            raise InvalidModel(
+                f"{shorten(path)} has more than {_MAX_TEXT_BYTES >> 20} MB, which no list of labels has."
+            )
+        lines = path.read_text(encoding="utf-8-sig").rstrip().split("\n")
+    except UnicodeDecodeError as error:
+        raise InvalidModel(f"{shorten(path)} is not UTF-8 text (at byte {error.start}).") from error
+    except OSError as error:
+        raise InvalidModel(f"{shorten(path)} could not be read: {error.strerror}.") from error
+    labels = tuple(line.strip() for line in lines)
+    for number, label in enumerate(labels, start=1):
+        if not label:
+            raise InvalidModel(
+                f"Line {number} of {shorten(path)} is empty; each line is the label of one output."
+            )
+    return labels
+
+
+def read_settings_file(path: Path) -> Mapping[str, Any]:
+    """The keys of a ``pictag.toml``, none where there is no such file. Unknown keys are an `InvalidModel`."""
+    if not path.is_file():
+        return {}
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise InvalidModel(f"{shorten(path)} could not be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidModel(f"{shorten(path)} is not TOML: {shorten(error, 80)}.") from error
+    for key in data:
+        if key not in _KEYS:
+            near = difflib.get_close_matches(key, _KEYS, n=1)
+            hint = f"Did you mean {near[0]}?" if near else f"The keys are: {', '.join(_KEYS)}."
+            raise InvalidModel(f"{shorten(path)} has an unknown key {shorten(key, 60)!r}. {hint}")
+    return data
+
+
+def _read_spec(
+    settings: Mapping[str, Any], graph: GraphFacts, layout: Layout, *, is_ultralytics: bool, where: str
+) -> PreprocessSpec:
+    size = settings.get("size")
+    if size is None:
+        size = _size_of(graph, layout)
+    elif isinstance(size, int) and not isinstance(size, bool):
+        size = (size, size)
+    channels = settings.get("channels", _channels_of(graph, layout))
+    order = settings.get("channel_order", "RGB")
+    # Ultralytics' classifiers take pixels of 0 to 1 as they are, and crop only what is too long.
+    mean = settings.get("mean", 0.0 if is_ultralytics else _grey(_MEAN, channels))
+    std = settings.get("std", 1.0 if is_ultralytics else _grey(_STD, channels))
+    mean, std = (value if isinstance(value, list | tuple) else [value] for value in (mean, std))
+    if order == "BGR":
+        # The file has them as the graph takes its channels, the spec in RGB order.
+        mean, std = (
+            value if "mean" not in settings and not is_ultralytics else value[::-1] for value in (mean, std)
+        )
+    return plain_spec(
+        size=size,
+        mean=mean,
+        std=std,
+        scale=settings.get("scale", 1 / 255),
+        channel_order=order,
+        resample=settings.get("resample", "bilinear"),
+        crop=settings.get("crop", True if is_ultralytics else 0.875),
+        channels=channels,
+        file=where,
+    )
+
+
+def _grey(values: tuple[float, ...], channels: object) -> list[float]:
+    return [sum(values) / len(values)] if channels == 1 else list(values)
+
+
+def _layout_of(graph: GraphFacts) -> str:
+    shape = graph.input_shape
+    is_last = shape is not None and len(shape) == 4 and shape[3] in (1, 3) and shape[1] not in (1, 3)
+    return "NHWC" if is_last else "NCHW"
+
+
+def _size_of(graph: GraphFacts, layout: Layout) -> tuple[int, int]:
+    shape = graph.input_shape
+    if shape is None or len(shape) != 4:
+        return 224, 224
+    height, width = shape[2:] if layout == "NCHW" else shape[1:3]
+    return height or 224, width or height or 224
+
+
+def _channels_of(graph: GraphFacts, layout: Layout) -> int:
+    shape = graph.input_shape
+    if shape is None or len(shape) != 4:
+        return 3
+    return 1 if (shape[1] if layout == "NCHW" else shape[3]) == 1 else 3
+
+
+def _choice(settings: Mapping[str, Any], key: str, values: Sequence[str], default: str, where: str) -> str:
+    value = settings.get(key, default)
+    if value not in values:
+        raise InvalidModel(
+            f"{key} in {shorten(where)} is {shorten(value, 60)!r}; it is one of {', '.join(values)}."
+        )
+    return str(value)
+
+
+def _read_ultralytics(metadata: Mapping[str, str]) -> tuple[str, ...] | None:
+    """The labels that Ultralytics writes into a graph's metadata: ``names``, the text of a Python dict."""
+    if metadata.get("task") != "classify" or "names" not in metadata:
+        return None
+    try:
+        names = ast.literal_eval(metadata["names"][: 4 * _MAX_TEXT_BYTES])
+    except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
+        raise InvalidModel("The graph's metadata 'names' is no table of labels.") from error
+    return read_labels({"id2label": names}, where="the graph's metadata 'names'")

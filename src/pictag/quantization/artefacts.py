@@ -1,0 +1,77 @@
+"""The files that a search has found, put into the model's folder and measured beside the original."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pictag.engines.quantize_graph import Graph, save_graph
+from pictag.models.graph_file import read_graph_file
+from pictag.models.weights import OPENVINO_SUFFIX, SUFFIXES
+from pictag.quantization.measurement import ENGINES, open_engine, race
+from pictag.quantization.records import Artefact, OnProgress, Progress, Speed
+
+if TYPE_CHECKING:
+    from pictag.models.load import Model
+    from pictag.quantization.calibration import Samples
+    from pictag.quantization.search import Found
+
+_ORIGINAL = f"onnx/model{SUFFIXES['fp32']}.onnx"
+_COMMON = f"onnx/model{SUFFIXES['q8']}.onnx"
+_FOR_OPENVINO = f"onnx/model{SUFFIXES['q8']}{OPENVINO_SUFFIX}.onnx"
+
+
+def collect_artefacts(
+    found: Mapping[str, Found], model: Model, samples: Samples, folder: Path, on_progress: OnProgress
+) -> tuple[Artefact, ...]:
+    """Copy the files under the names that engines look for, and measure their speed.
+
+    Where both engines share a file it stands once, under the name that any program knows.
+    """
+    artefacts = []
+    common = found["onnxruntime"].candidate
+    for file in dict.fromkeys(one.candidate.file for one in found.values()):
+        engines = [engine for engine, one in found.items() if one.candidate.file == file]
+        candidate = found[engines[0]].candidate
+        path = _COMMON if file == common.file else _FOR_OPENVINO
+        shutil.copyfile(file, folder / path)
+        artefacts.append(
+            Artefact(
+                path=path,
+                method=candidate.method,
+                float_nodes=candidate.float_nodes,
+                sha256=hash_file(file),
+                size_bytes=file.stat().st_size,
+                agreement={engine: found[engine].agreement for engine in engines},
+                speed={e: _measure_speed(e, file, model, samples, on_progress) for e in engines},
+            )
+        )
+    return tuple(artefacts)
+
+
+def copy_original(weights: Path, graph: Graph, folder: Path) -> None:
+    """Put the weights in float beside the quantised ones, as one file."""
+    if read_graph_file(weights).external:
+        save_graph(graph, folder / _ORIGINAL)
+    else:
+        shutil.copyfile(weights, folder / _ORIGINAL)
+
+
+def hash_file(path: Path) -> str:
+    """The file's sha256."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _measure_speed(engine: str, file: Path, model: Model, samples: Samples, on_progress: OnProgress) -> Speed:
+    on_progress(Progress(step=f"Measuring speed with {ENGINES[engine]}"))
+    original = open_engine(engine, model.weights, model)
+    quantized = open_engine(engine, file, model)
+    try:
+        return race(original, quantized, samples)
+    finally:
+        original.close()
+        quantized.close()

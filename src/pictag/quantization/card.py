@@ -1,0 +1,90 @@
+"""The card of a quantised model: what it was made of, how, and what it is worth."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from pictag.quantization.output import folder_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pictag.models.load import Model
+    from pictag.quantization.calibration import CalibrationOptions
+    from pictag.quantization.records import Artefact, Report
+
+_TOOLS = ("pictag", "onnxruntime", "nncf", "openvino", "onnx")
+# What the original's card says of the original's file alone.
+_NOT_CARRIED = ("files", "evaluation", "quantization", "name", "revision")
+
+
+def make_card(
+    model: Model, report: Report, wish: CalibrationOptions, *, original_sha256: str
+) -> dict[str, Any]:
+    """The card as JSON: no path of this machine is in it, only the folders' names."""
+    original = model.card
+    carried = {key: value for key, value in original.details.items() if key not in _NOT_CARRIED}
+    if original.licence is not None:
+        carried["licence"] = original.licence
+    names = {"folder": folder_of(model).resolve().name, "file": model.weights.name}
+    return carried | {
+        "files": {
+            artefact.path: {"sha256": artefact.sha256, "bytes": artefact.size_bytes}
+            for artefact in report.artefacts
+        },
+        "quantization": {
+            "made": datetime.now(UTC).isoformat(timespec="seconds"),
+            "original": {
+                "model": names.get(original.kind, original.name),
+                "revision": original.revision,
+                "weights": original.weights,
+                "sha256": original_sha256,
+                "bytes": report.original_bytes,
+                "has_attention": report.has_attention,
+            },
+            "processor": report.processor,
+            "calibration": {"folder": _name(wish.calibrate), "images": report.calibration_images},
+            "check": {
+                "folder": _name(wish.check or wish.calibrate),
+                "images": report.check_images,
+                "held_back_from_calibration": report.check_held_back,
+            },
+            "images_left_out": len(report.skipped),
+            "bar": report.bar,
+            "reaches_bar": report.lowest_top1 >= report.bar,
+            "artefacts": {artefact.path: _describe(artefact) for artefact in report.artefacts},
+            "tools": {name: _version(name) for name in _TOOLS},
+        },
+    }
+
+
+def _describe(artefact: Artefact) -> dict[str, Any]:
+    return {
+        "method": artefact.method,
+        "float_nodes": list(artefact.float_nodes),
+        "engines": {
+            engine: {
+                "agreement": _rounded(dataclasses.asdict(artefact.agreement[engine])),
+                "images_per_second": _rounded(dataclasses.asdict(artefact.speed[engine])),
+            }
+            for engine in artefact.agreement
+        },
+    }
+
+
+def _rounded(values: dict[str, Any]) -> dict[str, Any]:
+    return {k: round(v, 5 if abs(v) < 10 else 1) if isinstance(v, float) else v for k, v in values.items()}
+
+
+def _name(folder: Path) -> str:
+    return folder.name or folder.resolve().name
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,96 @@
+"""What a quantised graph is worth: agreement with the original, and speed beside it."""
+
+from __future__ import annotations
+
+import math
+import time
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pictag.postprocess import activate, choose_activation
+from pictag.quantization.records import Agreement, OnProgress, Progress, Speed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from pictag.engines.base import Engine
+    from pictag.models.load import Model
+    from pictag.quantization.calibration import Samples
+
+ENGINES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
+_BATCH_SIZE = 8
+_LAPS, _AT_MOST_S = 6, 8.0
+
+
+def open_engine(name: str, weights: Path, model: Model) -> Engine:
+    """A session for a graph of the model's."""
+    engine: Engine = import_module(f"pictag.engines.{name}").open_session(weights, layout=model.layout)
+    return engine
+
+
+def score(
+    engine: Engine, samples: Samples, model: Model, *, step: str, on_progress: OnProgress
+) -> NDArray[np.float32]:
+    """Scores [N, labels] of the samples, as the pipeline gives them."""
+    activation = choose_activation(
+        None, problem_type=model.problem_type, label_count=len(model.labels), outputs=model.outputs
+    )
+    rows = []
+    for number, sample in enumerate(samples, start=1):
+        rows.append(activate(engine.run(sample), activation))
+        on_progress(Progress(step=step, done=number, total=len(samples)))
+    return np.concatenate(rows)
+
+
+def compare(original: NDArray[np.float32], quantized: NDArray[np.float32]) -> Agreement:
+    """The agreement of two tables of scores [N, labels].
+
+    With one label there is no best one: then an image agrees where both scores are on one side of a half.
+
+    >>> one = np.array([[0.9, 0.1], [0.6, 0.4]], np.float32)
+    >>> compare(one, one[:, ::-1]).top1
+    0.0
+    """
+    if original.shape[1] == 1:
+        same = (original[:, 0] >= 0.5) == (quantized[:, 0] >= 0.5)
+    else:
+        same = original.argmax(1) == quantized.argmax(1)
+    # A score that is no number agrees with nothing.
+    same = same & np.isfinite(quantized).all(1)
+    differences = np.abs(original - quantized).max(1)
+    return Agreement(
+        images=len(original),
+        top1=float(same.mean()),
+        mean_difference=_as_number(differences.mean()),
+        largest_difference=_as_number(differences.max()),
+    )
+
+
+def race(original: Engine, quantized: Engine, samples: Samples) -> Speed:
+    """Both graphs on the same batch in turn; of each the best lap counts, as others may disturb."""
+    first = samples[0]
+    batch = np.concatenate([s for s in samples[:_BATCH_SIZE] if s.shape == first.shape])
+    best = {original: math.inf, quantized: math.inf}
+    end = time.perf_counter() + _AT_MOST_S
+    for lap in range(_LAPS + 1):
+        for engine in (original, quantized):
+            start = time.perf_counter()
+            engine.run(batch)
+            if lap:  # the first makes ready
+                best[engine] = min(best[engine], time.perf_counter() - start)
+        if lap and time.perf_counter() > end:
+            break
+    return Speed(
+        batch_size=len(batch),
+        original=len(batch) / best[original],
+        quantized=len(batch) / best[quantized],
+    )
+
+
+def _as_number(value: np.floating) -> float:
+    """JSON has no NaN; a score that is none is as far off as a score can be."""
+    return float(value) if math.isfinite(value) else 1.0
