@@ -18,6 +18,7 @@ NAMES = (
     "stream_memory",
     "speed",
     "agreement",
+    "structure",
     "accelerator",
 )
 LONG = ("large_memory", "serve_load")  # only when they are named
