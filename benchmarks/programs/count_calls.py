@@ -8,7 +8,6 @@ Comprehensions, generator expressions, lambdas and module bodies aren't counted.
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import sys
@@ -91,9 +90,10 @@ def count_process(image: str) -> Counter:
     from pictag.cli import main
 
     with (
-        contextlib.redirect_stdout(io.TextIOWrapper(open(os.devnull, "wb"))),
+        Path(os.devnull).open("w", encoding="utf-8") as nowhere,
+        contextlib.redirect_stdout(nowhere),
         contextlib.suppress(SystemExit),
-    ):  # noqa: PTH123 - ends with the process
+    ):
         main()
     counter.is_counting = False
     return counter
