@@ -37,3 +37,15 @@ def test_shortened_text_is_one_printable_line_within_the_limit(text: str, limit:
     assert short.isprintable()
     if text.isprintable() and len(text) <= limit:
         assert short == text
+
+
+@given(st.text(max_size=100))
+def test_escaped_text_is_one_printable_line(text: str) -> None:
+    assert errors.escape(text).isprintable()
+    if text.isprintable():
+        assert errors.escape(text) == text
+
+
+def test_a_suggestion_is_the_nearest_known_word_or_nothing() -> None:
+    assert errors.suggest("topk", ["top_k", "timeout_s"]) == " Did you mean 'top_k'?"
+    assert errors.suggest("colour", ["top_k", "timeout_s"]) == ""

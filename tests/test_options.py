@@ -61,7 +61,7 @@ def test_an_unknown_option_names_the_nearest() -> None:
         return top_k
 
     assert classify(top_k=2) == 2
-    with pytest.raises(UnknownOption, match="did you mean 'top_k'"):
+    with pytest.raises(UnknownOption, match="Did you mean 'top_k'"):
         classify(topk=3)  # type: ignore[call-arg]
-    with pytest.raises(UnknownOption, match="there are: top_k"):
+    with pytest.raises(UnknownOption, match="options are: top_k"):
         classify(colour=3)  # type: ignore[call-arg]

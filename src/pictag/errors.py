@@ -38,7 +38,24 @@ where they arise, with ``from``.
 
 from __future__ import annotations
 
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 MAX_SHOWN_CHARACTERS = 200
+
+
+def escape(text: str) -> str:
+    r"""The text on one line, with every non-printable character as an escape.
+
+    Such characters could move a terminal's cursor, ring its bell or hide text.
+
+    >>> escape("two\nlines \x1b[31m")
+    'two\\nlines \\x1b[31m'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def shorten(value: object, limit: int = MAX_SHOWN_CHARACTERS) -> str:
@@ -49,10 +66,20 @@ def shorten(value: object, limit: int = MAX_SHOWN_CHARACTERS) -> str:
     >>> shorten("two\\nlines")
     'two\\\\nlines'
     """
-    text = value if isinstance(value, str) else str(value)
-    text = text[: 2 * limit]
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    text = escape(str(value)[: 2 * limit])
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def suggest(value: object, known: Iterable[str]) -> str:
+    """A sentence that names the known word nearest to the value; empty if none is near.
+
+    >>> suggest("topk", ["top_k", "min_score"])
+    " Did you mean 'top_k'?"
+    >>> suggest("colour", ["top_k", "min_score"])
+    ''
+    """
+    near = difflib.get_close_matches(str(value)[:64], list(known), n=1, cutoff=0.5)
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 class PictagError(Exception):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 import math
@@ -11,7 +10,7 @@ from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
-from pictag.errors import OptionError, UnknownOption, shorten
+from pictag.errors import OptionError, UnknownOption, shorten, suggest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,10 +29,9 @@ def refuse_unknown_options(function: Callable[P, R]) -> Callable[P, R]:
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         for name in kwargs:
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-                advice = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}."
-                called = "the call" if function.__name__ == "__call__" else f"{function.__name__}()"
-                raise UnknownOption(f"{called} has no option {shorten(name)!r}; {advice}")
+                hint = suggest(name, known) or f" The options are: {', '.join(known)}."
+                called = "The call" if function.__name__ == "__call__" else f"{function.__name__}()"
+                raise UnknownOption(f"{called} has no option {shorten(name)!r}.{hint}")
         return function(*args, **kwargs)
 
     return checked

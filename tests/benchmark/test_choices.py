@@ -41,7 +41,7 @@ def test_all_dtypes_of_a_folder_are_measured(tmp_path: Path) -> None:
     folder = make_tiny_model(tmp_path / "several", files=files)
     assert choose_dtypes(parse_reference(folder), None, cache_dir=None) == ("fp32", "q8")
     assert choose_dtypes(parse_reference(folder), ["q8", "q8"], cache_dir=None) == ("q8",)
-    with pytest.raises(OptionError, match="Did you mean int8"):
+    with pytest.raises(OptionError, match="Did you mean 'int8'"):
         choose_dtypes(parse_reference(folder), ["int9"], cache_dir=None)
 
 

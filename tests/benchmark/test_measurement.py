@@ -148,7 +148,7 @@ def test_options_of_no_meaning_are_refused_before_anything_is_measured(tiny: Pat
     ):  # fmt: skip
         with pytest.raises(OptionError):
             measure(tiny, **{**QUICK, **options})
-    with pytest.raises(UnknownOption, match="did you mean 'engines'"):
+    with pytest.raises(UnknownOption, match="Did you mean 'engines'"):
         measure(tiny, engine="openvino")  # type: ignore[call-arg]
     with pytest.raises(ModelFileMissing, match="no weights of dtype fp16"):
         measure(tiny, dtypes=["fp16"], **QUICK)

@@ -93,7 +93,7 @@ def test_help_says_each_exit_status(pictag: Pictag) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--set", "max_qeue=1"], "did you mean max_queue"),
+        (["--set", "max_qeue=1"], "Did you mean 'max_queue'"),
         (["--set", "nonsense"], "NAME=VALUE"),
         (["--set", "api_key=sesame"], "PICTAG_SERVER_API_KEY"),
         (["--set", "body_timeout_s=never"], "body_timeout_s='never' (command line)"),

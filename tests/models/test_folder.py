@@ -141,7 +141,7 @@ def test_mean_and_deviation_are_in_the_channel_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "part"),
     [
-        ("sise = 224", "Did you mean size"),
+        ("sise = 224", "Did you mean 'size'"),
         ("zzz = 1", "The keys are: size"),
         ('layout = "HWCN"', "layout"),
         ('output = "scores"', "logits, probabilities"),

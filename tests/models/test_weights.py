@@ -73,7 +73,7 @@ def test_options_that_contradict_each_other_are_refused() -> None:
 
 
 def test_an_unknown_dtype_names_the_near_ones() -> None:
-    with pytest.raises(OptionError, match="Did you mean fp16"):
+    with pytest.raises(OptionError, match="Did you mean 'fp16'"):
         choose_weights(ALL, model="m", dtype="pf16")
 
 

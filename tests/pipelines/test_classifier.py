@@ -277,9 +277,9 @@ def test_an_option_of_no_meaning_is_refused_at_once(
 
 
 def test_an_unknown_option_names_the_nearest(classifier: ImageClassificationPipeline, folder: Path) -> None:
-    with pytest.raises(UnknownOption, match="did you mean 'top_k'"):
+    with pytest.raises(UnknownOption, match="Did you mean 'top_k'"):
         classifier(colour_array(), topk=3)  # type: ignore[call-arg]
-    with pytest.raises(UnknownOption, match="did you mean 'dtype'"):
+    with pytest.raises(UnknownOption, match="Did you mean 'dtype'"):
         pipeline(model=folder, dtyp="fp32")  # type: ignore[call-arg]
 
 

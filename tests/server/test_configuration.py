@@ -79,13 +79,13 @@ def test_an_error_says_where_the_value_stands(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_is_an_error_with_the_near_ones(tmp_path: Path) -> None:
-    with pytest.raises(UnknownOption, match="did you mean PICTAG_SERVER_MAX_QUEUE"):
+    with pytest.raises(UnknownOption, match="Did you mean 'max_queue'"):
         read({}, {"PICTAG_SERVER_MAX_QEUE": "1"})
-    with pytest.raises(UnknownOption, match="did you mean max_pixels"):
+    with pytest.raises(UnknownOption, match="Did you mean 'max_pixels'"):
         read({"max_pixel": 1})
     file = tmp_path / "server.toml"
     file.write_text("hots = 'a'\n")
-    with pytest.raises(UnknownOption, match=r"server\.toml.*'hots'.*did you mean host"):
+    with pytest.raises(UnknownOption, match=r"server\.toml.*'hots'.*Did you mean 'host'"):
         read(file=file)
 
 
@@ -109,7 +109,7 @@ def test_an_unknown_name_is_an_error_with_the_near_ones(tmp_path: Path) -> None:
 def test_variables_that_kubernetes_sets_for_a_service_are_explained(variable: str, value: str) -> None:
     with pytest.raises(OptionError, match=rf"^environment {variable}: .*enableServiceLinks: false") as raised:
         read({}, {variable: value})
-    assert "did you mean" not in str(raised.value)
+    assert "Did you mean" not in str(raised.value)
 
 
 def test_a_slip_is_not_laid_to_kubernetes() -> None:
@@ -142,7 +142,7 @@ def test_settings_in_a_table_are_told_to_stand_at_the_top(tmp_path: Path) -> Non
     file.write_text("[server]\nport = 9000\n")
     with pytest.raises(UnknownOption, match=r"server\.toml: \[server\] .*top of the file") as raised:
         read(file=file)
-    assert "did you mean" not in str(raised.value)
+    assert "Did you mean" not in str(raised.value)
 
 
 def test_an_empty_value_means_the_default_where_that_is_empty(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_a_function_that_there_is_not_is_refused(function: object) -> None:
 
 
 def test_an_unknown_parameter_is_refused_with_the_name_of_the_nearest() -> None:
-    with pytest.raises(BadRequest, match="'topk'; did you mean 'top_k'"):
+    with pytest.raises(BadRequest, match=r"'topk'\. Did you mean 'top_k'"):
         read_scoring({"topk": 3}, {}, default_top_k=5)
-    with pytest.raises(BadRequest, match="query parameter 'k'; there are: top_k, function_to_apply"):
+    with pytest.raises(BadRequest, match=r"query parameter 'k'\. Known: top_k, function_to_apply"):
         read_scoring({}, {"k": "3"}, default_top_k=5)

@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pictag.cli.card import show_size
-from pictag.cli.ending import escape, is_terminal
+from pictag.cli.ending import is_terminal
+from pictag.errors import escape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

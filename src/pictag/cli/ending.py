@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 import click
 
 from pictag.cli.interruption import Interrupted
-from pictag.errors import PictagError, shorten
+from pictag.errors import PictagError, escape, shorten
 from pictag.settings import Settings
 
 if TYPE_CHECKING:
@@ -99,15 +99,6 @@ def say(sentence: str) -> None:
     """Print one line on stderr; a stderr that is closed is no reason to fail."""
     with suppress(OSError):
         click.echo(f"pictag: {escape(sentence)}", err=True)
-
-
-def escape(text: str) -> str:
-    r"""The text on one line, with everything escaped that could move a cursor, ring a bell or hide a text.
-
-    >>> escape("two\nlines")
-    'two\\nlines'
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def is_terminal(stream: TextIO | None) -> bool:

@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 import click
 
 from pictag.cli.card import describe_card, show_size
-from pictag.cli.ending import SOME_FAILED, debug_option, escape
+from pictag.cli.ending import SOME_FAILED, debug_option
 from pictag.cli.progress import Progress
-from pictag.errors import EngineError, ModelError
+from pictag.errors import EngineError, ModelError, escape
 from pictag.models.load import LoadOptions, Model, load_model
 from pictag.models.reference import EMBEDDED, ModelRef, parse_reference
 from pictag.models.weights import AUTO, DTYPES

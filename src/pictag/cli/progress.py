@@ -7,7 +7,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from pictag.cli.ending import escape, is_terminal
+from pictag.cli.ending import is_terminal
+from pictag.errors import escape
 
 if TYPE_CHECKING:
     from collections.abc import Callable

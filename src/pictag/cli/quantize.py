@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from pictag.cli.card import show_size
-from pictag.cli.ending import ALL_WELL, debug_option, escape, say
+from pictag.cli.ending import ALL_WELL, debug_option, say
 from pictag.cli.interruption import Interruption
 from pictag.cli.progress import Progress
+from pictag.errors import escape
 
 if TYPE_CHECKING:
     from pictag.quantization import Progress as Step

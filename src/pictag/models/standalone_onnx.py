@@ -21,14 +21,13 @@ The defaults are the usual ImageNet recipe (224 cut out of 256, the ImageNet mea
 from __future__ import annotations
 
 import ast
-import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from pictag.errors import InvalidModel, ModelFileMissing, shorten
+from pictag.errors import InvalidModel, ModelFileMissing, shorten, suggest
 from pictag.models.files import ModelFiles
 from pictag.models.folder import LABELS, SETTINGS
 from pictag.models.graph_file import GraphFacts
@@ -133,9 +132,8 @@ def read_settings_file(path: Path) -> Mapping[str, Any]:
         raise InvalidModel(f"{shorten(path)} is not TOML: {shorten(error, 80)}.") from error
     for key in data:
         if key not in _KEYS:
-            near = difflib.get_close_matches(key, _KEYS, n=1)
-            hint = f"Did you mean {near[0]}?" if near else f"The keys are: {', '.join(_KEYS)}."
-            raise InvalidModel(f"{shorten(path)} has an unknown key {shorten(key, 60)!r}. {hint}")
+            hint = suggest(key, _KEYS) or f" The keys are: {', '.join(_KEYS)}."
+            raise InvalidModel(f"{shorten(path)} has an unknown key {shorten(key, 60)!r}.{hint}")
     return data
 
 

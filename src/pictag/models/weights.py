@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from pictag.errors import ModelFileMissing, OptionError, shorten
+from pictag.errors import ModelFileMissing, OptionError, shorten, suggest
 
 # dtype → what stands behind "model" in the file's name, as transformers.js and the Hub's ONNX models have it.
 SUFFIXES = {
@@ -46,10 +45,9 @@ class Choice:
 def check_dtype(dtype: str) -> None:
     """Raise `OptionError` for a dtype that does not exist, naming the near ones."""
     if dtype not in DTYPES:
-        near = difflib.get_close_matches(str(dtype), DTYPES, n=2)
-        hint = f" Did you mean {' or '.join(near)}?" if near else ""
         raise OptionError(
-            f"There is no dtype {shorten(dtype, 60)!r}: it is one of {', '.join(DTYPES)}.{hint}"
+            f"There is no dtype {shorten(dtype, 60)!r}: it is one of {', '.join(DTYPES)}."
+            f"{suggest(dtype, DTYPES)}"
         )
 
 

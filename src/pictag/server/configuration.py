@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
-from pictag.errors import OptionError, UnknownOption, shorten
+from pictag.errors import OptionError, UnknownOption, shorten, suggest
 from pictag.server.settings import ServerSettings, write_value
 
 PREFIX = "PICTAG_SERVER_"
@@ -76,7 +75,7 @@ def read_configuration(
                         "write them at the top of the file."
                     )
                 raise UnknownOption(
-                    f"{origin}: there is no setting {shorten(repr(name), 80)}; {_name_near(name)}"
+                    f"{origin}: there is no setting {shorten(repr(name), 80)}.{_name_near(name)}"
                 )
             values[name] = value
             origins[name] = f"environment {PREFIX}{name.upper()}" if origin == "environment" else origin
@@ -103,8 +102,7 @@ def _read_variables(environ: Mapping[str, str]) -> dict[str, str]:
             )
         if name not in ServerSettings.model_fields:
             raise UnknownOption(
-                f"environment {shorten(variable, 80)}: there is no such setting; "
-                f"{_name_near(name, upper=True)}"
+                f"environment {shorten(variable, 80)}: there is no such setting.{_name_near(name)}"
             )
         if environ[variable]:
             found[name] = environ[variable]
@@ -122,10 +120,8 @@ def _read_file(file: Path) -> dict[str, Any]:
         raise OptionError(f"The configuration file {shorten(file)} is no TOML: {shorten(error)}.") from error
 
 
-def _name_near(name: str, *, upper: bool = False) -> str:
-    near = difflib.get_close_matches(name[:64], ServerSettings.model_fields, n=3, cutoff=0.5)
-    written = [f"{PREFIX}{word.upper()}" if upper else word for word in near]
-    return f"did you mean {' or '.join(written)}?" if near else "pictag serve --show-config shows all."
+def _name_near(name: str) -> str:
+    return suggest(name, ServerSettings.model_fields) or " 'pictag serve --show-config' shows all settings."
 
 
 def _explain(error: ValidationError, values: Mapping[str, Any], origins: Mapping[str, str]) -> str:

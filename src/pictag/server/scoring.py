@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pictag.errors import shorten
+from pictag.errors import shorten, suggest
 from pictag.options import check_count, check_min_score
 from pictag.postprocess import ACTIVATIONS, activate, choose_activation, pick_labels
 from pictag.server.refusals import BadRequest
@@ -74,9 +73,8 @@ def refuse_unknown(given: Mapping[str, Any], known: Sequence[str], *, what: str)
     """Raise `BadRequest` for a name that is not among the ``known`` ones, naming the nearest."""
     for name in given:
         if name not in known:
-            near = difflib.get_close_matches(name[:64], known, n=1, cutoff=0.5)
-            advice = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}."
-            raise BadRequest(f"There is no {what} {shorten(repr(name))}; {advice}")
+            hint = suggest(name, known) or f" Known: {', '.join(known)}."
+            raise BadRequest(f"There is no {what} {shorten(repr(name))}.{hint}")
 
 
 def _read_number(name: str, text: str) -> Any:
