@@ -1,4 +1,4 @@
-"""What all tests share: the folder of real models and images, where it is at hand."""
+"""What all tests share: the folder of real models and images, and how hypothesis runs."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# A machine that is busy with something else is no failure of ours; pytest-timeout still ends what hangs.
+# No deadlines: a busy machine isn't a failure, and pytest-timeout ends what hangs.
 settings.register_profile("unhurried", deadline=None)
-# A desk searches anew each time; in continuous integration only a change of the code turns a run red.
+# In continuous integration the examples are always the same, so that only a change of the code fails a run.
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady" if os.environ.get("CI") else "unhurried")
 
