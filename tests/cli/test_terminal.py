@@ -54,20 +54,22 @@ def run_on_terminal(
 
 
 def render(sent: str) -> list[str]:
-    """The lines that stand on the screen in the end: enough of a terminal for what pictag sends."""
-    lines, column = [""], 0
-    for part in re.findall(r"\x1b\[[0-9;]*[A-Za-z]|[^\x1b]", sent):
-        line = lines[-1]
+    """The lines that are on the screen at the end: as much of a terminal as rich and pictag use."""
+    lines, row, column = [""], 0, 0
+    for part in re.findall(r"\x1b\[[0-9;?]*[A-Za-z]|[^\x1b]", sent):
         if part == "\n":
-            lines.append("")
+            row, column = row + 1, 0
+            lines.extend([""] * (row + 1 - len(lines)))
         elif part == "\r":
             column = 0
-        elif part == "\x1b[K":
-            lines[-1] = line[:column]
+        elif part == "\x1b[1A":
+            row -= 1
+        elif part == "\x1b[2K":
+            lines[row] = ""
         elif part.startswith("\x1b"):
-            assert part.endswith("m"), f"{part!r} moves the cursor"
+            assert part[-1] == "m" or part in ("\x1b[?25l", "\x1b[?25h"), f"unexpected {part!r}"
         else:
-            lines[-1] = line[:column] + part + line[column + 1 :]
+            lines[row] = lines[row][:column].ljust(column) + part + lines[row][column + 1 :]
             column += 1
     return lines
 

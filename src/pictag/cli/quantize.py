@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pictag.quantization import Progress as Step
     from pictag.quantization import Report
 
-_BAR_CHARACTERS = 24
 _MOST_NAMED = 10
 
 EXAMPLES = """
@@ -120,6 +119,11 @@ def quantize(
     from pictag.quantization import quantize_model
 
     with Interruption().listen(), closing(Progress(shown=not quiet)) as progress:
+
+        def show(step: Step) -> None:
+            count = f", {step.done:,} of {step.total:,}" if step.total else ""
+            progress.draw(f"{step.step}{count} …", step.done, step.total)
+
         report = quantize_model(
             model,
             calibrate=calibrate,
@@ -136,7 +140,7 @@ def quantize(
             model_file=model_file,
             cache_dir=cache_dir,
             local_files_only=offline,
-            on_progress=lambda step: progress.draw(draw_step(step)),
+            on_progress=show,
             on_download=progress.show_download,
         )
     if not quiet:
@@ -146,19 +150,6 @@ def quantize(
             say(f"Left out: {len(report.skipped) - _MOST_NAMED} more images.")
     _show(report)
     return ALL_WELL
-
-
-def draw_step(step: Step) -> str:
-    """A step with a bar.
-
-    >>> from pictag.quantization import Progress
-    >>> draw_step(Progress(step="Calibrating", done=6, total=12))
-    'Calibrating [############            ] 6 of 12'
-    """
-    if not step.total:
-        return f"{step.step} …"
-    filled = "#" * (_BAR_CHARACTERS * step.done // step.total)
-    return f"{step.step} [{filled:<{_BAR_CHARACTERS}}] {step.done:,} of {step.total:,}"
 
 
 def _show(report: Report) -> None:

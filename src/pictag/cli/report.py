@@ -94,11 +94,10 @@ class Report:
     def _draw(self) -> None:
         if self._progress.shown:
             elapsed_s = time.monotonic() - self._began_at
-            self._progress.draw(
-                describe_progress(
-                    finished=self.finished, failed=self.failed, total=self._total, elapsed_s=elapsed_s
-                )
+            text = describe_progress(
+                finished=self.finished, failed=self.failed, total=self._total, elapsed_s=elapsed_s
             )
+            self._progress.draw(text, self.finished, self._total)
 
     def _count(self, countable: Iterable[object]) -> None:
         self._total = sum(1 for _ in countable)
