@@ -10,49 +10,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anyprediction import PREDICTIONS, RUNS
+from anyprediction import PREDICTIONS
 from pictag.errors import OutputError, UnreadableResults
-from pictag.records import Failure, Label, Prediction
+from pictag.records import Label, Prediction
 from pictag.sinks.jsonl import JsonlSink, decode_json, encode_json, read_jsonl
 from pictag.sinks.lines import open_lines, write_whole
+from resultfiles import TORN
 
 TIGER = Prediction(source="tiger.jpg", labels=(Label(label="tiger", score=0.9, index=292),))
-TORN = Prediction(source="torn.jpg", error=Failure(kind="CorruptImage", message="It ends too soon."))
 
 
 @given(PREDICTIONS)
-def test_a_line_gives_back_what_was_written(prediction: Prediction) -> None:
-    assert decode_json(encode_json(prediction)) == prediction
-
-
-@given(PREDICTIONS)
-def test_a_line_is_one_line_of_valid_utf8_and_steers_no_terminal(prediction: Prediction) -> None:
+def test_a_line_is_valid_utf8_without_control_characters(prediction: Prediction) -> None:
     line = encode_json(prediction)
+    assert decode_json(line) == prediction
     line.encode("utf-8")
     assert len(line.splitlines()) == 1
     assert not any(ord(c) < 32 or 127 <= ord(c) < 160 for c in line)
 
 
-@given(RUNS)
-def test_a_file_gives_back_what_was_written(
-    tmp_path_factory: pytest.TempPathFactory, run: list[Prediction]
-) -> None:
-    path = tmp_path_factory.mktemp("jsonl") / "run.jsonl"
-    sink = JsonlSink(open_lines(path))
-    for prediction in run:
-        sink.write(prediction)
-    sink.close()
-    assert list(read_jsonl(path)) == run
-
-
-def test_the_keys_are_those_that_are_documented() -> None:
+def test_the_keys_are_the_documented_ones() -> None:
     assert json.loads(encode_json(TIGER)) == {
         "source": "tiger.jpg",
         "labels": [{"label": "tiger", "score": 0.9, "index": 292}],
     }
     assert json.loads(encode_json(TORN)) == {
         "source": "torn.jpg",
-        "error": {"kind": "CorruptImage", "message": "It ends too soon."},
+        "error": {"kind": "CorruptImage", "message": "It ends, too soon."},
     }
 
 
@@ -62,16 +46,17 @@ def test_a_file_name_that_is_not_utf8_can_be_found_again() -> None:
     assert os.fsencode(json.loads(line)["source"]) == b"caf\xe9.jpg"
 
 
-def test_scores_that_are_no_numbers_are_still_valid_json() -> None:
+def test_scores_that_are_not_finite_are_valid_json() -> None:
     scores = (math.nan, math.inf, -math.inf, 1.5)
-    odd = Prediction(source="a", labels=tuple(Label(label="x", score=s, index=0) for s in scores))
+    odd = Prediction(source="a", labels=tuple(Label(label='"score": NaN', score=s, index=0) for s in scores))
     line = encode_json(odd)
 
     def refuse(name: str) -> float:
-        raise AssertionError(f"{name} is no JSON")
+        raise AssertionError(f"{name} is not JSON")
 
     json.loads(line, parse_constant=refuse)
     back = [label.score for label in decode_json(line).labels]
+    assert {label.label for label in decode_json(line).labels} == {'"score": NaN'}
     assert math.isnan(back[0])
     assert back[1:] == [math.inf, -math.inf, 1.5]
 
@@ -81,25 +66,21 @@ def test_a_last_line_that_was_cut_off_is_left_out(tmp_path_factory: pytest.TempP
     whole = "".join(encode_json(p) + "\n" for p in (TIGER, TORN)).encode()
     path = tmp_path_factory.mktemp("torn") / "run.jsonl"
     path.write_bytes(whole[:cut])
-    # A line that lacks nothing but its end is whole.
+    # A line that only lacks its line end is complete.
     ends = (whole.index(b"\n"), len(whole) - 1)
     complete = [p for p, end in zip((TIGER, TORN), ends, strict=True) if cut >= end]
     assert list(read_jsonl(path)) == complete
 
 
-def test_a_line_that_is_no_prediction_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "wrong",
+    [b"hello\n", b"[]\n", b'{"source": 3}\n', b'{"source": "a"}\n', b"\xff\xfe\n", b"shopping list"],
+)
+def test_a_line_that_is_not_a_prediction_is_named(tmp_path: Path, wrong: bytes) -> None:
     path = tmp_path / "run.jsonl"
-    for wrong in (
-        b"hello\n",
-        b"[]\n",
-        b'{"source": 3}\n',
-        b'{"source": "a"}\n',
-        b"\xff\xfe\n",
-        b"shopping list",
-    ):
-        path.write_bytes(encode_json(TIGER).encode() + b"\n" + wrong)
-        with pytest.raises(UnreadableResults, match=r"Line 2 of .*run\.jsonl"):
-            list(read_jsonl(path))
+    path.write_bytes(encode_json(TIGER).encode() + b"\n" + wrong)
+    with pytest.raises(UnreadableResults, match=r"Line 2 of .*run\.jsonl"):
+        list(read_jsonl(path))
 
 
 def test_a_line_is_in_the_file_when_write_returns(tmp_path: Path) -> None:
@@ -130,13 +111,7 @@ def test_a_full_disk_leaves_whole_lines(tmp_path: Path) -> None:
     assert path.read_bytes() == encode_json(TIGER).encode() + b"\n"
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_device_that_is_full_is_an_output_error() -> None:
-    with Path("/dev/full").open("wb", buffering=0) as full, pytest.raises(OutputError, match="/dev/full"):
-        write_whole(full, b"line\n")
-
-
-def test_whoever_stops_reading_is_no_output_error() -> None:
+def test_a_closed_pipe_is_not_an_output_error() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "wb", buffering=0) as stream, pytest.raises(BrokenPipeError):

@@ -1,7 +1,6 @@
-"""Where predictions go: JSON Lines, CSV, Parquet, or a table for a person's terminal.
+"""Result formats: JSON Lines, CSV, Parquet, and a table for the terminal.
 
-A sink takes one `pictag.Prediction` after another and writes each at once; `pictag.sinks.resume` opens those
-that write to a file.
+A sink writes one `pictag.Prediction` after another. `pictag.sinks.resume` opens sinks that write to a file.
 
 >>> import io
 >>> from pictag import Label, Prediction
@@ -21,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class Sink(Protocol):
-    """Takes predictions one by one."""
+    """Writes predictions one by one."""
 
     def write(self, prediction: Prediction, /) -> None:
-        """Write one prediction; raises `pictag.errors.OutputError`, and ``BrokenPipeError`` as it is."""
+        """Write one prediction; raises `pictag.errors.OutputError`, or ``BrokenPipeError``."""
 
     def close(self) -> None:
-        """Finish what was written; calling it again does nothing."""
+        """Finish the output; a second call does nothing."""

@@ -1,4 +1,4 @@
-r"""JSON Lines: one JSON object an image, one image a line, UTF-8.
+r"""JSON Lines: one JSON object per image, one image per line, UTF-8.
 
     {"source": "tiger.jpg", "labels": [{"label": "tiger", "score": 0.93, "index": 292}, …]}
     {"source": "torn.jpg", "error": {"kind": "CorruptImage", "message": "…"}}
@@ -7,12 +7,12 @@ r"""JSON Lines: one JSON object an image, one image a line, UTF-8.
 |---|---|
 | ``source`` | the path or URL as it was given |
 | ``labels`` | best first: ``label``, ``score`` (all digits), ``index`` in the model's output |
-| ``error`` | in place of ``labels``: ``kind`` (a class of `pictag.errors`) and ``message`` |
+| ``error`` | instead of ``labels``: ``kind`` (a class of `pictag.errors`) and ``message`` |
 
-Bytes of a file name that are not UTF-8 are written as JSON escapes, byte 0xE9 as ``\udce9``, which is how
-Python itself spells them: ``os.fsencode(json.loads(line)["source"])`` is the file's name. Control
-characters are escaped, so that no name can end a line or steer a terminal. A score that is not a number is
-``null``; an infinite one 1e999.
+Bytes of a file name that aren't UTF-8 are written as JSON escapes, byte 0xE9 as ``\udce9``, just as Python
+represents them: ``os.fsencode(json.loads(line)["source"])`` is the file's name. Control characters are
+escaped, so a name can't end a line or control a terminal. A score that is not a number is ``null``; an
+infinite one is 1e999.
 """
 
 from __future__ import annotations
@@ -23,18 +23,22 @@ import re
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pictag.errors import UnreadableResults, shorten
-from pictag.records import Failure, Label, Prediction
-from pictag.sinks.lines import write_whole
+from pictag.records import Label, Prediction
+from pictag.sinks.failures import make_failure
+from pictag.sinks.lines import read_results, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# What JSON allows unescaped, but a line, a terminal or UTF-8 does not bear: DEL and C1 controls, line
-# separators, changes of direction, lone surrogates.
+# JSON allows these unescaped, but they break lines, terminals or UTF-8: DEL and C1 controls, line separators,
+# changes of direction, lone surrogates.
 _UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
-_BEGIN = b'{"source": '  # how each line begins
+# Scores that JSON doesn't have. Within a string the quote before the colon would be escaped.
+_NOT_FINITE = re.compile(r'(?<=[^\\]": )(?:NaN|-?Infinity)')
+_REPLACEMENTS = {"NaN": "null", "Infinity": "1e999", "-Infinity": "-1e999"}
+_BEGIN = b'{"source": '  # of each line
 
 
 def encode_json(prediction: Prediction) -> str:
@@ -43,13 +47,13 @@ def encode_json(prediction: Prediction) -> str:
     >>> encode_json(Prediction(source="a.jpg", labels=(Label(label="cat", score=0.25, index=7),)))
     '{"source": "a.jpg", "labels": [{"label": "cat", "score": 0.25, "index": 7}]}'
     """
+    entry: dict[str, Any] = {"source": prediction.source}
     if prediction.error is not None:
-        error = {"kind": prediction.error.kind, "message": prediction.error.message}
-        return _dump({"source": prediction.source, "error": error})
-    labels = [{"label": e.label, "score": e.score, "index": e.index} for e in prediction.labels]
-    if not all(math.isfinite(e.score) for e in prediction.labels):
-        return _dump_odd_scores(prediction.source, labels)
-    return _dump({"source": prediction.source, "labels": labels})
+        entry["error"] = {"kind": prediction.error.kind, "message": prediction.error.message}
+    else:
+        entry["labels"] = [{"label": e.label, "score": e.score, "index": e.index} for e in prediction.labels]
+    text = _NOT_FINITE.sub(lambda match: _REPLACEMENTS[match[0]], json.dumps(entry, ensure_ascii=False))
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def decode_json(line: str | bytes) -> Prediction:
@@ -63,10 +67,8 @@ def decode_json(line: str | bytes) -> Prediction:
         source = _expect(entry["source"], str)
         if "error" in entry:
             error = entry["error"]
-            return Prediction(
-                source=source,
-                error=Failure(kind=_expect(error["kind"], str), message=_expect(error["message"], str)),
-            )
+            failure = make_failure(_expect(error["kind"], str), _expect(error["message"], str))
+            return Prediction(source=source, error=failure)
         labels = tuple(
             Label(
                 label=_expect(e["label"], str),
@@ -83,33 +85,29 @@ def decode_json(line: str | bytes) -> Prediction:
 def read_jsonl(path: Path) -> Iterator[Prediction]:
     """The predictions of a file, one by one; a last line that was cut off by a crash is left out.
 
-    Raises `UnreadableResults` naming the line that is no prediction.
+    Raises `UnreadableResults` naming the line that is not a prediction.
     """
     for _, prediction in scan_jsonl(path):
         yield prediction
 
 
 def scan_jsonl(path: Path) -> Iterator[tuple[int, Prediction]]:
-    """As `read_jsonl`, each with the number of bytes up to the end of its line."""
+    """Like `read_jsonl`, each with the number of bytes up to the end of its line."""
     end = 0
-    try:
-        with path.open("rb") as stream:
-            for number, line in enumerate(stream, start=1):
-                end += len(line)
-                if not line.strip():
-                    continue
-                try:
-                    yield end, decode_json(line)
-                except ValueError as error:
-                    if not line.endswith(b"\n") and line[: len(_BEGIN)] == _BEGIN[: len(line)]:
-                        return
-                    raise UnreadableResults(
-                        f"Line {number} of {shorten(path)} is not a prediction in JSON: {shorten(error)}."
-                    ) from error
-    except UnreadableResults:  # is an OSError too
-        raise
-    except OSError as error:
-        raise UnreadableResults(f"Cannot read {shorten(path)}: {error.strerror}.") from error
+    with read_results(path) as stream:
+        for number, line in enumerate(stream, start=1):
+            end += len(line)
+            if not line.strip():
+                continue
+            try:
+                prediction = decode_json(line)
+            except ValueError as error:
+                if not line.endswith(b"\n") and line[: len(_BEGIN)] == _BEGIN[: len(line)]:
+                    return
+                raise UnreadableResults(
+                    f"Line {number} of {shorten(path)} is not a prediction in JSON: {shorten(error)}."
+                ) from error
+            yield end, prediction
 
 
 class JsonlSink:
@@ -127,28 +125,7 @@ class JsonlSink:
         self._stream.close()
 
 
-def _dump(entry: dict[str, Any]) -> str:
-    text = json.dumps(entry, ensure_ascii=False, allow_nan=False)
-    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-
-
-def _dump_odd_scores(source: str, labels: list[dict[str, Any]]) -> str:
-    """JSON has no NaN and no infinity: NaN is null, infinity a number too large for a float."""
-    entries = []
-    for entry in labels:
-        score = entry["score"]
-        text = (
-            "null"
-            if math.isnan(score)
-            else ("1e999" if score > 0 else "-1e999")
-            if math.isinf(score)
-            else repr(score)
-        )
-        entries.append(f'{{"label": {_dump(entry["label"])}, "score": {text}, "index": {entry["index"]}}}')
-    return f'{{"source": {_dump(source)}, "labels": [{", ".join(entries)}]}}'  # type: ignore[arg-type]
-
-
 def _expect(value: Any, kind: type) -> Any:
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise TypeError(f"{value!r} is no {kind.__name__}")
+        raise TypeError(f"{value!r} is not a {kind.__name__}")
     return value

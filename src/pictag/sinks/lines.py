@@ -1,20 +1,34 @@
-"""Whole lines or none: what a file holds after a full disk, a crash or an interruption."""
+"""Reading and writing files of lines so that a full disk, a crash or an interruption leaves whole lines."""
 
 from __future__ import annotations
 
 import select
 import stat
+from contextlib import contextmanager, suppress
 from os import fstat
 from typing import TYPE_CHECKING, BinaryIO
 
-from pictag.errors import OutputError, shorten
+from pictag.errors import OutputError, UnreadableResults, shorten
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
+@contextmanager
+def read_results(path: Path) -> Iterator[BinaryIO]:
+    """Open a result file for reading; raises `UnreadableResults` if it can't be read."""
+    try:
+        with path.open("rb") as stream:
+            yield stream
+    except UnreadableResults:  # is an OSError too
+        raise
+    except OSError as error:
+        raise UnreadableResults(f"Cannot read {shorten(path)}: {error.strerror}.") from error
+
+
 def open_lines(path: Path, *, append: bool = False) -> BinaryIO:
-    """Open a file for a sink of lines: unbuffered, so that a line is in the file when ``write`` returns.
+    """Open a file for writing, unbuffered: a line is in the file when ``write`` returns.
 
     Raises `OutputError`.
     """
@@ -25,15 +39,16 @@ def open_lines(path: Path, *, append: bool = False) -> BinaryIO:
 
 
 def write_whole(stream: BinaryIO, block: bytes) -> None:
-    """Write all of the block, or leave a regular file as it was before.
+    """Write the whole block, or leave a regular file as it was.
 
-    Raises `OutputError`; a ``BrokenPipeError`` passes as it is: whoever read has stopped, nothing is wrong.
+    Raises `OutputError`. A ``BrokenPipeError`` is passed on: the reader has stopped reading, which is not
+    an error.
     """
     rest = memoryview(block)
     try:
         while rest:
             written = stream.write(rest)
-            if written is None:  # a pipe that was made non-blocking by whoever shares it, and is full
+            if written is None:  # another process made this pipe non-blocking, and it is full
                 select.select([], [stream], [])
             else:
                 rest = rest[written:]
@@ -41,19 +56,17 @@ def write_whole(stream: BinaryIO, block: bytes) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        _cut_back(stream, len(block) - len(rest))
+        with suppress(OSError):  # reading the file skips a torn line as well
+            _cut_back(stream, len(block) - len(rest))
         name = getattr(stream, "name", "the output")
         where = "standard output" if isinstance(name, int) else shorten(name)
         raise OutputError(
-            f"Cannot write to {where}: {error.strerror}. What was finished before is in it."
+            f"Cannot write to {where}: {error.strerror}. The results before this one are in it."
         ) from error
 
 
 def _cut_back(stream: BinaryIO, count: int) -> None:
-    """Take the last ``count`` bytes off a regular file; nothing else can be undone."""
-    try:
-        status = fstat(stream.fileno())
-        if count and stat.S_ISREG(status.st_mode):
-            stream.truncate(status.st_size - count)
-    except OSError:
-        pass  # the reader of the file cuts off a torn line as well
+    """Remove the last ``count`` bytes of a regular file; other kinds of files can't be undone."""
+    status = fstat(stream.fileno())
+    if count and stat.S_ISREG(status.st_mode):
+        stream.truncate(status.st_size - count)

@@ -1,8 +1,8 @@
-r"""File names that are no valid text, in files that hold nothing but valid text.
+r"""File names that aren't valid text, in formats that can only hold valid text.
 
-Python shows a file name's undecodable byte 0xE9 as the lone surrogate U+DCE9, which UTF-8 cannot hold. CSV
-and Parquet get ``\udce9`` in its place. So that this can be undone, backslashes that stand just before such
-a sequence, or before something that looks like one, are doubled; all other backslashes stay as they are.
+Python represents a file name's undecodable byte 0xE9 as the lone surrogate U+DCE9, which UTF-8 can't encode.
+CSV and Parquet files contain ``\udce9`` instead. To make this reversible, backslashes just before such a
+sequence, or before text that looks like one, are doubled; all other backslashes are unchanged.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _TO_RESTORE = re.compile(r"(\\+)(ud[89a-f][0-9a-f]{2})")
 
 
 def escape_name(name: str) -> str:
-    r"""The name as text that UTF-8 can hold; ordinary names stay as they are.
+    r"""The name as text that UTF-8 can encode; ordinary names are unchanged.
 
     >>> escape_name("caf\udce9.jpg"), escape_name("C:\\photos\\a.jpg")
     ('caf\\udce9.jpg', 'C:\\photos\\a.jpg')

@@ -1,14 +1,13 @@
-"""Parquet: one row an image, for dataframes and databases. Needs ``pip install 'pictag[parquet]'``.
+"""Parquet: one row per image, for dataframes and databases. Needs ``pip install 'pictag[parquet]'``.
 
 | column | type |
 |---|---|
 | ``source`` | string, not null |
-| ``labels`` | list of struct(``label`` string, ``score`` double, ``index`` int64); null after a failure |
-| ``error`` | struct(``kind`` string, ``message`` string); null where it did not |
+| ``labels`` | list of struct(``label`` string, ``score`` double, ``index`` int64); null for a failure |
+| ``error`` | struct(``kind`` string, ``message`` string); null without a failure |
 
-Bytes of a file name that are not UTF-8 appear as `pictag.sinks.names` says. A Parquet file has its table of
-contents at its end, so rows go to ``NAME.part`` first, which takes the name that was asked for when the
-sink is closed.
+Bytes of a file name that aren't UTF-8 are written as described in `pictag.sinks.names`. A Parquet file ends
+with its table of contents, so rows are written to ``NAME.part``, which is renamed when the sink is closed.
 """
 
 from __future__ import annotations
@@ -17,13 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pictag.errors import MissingExtra, OutputError, UnreadableResults, shorten
-from pictag.records import Failure, Label, Prediction
+from pictag.records import Label, Prediction
+from pictag.sinks.failures import make_failure
 from pictag.sinks.names import escape_name, restore_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-ROWS_A_GROUP = 4096
+ROWS_PER_GROUP = 4096
 
 
 def read_parquet(path: Path) -> Iterator[Prediction]:
@@ -38,8 +38,8 @@ def read_parquet(path: Path) -> Iterator[Prediction]:
     try:
         with pq.ParquetFile(path) as file:
             if not file.schema_arrow.equals(_schema()):
-                raise UnreadableResults(f"{shorten(path)} has other columns than pictag writes.")
-            for batch in file.iter_batches(batch_size=ROWS_A_GROUP):
+                raise UnreadableResults(f"{shorten(path)} doesn't have the columns that pictag writes.")
+            for batch in file.iter_batches(batch_size=ROWS_PER_GROUP):
                 yield from map(_from_row, batch.to_pylist())
     except UnreadableResults:  # is an OSError too
         raise
@@ -48,13 +48,13 @@ def read_parquet(path: Path) -> Iterator[Prediction]:
 
 
 class ParquetSink:
-    """Writes Parquet, a group of rows at a time; the file has its name when the sink is closed."""
+    """Writes Parquet in groups of rows; the file gets its name when the sink is closed."""
 
     def __init__(self, path: Path) -> None:
         import_pyarrow()
         import pyarrow.parquet as pq
 
-        self._path = path.resolve()  # what a link leads to is replaced, not the link
+        self._path = path.resolve()  # replace the target of a link, not the link
         self._part = self._path.with_name(self._path.name + ".part")
         self._rows: list[dict[str, Any]] = []
         try:
@@ -63,13 +63,13 @@ class ParquetSink:
             raise OutputError(f"Cannot write {shorten(path)}: {shorten(error.strerror or error)}.") from error
 
     def write(self, prediction: Prediction) -> None:
-        """Take one row; it is on the disk when its group is full or the sink is closed."""
+        """Add one row; it is written when its group is full or the sink is closed."""
         self._rows.append(_to_row(prediction))
-        if len(self._rows) >= ROWS_A_GROUP:
+        if len(self._rows) >= ROWS_PER_GROUP:
             self._write_group()
 
     def close(self) -> None:
-        """Write the last rows and give the file its name."""
+        """Write the remaining rows and give the file its name."""
         if self._writer is None:
             return
         if self._rows:
@@ -82,7 +82,7 @@ class ParquetSink:
             raise OutputError(f"Cannot finish {shorten(self._path)}: {shorten(error)}.") from error
 
     def discard(self) -> None:
-        """Forget what was written; a file that had the name before keeps it."""
+        """Delete what was written; an existing file of that name stays."""
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
@@ -95,7 +95,7 @@ class ParquetSink:
         try:
             self._writer.write_table(pa.Table.from_pylist(rows, schema=_schema()))
         except OSError as error:
-            # Half a group is on the disk: what there is cannot become a file that anything reads.
+            # Half a group has been written: this can't become a readable file any more.
             self._writer = None
             raise OutputError(f"Cannot write to {shorten(self._part)}: {shorten(error)}.") from error
 
@@ -103,7 +103,7 @@ class ParquetSink:
 def import_pyarrow() -> None:
     """Raise `MissingExtra` when pyarrow is not installed."""
     try:
-        import pyarrow.parquet  # noqa: F401 - whether it can be
+        import pyarrow.parquet  # noqa: F401 - only to see if it is installed
     except ImportError as error:
         raise MissingExtra("Parquet needs pyarrow: pip install 'pictag[parquet]'") from error
 
@@ -134,10 +134,7 @@ def _to_row(prediction: Prediction) -> dict[str, Any]:
 def _from_row(row: dict[str, Any]) -> Prediction:
     source, error = restore_name(row["source"]), row["error"]
     if error is not None:
-        failure = Failure(kind=error["kind"], message=restore_name(error["message"]))
+        failure = make_failure(error["kind"], restore_name(error["message"]))
         return Prediction(source=source, error=failure)
-    return Prediction(source=source, labels=_from_labels(row["labels"] or ()))
-
-
-def _from_labels(entries: Sequence[dict[str, Any]]) -> tuple[Label, ...]:
-    return tuple(Label(label=restore_name(e["label"]), score=e["score"], index=e["index"]) for e in entries)
+    labels = (Label(**entry | {"label": restore_name(entry["label"])}) for entry in row["labels"] or ())
+    return Prediction(source=source, labels=tuple(labels))

@@ -1,7 +1,7 @@
-"""Going on where a run has stopped: which images a file of results has already, and making it fit to go on.
+"""Continue a result file: find the images that it already has and open it for more.
 
-A last line that a crash has cut off is taken off first. Only hashes of the sources are kept, 8 bytes each,
-so that a file of ten million images needs 80 MB.
+A last line that a crash has cut off is removed first. Only hashes of the sources are kept in memory, 8 bytes
+each: 80 MB for a file of ten million images.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import hashlib
 import os
 from array import array
 from bisect import bisect_left
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from pictag.errors import OutputError, shorten
-from pictag.sinks.csv import HEADER, CsvSink, scan_csv
+from pictag.sinks.csv import CsvSink, scan_csv
 from pictag.sinks.jsonl import JsonlSink, scan_jsonl
 from pictag.sinks.lines import open_lines, write_whole
 
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from pictag.sinks import Sink
 
 FileFormat = Literal["jsonl", "csv", "parquet"]
+_SCANNERS = {"jsonl": scan_jsonl, "csv": scan_csv}
 
 
 class DoneSources:
-    """The images that a file of results has: ``"a.jpg" in done``, and whether one of them has failed."""
+    """The images in a result file: ``"a.jpg" in done``, and which of them failed."""
 
     def __init__(self) -> None:
         self._hashes = array("Q")
@@ -35,7 +36,7 @@ class DoneSources:
         self._failed: set[int] = set()
 
     def add(self, prediction: Prediction) -> None:
-        """Note an image of the file."""
+        """Add an image of the file."""
         code = _hash(prediction.source)
         self._hashes.append(code)
         self._sorted = False
@@ -43,7 +44,7 @@ class DoneSources:
             self._failed.add(code)
 
     def sort(self) -> None:
-        """Make ready for questions, which threads may then ask at the same time."""
+        """Prepare for look-ups, which are thread-safe afterwards."""
         import numpy as np
 
         np.frombuffer(self._hashes, dtype=np.uint64).sort()
@@ -65,24 +66,21 @@ class DoneSources:
 
 
 def open_sink(path: Path, file_format: FileFormat) -> Sink:
-    """A sink that begins the file anew."""
+    """A sink that writes a new file."""
     if file_format == "parquet":
         from pictag.sinks.parquet import ParquetSink
 
         return ParquetSink(path)
-    return _begin(open_lines(path), file_format, header=True)
+    return _start(open_lines(path), file_format, header=True)
 
 
 def reopen_sink(
-    path: Path,
-    file_format: FileFormat,
-    *,
-    retry_failed: bool = False,
+    path: Path, file_format: FileFormat, *, retry_failed: bool = False
 ) -> tuple[Sink, DoneSources]:
-    """A sink that goes on at the end of the file, and the images that the file has.
+    """A sink that continues the file, and the images that the file already has.
 
-    With ``retry_failed`` the images that failed are taken out of the file first. A file that is missing
-    is begun. Raises `pictag.errors.UnreadableResults` for a file that pictag has not written.
+    With ``retry_failed`` the images that failed are first removed from the file. A missing file is created.
+    Raises `pictag.errors.UnreadableResults` for a file that pictag has not written.
     """
     done = DoneSources()
     if not path.exists():
@@ -92,21 +90,16 @@ def reopen_sink(
     else:
         if retry_failed:
             _drop_failed(path, file_format)
-        sink = _append(path, file_format, _scan_lines(path, file_format, done))
+        sink = _append(path, file_format, done)
     done.sort()
     return sink, done
 
 
-def _scan_lines(path: Path, file_format: FileFormat, done: DoneSources) -> int:
-    """Note what the file has; gives the offset at which it goes on."""
-    end = len(HEADER) if file_format == "csv" and _starts_with_header(path) else 0
-    for offset, prediction in (scan_csv if file_format == "csv" else scan_jsonl)(path):
+def _append(path: Path, file_format: FileFormat, done: DoneSources) -> Sink:
+    """Note the images that the file has, cut off a torn last line, and continue after it."""
+    end = 0
+    for end, prediction in _SCANNERS[file_format](path):  # noqa: B007 - the last one is used below
         done.add(prediction)
-        end = offset
-    return end
-
-
-def _append(path: Path, file_format: FileFormat, end: int) -> Sink:
     try:
         os.truncate(path, end)
         with path.open("rb") as stream:
@@ -115,51 +108,47 @@ def _append(path: Path, file_format: FileFormat, end: int) -> Sink:
     except OSError as error:
         raise OutputError(f"Cannot continue {shorten(path)}: {error.strerror}.") from error
     lines = open_lines(path, append=True)
-    if not complete:  # the last line is whole but for its end
+    if not complete:  # only the line end is missing
         write_whole(lines, b"\n")
-    return _begin(lines, file_format, header=end == 0)
+    return _start(lines, file_format, header=end == 0)
 
 
-def _begin(stream: BinaryIO, file_format: FileFormat, *, header: bool) -> Sink:
+def _start(stream: BinaryIO, file_format: FileFormat, *, header: bool) -> Sink:
     if file_format == "jsonl":
         return JsonlSink(stream)
-    with ExitStack() as undo:
-        undo.callback(stream.close)
-        sink = CsvSink(stream, header=header)
-        undo.pop_all()
-    return sink
+    try:
+        return CsvSink(stream, header=header)
+    except BaseException:
+        stream.close()
+        raise
 
 
 def _drop_failed(path: Path, file_format: FileFormat) -> None:
     part = path.with_name(path.name + ".part")
-    with ExitStack() as undo:
-        undo.callback(part.unlink, missing_ok=True)
+    try:
         with closing(open_sink(part, file_format)) as sink:
-            for _, prediction in (scan_csv if file_format == "csv" else scan_jsonl)(path):
+            for _, prediction in _SCANNERS[file_format](path):
                 if prediction.error is None:
                     sink.write(prediction)
         part.replace(path)
-        undo.pop_all()
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _copy_parquet(path: Path, done: DoneSources, *, retry_failed: bool) -> Sink:
-    """Parquet cannot be appended to: the rows so far begin the new file."""
+    """Parquet can't be appended to, so the existing rows are copied to a new file."""
     from pictag.sinks.parquet import ParquetSink, read_parquet
 
     sink = ParquetSink(path)
-    with ExitStack() as undo:
-        undo.callback(sink.discard)
+    try:
         for prediction in read_parquet(path):
             if prediction.error is None or not retry_failed:
                 done.add(prediction)
                 sink.write(prediction)
-        undo.pop_all()
+    except BaseException:
+        sink.discard()
+        raise
     return sink
-
-
-def _starts_with_header(path: Path) -> bool:
-    with path.open("rb") as stream:
-        return stream.read(len(HEADER)) == HEADER
 
 
 def _hash(source: str) -> int:
