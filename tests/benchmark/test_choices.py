@@ -17,26 +17,26 @@ def without_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("without_openvino")
-def test_the_installed_engines_are_measured() -> None:
+def test_the_installed_engines_are_measured_by_default() -> None:
     assert choose_engines(None, device="cpu") == ("onnxruntime",)
     with pytest.raises(MissingExtra, match=r"pip install 'pictag\[openvino\]'"):
         choose_engines(["openvino"], device="cpu")
 
 
-def test_on_a_card_there_is_one_engine() -> None:
+def test_a_gpu_has_one_engine() -> None:
     assert choose_engines(None, device="cuda") == ("onnxruntime",)
     with pytest.raises(OptionError, match="not available with engine='openvino'"):
         choose_engines(["openvino"], device="cuda")
 
 
-def test_engines_and_devices_of_no_meaning_are_refused() -> None:
-    with pytest.raises(OptionError, match="there are: onnxruntime, openvino"):
+def test_unknown_engines_and_devices_are_errors() -> None:
+    with pytest.raises(OptionError, match="Choose one of onnxruntime, openvino"):
         choose_engines(["auto"], device="cpu")
     with pytest.raises(OptionError, match="device='gpu'"):
         choose_engines(None, device="gpu")
 
 
-def test_all_dtypes_of_a_folder_are_measured(tmp_path: Path) -> None:
+def test_all_dtypes_of_a_folder_are_measured_by_default(tmp_path: Path) -> None:
     files = ("onnx/model_quantized.onnx", "onnx/model.onnx", "onnx/other.onnx")
     folder = make_tiny_model(tmp_path / "several", files=files)
     assert choose_dtypes(parse_reference(folder), None, cache_dir=None) == ("fp32", "q8")
@@ -45,14 +45,14 @@ def test_all_dtypes_of_a_folder_are_measured(tmp_path: Path) -> None:
         choose_dtypes(parse_reference(folder), ["int9"], cache_dir=None)
 
 
-def test_where_no_name_says_a_dtype_it_is_chosen_as_ever(tmp_path: Path) -> None:
+def test_files_whose_names_state_no_dtype_are_measured_as_auto(tmp_path: Path) -> None:
     folder = make_tiny_model(tmp_path / "one", files=("onnx/net.onnx",))
     assert choose_dtypes(parse_reference(folder), None, cache_dir=None) == ("auto",)
     file = parse_reference(folder / "onnx/net.onnx")
     assert choose_dtypes(file, None, cache_dir=None) == ("auto",)
 
 
-def test_of_a_model_of_the_hub_what_the_cache_has_is_measured(tmp_path: Path) -> None:
+def test_the_cached_dtypes_of_a_model_on_the_hub_are_measured(tmp_path: Path) -> None:
     commit = "0123456789abcdef0123456789abcdef01234567"
     repository = tmp_path / "models--org--name"
     make_tiny_model(repository / "snapshots" / commit, files=("onnx/model_fp16.onnx",))

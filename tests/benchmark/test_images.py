@@ -10,7 +10,7 @@ from pictag.errors import ImageNotFound
 from tinymodel import make_image
 
 
-def test_drawn_images_are_as_large_as_photographs_and_the_same_each_time(tmp_path: Path) -> None:
+def test_generated_images_are_as_large_as_photographs_and_always_the_same(tmp_path: Path) -> None:
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
     first, second = (draw_images(tmp_path / name, 2) for name in ("first", "second"))
@@ -23,7 +23,7 @@ def test_drawn_images_are_as_large_as_photographs_and_the_same_each_time(tmp_pat
             assert (image.format, image.size, image.mode) == ("JPEG", SIZE, "RGB")
 
 
-def test_of_many_images_some_are_chosen_all_over_the_folder(tmp_path: Path) -> None:
+def test_images_are_chosen_evenly_from_the_whole_folder(tmp_path: Path) -> None:
     for number in range(10):
         make_image(tmp_path / f"{number}.png")
     chosen = choose_images(tmp_path, count=5, recursive=False)
@@ -32,13 +32,13 @@ def test_of_many_images_some_are_chosen_all_over_the_folder(tmp_path: Path) -> N
     assert len(choose_images(tmp_path / "[1-3].png", count=64, recursive=False)) == 3
 
 
-def test_subfolders_are_read_when_asked_for(tmp_path: Path) -> None:
+def test_subfolders_are_read_on_request(tmp_path: Path) -> None:
     make_image(tmp_path / "inner" / "a.png")
-    with pytest.raises(ImageNotFound, match="holds no images"):
+    with pytest.raises(ImageNotFound):
         choose_images(tmp_path, count=5, recursive=False)
     assert len(choose_images(tmp_path, count=5, recursive=True)) == 1
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(ImageNotFound, match="missing: there is no such folder"):
         choose_images(tmp_path / "missing", count=5, recursive=False)

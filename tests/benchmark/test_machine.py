@@ -17,7 +17,7 @@ flags\t\t: fpu sse4_2 avx2 avx512_vnni amx_int8
 ARM = "processor\t: 0\nBogoMIPS\t: 50.00\nFeatures\t: fp asimd asimddp i8mm\n"
 
 
-def test_the_machine_is_this_one() -> None:
+def test_this_machine_is_described() -> None:
     facts = describe_machine()
     assert facts.cores == count_cores()
     assert facts.processor
@@ -27,7 +27,7 @@ def test_the_machine_is_this_one() -> None:
     assert "onnxruntime" in facts.versions
 
 
-def test_linux_names_the_processor_and_what_it_can_do(tmp_path: Path) -> None:
+def test_the_processor_and_its_features_are_read_from_cpuinfo(tmp_path: Path) -> None:
     (tmp_path / "x86").write_text(X86)
     facts = describe_machine(cpu_info=tmp_path / "x86")
     assert facts.processor == "Example CPU @ 2.00GHz"
@@ -36,7 +36,7 @@ def test_linux_names_the_processor_and_what_it_can_do(tmp_path: Path) -> None:
     assert describe_machine(cpu_info=tmp_path / "arm").features == ("asimd", "asimddp", "i8mm")
 
 
-def test_elsewhere_numpy_is_asked(tmp_path: Path) -> None:
+def test_features_come_from_numpy_on_systems_without_cpuinfo(tmp_path: Path) -> None:
     facts = describe_machine(cpu_info=tmp_path / "missing")
     assert facts.processor
     assert all(name == name.lower() for name in facts.features)

@@ -18,17 +18,17 @@ def peak_after(count: int) -> int:
     return int(done.stdout)
 
 
-def test_memory_that_was_held_counts() -> None:
+def test_allocated_memory_is_counted() -> None:
     assert 90e6 < peak_after(100_000_000) - peak_after(0) < 130e6
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the quirk of Linux's getrusage")
-def test_what_the_parent_held_does_not_count() -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux's getrusage is inherited")
+def test_the_memory_of_the_parent_is_not_counted() -> None:
     ballast = bytearray(300_000_000)
     assert peak_after(0) < 250e6
     assert ballast
 
 
-def test_where_there_is_no_status_the_system_is_asked_another_way(tmp_path: Path) -> None:
+def test_getrusage_is_used_on_systems_without_proc(tmp_path: Path) -> None:
     peak = read_peak_memory(status=tmp_path / "missing")
     assert peak is None or 10e6 < peak < 1e12

@@ -4,6 +4,7 @@ import os
 import pickle
 import signal
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,24 +12,22 @@ from typing import Any
 import pytest
 
 from pictag import errors
-from pictag.benchmark.jobs import Began, Broke, Found, LimitJob, ModelChoice, ModelJob
-from pictag.benchmark.processes import run_job
+from pictag.benchmark.processes import run_task
+from pictag.benchmark.tasks import ModelTask
 from pictag.images import Source
 from pictag.models.reference import parse_reference
 from tinymodel import make_image, make_tiny_model
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> ModelJob:
+def task(tmp_path: Path) -> ModelTask:
     image = make_image(tmp_path / "red.png")
-    return ModelJob(
-        model=ModelChoice(
-            reference=parse_reference(make_tiny_model(tmp_path / "model")),
-            engine="onnxruntime",
-            dtype="fp32",
-            cache_dir=None,
-            device="cpu",
-        ),
+    return ModelTask(
+        reference=parse_reference(make_tiny_model(tmp_path / "model")),
+        engine="onnxruntime",
+        dtype="fp32",
+        device="cpu",
+        cache_dir=None,
         images=(Source(name=str(image), kind="file", value=str(image)),),
         decode="exact",
         batch_size=None,
@@ -36,96 +35,92 @@ def job(tmp_path: Path) -> ModelJob:
     )
 
 
-def worker_of(messages: Any) -> Any:
-    """The process behind a job that is under way."""
-    return messages.gi_frame.f_locals["worker"]
+@pytest.fixture
+def endless(task: ModelTask) -> Iterator[Any]:
+    """The updates of a measurement that goes on for a minute; the first has arrived."""
+    updates = run_task(replace(task, step_s=60))
+    assert next(updates).next_step == "end to end"
+    yield updates
+    updates.close()
 
 
-def test_steps_and_what_they_find_come_in_turn(job: ModelJob) -> None:
-    messages = list(run_job(job))
-    steps = [message.step for message in messages if isinstance(message, Began)]
-    assert steps == ["start", "whole line", "one image at a time", "inference", "counting multiply-adds"]
-    found: dict[str, Any] = {}
-    for message in messages:
-        found |= message.values if isinstance(message, Found) else {}
-    assert (found["dtype"], found["weights"]) == ("fp32", "onnx/model.onnx")
-    assert found["end_to_end_per_s"] > 1
-    assert [rate.batch_size for rate in found["inference"]] == [1, 1, 4]
-    assert found["latency"].count >= 3
-    assert found["work"].multiply_adds == 9
+def worker_of(updates: Any) -> Any:
+    return updates.gi_frame.f_locals["worker"]
 
 
-def test_a_batch_size_that_was_asked_for_is_the_one_that_is_measured(job: ModelJob) -> None:
-    found = [m.values["inference"] for m in run_job(replace(job, batch_size=3)) if isinstance(m, Found)
-             and "inference" in m.values]  # fmt: skip
-    assert [rate.batch_size for rate in found[-1]] == [1, 3]
+def test_every_update_has_the_results_so_far_and_the_next_step(task: ModelTask) -> None:
+    *before, last = run_task(task)
+    assert [update.next_step for update in before][:3] == [
+        "end to end", "one image at a time", "inference, batch 1"
+    ]  # fmt: skip
+    assert before[0].result.end_to_end_per_s is None
+    assert last.next_step is None
+    result = last.result
+    assert (result.dtype, result.weights) == ("fp32", "onnx/model.onnx")
+    assert result.end_to_end_per_s
+    assert result.latency
+    assert result.latency.count >= 3
+    assert [rate.batch_size for rate in result.inference] == [1, 1, 4]
 
 
-def test_an_error_of_ours_arrives_as_it_was_raised(job: ModelJob) -> None:
-    assert job.model.reference.path is not None
-    (job.model.reference.path / "onnx" / "model.onnx").write_bytes(b"no graph")
-    *_, last = run_job(job)
-    assert isinstance(last, Broke)
-    assert isinstance(last.error, errors.InvalidModel)
+def test_a_given_batch_size_is_measured(task: ModelTask) -> None:
+    *_, last = run_task(replace(task, batch_size=3))
+    assert [rate.batch_size for rate in last.result.inference] == [1, 3]
 
 
-def test_an_image_that_fails_later_ends_the_job(job: ModelJob) -> None:
-    messages = run_job(job)
-    for message in messages:
-        if message == Began(step="whole line"):
-            Path(job.images[0].value).unlink()
-            break
-    *_, last = messages
-    assert isinstance(last, Broke)
-    assert "no such file" in str(last.error)
+def test_an_error_in_the_process_is_raised_in_the_parent(task: ModelTask) -> None:
+    assert task.reference.path is not None
+    (task.reference.path / "onnx" / "model.onnx").write_bytes(b"no graph")
+    with pytest.raises(errors.InvalidModel):
+        list(run_task(task))
+
+
+def test_an_image_that_fails_later_ends_the_measurement(task: ModelTask) -> None:
+    updates = run_task(replace(task, step_s=1))
+    next(updates)
+    Path(task.images[0].value).unlink()
+    with pytest.raises(errors.PictagError, match="no such file"):
+        list(updates)
 
 
 @pytest.mark.parametrize("kind", [k for k in vars(errors).values() if isinstance(k, type)])
-def test_every_error_can_travel_between_processes(kind: type[Exception]) -> None:
+def test_every_error_can_be_sent_between_processes(kind: type[Exception]) -> None:
     error = pickle.loads(pickle.dumps(kind("what happened")))
     assert type(error) is kind
     assert str(error) == "what happened"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_a_process_that_is_killed_is_an_error_that_says_so() -> None:
-    messages = run_job(LimitJob(step_s=60))
-    assert isinstance(next(messages), Began)
-    os.kill(worker_of(messages).pid, signal.SIGKILL)
-    (last,) = messages
-    assert isinstance(last, Broke)
-    assert "ended by SIGKILL; perhaps there was not enough memory" in str(last.error)
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_a_killed_process_is_an_error_that_names_the_signal(endless: Any) -> None:
+    os.kill(worker_of(endless).pid, signal.SIGKILL)
+    with pytest.raises(errors.EngineError, match=r"ended by SIGKILL\. It may have run out of memory"):
+        list(endless)
 
 
-def test_a_process_that_breaks_down_is_an_error_with_its_last_words() -> None:
-    nonsense: Any = LimitJob(step_s="a while")  # type: ignore[arg-type]
-    *_, last = run_job(nonsense)
-    assert isinstance(last, Broke)
-    assert "status 1: TypeError: " in str(last.error)
+def test_a_crash_is_an_error_with_the_last_line_of_stderr(task: ModelTask) -> None:
+    with pytest.raises(errors.EngineError, match="status 1: TypeError: "):
+        list(run_task(replace(task, images=None)))  # type: ignore[arg-type]  # to make it crash
 
 
-def test_who_stops_listening_ends_the_process() -> None:
-    messages = run_job(LimitJob(step_s=60))
-    next(messages)
-    worker = worker_of(messages)
+def test_closing_the_iterator_ends_the_process(endless: Any) -> None:
+    worker = worker_of(endless)
     assert worker.poll() is None
-    messages.close()
+    endless.close()
     assert worker.poll() is not None
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_ctrl_c_in_a_terminal_is_left_to_the_parent() -> None:
-    messages = run_job(LimitJob(step_s=0.3))
-    next(messages)
-    os.kill(worker_of(messages).pid, signal.SIGINT)
-    assert [set(m.values) for m in messages if isinstance(m, Found)] == [{"float32"}, {"int8"}]
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_the_process_ignores_ctrl_c(task: ModelTask) -> None:
+    updates = run_task(replace(task, step_s=0.1))
+    next(updates)
+    os.kill(worker_of(updates).pid, signal.SIGINT)
+    *_, last = updates
+    assert last.result.inference
 
 
-def test_files_where_the_user_stands_are_not_imported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_files_in_the_current_directory_are_not_imported(
+    task: ModelTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "pickle.py").write_text("raise SystemExit('not mine')")
     monkeypatch.chdir(tmp_path)
-    messages = run_job(LimitJob(step_s=0.01))
-    assert isinstance(next(messages), Began)
-    messages.close()
+    assert next(run_task(task)).result.weights

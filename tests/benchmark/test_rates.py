@@ -8,15 +8,7 @@ import pytest
 from pictag.benchmark.rates import describe_latency, measure_durations, measure_rate
 
 
-def test_a_rate_is_what_all_threads_do_together() -> None:
-    def rest(_: int) -> None:
-        time.sleep(0.02)
-
-    assert 10 < measure_rate(rest, threads=1, step_s=0.1) <= 50
-    assert 30 < measure_rate(rest, threads=4, step_s=0.1) <= 200
-
-
-def test_as_many_threads_run_as_were_asked_for_and_no_number_comes_twice() -> None:
+def test_all_threads_run_and_every_number_is_used_once() -> None:
     numbers, threads = [], set()
 
     def note(number: int) -> None:
@@ -29,12 +21,12 @@ def test_as_many_threads_run_as_were_asked_for_and_no_number_comes_twice() -> No
     assert len(set(numbers)) == len(numbers)
 
 
-def test_slow_runs_are_measured_three_times_however_short_the_time() -> None:
+def test_slow_calls_are_measured_at_least_three_times() -> None:
     assert len(measure_durations(lambda _: time.sleep(0.01), step_s=1e-6)) == 3
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_what_a_run_raises_ends_the_measurement(threads: int) -> None:
+def test_an_error_in_a_call_ends_the_measurement(threads: int) -> None:
     def fail(number: int) -> None:
         if number == 5:
             raise LookupError("five")

@@ -1,4 +1,4 @@
-"""What a machine makes of a model: rates, latencies, memory, and how far that is from what it could do."""
+"""Measure a model on this machine: images per second, latency, memory and start time."""
 
 from pictag.benchmark.measurement import measure
 

@@ -1,4 +1,4 @@
-"""Which engines and which of a model's weights are measured."""
+"""Which engines and which of a model's weights to measure."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def choose_engines(asked: Sequence[str] | None, *, device: str) -> tuple[str, ...]:
-    """The engines that were asked for, or else all that are installed and run on the device.
+    """The requested engines, or all that are installed and support the device.
 
-    Raises `OptionError` for one that does not exist or not run there, `MissingExtra` for one that is not
-    installed.
+    Raises `OptionError` for an engine that does not exist or does not support the device, and `MissingExtra`
+    for one that is not installed.
 
     >>> choose_engines(["onnxruntime", "onnxruntime"], device="cpu")
     ('onnxruntime',)
@@ -33,7 +33,7 @@ def choose_engines(asked: Sequence[str] | None, *, device: str) -> tuple[str, ..
     known = tuple(name for name in ENGINES if name != AUTO)
     for name in asked:
         if name not in known:
-            raise OptionError(f"engine={shorten(repr(name))} is not known; there are: {', '.join(known)}.")
+            raise OptionError(f"engine={shorten(repr(name))} is not valid. Choose one of {', '.join(known)}.")
         if name not in installed:
             raise MissingExtra(f"engine={name!r} needs the package {name}: pip install 'pictag[{name}]'")
         check_device(device, name)
@@ -43,9 +43,9 @@ def choose_engines(asked: Sequence[str] | None, *, device: str) -> tuple[str, ..
 def choose_dtypes(
     reference: ModelRef, asked: Sequence[str] | None, *, cache_dir: Path | None
 ) -> tuple[str, ...]:
-    """The dtypes that were asked for, or else all that are at hand; ``auto`` where no name says one.
+    """The requested dtypes, or all that are available locally; ``auto`` if no file name states a dtype.
 
-    A model of the Hub may have ten files of half a gigabyte each: those are taken that the cache has.
+    A model on the Hub may have ten weights files of half a gigabyte each, so only the cached ones are used.
 
     >>> from pictag.models.reference import parse_reference
     >>> choose_dtypes(parse_reference("embedded"), None, cache_dir=None)
@@ -55,13 +55,13 @@ def choose_dtypes(
         for dtype in asked:
             check_dtype(dtype)
         return tuple(dict.fromkeys(asked))
-    there = {dtype_of(name) for name in _list_weights(reference, cache_dir)}
-    return tuple(dtype for dtype in SUFFIXES if dtype in there) or (AUTO,)
+    available = {dtype_of(name) for name in _list_weights(reference, cache_dir)}
+    return tuple(dtype for dtype in SUFFIXES if dtype in available) or (AUTO,)
 
 
 def _list_weights(reference: ModelRef, cache_dir: Path | None) -> Sequence[str]:
     if reference.kind == "hub":
-        # Not at the top: huggingface_hub takes a tenth of a second to import.
+        # Imported here because huggingface_hub takes 0.1 s to import.
         from pictag.models.cache import list_cached
 
         wanted = reference.revision or MAIN
@@ -72,6 +72,6 @@ def _list_weights(reference: ModelRef, cache_dir: Path | None) -> Sequence[str]:
             for name in cached.weights
         ]
     if reference.kind == "file":
-        return ()  # it is the weights
+        return ()  # the file itself is the weights
     folder = embedded_folder() if reference.path is None else reference.path
     return [name for name in list_model_files(folder) if name.lower().endswith(".onnx")]

@@ -1,28 +1,38 @@
-"""The images that are classified: drawn by code, or a folder's own."""
+"""The images that are classified: generated ones, or those of a folder."""
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from pictag.errors import ImageNotFound, shorten
-from pictag.images import Failed, Source, expand
+from pictag.benchmark.records import BrokenImage, ImageFacts
+from pictag.engines.cores import count_cores
+from pictag.errors import ImageNotFound, ImageUnreadable, InputError, NotAnImage, shorten
+from pictag.images import Failed, Source, expand, read_image
 from pictag.images.source import exists
+from pictag.preprocess.run import preprocess
+from pictag.records import Failure
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-SIZE = (500, 375)  # what most photographs of the usual data sets have
+    from pictag.preprocess.spec import PreprocessSpec
+
+SIZE = (500, 375)  # that of most photographs in the usual data sets
 _QUALITY = 90
 
 
 def draw_images(folder: Path, count: int) -> list[Source]:
-    """Write ``count`` JPEGs of 500×375 into the folder: the same ones each time.
+    """Write ``count`` JPEG files of 500×375 into the folder; they are the same every time.
 
-    Shapes with soft edges under fine noise make files of about 70 kB, as photographs of that size are; flat
-    shapes alone would be decoded in half the time.
+    Soft shapes with fine noise give files of about 70 kB, as for photographs of that size. Flat shapes alone
+    would be decoded in half the time.
     """
     paths = [folder / f"{number:04}.jpg" for number in range(count)]
     for number, path in enumerate(paths):
@@ -31,7 +41,7 @@ def draw_images(folder: Path, count: int) -> list[Source]:
 
 
 def draw_image(number: int) -> Image.Image:
-    """DecodedImage ``number``: shapes, a gradient and noise."""
+    """Image ``number``: shapes, a gradient and noise."""
     rng = np.random.default_rng(number)
     width, height = SIZE
     image = Image.linear_gradient("L").rotate(float(rng.integers(0, 360))).resize(SIZE)
@@ -48,13 +58,60 @@ def draw_image(number: int) -> Image.Image:
 
 
 def choose_images(folder: Path, *, count: int, recursive: bool) -> list[Source | Failed]:
-    """At most ``count`` of the images in a folder, or that match a glob, spread evenly over them.
-
-    Raises an `InputError` where there is none.
-    """
+    """Up to ``count`` images of a folder or a glob, evenly spread. Raises `InputError` if there are none."""
     found = list(expand([folder], recursive=recursive))
     if len(found) == 1 and isinstance(found[0], Failed):
         raise found[0].error
     if len(found) == 1 and not exists(found[0].name):
         raise ImageNotFound(f"{shorten(folder)}: there is no such folder.")
     return [found[index * len(found) // count] for index in range(count)] if len(found) > count else found
+
+
+def check_images(
+    images: Sequence[Source | Failed], spec: PreprocessSpec, *, folder: str | None
+) -> tuple[tuple[Source, ...], ImageFacts]:
+    """Decode and preprocess each image once; give those that can be used, and a description of all.
+
+    Raises `NotAnImage` if none can be used.
+    """
+    with ThreadPoolExecutor(count_cores()) as pool:
+        checked = list(pool.map(lambda image: _check(image, spec), images))
+    broken = [one for one in checked if isinstance(one, BrokenImage)]
+    sizes = [one for one in checked if not isinstance(one, BrokenImage)]
+    if not sizes:
+        raise NotAnImage(
+            f"None of the {len(broken)} images can be used. The first: {broken[0].failure.message}"
+        )
+    usable = tuple(
+        image
+        for image, one in zip(images, checked, strict=True)
+        if isinstance(image, Source) and not isinstance(one, BrokenImage)
+    )
+    return usable, ImageFacts(
+        folder=folder,
+        count=len(usable),
+        broken=tuple(broken),
+        mean_bytes=fmean(size_bytes for size_bytes, _ in sizes),
+        mean_pixels=fmean(pixels for _, pixels in sizes),
+    )
+
+
+def _check(image: Source | Failed, spec: PreprocessSpec) -> tuple[int, int] | BrokenImage:
+    """The image's bytes and pixels, or what is wrong with it."""
+    try:
+        if isinstance(image, Failed):
+            raise image.error
+        decoded = read_image(image)
+        preprocess(decoded.rgb, spec)
+        width, height = decoded.original_size
+        return _read_size(image), width * height
+    except InputError as error:
+        failure = Failure(kind=type(error).__name__, message=str(error))
+        return BrokenImage(source=image.name, failure=failure)
+
+
+def _read_size(image: Source) -> int:
+    try:
+        return os.stat(image.value).st_size  # noqa: PTH116 - pathlib rejects names that the system accepts
+    except OSError as error:
+        raise ImageUnreadable(f"{shorten(image.name)} can't be read any more: {error.strerror}.") from error

@@ -1,4 +1,4 @@
-"""What machine this is, as far as it matters for speed."""
+"""The properties of this machine that affect speed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pictag.engines.cores import count_cores
 
 _CPU_INFO = Path("/proc/cpuinfo")
 _PACKAGES = ("pictag", "numpy", "pillow", "onnxruntime", "onnxruntime-gpu", "openvino")
-# What matrix multiplication and decoding are written for, as Linux names it on x86-64 and ARM.
+# The instruction sets that matrix multiplication and decoding use, as Linux names them (x86-64, ARM).
 _FEATURES = (
     "sse4_2", "avx", "f16c", "fma", "avx2", "avx_vnni", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16",
     "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16", "asimd", "asimddp", "i8mm", "bf16", "sve", "sve2",
@@ -22,7 +22,7 @@ _FEATURES = (
 
 
 def describe_machine(*, cpu_info: Path = _CPU_INFO) -> MachineFacts:
-    """The processor, the cores that the process may use, and the versions of what is installed."""
+    """The processor, the cores that the process may use, and the versions of the installed packages."""
     try:
         text = cpu_info.read_text(encoding="utf-8", errors="replace")
     except OSError:  # not Linux
@@ -42,7 +42,7 @@ def describe_machine(*, cpu_info: Path = _CPU_INFO) -> MachineFacts:
 
 
 def _numpy_features() -> tuple[str, ...]:
-    """What numpy found, where the system has no list: in its own names."""
+    """The instruction sets that numpy detected, in its own names, for systems without a list."""
     facts = np.show_config(mode="dicts") or {}
     found = facts.get("SIMD Extensions", {})
     return tuple(name.lower() for name in (*found.get("baseline", ()), *found.get("found", ())))

@@ -1,35 +1,34 @@
-"""The whole measurement: images, the machine's limits, then each engine with each of the model's dtypes."""
+"""Measure each engine with each of the model's dtypes, one after the other."""
 
 from __future__ import annotations
 
 import tempfile
 import time
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pictag.benchmark.choices import choose_dtypes, choose_engines
-from pictag.benchmark.images import choose_images, draw_images
-from pictag.benchmark.jobs import Broke, Found, ImageJob, LimitJob, ModelChoice, ModelJob
-from pictag.benchmark.judgement import judge
+from pictag.benchmark.images import check_images, choose_images, draw_images
 from pictag.benchmark.machine import describe_machine
-from pictag.benchmark.processes import run_job
-from pictag.benchmark.records import ImageFacts, Limits, Progress, Report, Result
-from pictag.errors import EngineError, ModelError, OptionError, PictagError, shorten
+from pictag.benchmark.processes import run_task
+from pictag.benchmark.records import Progress, Report, Result
+from pictag.benchmark.tasks import ModelTask, Update
+from pictag.errors import ModelError, OptionError, PictagError, shorten
 from pictag.models.load import load_model
+from pictag.models.options import LoadOptions
 from pictag.models.reference import DEFAULT_MODEL, parse_reference
 from pictag.options import check_count, check_folder, check_seconds, refuse_unknown_options
 from pictag.records import Failure
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
-    from pictag.benchmark.jobs import Job
     from pictag.images import Failed, Source
-    from pictag.models.load import DownloadProgress
+    from pictag.models.load import DownloadProgress, Model
 
 
 @refuse_unknown_options
@@ -53,34 +52,34 @@ def measure(
 ) -> Report:
     """Measure a model on this machine.
 
-    Every engine with every dtype has a process of its own, so that neither its memory nor its warm-up is
-    another's. It takes about ``6 × step_s`` for each of them, and ``5 × step_s`` before.
+    Every engine and dtype is measured in its own process, so that memory and warm-up are not shared. Each
+    takes about ``6 × step_s``.
 
     Args:
         model: As for `pictag.pipeline`.
-        folder: The images to classify: a folder, a glob or a file; drawn by code when left out.
+        folder: The images to classify: a folder, a glob or a file. Without it, images are generated.
         engines: ``"onnxruntime"``, ``"openvino"``; by default those that are installed.
-        dtypes: Which of the model's weights; by default all that a folder has, or that are in the Hub's
-            cache, or else the one that ``"auto"`` takes.
-        device: As for `pictag.pipeline`. The limits are those of the processor.
+        dtypes: Which of the model's weights; by default all that the folder or the Hub's cache has, or
+            else the one that ``"auto"`` chooses.
+        device: As for `pictag.pipeline`.
         revision: Branch, tag or commit on the Hub.
         cache_dir: Where downloads are kept.
-        local_files_only: Never ask the network.
+        local_files_only: Never use the network.
         decode: ``"exact"`` or ``"fast"``.
-        batch_size: Images in one run of the model; by default the line chooses.
-        images: How many different images at most, spread evenly over the folder.
-        step_s: About how many seconds each measurement takes.
-        recursive: Take the images of folders within the folder too.
-        on_progress: Called with a `Progress` before each step; it has all that is known so far.
-        on_download: Called while files of the model arrive.
+        batch_size: Images per run of the model; by default it is chosen by measurement.
+        images: Maximum number of different images, spread evenly over the folder.
+        step_s: Approximate duration of each measurement in seconds.
+        recursive: Include images in subfolders.
+        on_progress: Called with a `Progress` before each step; it contains the report so far.
+        on_download: Called while files of the model are downloaded.
 
     Raises:
-        OptionError: for an option of no meaning.
+        OptionError: for an invalid option.
         MissingExtra: for an engine or a device whose package is not installed.
-        ModelError: when the model cannot be found, fetched or understood.
-        InputError: when the folder has no image that can be used.
+        ModelError: when the model cannot be found, downloaded or read.
+        InputError: when the folder has no usable image.
 
-    What goes wrong with one engine and dtype is the ``failure`` of their result.
+    If one engine and dtype can't be measured, its result has a ``failure`` and the others are measured.
 
     >>> from pictag.benchmark import measure
     >>> report = measure("embedded", engines=["onnxruntime"], images=2, step_s=0.01)
@@ -92,155 +91,113 @@ def measure(
     if batch_size is not None:
         batch_size = check_count("batch_size", batch_size)
     if decode not in ("exact", "fast"):
-        raise OptionError(f"decode={shorten(repr(decode))} is not known; there are: exact, fast.")
+        raise OptionError(f"decode={shorten(repr(decode))} is not valid. Choose exact or fast.")
     reference = parse_reference(DEFAULT_MODEL if model is None else model, revision=revision)
     cache = None if cache_dir is None else check_folder("cache_dir", cache_dir)
-    named_engines = choose_engines(engines, device=device)
+    chosen_engines = choose_engines(engines, device=device)
     if device != "cpu":
-        from pictag.engines.onnxruntime import check_installed  # a fifth of a second to import
+        from pictag.engines.onnxruntime import check_installed  # takes 0.2 s to import
 
         check_installed(device)
-    choices = [
-        ModelChoice(reference=reference, engine=engine, dtype=dtype, cache_dir=cache, device=device)
-        for dtype in choose_dtypes(reference, dtypes, cache_dir=cache)
-        for engine in named_engines
-    ]
-    place = None if folder is None else check_folder("folder", folder)
-    found = None if place is None else choose_images(place, count=count, recursive=recursive)
-    sound = _fetch(choices, local_files_only=local_files_only, all_needed=bool(dtypes), tell=on_download)
-    run = _Run(
-        Report(
-            model=str(reference),
-            revision=reference.revision,
+    tasks = [
+        ModelTask(
+            reference=reference,
+            engine=engine,
+            dtype=dtype,
             device=device,
+            cache_dir=cache,
+            images=(),
             decode=decode,
             batch_size=batch_size,
             step_s=step_s,
-            began_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            machine=describe_machine(),
-        ),
-        total=2 + len(choices),
-        on_progress=on_progress,
-    )
-    with _provide(found, count) as given:
-        sources = run.measure_images(
-            ImageJob(model=sound, images=tuple(given), decode=decode, step_s=step_s),
-            folder=None if place is None else str(place),
         )
-        run.measure_limits(LimitJob(step_s=step_s))
-        for choice in choices:
-            run.measure_model(
-                ModelJob(
-                    model=choice,
-                    images=sources,
-                    decode=decode,
-                    batch_size=batch_size,
-                    step_s=step_s,
-                )
-            )
-    return replace(run.report, is_complete=True)
+        for dtype in choose_dtypes(reference, dtypes, cache_dir=cache)
+        for engine in chosen_engines
+    ]
+    place = None if folder is None else check_folder("folder", folder)
+    found = None if place is None else choose_images(place, count=count, recursive=recursive)
+    spec = _fetch(tasks, local_files_only=local_files_only, require_all=bool(dtypes), tell=on_download).spec
+    report = Report(
+        model=str(reference),
+        revision=reference.revision,
+        device=device,
+        decode=decode,
+        batch_size=batch_size,
+        step_s=step_s,
+        began_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=describe_machine(),
+    )
+
+    def tell(step: str, number: int) -> None:
+        if on_progress is not None:
+            on_progress(Progress(step=step, number=number, total=1 + len(tasks), report=report))
+
+    with _provide_images(found, count) as given:
+        tell("checking the images", 1)
+        usable, facts = check_images(given, spec, folder=None if place is None else str(place))
+        report = replace(report, images=facts)
+        for number, task in enumerate(tasks, start=2):
+            finished = report.results
+            with closing(_measure(replace(task, images=usable))) as updates:
+                for update in updates:
+                    report = replace(report, results=(*finished, update.result))
+                    if update.next_step is not None:
+                        tell(f"{task.engine}, {task.dtype}: {update.next_step}", number)
+    return replace(report, is_complete=True)
 
 
-class _Run:
-    """Runs one job after the other, and has in ``report`` what is known so far."""
-
-    def __init__(self, report: Report, *, total: int, on_progress: Callable[[Progress], None] | None) -> None:
-        self.report = report
-        self._total = total
-        self._number = 0
-        self._on_progress = on_progress
-
-    def measure_images(self, job: ImageJob, *, folder: str | None) -> tuple[Source, ...]:
-        """Give the images that can be used."""
-        facts: dict[str, Any] = {}
-        with closing(self._follow(job, "images")) as found:
-            for values, _ in found:
-                facts |= values
-        sources: tuple[Source, ...] = facts.pop("sources")
-        origin: Literal["drawn", "folder"] = "drawn" if folder is None else "folder"
-        self.report = replace(self.report, images=ImageFacts(origin=origin, folder=folder, **facts))
-        return sources
-
-    def measure_limits(self, job: LimitJob) -> None:
-        """What cannot be measured stays ``None``: the models can be measured all the same."""
-        limits = Limits()
-        with suppress(EngineError), closing(self._follow(job, "limits")) as found:
-            for values, _ in found:
-                limits = replace(limits, **values)
-        self.report = replace(self.report, limits=limits)
-
-    def measure_model(self, job: ModelJob) -> None:
-        """Add a result to the report, whether it succeeds or fails."""
-        images, limits = self.report.images, self.report.limits or Limits()
-        assert images is not None
-        result = Result(engine=job.model.engine, dtype=job.model.dtype)
-        before = self.report.results
-        try:
-            with closing(self._follow(job, f"{job.model.engine}, {job.model.dtype}")) as found:
-                for values, elapsed_s in found:
-                    result = replace(result, **values)
-                    if result.start_s is None:
-                        result = replace(result, start_s=elapsed_s)
-                    judgement = judge(result, images=images, limits=limits, decode=job.decode)
-                    result = replace(result, judgement=judgement)
-                    self.report = replace(self.report, results=(*before, result))
-        except PictagError as error:
-            failure = Failure(kind=type(error).__name__, message=str(error))
-            self.report = replace(self.report, results=(*before, replace(result, failure=failure)))
-
-    def _follow(self, job: Job, name: str) -> Generator[tuple[Mapping[str, Any], float], None, None]:
-        """What the job finds, and how many seconds after its process was started."""
-        self._number += 1
-        begun = time.monotonic()
-        with closing(run_job(job)) as messages:
-            for message in messages:
-                if isinstance(message, Broke):
-                    raise message.error
-                if isinstance(message, Found):
-                    yield message.values, time.monotonic() - begun
-                elif self._on_progress is not None:
-                    self._on_progress(
-                        Progress(
-                            step=f"{name}: {message.step}",
-                            number=self._number,
-                            total=self._total,
-                            report=self.report,
-                        )
-                    )
+def _measure(task: ModelTask) -> Generator[Update, None, None]:
+    """The updates of a task with its start time; an error becomes the failure of its result."""
+    result = Result(engine=task.engine, dtype=task.dtype)
+    yield Update(result=result, next_step="start")
+    started = time.monotonic()
+    start_s = None
+    try:
+        with closing(run_task(task)) as updates:
+            for update in updates:
+                if start_s is None:
+                    start_s = time.monotonic() - started
+                result = replace(update.result, start_s=start_s)
+                yield replace(update, result=result)
+    except PictagError as error:
+        failure = Failure(kind=type(error).__name__, message=str(error))
+        yield Update(result=replace(result, failure=failure))
 
 
 def _fetch(
-    choices: Sequence[ModelChoice],
+    tasks: Sequence[ModelTask],
     *,
     local_files_only: bool,
-    all_needed: bool,
+    require_all: bool,
     tell: Callable[[DownloadProgress], None] | None,
-) -> ModelChoice:
-    """Fetch and check the files before anything is measured, and give a choice whose files are sound.
+) -> Model:
+    """Download and check the files before anything is measured, and give a model that can be loaded.
 
-    A file that nobody asked for may be broken: it will be a failure among the results.
+    Weights that were not asked for by name may be broken: they become a failure among the results.
     """
-    sound = None
-    failed = None
-    for choice in choices:
+    models: list[Model] = []
+    failures: list[ModelError] = []
+    for task in tasks:
+        options = LoadOptions(
+            dtype=task.dtype,
+            cache_dir=task.cache_dir,
+            local_files_only=local_files_only,
+            device=task.device,
+            engine=task.engine,
+        )
         try:
-            load_model(
-                choice.reference, replace(choice.load_options, local_files_only=local_files_only), tell
-            )
+            models.append(load_model(task.reference, options, tell))
         except ModelError as error:
-            if all_needed:
-                raise
-            failed = failed or error
-        else:
-            sound = sound or choice
-    if sound is None:
-        assert failed is not None
-        raise failed
-    return sound
+            failures.append(error)
+    if failures and (require_all or not models):
+        raise failures[0]
+    return models[0]
 
 
 @contextmanager
-def _provide(found: Sequence[Source | Failed] | None, count: int) -> Iterator[Sequence[Source | Failed]]:
+def _provide_images(
+    found: Sequence[Source | Failed] | None, count: int
+) -> Iterator[Sequence[Source | Failed]]:
     if found is not None:
         yield found
         return

@@ -1,4 +1,4 @@
-"""The most memory that this process has held."""
+"""The peak memory of this process."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _STATUS = Path("/proc/self/status")
 
 
 def read_peak_memory(*, status: Path = _STATUS) -> int | None:
-    """Bytes in physical memory at the highest point so far; ``None`` where the system does not say."""
+    """The most physical memory held so far, in bytes; ``None`` if the system does not report it."""
     try:
-        # getrusage() begins with what the process that started this one had.
+        # Linux's getrusage() is inherited: a new process starts with the peak of its parent.
         found = re.search(r"^VmHWM:\s*(\d+) kB$", status.read_text(encoding="utf-8"), re.M)
     except OSError:
         found = None

@@ -1,4 +1,4 @@
-"""Worker processes, as who starts them sees them."""
+"""Start a process that measures, and read what it sends."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import tempfile
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from pictag.benchmark.jobs import Began, Broke, Found
-from pictag.errors import EngineError, shorten
+from pictag.errors import EngineError, PictagError, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator
     from typing import IO
 
-    from pictag.benchmark.jobs import Job, Message
+    from pictag.benchmark.tasks import ModelTask, Update
 
 
-def run_job(job: Job) -> Generator[Message, None, None]:
-    """Do the job in a fresh process and give its messages as they come; the last may be a `Broke`.
+def run_task(task: ModelTask) -> Generator[Update, None, None]:
+    """Measure in a new process and yield its updates as they arrive.
 
-    The process ends with this iterator, whatever happens.
+    Closing the iterator ends the process. Raises the `PictagError` that ended the measurement, or
+    `EngineError` if the process crashed.
     """
     with tempfile.TemporaryFile() as errors:
         worker = subprocess.Popen(
-            # -P: a file json.py where the user stands is none of ours.
+            # -P: modules in the current directory must not replace the standard library's.
             [sys.executable, "-P", "-m", "pictag.benchmark.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -37,33 +37,28 @@ def run_job(job: Job) -> Generator[Message, None, None]:
         assert worker.stdout is not None
         try:
             with suppress(BrokenPipeError), worker.stdin:
-                pickle.dump(job, worker.stdin)
-            yield from _read_messages(worker.stdout)
+                pickle.dump(task, worker.stdin)
+            # The process may end in the middle of a message.
+            with suppress(EOFError, pickle.UnpicklingError):
+                while True:
+                    message: Update | PictagError = pickle.load(worker.stdout)
+                    if isinstance(message, PictagError):
+                        raise message
+                    yield message
             if worker.wait() != 0:
-                yield Broke(error=EngineError(_explain_end(worker.returncode, errors)))
+                raise EngineError(_explain_exit(worker.returncode, errors))
         finally:
             worker.kill()
             worker.wait()
             worker.stdout.close()
 
 
-def _read_messages(stream: IO[bytes]) -> Iterator[Message]:
-    while True:
-        try:
-            message = pickle.load(stream)
-        except (EOFError, pickle.UnpicklingError):  # it ended, perhaps in the middle of a message
-            return
-        assert isinstance(message, Began | Found | Broke)
-        yield message
-
-
-def _explain_end(status: int, errors: IO[bytes]) -> str:
+def _explain_exit(status: int, errors: IO[bytes]) -> str:
     if status < 0:
         with suppress(ValueError):
             name = signal.Signals(-status).name
-            hint = "; perhaps there was not enough memory" if name == "SIGKILL" else ""
-            return f"The process that measured was ended by {name}{hint}."
+            hint = " It may have run out of memory." if name == "SIGKILL" else ""
+            return f"The measuring process was ended by {name}.{hint}"
     errors.seek(0)
-    lines = errors.read().decode(errors="replace").split("\n")
-    last = next((line for line in reversed(lines) if line.strip()), "no reason given")
-    return f"The process that measured ended with status {status}: {shorten(last)}"
+    lines = errors.read().decode(errors="replace").strip().splitlines() or ["it gave no reason"]
+    return f"The measuring process ended with status {status}: {shorten(lines[-1])}"

@@ -1,4 +1,4 @@
-"""How often something can be done in a second, and how long it takes."""
+"""Calls per second, and how long each call takes."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pictag.benchmark.records import Latency
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_LEAST_RUNS = 3
+_MIN_RUNS = 3
 
 
 def measure_rate(run: Callable[[int], object], *, threads: int, step_s: float) -> float:
-    """How often a second ``run(number)`` is done by so many threads side by side, over about ``step_s``.
+    """How many times per second ``threads`` threads together call ``run(number)``, over about ``step_s``.
 
-    Each thread does it once before its clock starts, and three times at least after that; ``number`` counts
-    up. The threads' own rates are added, so that it does not matter which is done first. What ``run``
-    raises is raised here.
+    Each thread makes one call before its clock starts and at least three after that; ``number`` counts up.
+    The threads' own rates are added, so it does not matter which one finishes first. Errors of ``run``
+    are raised.
 
     >>> measure_rate(lambda number: time.sleep(0.01), threads=2, step_s=0.05) > 20
     True
@@ -31,13 +31,13 @@ def measure_rate(run: Callable[[int], object], *, threads: int, step_s: float) -
 
     def work(_thread: int) -> float:
         run(next(numbers))
-        begun = time.perf_counter()
+        started = time.perf_counter()
         done = 0
         while True:
             run(next(numbers))
             done += 1
-            elapsed_s = time.perf_counter() - begun
-            if done >= _LEAST_RUNS and elapsed_s >= step_s:
+            elapsed_s = time.perf_counter() - started
+            if done >= _MIN_RUNS and elapsed_s >= step_s:
                 return done / elapsed_s
 
     if threads == 1:
@@ -47,11 +47,11 @@ def measure_rate(run: Callable[[int], object], *, threads: int, step_s: float) -
 
 
 def measure_durations(run: Callable[[int], object], *, step_s: float) -> list[float]:
-    """The seconds that ``run(number)`` takes, again and again for about ``step_s``, after once unmeasured."""
+    """The durations of repeated calls of ``run(number)`` in seconds, for about ``step_s`` after a warm-up."""
     run(0)
     durations: list[float] = []
-    begun = time.perf_counter()
-    while len(durations) < _LEAST_RUNS or time.perf_counter() - begun < step_s:
+    started = time.perf_counter()
+    while len(durations) < _MIN_RUNS or time.perf_counter() - started < step_s:
         start = time.perf_counter()
         run(len(durations) + 1)
         durations.append(time.perf_counter() - start)

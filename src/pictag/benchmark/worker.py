@@ -1,7 +1,7 @@
-"""One job in a process of its own: its memory and its warm-up are nobody else's.
+"""The program of a measuring process, so that memory and warm-up belong to one engine and dtype alone.
 
-Run by `pictag.benchmark.processes`: a pickled job comes on standard input, pickled messages go to standard
-output.
+Run by `pictag.benchmark.processes`: reads a pickled `ModelTask` from standard input and writes pickled
+updates, or the error that ended the measurement, to standard output.
 """
 
 from __future__ import annotations
@@ -10,49 +10,24 @@ import os
 import pickle
 import signal
 import sys
-from typing import TYPE_CHECKING
 
+from pictag.benchmark.model import measure_model
 from pictag.errors import PictagError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pictag.benchmark.jobs import Job, Message
 
 
 def main() -> None:
-    """Read the job, do it, and write what is found as soon as it is known."""
-    # Ctrl-C reaches every process of the terminal; whoever started this one ends it.
+    """Read the task, measure, and write each update at once."""
+    # Ctrl-C reaches every process of the terminal; the parent ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # What native code prints must not come between the messages.
-    messages = os.fdopen(os.dup(1), "wb")
+    # Native code may print to standard output, where only messages may go.
+    messages = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
-    job: Job = pickle.load(sys.stdin.buffer)
-    for message in do_job(job):
-        pickle.dump(message, messages)
-        messages.flush()
-
-
-def do_job(job: Job) -> Iterator[Message]:
-    """Do the job in this process; what pictag raises on purpose is the last message."""
-    from pictag.benchmark.jobs import Broke, ImageJob, LimitJob
-
+    task = pickle.load(sys.stdin.buffer)
     try:
-        # Each kind loads what it needs and no more: it would count as the engine's start, and its memory.
-        if isinstance(job, ImageJob):
-            from pictag.benchmark.image_steps import measure_images
-
-            yield from measure_images(job)
-        elif isinstance(job, LimitJob):
-            from pictag.benchmark.limits import measure_limits
-
-            yield from measure_limits(job)
-        else:
-            from pictag.benchmark.model_steps import measure_model
-
-            yield from measure_model(job)
+        for update in measure_model(task):
+            messages.write(pickle.dumps(update))
     except PictagError as error:
-        yield Broke(error=error)
+        messages.write(pickle.dumps(error))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""``pictag bench``: how fast a model is on this machine, and how fast it could be."""
+"""``pictag bench``: measure a model on this machine."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ Examples:
   pictag bench Xenova/vit-base-patch16-224 photos/ --dtype fp32 --dtype q8
   pictag bench my-model photos/ --recursive --decode fast --format json > bench.json
 
-Exit status: 0 all well, 1 an engine or dtype failed, 2 wrong usage, no model or no image, 130 interrupted;
-what was measured by then is shown.
+Exit status: 0 success, 1 an engine or dtype failed, 2 wrong usage, no model or no image, 130 interrupted
+(the measurements so far are printed).
 """
 
 
@@ -40,14 +40,14 @@ what was measured by then is shown.
     "engines",
     multiple=True,
     type=click.Choice(("onnxruntime", "openvino")),
-    help="Measure this engine; may be given again. [default: those that are installed]",
+    help="Measure this engine; repeatable. [default: all that are installed]",
 )
 @click.option(
     "--dtype",
     "dtypes",
     multiple=True,
     type=click.Choice(DTYPES),
-    help="Measure these weights; may be given again. [default: all that the folder or the Hub's cache has]",
+    help="Measure these weights; repeatable. [default: all that the folder or the Hub's cache has]",
 )
 @click.option("--device", metavar="DEVICE", default="cpu", show_default=True, help="Where the model runs.")
 @click.option("--revision", metavar="REV", help="Branch, tag or commit on the Hub. [default: main]")
@@ -55,30 +55,30 @@ what was measured by then is shown.
     "--cache-dir",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="The Hub's cache. [default: what HF_HOME and HF_HUB_CACHE say]",
+    help="The Hub's cache. [default: from HF_HOME and HF_HUB_CACHE]",
 )
-@click.option("--offline", is_flag=True, help="Never ask the network; use what is in the cache.")
+@click.option("--offline", is_flag=True, help="Use the cache only, never the network.")
 @click.option(
     "--decode",
     type=click.Choice(("exact", "fast")),
     default="exact",
     show_default=True,
-    help="fast: large JPEGs are scaled down while they are decoded.",
+    help="fast: scale large JPEGs down while decoding.",
 )
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Images in one run of the model. [default: chosen by measurement]",
+    help="Images per run of the model. [default: chosen by measurement]",
 )
-@click.option("-r", "--recursive", is_flag=True, help="Take the images of folders within FOLDER too.")
+@click.option("-r", "--recursive", is_flag=True, help="Include images in subfolders of FOLDER.")
 @click.option(
     "--images",
     type=click.IntRange(min=1),
     default=64,
     show_default=True,
     metavar="N",
-    help="How many different images, spread evenly over FOLDER.",
+    help="Maximum number of different images, spread evenly over FOLDER.",
 )
 @click.option(
     "--seconds",
@@ -86,7 +86,7 @@ what was measured by then is shown.
     default=1.0,
     show_default=True,
     metavar="S",
-    help="About how long each measurement takes; more is steadier.",
+    help="Approximate duration of each measurement; longer is more stable.",
 )
 @click.option(
     "-f", "--format", "format_", type=click.Choice(("table", "json")), default="table", show_default=True
@@ -111,11 +111,11 @@ def bench(
     format_: Literal["table", "json"],
     quiet: bool,
 ) -> int:
-    """Measure a model on this machine: rates, latencies, memory, and how far they are from the limit.
+    """Measure a model on this machine: images per second, latency, memory and start time.
 
     MODEL is a name on the Hub (org/name, org/name@revision), a folder, an .onnx file, or 'embedded'. FOLDER
-    (or a quoted pattern) has the images to measure with; without it, 500×375 JPEGs are drawn. Nothing else
-    should run meanwhile.
+    (or a quoted pattern) contains the images to classify; without it, 500×375 JPEGs are generated. Nothing
+    else should run at the same time.
     """
     from pictag.benchmark import measure
 
@@ -126,7 +126,7 @@ def bench(
         def show(step: Step) -> None:
             nonlocal known
             known = step.report
-            progress.clear()  # or a step that comes soon after the last would not be shown
+            progress.clear()  # so that draw() shows even a short step
             progress.draw(f"{step.number} of {step.total} · {step.step} …")
 
         try:
