@@ -10,6 +10,7 @@ import os
 import pickle
 import signal
 import sys
+import warnings
 
 from pictag.benchmark.model import measure_model
 from pictag.errors import PictagError
@@ -22,6 +23,7 @@ def main() -> None:
     # Native code may print to standard output, where only messages may go.
     messages = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # they would go to the user's terminal
     task = pickle.load(sys.stdin.buffer)
     try:
         for update in measure_model(task):

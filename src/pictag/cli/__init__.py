@@ -11,6 +11,7 @@ raise its errors, and `main` turns those into one sentence and an exit status.
 from __future__ import annotations
 
 import sys
+import warnings
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,6 +96,8 @@ def app() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and give its exit status; ``arguments`` are those of the process by default."""
+    # Pillow warns about odd metadata in images that it reads correctly.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     given = sys.argv[1:] if arguments is None else list(arguments)
     invocation = Invocation(given=given)
 

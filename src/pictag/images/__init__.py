@@ -1,4 +1,4 @@
-"""Images: any kind of input becomes a Source, and a Source an upright 8-bit RGB DecodedImage.
+"""Images: make a Source from any kind of input, and read a Source into an upright 8-bit RGB DecodedImage.
 
 >>> from PIL import Image
 >>> image = read_image(make_source(Image.new("L", (4, 3))))

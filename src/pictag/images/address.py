@@ -1,4 +1,4 @@
-"""Which addresses a URL may lead to: those on the public internet, and no disguised others."""
+"""Checks that a URL leads to the public internet, however its address is written."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 import socket
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-# Numbers as C libraries read them: 127.1, 0x7f.1, 2130706433, 0177.0.0.1.
+# Addresses as C libraries parse them: 127.1, 0x7f.1, 2130706433, 0177.0.0.1.
 _NUMERIC_HOST = re.compile(r"[0-9a-fx.]+", re.IGNORECASE)
 
-# What `is_global` of Python 3.11 lets through although nobody's images are there.
+# Networks that `is_global` of Python 3.11 includes, although they don't hold public servers.
 _SPECIAL_V4 = (
     IPv4Network("192.0.0.0/24"),  # protocol assignments
     IPv4Network("192.88.99.0/24"),  # 6to4 relays
@@ -56,10 +56,10 @@ def _is_public_v6(address: IPv6Address) -> bool:
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is on the public internet, and none that it wraps is anywhere else.
+    """Whether an IP address, and any IPv4 address embedded in it, is on the public internet.
 
-    IPv4 addresses inside IPv6 ones (mapped, compatible, NAT64, 6to4, Teredo, ISATAP) are looked at
-    themselves: to Python 3.11 some of these forms of loopback are "global".
+    IPv4 addresses embedded in IPv6 (mapped, compatible, NAT64, 6to4, Teredo, ISATAP) are checked by
+    themselves: Python 3.11 considers some of these forms of loopback "global".
 
     >>> is_public("93.184.216.34"), is_public("10.0.0.1"), is_public("64:ff9b::7f00:1")
     (True, False, False)
@@ -72,7 +72,7 @@ def is_public(address: str) -> bool:
 
 
 def read_literal(host: str) -> str | None:
-    """The address that a host *is*, in whatever notation; ``None`` where it is a name.
+    """The host's address if it is one, in any notation; ``None`` if it is a name.
 
     >>> read_literal("0x7f.1"), read_literal("2130706433"), read_literal("example.org")
     ('127.0.0.1', '127.0.0.1', None)
@@ -91,6 +91,6 @@ def read_literal(host: str) -> str | None:
 
 
 def is_local_name(host: str) -> bool:
-    """Whether a name means this machine wherever it is looked up (RFC 6761)."""
+    """Whether a name always means this machine (RFC 6761)."""
     name = host.rstrip(".").lower()
     return name == "localhost" or name.endswith(".localhost")

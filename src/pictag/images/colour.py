@@ -1,12 +1,13 @@
-"""Any of Pillow's modes → upright 8-bit RGB, as the reference implementation makes it.
+"""Any of Pillow's modes → upright 8-bit RGB, equal to the reference implementation.
 
-The reference is ``exif_transpose`` followed by ``convert("RGB")``. For every 8-bit mode the result here is
-the same, byte for byte. Deeper grey is scaled, where ``convert`` would clip it to white.
+The reference is ``exif_transpose`` followed by ``convert("RGB")``. For every 8-bit mode the result is
+the same, byte for byte. Deep grey is scaled, where ``convert`` would clip it to white.
 """
 
 from __future__ import annotations
 
 import struct
+import zlib
 from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
@@ -28,46 +29,51 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-SIDEWAYS = tuple(_UPRIGHT[orientation] for orientation in (5, 6, 7, 8))  # what swaps width and height
-# What parsing of metadata raises on garbage: it is read by slicing, unpacking and arithmetic.
-_BROKEN_EXIF = (
+SIDEWAYS = tuple(_UPRIGHT[orientation] for orientation in (5, 6, 7, 8))  # these swap width and height
+PILLOW_ERRORS = (
+    OSError,
     SyntaxError,
     ValueError,
     TypeError,
     LookupError,
-    OSError,
-    struct.error,
-    AttributeError,
     ArithmeticError,
+    AttributeError,
+    AssertionError,
     EOFError,
+    RuntimeError,
+    BufferError,
+    struct.error,
+    zlib.error,
 )
+"""What Pillow raises for corrupt files: it parses by slicing, unpacking and arithmetic, and wraps little of
+what that raises. ``except Exception`` would also hide errors in our own code."""
 
 
 def find_transposition(image: Image.Image) -> Image.Transpose | None:
-    """What turns the image upright by its EXIF orientation; ``None`` where nothing is to be done.
+    """The transposition that applies the image's EXIF orientation; ``None`` if it is upright.
 
-    An image with broken EXIF data is an image without: its pixels are good.
+    Broken EXIF data is treated as missing: the pixels are still good.
     """
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
-    except _BROKEN_EXIF:
+    except PILLOW_ERRORS:
         return None
     return _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
 
 
 def scale_grey(values: NDArray[np.generic], *, bits: int = 16) -> NDArray[np.uint8]:
-    """Deep grey as 8-bit grey, never clipped.
+    """Scale deep grey to 8 bits, without clipping.
 
     ======================================  ==================================================
     unsigned 16-bit (or ``bits`` of them)   ``round(value · 255 / (2**bits - 1))``
-    32-bit integer, all within 0…255        as it is
+    32-bit integer, all within 0…255        unchanged
     32-bit integer, all within 0…65535      as 16-bit
     float, all within 0…1                   ``round(value · 255)``
-    float, all within 0…255                 without the fraction, as Pillow converts it
-    anything else                           stretched, so that smallest is 0 and largest 255
+    float, all within 0…255                 truncated, as in Pillow
+    anything else                           stretched from smallest…largest to 0…255
     ======================================  ==================================================
 
-    Raises `CorruptImage` where a value is not finite.
+    Raises `CorruptImage` if a value is not finite.
     """
     if values.dtype.kind == "u" and values.dtype.itemsize == 2:
         top = 2**bits - 1
@@ -89,7 +95,7 @@ def scale_grey(values: NDArray[np.generic], *, bits: int = 16) -> NDArray[np.uin
 
 
 def _deepen(image: Image.Image) -> Image.Image:
-    """An image of one deep channel as "L"; it keeps a mask where one grey was declared transparent."""
+    """Convert one deep channel to "L", or to "LA" if one grey value is declared transparent."""
     values = np.asarray(image)
     bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE)
     # TIFF packs 12-bit samples, which Pillow unpacks into 16 bits without scaling them.
@@ -102,7 +108,7 @@ def _deepen(image: Image.Image) -> Image.Image:
 
 
 def to_rgb(image: Image.Image, *, alpha: Literal["drop", "white"] = "drop") -> Image.Image:
-    """The loaded image as a new image of mode RGB, upright.
+    """Convert a loaded image to a new upright image of mode RGB.
 
     >>> to_rgb(Image.new("LA", (3, 2), (7, 0))).getpixel((0, 0))
     (7, 7, 7)
@@ -112,7 +118,7 @@ def to_rgb(image: Image.Image, *, alpha: Literal["drop", "white"] = "drop") -> I
     transposition = find_transposition(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = _deepen(image)
-    elif image.mode == "La":  # premultiplied, which Pillow converts to nothing but LA
+    elif image.mode == "La":  # premultiplied; Pillow converts it only to LA
         image = image.convert("LA")
     if alpha == "white" and image.has_transparency_data:
         image = image.convert("RGBA")
@@ -122,7 +128,7 @@ def to_rgb(image: Image.Image, *, alpha: Literal["drop", "white"] = "drop") -> I
         canvas = image.convert("RGB")
     if transposition is not None:
         canvas = canvas.transpose(transposition)
-    # Of what the file noted, the transparent colour stays: some processors lay it over white. The orientation
-    # goes, or whoever applies it would turn the image once more.
+    # The transparent colour is kept, because some processors flatten it on white. The orientation is removed,
+    # so that it isn't applied twice.
     canvas.info = {key: value for key, value in canvas.info.items() if key == "transparency"}
     return canvas

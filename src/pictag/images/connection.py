@@ -1,4 +1,4 @@
-"""Connections that lead where they were checked to lead, and end in time."""
+"""Connections to checked addresses only, with one deadline for all waits."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     import ssl
 
 Resolve = Callable[[str, int], Sequence[str]]
-"""Gives the addresses of a host and port, as `look_up` does; raises ``OSError`` where there are none."""
+"""Returns the addresses of a host and port, as `look_up` does. Raises ``OSError`` if there are none."""
 
 
 class Deadline:
-    """One moment by which everything has to be done; waits are counted against it, however many."""
+    """The time by which a request must finish, however many waits it has."""
 
     def __init__(self, timeout_s: float) -> None:
         self.timeout_s = timeout_s
@@ -30,7 +30,7 @@ class Deadline:
 
     @property
     def left_s(self) -> float:
-        """Seconds that are left; at least a moment, because 0 means "do not wait" to a socket."""
+        """Seconds left. Never 0, which would mean "don't wait" to a socket."""
         left = self._end - time.monotonic()
         if left <= 0:
             raise httpcore2.ReadTimeout("out of time")
@@ -46,15 +46,15 @@ def look_up(host: str, port: int) -> list[str]:
 def find_addresses(
     host: str, port: int, *, shown: str, deadline: Deadline, allow_private: bool, resolve: Resolve
 ) -> list[str]:
-    """The addresses to connect to, every one of them checked.
+    """Look up and check the addresses to connect to.
 
-    Raises `AddressRefused` when any address is not public (unless ``allow_private``), and `FetchFailed`
-    when there is none. ``shown`` is the URL for messages.
+    Raises `AddressRefused` if any address isn't public (unless ``allow_private``), and `FetchFailed` if
+    there is none. ``shown`` is the URL for messages.
     """
-    # The message does not say which address it was: that would tell a stranger about the network here.
+    # The message doesn't name the address: that would tell a remote user about the local network.
     refused = AddressRefused(
         f"{shown}: it leads to an address that is not on the public internet. "
-        "Where that is meant, allow private URLs: allow_private_urls=True, or --allow-private-urls."
+        "To allow such addresses, use allow_private_urls=True, or --allow-private-urls."
     )
     literal = read_literal(host)
     if literal is None and not allow_private and is_local_name(host):
@@ -66,8 +66,8 @@ def find_addresses(
 
 
 def _resolve_in_time(host: str, port: int, shown: str, deadline: Deadline, resolve: Resolve) -> list[str]:
-    # The system's resolver takes no time limit, so that a thread has to wait for it. A daemon: a server of
-    # names that never answers must not keep the process from ending.
+    # getaddrinfo has no timeout, so a thread waits for it. It is a daemon thread, so that a DNS server that
+    # never answers doesn't keep the process from exiting.
     answers: queue.SimpleQueue[list[str] | Exception] = queue.SimpleQueue()
 
     def ask() -> None:
@@ -81,16 +81,16 @@ def _resolve_in_time(host: str, port: int, shown: str, deadline: Deadline, resol
         answer = answers.get(timeout=deadline.left_s)
     except queue.Empty:
         raise FetchTimeout(
-            f"{shown}: the host's name was not found within {deadline.timeout_s:g} s."
+            f"{shown}: looking up the host's name took more than {deadline.timeout_s:g} s."
         ) from None
     if isinstance(answer, Exception) or not answer:
         cause = answer if isinstance(answer, Exception) else None
-        raise FetchFailed(f"{shown}: the host's name is not known.") from cause
+        raise FetchFailed(f"{shown}: the host's name is unknown.") from cause
     return answer
 
 
 class PinnedBackend(httpcore2.NetworkBackend):
-    """Connects to the addresses that were checked, whatever the name leads to by now."""
+    """Connects to the checked addresses, even if the name has been changed to lead elsewhere."""
 
     def __init__(self, addresses: Sequence[str], deadline: Deadline) -> None:
         self._addresses = addresses
@@ -104,7 +104,7 @@ class PinnedBackend(httpcore2.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
-        """Try the addresses one after the other, each for its share of the time that is left."""
+        """Try the addresses in turn, each for its share of the time left."""
         system = httpcore2.SyncBackend()
         for tried, address in enumerate(self._addresses):
             share_s = self._deadline.left_s / (len(self._addresses) - tried)
@@ -117,7 +117,7 @@ class PinnedBackend(httpcore2.NetworkBackend):
 
 
 class _TimedStream(httpcore2.NetworkStream):
-    """A stream whose every wait ends with the deadline: a byte a second does not prolong it."""
+    """A stream whose waits all share one deadline, so that a slow server can't extend it."""
 
     def __init__(self, stream: httpcore2.NetworkStream, deadline: Deadline) -> None:
         self._stream = stream

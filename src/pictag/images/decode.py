@@ -1,12 +1,11 @@
-"""Bytes → DecodedImage: the format is recognised, the size checked, and only then are pixels decoded."""
+"""Bytes → DecodedImage: recognise the format, check the size, then decode the pixels."""
 
 from __future__ import annotations
 
 import importlib
 import io
+import logging
 import os
-import struct
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -15,33 +14,31 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from pictag.errors import CorruptImage, DecodeError, FormatRefused, ImageTooLarge, NotAnImage, shorten
 from pictag.images import sniff
-from pictag.images.colour import SIDEWAYS, find_transposition, to_rgb
-from pictag.images.cost import check_frames, check_scans, check_tiles
-from pictag.images.header import webp_size
+from pictag.images.colour import PILLOW_ERRORS, SIDEWAYS, find_transposition, to_rgb
+from pictag.images.header import BOX_BYTES, largest_item, webp_size
+from pictag.images.jpeg import check_scans
+from pictag.images.libtiff import suppress_libtiff_errors
 from pictag.images.limits import ImageLimits
-from pictag.images.silence import suppress_libtiff_errors, suppress_pillow_warnings
+from pictag.images.tiff import check_tiles
 
-# What Pillow raises for bad files. Its decoders parse by slicing, unpacking and arithmetic, and most of
-# that comes out unwrapped; a list, because `except Exception` would also hide our own mistakes elsewhere.
 _BLOCK_BYTES = 16 * 2**20
-_BROKEN = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    AttributeError,
-    AssertionError,
-    EOFError,
-    RuntimeError,
-    BufferError,
-    struct.error,
-    zlib.error,
-)
+_FAILURES = (*PILLOW_ERRORS, MemoryError, Image.DecompressionBombError)
+_PLUGINS = {
+    "JPEG": "Jpeg",
+    "PNG": "Png",
+    "WebP": "WebP",
+    "GIF": "Gif",
+    "BMP": "Bmp",
+    "TIFF": "Tiff",
+    "AVIF": "Avif",
+}
+
+# Pillow logs errors of some TIFF files. Without a handler, Python would print them on stderr. Handlers that
+# the user has set up still receive them.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 TargetSize = Callable[[tuple[int, int]], tuple[int, int] | None]
-"""From an image's upright (width, height) to the size at which it is used, or ``None`` for all of it."""
+"""From an image's upright (width, height) to the size it is resized to; ``None`` decodes it in full."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,41 +75,33 @@ def decode_pil_image(
     format: str | None = None,  # noqa: A002 - Pillow's own word for it
     needed: TargetSize | None = None,
 ) -> DecodedImage:
-    """The DecodedImage of an opened image: its size is checked, then it is loaded and converted.
+    """Check an opened image's size, then load and convert it.
 
-    ``image`` itself stays as it is, but for having been loaded (and, with ``needed``, shrunk).
+    ``image`` itself isn't changed, except that it is loaded (and shrunk if ``needed`` is given).
     """
     check_size(image.size, name=name, limits=limits)
     full_size = None
     try:
-        with suppress_pillow_warnings():
-            if needed is not None and image.format in ("JPEG", "MPO"):
+        if image.format in ("JPEG", "MPO") and isinstance(image, ImageFile.ImageFile):
+            if needed is not None:
                 full_size = _shrink_while_decoding(image, needed)
-            if isinstance(image, ImageFile.ImageFile) and image.format in ("JPEG", "MPO"):
-                # Pillow feeds its decoder 64 kB at a time, and takes the interpreter's lock for each.
-                image.decodermaxblock = _BLOCK_BYTES
-            image.load()
-            check_size(image.size, name=name, limits=limits)
-            rgb = to_rgb(image, alpha=limits.alpha)
-    except Image.DecompressionBombError as error:
-        raise _too_large_for_pillow(name) from error
-    except MemoryError as error:
-        width, height = image.size
-        raise ImageTooLarge(
-            f"{shorten(name)}: there is not enough memory to decode {width}×{height} pixels."
-        ) from error
+            # By default Pillow feeds its decoder 64 kB at a time and takes the interpreter's lock for each.
+            image.decodermaxblock = _BLOCK_BYTES
+        image.load()
+        check_size(image.size, name=name, limits=limits)
+        rgb = to_rgb(image, alpha=limits.alpha)
     except DecodeError as error:
         raise type(error)(f"{shorten(name)}: {error}") from error
-    except _BROKEN as error:
-        raise CorruptImage(f"{shorten(name)}: the image cannot be decoded: {_explain(error)}") from error
+    except _FAILURES as error:
+        raise _translate(error, name=name, problem="the image cannot be decoded") from error
     return DecodedImage(rgb=rgb, format=format, original_size=full_size or rgb.size)
 
 
 def _shrink_while_decoding(image: Image.Image, needed: TargetSize) -> tuple[int, int]:
-    """Have the JPEG decoder give a half, a quarter or an eighth, but never less than twice what is needed.
+    """Let the JPEG decoder scale to a half, a quarter or an eighth, but not below twice the needed size.
 
-    The decoder's own scaling averages blocks. At twice the size what follows smooths over the difference;
-    below, it shows in the scores. Gives the full (width, height), upright.
+    The decoder scales by averaging blocks. From twice the size, the resize that follows hides the
+    difference; below that, it shows in the scores. Returns the full upright (width, height).
     """
     sideways = find_transposition(image) in SIDEWAYS
     width, height = image.size
@@ -124,40 +113,39 @@ def _shrink_while_decoding(image: Image.Image, needed: TargetSize) -> tuple[int,
     return upright
 
 
-def _too_large_for_pillow(name: str) -> ImageTooLarge:
-    limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-    return ImageTooLarge(
-        f"{shorten(name)}: more pixels than Pillow opens ({limit:,}). Make the image smaller; max_pixels "
-        "counts only up to that (PIL.Image.MAX_IMAGE_PIXELS sets it)."
-    )
-
-
-def _explain(error: BaseException) -> str:
-    if isinstance(error, KeyError):
-        return f"unknown value {shorten(error)}."
-    text = shorten(str(error) or type(error).__name__)
-    if text.startswith("decoder error"):
-        return "its pixels cannot be decoded."
-    return text if text.endswith(".") else text + "."
+def _translate(error: Exception, *, name: str, problem: str) -> DecodeError:
+    shown = shorten(name)
+    if isinstance(error, Image.DecompressionBombError):
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        return ImageTooLarge(
+            f"{shown}: more pixels than Pillow opens ({limit:,}). Make the image smaller, or raise both "
+            "max_pixels and PIL.Image.MAX_IMAGE_PIXELS."
+        )
+    if isinstance(error, MemoryError):
+        return ImageTooLarge(f"{shown}: {problem}: there is not enough memory.")
+    reason = f"unknown value {shorten(error)}" if isinstance(error, KeyError) else shorten(error)
+    if not reason or reason.startswith("decoder error"):  # Pillow's number says nothing more
+        return CorruptImage(f"{shown}: {problem}.")
+    return CorruptImage(f"{shown}: {problem}: {reason.removesuffix('.')}.")
 
 
 def _refuse(head: bytes, found: sniff.Format | None, *, name: str) -> DecodeError:
-    opened = ", ".join(sniff.opened_names())
+    shown, opened = shorten(name), ", ".join(sniff.opened_names())
     if found is not None:
-        more = " (with the package pillow-heif also HEIC)" if found.name == "HEIC" else ""
+        more = ", or install pillow-heif to open HEIC" if found.name == "HEIC" else ""
         return FormatRefused(
-            f"{shorten(name)}: {found.name} is not opened. pictag opens {opened}{more}; "
-            "convert the image to one of them."
+            f"{shown}: {found.name} is not supported. pictag opens {opened}; convert the image to one of "
+            f"them{more}."
         )
     if not head:
-        return NotAnImage(f"{shorten(name)}: it is empty.")
+        return NotAnImage(f"{shown}: the file is empty.")
     if sniff.is_html(head):
-        return NotAnImage(f"{shorten(name)}: it is a web page, not an image.")
-    return NotAnImage(f"{shorten(name)}: no image format was recognised. pictag opens {opened}.")
+        return NotAnImage(f"{shown}: this is a web page, not an image.")
+    return NotAnImage(f"{shown}: no image format was recognised. pictag opens {opened}.")
 
 
 def _open(stream: BinaryIO, form: sniff.Format, *, name: str) -> Image.Image:
-    # Only the recognised format's plugin is loaded and may run, whatever the file is called.
+    # Only the recognised format's plugin is loaded and run, regardless of the file's extension.
     if form is sniff.HEIC:
         importlib.import_module("pillow_heif").register_heif_opener()
         plugin = "HEIF"
@@ -170,19 +158,8 @@ def _open(stream: BinaryIO, form: sniff.Format, *, name: str) -> Image.Image:
         return Image.open(stream, formats=[plugin])
     except UnidentifiedImageError as error:
         raise CorruptImage(
-            f"{shorten(name)}: it begins like {form.name}, but its header is broken."
+            f"{shorten(name)}: the file starts like {form.name}, but its header is broken."
         ) from error
-
-
-_PLUGINS = {
-    "JPEG": "Jpeg",
-    "PNG": "Png",
-    "WebP": "WebP",
-    "GIF": "Gif",
-    "BMP": "Bmp",
-    "TIFF": "Tiff",
-    "AVIF": "Avif",
-}
 
 
 def decode(
@@ -194,11 +171,11 @@ def decode(
 ) -> DecodedImage:
     """Decode the first image of a seekable stream, whatever its name says it is.
 
-    With ``needed``, large JPEGs are scaled down while they are decoded: several times faster, and no longer
-    equal to the reference to the bit.
+    With ``needed``, large JPEGs are scaled down while they are decoded. This is several times faster, but no
+    longer bit-equal to the reference.
 
-    Raises `NotAnImage`, `FormatRefused`, `ImageTooLarge` or `CorruptImage`; a truncated image is
-    corrupt, never half a result. Of an animation, only the first frame is decoded.
+    Raises `NotAnImage`, `FormatRefused`, `ImageTooLarge` or `CorruptImage`. A truncated image is
+    corrupt, never half a result. Only the first frame of an animation is decoded.
 
     >>> stream = io.BytesIO()
     >>> Image.new("L", (4, 3), 200).save(stream, "PNG")
@@ -214,29 +191,26 @@ def decode(
     form = sniff.recognise(head, stream.read(sniff.TAIL_BYTES))
     if form is None or not form.opened:
         raise _refuse(head, form, name=name)
-    if form is sniff.WEBP and (size := webp_size(head)) is not None:
-        check_size(size, name=name, limits=limits)
-    elif form is sniff.JPEG:
+    announced = None
+    if form is sniff.JPEG:
         check_scans(stream, name=name)
+    elif form is sniff.WEBP:
+        announced = webp_size(head)
+    elif form in (sniff.AVIF, sniff.HEIC):
+        stream.seek(0)
+        announced = largest_item(stream.read(BOX_BYTES))
+    if announced is not None:
+        check_size(announced, name=name, limits=limits)
     try:
-        with suppress_pillow_warnings():
-            image = _open(stream, form, name=name)
-    except Image.DecompressionBombError as error:
-        raise _too_large_for_pillow(name) from error
-    except MemoryError as error:
-        raise ImageTooLarge(f"{shorten(name)}: there is not enough memory to open it.") from error
+        image = _open(stream, form, name=name)
     except DecodeError:
         raise
-    except _BROKEN as error:
-        raise CorruptImage(
-            f"{shorten(name)}: the {form.name} file cannot be opened: {_explain(error)}"
-        ) from error
+    except _FAILURES as error:
+        raise _translate(error, name=name, problem=f"the {form.name} file cannot be opened") from error
     with image:
         check_size(image.size, name=name, limits=limits)
         if form is sniff.TIFF:
             check_tiles(stream, image.size, name=name, limits=limits)
-        elif form is sniff.AVIF:
-            check_frames(stream, name=name, limits=limits)
         return decode_pil_image(image, name=name, limits=limits, format=form.name, needed=needed)
 
 

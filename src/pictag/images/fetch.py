@@ -1,7 +1,7 @@
-"""Reading a URL: within a time, a size and a number of redirects, and from public addresses only.
+"""Read URLs, with limits on time, size and redirects, and from public addresses only.
 
-No proxy is used, whatever the environment says: a proxy would look names up out of sight, and the check of
-addresses would mean nothing. Certificates are checked against the system's store (``SSL_CERT_FILE`` holds).
+No proxy is used, whatever the environment says: a proxy would look up names itself, after our check of the
+addresses. Certificates are checked against the system's store, or ``SSL_CERT_FILE``.
 """
 
 from __future__ import annotations
@@ -28,13 +28,12 @@ _ZLIB_OR_GZIP = zlib.MAX_WBITS | 32
 
 
 def fetch_bytes(url: str, *, limits: FetchLimits = _FETCH_LIMITS, resolve: Resolve = look_up) -> bytes:
-    """Read what an ``http:`` or ``https:`` URL holds.
+    """Read the content of an ``http:`` or ``https:`` URL.
 
-    Every hop of a redirect is checked like the first. A name and password in the URL are sent to its own
-    host only, and shown in no message. ``resolve`` gives the addresses of a host and port.
+    Every redirect is checked like the first URL. A name and password in the URL are sent only to its own
+    host and never appear in a message. ``resolve`` returns the addresses of a host and port.
 
-    Raises `AddressRefused`, `FetchTimeout`, `FetchTooLarge` or, for all else that goes wrong,
-    `FetchFailed`.
+    Raises `AddressRefused`, `FetchTimeout`, `FetchTooLarge` or, for any other failure, `FetchFailed`.
     """
     deadline = Deadline(limits.timeout_s)
     first = target = _parse(url)
@@ -43,9 +42,9 @@ def fetch_bytes(url: str, *, limits: FetchLimits = _FETCH_LIMITS, resolve: Resol
         credentials = f"{first.username}:{first.password}" if first.userinfo and same_origin else ""
         try:
             found = _get(target, credentials, deadline=deadline, limits=limits, resolve=resolve)
+        except FetchFailed:
+            raise
         except (httpcore2.TimeoutException, TimeoutError) as error:
-            if isinstance(error, FetchTimeout):
-                raise
             raise FetchTimeout(
                 f"{show_url(target)}: not read within {limits.timeout_s:g} s. Try again, or raise timeout_s."
             ) from error
@@ -60,7 +59,7 @@ def fetch_bytes(url: str, *, limits: FetchLimits = _FETCH_LIMITS, resolve: Resol
 
 
 def show_url(url: httpx2.URL) -> str:
-    """The URL for a message: without name and password, and without the query, which may hold a key."""
+    """The URL for a message, without name and password, and without the query, which may contain a key."""
     host = f"[{url.host}]" if ":" in url.host else url.host
     port = f":{url.port}" if url.port else ""
     return shorten(f"{url.scheme}://{host}{port}{url.path}{'?…' if url.query else ''}")
@@ -69,22 +68,22 @@ def show_url(url: httpx2.URL) -> str:
 def _parse(url: str) -> httpx2.URL:
     try:
         parsed = httpx2.URL(url)
-    except (httpx2.InvalidURL, ValueError, UnicodeError) as error:
-        # The text may hold a password, and where it stands in a broken URL is not known.
+    except (httpx2.InvalidURL, ValueError) as error:
+        # The text isn't shown: it may contain a password, and a broken URL can't be redacted reliably.
         raise AddressRefused("The URL is malformed and was not read.") from error
     if parsed.scheme not in ("http", "https"):
-        raise AddressRefused(f"Only http: and https: URLs are read, not {shorten(parsed.scheme, 40)}:.")
+        raise AddressRefused(f"Only http: and https: URLs are supported, not {shorten(parsed.scheme, 40)}:.")
     if not parsed.host:
-        raise AddressRefused(f"{show_url(parsed)}: the URL names no host.")
+        raise AddressRefused(f"{show_url(parsed)}: the URL has no host.")
     if parsed.port is not None and not 1 <= parsed.port <= 65535:
-        raise AddressRefused(f"{show_url(parsed)}: there is no port {parsed.port}.")
+        raise AddressRefused(f"{show_url(parsed)}: {parsed.port} is not a valid port.")
     return parsed
 
 
 def _get(
     url: httpx2.URL, credentials: str, *, deadline: Deadline, limits: FetchLimits, resolve: Resolve
 ) -> bytes | httpx2.URL:
-    """The bytes of one hop, or where it redirects to."""
+    """The content of the URL, or the URL that it redirects to."""
     addresses = find_addresses(
         url.host,
         url.port or (443 if url.scheme == "https" else 80),
@@ -114,7 +113,7 @@ def _get(
         if response.status in _REDIRECTS and b"location" in received:
             return _follow(url, received[b"location"])
         if response.status != 200:
-            raise FetchFailed(f"{show_url(url)}: the server answered with status {response.status}.")
+            raise FetchFailed(f"{show_url(url)}: the server responded with status {response.status}.")
         return _read_body(response, received, shown=show_url(url), max_bytes=limits.max_bytes)
 
 
@@ -127,16 +126,16 @@ def _follow(url: httpx2.URL, location: bytes) -> httpx2.URL:
     try:
         target = url.copy_with(userinfo=b"", fragment=None).join(location.decode("utf-8", "surrogateescape"))
         return _parse(str(target.copy_with(userinfo=b"")))
-    except (httpx2.InvalidURL, ValueError, UnicodeError) as error:
-        if isinstance(error, AddressRefused):
-            raise
+    except AddressRefused:
+        raise
+    except (httpx2.InvalidURL, ValueError) as error:
         raise AddressRefused(f"{show_url(url)}: it redirects to a malformed URL.") from error
 
 
 def _read_body(
     response: httpcore2.Response, headers: dict[bytes, bytes], *, shown: str, max_bytes: int
 ) -> bytes:
-    too_large = FetchTooLarge(f"{shown}: more than {max_bytes:,} bytes, which is the limit.")
+    too_large = FetchTooLarge(f"{shown}: more than {max_bytes:,} bytes, the limit.")
     stated = headers.get(b"content-length", b"")
     if stated.isdigit() and int(stated[:19]) > max_bytes:
         raise too_large
@@ -145,7 +144,7 @@ def _read_body(
     if encoding in (b"gzip", b"x-gzip", b"deflate"):
         parts = _inflate(parts, shown=shown, max_bytes=max_bytes)
     elif encoding not in (b"identity", b""):
-        raise FetchFailed(f"{shown}: sent in the encoding {shorten(encoding.decode('latin-1'), 40)}.")
+        raise FetchFailed(f"{shown}: unsupported content encoding {shorten(encoding.decode('latin-1'), 40)}.")
     body = bytearray()
     for part in parts:
         body += part
@@ -155,7 +154,7 @@ def _read_body(
 
 
 def _inflate(parts: Iterator[bytes], *, shown: str, max_bytes: int) -> Iterator[bytes]:
-    """Decompress part by part; a bomb unfolds to one byte above the limit at most."""
+    """Decompress part by part, and stop one byte above the limit."""
     inflater = zlib.decompressobj(_ZLIB_OR_GZIP)
     left = max_bytes + 1
     try:
@@ -166,6 +165,6 @@ def _inflate(parts: Iterator[bytes], *, shown: str, max_bytes: int) -> Iterator[
             if left <= 0:
                 return
     except zlib.error as error:
-        raise FetchFailed(f"{shown}: the compressed answer is broken.") from error
+        raise FetchFailed(f"{shown}: the compressed response is corrupt.") from error
     if not inflater.eof:
-        raise FetchFailed(f"{shown}: the compressed answer was cut off.")
+        raise FetchFailed(f"{shown}: the compressed response was truncated.")

@@ -1,4 +1,10 @@
-"""Folders and globs → their images, in order, one at a time."""
+"""Folders and globs → their images, in order, one at a time.
+
+Not the standard library's ``glob``: its ``**`` follows links in circles, and its order is arbitrary.
+"""
+
+# Names stay exactly as given; pathlib drops "./" and refuses names that the system accepts.
+# ruff: noqa: PTH112, PTH114, PTH116, PTH118, PTH122
 
 from __future__ import annotations
 
@@ -22,20 +28,20 @@ _SEPARATORS = re.compile(r"[/\\]" if os.sep == "\\" else "/")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """Something that was given and led to no image: its name and why."""
+    """An input that led to no image: its name, and the reason."""
 
     name: str
     error: InputError
 
 
 def expand(values: Iterable[object], *, recursive: bool = False) -> Iterator[Source | Failed]:
-    """The sources of all ``values``, lazily: folders and globs give their images in order.
+    """The sources of all ``values``, lazily: a folder or glob gives its images in order.
 
-    A folder's images are the files whose extension is that of a format that is opened; hidden files are
-    left out. ``recursive`` goes into subfolders too, each once, however links lead there. Within a folder
-    the order is that of names, with numbers by their value (``2.png`` before ``10.png``), files first.
-    A text with ``*``, ``?`` or ``[`` is a glob where no file has that very name; ``**`` stands for any
-    folders. What cannot be found, read or understood is a `Failed`, and the rest goes on.
+    A folder's images are the files with the extension of a supported format, except hidden files.
+    ``recursive`` includes subfolders, each once even if links lead to it again. Within a folder, files come
+    before subfolders, sorted by name with numbers by value (``2.png`` before ``10.png``). A string with
+    ``*``, ``?`` or ``[`` is a glob unless a file has that name; ``**`` matches any folders. An input that
+    can't be found, read or understood gives a `Failed`, and the others continue.
 
     >>> [entry.name for entry in expand(["tiger.jpg", "https://example.org/cat.jpg"])]
     ['tiger.jpg', 'https://example.org/cat.jpg']
@@ -58,29 +64,18 @@ def expand(values: Iterable[object], *, recursive: bool = False) -> Iterator[Sou
 
 def _expand_file(source: Source, *, recursive: bool) -> Iterator[Source | Failed]:
     path: str = source.value
-    if _is_folder(path):
-        entries = _list_folder(path, recursive=recursive, seen=set())
-        missing = f"{shorten(source.name)}: the folder holds no images"
-        missing += "." if recursive else "; its subfolders are read with the option recursive."
+    if os.path.isdir(path):
+        entries = _list_folder(path, recursive=recursive)
+        missing = f"the folder holds no images{'' if recursive else ' (subfolders need recursive)'}."
     elif _MAGIC.search(path) and not exists(path):
         entries = _list_glob(path, recursive=recursive)
-        missing = f"{shorten(source.name)}: nothing matches."
+        missing = "nothing matches."
     else:
         yield source
         return
-    found = False
-    for entry in entries:
-        found = True
-        yield entry
-    if not found:
-        yield Failed(name=source.name, error=ImageNotFound(missing))
-
-
-def _is_folder(path: str) -> bool:
-    try:
-        return os.path.isdir(path)  # noqa: PTH112 - as all in this module: names stay as given
-    except ValueError:
-        return False
+    first = next(entries, None)
+    yield first or Failed(name=source.name, error=ImageNotFound(f"{shorten(source.name)}: {missing}"))
+    yield from entries
 
 
 def _natural_key(name: str) -> tuple[list[str | int], str]:
@@ -90,7 +85,7 @@ def _natural_key(name: str) -> tuple[list[str | int], str]:
 
 
 def _is_image(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in image_extensions()  # noqa: PTH122 - names stay as given
+    return os.path.splitext(name)[1].lower() in image_extensions()
 
 
 def _scan(folder: str) -> tuple[list[str], list[str]]:
@@ -101,87 +96,74 @@ def _scan(folder: str) -> tuple[list[str], list[str]]:
         for entry in entries:
             try:
                 is_folder = entry.is_dir()
-            except OSError:  # a link that leads round in circles: reading it will say so
+            except OSError:  # a circular link; reported when it is read
                 is_folder = False
             (folders if is_folder else files).append(entry.name)
-    files.sort(key=_natural_key)
-    folders.sort(key=_natural_key)
-    return files, folders
-
-
-def _scan_or_fail(folder: str) -> tuple[list[str], list[str]] | Failed:
-    try:
-        return _scan(folder)
-    except OSError as error:
-        message = f"{shorten(folder)}: the folder could not be read: {error.strerror or error}."
-        return Failed(name=folder, error=ImageUnreadable(message))
+    return sorted(files, key=_natural_key), sorted(folders, key=_natural_key)
 
 
 def _source(path: str) -> Source:
     return Source(name=path, kind="file", value=path)
 
 
-def _list_folder(folder: str, *, recursive: bool, seen: set[tuple[int, int]]) -> Iterator[Source | Failed]:
-    # A stack, not recursion: folders may be nested deeper than Python's calls.
+def _list_folder(folder: str, *, recursive: bool) -> Iterator[Source | Failed]:
+    # A stack, not recursion (nor os.walk of Python 3.11): folders may be nested deeper than Python's calls.
     waiting = [folder]
+    seen = set()  # links may lead back to a folder that was already read
     while waiting:
         here = waiting.pop()
         try:
-            status = os.stat(here)  # noqa: PTH116 - names stay as given
-        except OSError:
-            status = None
-        # Links may lead back to a folder that was already read.
-        if status is not None and status.st_ino:
-            if (status.st_dev, status.st_ino) in seen:
-                continue
-            seen.add((status.st_dev, status.st_ino))
-        scanned = _scan_or_fail(here)
-        if isinstance(scanned, Failed):
-            yield scanned
+            status = os.stat(here)
+            files, folders = _scan(here)
+        except OSError as error:
+            message = f"{shorten(here)}: the folder could not be read: {error.strerror or error}."
+            yield Failed(name=here, error=ImageUnreadable(message))
             continue
-        files, folders = scanned
+        if status.st_ino and (status.st_dev, status.st_ino) in seen:
+            continue
+        seen.add((status.st_dev, status.st_ino))
         for name in files:
             if not name.startswith(".") and _is_image(name):
-                yield _source(os.path.join(here, name))  # noqa: PTH118 - names stay as given
+                yield _source(os.path.join(here, name))
         if recursive:
             visible = (name for name in reversed(folders) if not name.startswith("."))
-            waiting.extend(os.path.join(here, name) for name in visible)  # noqa: PTH118 - names stay as given
+            waiting.extend(os.path.join(here, name) for name in visible)
 
 
 def _list_glob(pattern: str, *, recursive: bool) -> Iterator[Source | Failed]:
-    """What matches: folders give their images, files are taken.
+    """The images in matching folders, and the matching files.
 
-    Where the pattern's last part names no extension (``photos/*``), files that are no images by their
-    extension are left out; with one (``photos/*.dat``) all that match are taken.
+    If the pattern's last part has no extension (``photos/*``), only files with the extension of an image
+    match; otherwise (``photos/*.dat``) all do.
     """
-    start = next(i for i, part in enumerate(_SEPARATORS.split(pattern)) if _MAGIC.search(part))
     parts = _SEPARATORS.split(pattern)
+    start = next(i for i, part in enumerate(parts) if _MAGIC.search(part))
     base = "".join(f"{part}{os.sep}" for part in parts[:start])
-    named = "." in parts[-1].strip(".")
+    has_extension = "." in parts[-1].strip(".")
     for path, is_folder in _walk_glob(base, [part for part in parts[start:] if part]):
         if is_folder:
-            yield from _list_folder(path, recursive=recursive or parts[-1] == "**", seen=set())
-        elif named or _is_image(path):
+            yield from _list_folder(path, recursive=recursive or parts[-1] == "**")
+        elif has_extension or _is_image(path):
             yield _source(path)
 
 
 def _walk_glob(base: str, parts: list[str]) -> Iterator[tuple[str, bool]]:
-    """Paths below ``base`` (empty, or with a separator at its end) that match, and whether each is a folder.
+    """Matching paths below ``base`` (empty, or ending with a separator), and whether each is a folder.
 
-    A folder that cannot be read matches nothing here, as in a shell.
+    As in a shell, a folder that can't be read matches nothing.
     """
     part, rest = parts[0], parts[1:]
-    if part == "**" and not rest:
-        yield base or os.curdir, True
-        return
     if part == "**":
+        if not rest:
+            yield base or os.curdir, True
+            return
         for folder in _walk_folders(base):
             yield from _walk_glob(folder, rest)
         return
-    scanned = _scan_or_fail(base)
-    if isinstance(scanned, Failed):
+    try:
+        files, folders = _scan(base)
+    except OSError:
         return
-    files, folders = scanned
     matches = re.compile(fnmatch.translate(os.path.normcase(part))).match
     for names, is_folder in ((files, False), (folders, True)):
         for name in names:
@@ -194,15 +176,14 @@ def _walk_glob(base: str, parts: list[str]) -> Iterator[tuple[str, bool]]:
 
 
 def _walk_folders(base: str) -> Iterator[str]:
-    """``base`` and all visible folders below it, each with a separator at its end.
-
-    Links are not followed: two of them could be followed round and round.
-    """
+    """``base`` and all visible folders below it, each ending with a separator, without following links."""
     waiting = [base]
     while waiting:
         here = waiting.pop()
         yield here
-        scanned = _scan_or_fail(here)
-        if not isinstance(scanned, Failed):
-            visible = (here + name for name in reversed(scanned[1]) if not name.startswith("."))
-            waiting.extend(path + os.sep for path in visible if not os.path.islink(path))  # noqa: PTH114 - names stay as given
+        try:
+            folders = _scan(here)[1]
+        except OSError:
+            continue
+        visible = (here + name for name in reversed(folders) if not name.startswith("."))
+        waiting.extend(path + os.sep for path in visible if not os.path.islink(path))

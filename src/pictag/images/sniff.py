@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes: names and extensions lie, the magic number seldom does."""
+"""Recognise a file's format by its magic number, because names and extensions are often wrong."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TAIL_BYTES = 26  # TGA signs at the end
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
-    """A recognised file format; ``opened`` says whether pictag decodes it."""
+    """A recognised file format. ``opened`` is whether pictag decodes it."""
 
     name: str
     opened: bool
@@ -29,7 +29,7 @@ _EXTENSIONS = {
     ".tif": TIFF, ".tiff": TIFF, ".avif": AVIF, ".heic": HEIC, ".heif": HEIC, ".hif": HEIC,
 }  # fmt: skip
 
-# (offset, magic, name) of what is recognised only to be refused by name. Longer magic numbers come first.
+# (offset, magic number, name) of formats that are refused by name. Longer magic numbers come first.
 _REFUSED: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JPEG 2000"),
     (0, b"\x00\x00\x00\x0cJXL \r\n\x87\n", "JPEG XL"),
@@ -71,9 +71,9 @@ _REFUSED: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x01\xda", "SGI"),
     (0, b"\x1a\x45\xdf\xa3", "Matroska video"),
 )
-# Two bytes in the middle are a weak sign: a JPEG or a WebP has its length there.
+# Checked last: two bytes at offset 4 may also be a length in a JPEG or WebP file.
 _FLIC = {b"\x11\xaf": "FLI", b"\x12\xaf": "FLC"}
-_ICO = re.compile(rb"\0\0[\1\2]\0(?!\0\0)")  # with no icons in it, it would be the header of a TGA
+_ICO = re.compile(rb"\0\0[\1\2]\0(?!\0\0)")  # with a count of 0, it would be a TGA header
 _NETPBM = re.compile(rb"P[1-7Ff][\s#]")
 _PCX = re.compile(rb"\x0a[\x00\x02\x03\x05]\x01[\x01\x02\x04\x08]")
 _XBM = re.compile(rb"\s*(/\*.*?\*/\s*)?#define\s+\S+_width\s", re.DOTALL)
@@ -102,13 +102,13 @@ def _is_opened(form: Format) -> bool:
 
 @functools.cache
 def opened_names() -> tuple[str, ...]:
-    """The names of the formats that are opened here and now."""
+    """The names of the formats that can be opened with the installed packages."""
     return tuple(f.name for f in (JPEG, PNG, WEBP, GIF, BMP, TIFF, AVIF, HEIC) if _is_opened(f))
 
 
 @functools.cache
 def image_extensions() -> frozenset[str]:
-    """The extensions, in lower case, of the formats that are opened here and now."""
+    """The extensions, in lower case, of the formats that can be opened with the installed packages."""
     return frozenset(extension for extension, form in _EXTENSIONS.items() if _is_opened(form))
 
 
@@ -123,7 +123,7 @@ def _recognise_opened(head: bytes) -> Format | None:  # noqa: PLR0911  (one for 
         return WEBP
     if head.startswith((b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+", b"II\x00*", b"MM*\x00")):
         return TIFF
-    # Two letters are a weak sign: the size of the header that follows has to be one that exists.
+    # Two letters aren't enough: the size of the header that follows must be one that exists.
     if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
         return BMP
     return None
@@ -144,7 +144,7 @@ def _recognise_boxes(head: bytes) -> Format | None:
 def _is_tga(head: bytes, tail: bytes) -> bool:
     if tail.endswith(b"TRUEVISION-XFILE.\x00"):
         return True
-    # Without the signature of newer files only a plausible header is left.
+    # Older files have no signature, so check that the header is plausible.
     return (
         len(head) > 18
         and head[1] in (0, 1)
@@ -161,8 +161,7 @@ def _is_tga(head: bytes, tail: bytes) -> bool:
 def recognise(head: bytes, tail: bytes = b"") -> Format | None:
     """The format of a file from its first `HEAD_BYTES` (and last `TAIL_BYTES`), or ``None``.
 
-    No decoder is run. A format that is not opened here comes back with ``opened`` false, so that it can be
-    refused by its name.
+    No decoder is run. A format that pictag recognises but doesn't open has ``opened=False``.
 
     >>> recognise(b"%PDF-1.7")
     Format(name='PDF', opened=False)
@@ -188,5 +187,5 @@ def recognise(head: bytes, tail: bytes = b"") -> Format | None:
 
 
 def is_html(head: bytes) -> bool:
-    """Whether the bytes begin as a web page does: what many servers send in place of an image."""
+    """Whether the bytes start like a web page, which many servers send instead of an image."""
     return _HTML.match(head) is not None

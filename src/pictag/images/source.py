@@ -1,4 +1,4 @@
-"""Where one image comes from: every kind of input becomes a Source, without being read."""
+"""Source: where one image comes from. Making one reads nothing."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ Kind = Literal["file", "url", "data", "base64", "bytes", "stream", "image", "arr
 _URL = re.compile(r"https?://", re.IGNORECASE)
 _OTHER_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]+={0,2}\s*")
-_BASE64_SAMPLE = 256  # characters that are decoded to see whether an image begins
-_SHORTEST_BASE64 = 40  # the smallest image there is (a GIF of one pixel) takes more
-TAKEN = (
+_BASE64_SAMPLE = 256  # characters that are decoded to look for an image's magic number
+_SHORTEST_BASE64 = 40  # the smallest image (a GIF of one pixel) is longer
+_ACCEPTED = (
     "a path (str or pathlib.Path), a file:, http(s): or data: URL, base64 text, bytes, a binary file object, "
     "a PIL image or a numpy array"
 )
@@ -50,9 +50,9 @@ def _is_stream(value: object) -> bool:
 
 
 def decode_base64(text: str) -> bytes:
-    """The bytes of base64 text, standard or URL-safe, with or without white space and padding.
+    """Decode base64 text, standard or URL-safe, with or without white space and padding.
 
-    Raises ``ValueError`` where it is no base64.
+    Raises ``ValueError`` if it isn't base64.
     """
     compact = "".join(text.split()).rstrip("=").replace("-", "+").replace("_", "/")
     try:
@@ -73,15 +73,12 @@ def _is_base64_image(text: str) -> bool:
 
 
 def exists(path: str) -> bool:
-    """Whether there is something of that name; a name that no file can have is not there."""
-    try:
-        return os.path.lexists(path)
-    except ValueError:  # NUL, or characters that the file system cannot encode
-        return False
+    """Whether the path exists, even as a broken link. A name that no file can have doesn't."""
+    return os.path.lexists(path)
 
 
 def path_of_file_url(url: str) -> str:
-    """The local path of a ``file:`` URL, bytes that are not UTF-8 included.
+    """The local path of a ``file:`` URL, which may contain bytes that aren't UTF-8.
 
     >>> path_of_file_url("file:///tmp/two%20words.png")
     '/tmp/two words.png'
@@ -89,8 +86,8 @@ def path_of_file_url(url: str) -> str:
     parts = urlsplit(url, allow_fragments=False)
     if parts.netloc.lower() not in ("", "localhost"):
         raise UnsupportedInput(
-            f"{shorten(url)} names the machine {shorten(parts.netloc, 80)}: a file: URL leads to "
-            "a file of this one."
+            f"{shorten(url)} names another machine, {shorten(parts.netloc, 80)}. A file: URL must "
+            "name a local file."
         )
     path = parts.path + (f"?{parts.query}" if parts.query else "")
     path = os.fsdecode(unquote_to_bytes(path.encode("utf-8", "surrogateescape")))
@@ -108,20 +105,22 @@ def _source_of_text(text: str) -> Source:
     if lowered.startswith("file:"):
         return Source(name=text, kind="file", value=path_of_file_url(text))
     if not text:
-        raise UnsupportedInput("An empty text is no image; give a path, a URL or base64 text.")
+        raise UnsupportedInput("An empty string is not an image. Pass a path, a URL or base64 text.")
     if exists(text):
         return Source(name=text, kind="file", value=text)
     if scheme := _OTHER_SCHEME.match(text):
-        raise UnsupportedInput(f"{shorten(text)}: {scheme[1]}: URLs are not read. pictag takes {TAKEN}.")
+        raise UnsupportedInput(
+            f"{shorten(text)}: {scheme[1]}: URLs are not supported. pictag accepts {_ACCEPTED}."
+        )
     if _is_base64_image(text):
         return Source(name="<base64>", kind="base64", value=text)
     return Source(name=text, kind="file", value=text)
 
 
 def make_source(value: object) -> Source:  # noqa: PLR0911  (one for each kind of input)
-    """Say where an image comes from, without reading it.
+    """Make a `Source` from a value, without reading it.
 
-    Takes a path, a ``file:``, ``http:``, ``https:`` or ``data:`` URL, base64 text (where no file has that
+    Accepts a path, a ``file:``, ``http:``, ``https:`` or ``data:`` URL, base64 text (if no file has that
     name), ``bytes``, ``bytearray`` or ``memoryview``, a binary file object, a ``PIL.Image`` or a numpy
     array. Raises `UnsupportedInput` for anything else.
 
@@ -147,20 +146,20 @@ def make_source(value: object) -> Source:  # noqa: PLR0911  (one for each kind o
     if _is_stream(value):
         if isinstance(value, io.TextIOBase):
             raise UnsupportedInput(
-                "The file object gives text; open the image in binary mode: open(path, 'rb')."
+                "The file object returns text. Open the image in binary mode: open(path, 'rb')."
             )
         name = getattr(value, "name", None)
         return Source(name=name if isinstance(name, str) and name else "<file>", kind="stream", value=value)
-    raise UnsupportedInput(f"{type(value).__name__} is no image input. pictag takes {TAKEN}.")
+    raise UnsupportedInput(f"{type(value).__name__} is not an image. pictag accepts {_ACCEPTED}.")
 
 
 _SINGLE = (Source, str, bytes, bytearray, memoryview, os.PathLike, Image.Image, np.ndarray, Mapping)
 
 
 def is_single(inputs: object) -> bool:
-    """Whether ``inputs`` is one image, as against a list, tuple or iterator of images.
+    """Whether ``inputs`` is one image rather than a list, tuple or iterator of images.
 
-    A binary file object can be iterated, and is one image all the same.
+    A binary file object is one image, although it can be iterated.
 
     >>> is_single("tiger.jpg"), is_single(["tiger.jpg"]), is_single(io.BytesIO())
     (True, False, True)

@@ -1,0 +1,113 @@
+"""JPEG segments: the image's size, and limits on files that cost far more to decode than their pixels.
+
+Neither Pillow nor libjpeg can be interrupted, so these limits are checked before a decoder starts.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from itertools import islice
+from typing import TYPE_CHECKING, BinaryIO
+
+from pictag.errors import CorruptImage, shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_SCANS = 100
+"""Programs write about ten. Each costs a pass over the whole image, even if it contains almost no data."""
+MAX_SEGMENTS = 10_000
+"""Pillow reads them one by one. Photos with a depth map have hundreds."""
+MAX_PADDING_BYTES = 65_536
+"""Total before the first scan. Pillow skips padding byte by byte; programs write none."""
+_SIZE_SEGMENTS = 256  # read for the size alone; cameras write about ten before the frame header
+_HEAD_BYTES = 65_536  # usually includes the start of the first scan
+_READ_BYTES = 256 * 2**20  # of larger files, only the start is checked
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+_NO_LENGTH = frozenset({0x01, 0xD8, 0xD9})
+_START_OF_SCAN, _END = 0xDA, 0xD9
+# A marker is 0xFF and a code. Within coded pixels, 0xFF00 is data and 0xFFD0 to 0xFFD7 are restarts.
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+
+
+def walk_segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Each segment's marker, and where the two bytes of its length are, in linear time.
+
+    Bytes between segments are skipped, as decoders do. Raises `CorruptImage` above `MAX_SEGMENTS` or
+    `MAX_PADDING_BYTES`.
+    """
+    place, padding_left, in_scans = 2, MAX_PADDING_BYTES, False
+    for _ in range(MAX_SEGMENTS):
+        end = len(data) if in_scans else min(len(data), place + padding_left + 2)
+        found = _MARKER.search(data, place, end)
+        if found is None:
+            if end < len(data):
+                break
+            return
+        if not in_scans:
+            padding_left -= found.start() - place
+        place = found.end()
+        marker = data[place - 1]
+        in_scans = in_scans or marker == _START_OF_SCAN
+        yield marker, place
+        if marker not in _NO_LENGTH:
+            place += int.from_bytes(data[place : place + 2], "big")
+    raise CorruptImage(
+        f"the file has more than {MAX_SEGMENTS:,} segments, or {MAX_PADDING_BYTES:,} bytes between them. "
+        "Save the image again."
+    )
+
+
+def jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height from the frame header."""
+    for marker, place in islice(walk_segments(data), _SIZE_SEGMENTS):
+        if marker in _FRAMES:
+            height, width = struct.unpack_from(">HH", data, place + 3)
+            return width, height
+    return None
+
+
+def check_scans(stream: BinaryIO, *, name: str) -> None:
+    """Raise `CorruptImage` above `MAX_SCANS`, `MAX_SEGMENTS` or `MAX_PADDING_BYTES`.
+
+    Only files that may have several scans are read to the end of the image. What follows the image in its
+    file isn't checked.
+    """
+    stream.seek(0)
+    head = stream.read(_HEAD_BYTES)
+    try:
+        if not _count_scans(head)[1]:
+            _count_scans(head + stream.read(_READ_BYTES))
+    except CorruptImage as error:
+        raise CorruptImage(f"{shorten(name)}: {error}") from error
+
+
+def count_scans(data: bytes) -> int:
+    """The number of scans that a decoder would read. Raises `CorruptImage` as `check_scans` does."""
+    return _count_scans(data)[0]
+
+
+def _count_scans(data: bytes) -> tuple[int, bool]:
+    """The number of scans, and whether the image ends with them whatever follows in the file."""
+    scans, components, is_progressive = 0, 0, False
+    try:
+        for marker, place in walk_segments(data):
+            if marker == _END:
+                return scans, True
+            if marker in _FRAMES:
+                is_progressive = marker in _PROGRESSIVE
+                components = data[place + 7]
+            elif marker == _START_OF_SCAN:
+                scans += 1
+                if scans > MAX_SCANS:
+                    raise CorruptImage(
+                        f"the image has more than {MAX_SCANS} scans, and decoding each takes a pass over the "
+                        "whole image. Save it again."
+                    )
+                if not is_progressive and data[place + 2] >= components:
+                    return scans, True  # all components in one scan
+    except IndexError:  # truncated
+        pass
+    return scans, False
