@@ -44,7 +44,7 @@ def test_what_cannot_be_done_is_one_sentence_and_status_2(pictag: Pictag, tiny: 
     assert done.returncode == 2
     assert done.stdout == b""
     assert done.stderr.decode().splitlines() == [
-        "pictag: there exists already; --overwrite (overwrite=True) begins it anew."
+        "pictag: there exists. Use --overwrite (overwrite=True) to replace it."
     ]
 
 

@@ -12,6 +12,8 @@ import numpy as np
 import onnx
 import pytest
 
+from engines.tinygraphs import LARGE_PRODUCTS
+from engines.tinygraphs import make_graph as make_quantizable_graph
 from pictag import pipeline
 from pictag.engines import onnxruntime
 from pictag.errors import EngineError, InvalidModel, OptionError
@@ -19,6 +21,7 @@ from tinymodel import COLOURS, make_graph, make_tiny_model
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import ModuleType
 
     from numpy.typing import NDArray
 
@@ -43,6 +46,14 @@ def test_scores_are_those_of_onnx_runtime(
     scores = ours.run(pixels)
     assert scores.dtype == np.float32
     np.testing.assert_allclose(scores, theirs.run(pixels), atol=1e-6)
+
+
+@pytest.mark.parametrize("engine", [onnxruntime, openvino])
+def test_large_8_bit_products_are_exact_on_every_processor(tmp_path: Path, engine: ModuleType) -> None:
+    # Without VNNI, ONNX Runtime's default gives 97 instead of 192, and OpenVINO's 129.
+    onnx.save(make_quantizable_graph(LARGE_PRODUCTS), tmp_path / "m.onnx")
+    scores = engine.open_session(tmp_path / "m.onnx").run(np.ones((2, 3, 8, 8), np.float32))
+    np.testing.assert_array_equal(scores, np.full((2, 3), 192))
 
 
 def test_runs_at_the_same_time_do_not_disturb_each_other(tmp_path: Path) -> None:

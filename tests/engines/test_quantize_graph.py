@@ -93,7 +93,7 @@ def _empty(graph: onnx.ModelProto) -> None:
     [
         (_fix_batch, "exactly 1 images at a time"),
         (_halve, "half precision"),
-        (_round, "quantised already"),
+        (_round, "already quantised"),
         (_empty, "nothing to quantise"),
     ],
 )

@@ -53,6 +53,21 @@ attention (float[batch,3,8,8] pixel_values) => (float[batch,3] logits) {
   logits = Gemm(mean, head_weight, head_bias)
 }
 """
+# Each score is 192, the sum of 192 products of 255 and 127. Two such products exceed 16 bits.
+LARGE_PRODUCTS = """
+<ir_version: 8, opset_import: ["" : 17]>
+products (float[batch,3,8,8] pixel_values) => (float[batch,3,1,1] logits)
+<float pixel_scale = {0.00392157}, float weight_scale = {0.0078740157}, float score_scale = {1.0},
+ uint8 zero = {0}, int8 weight_zero = {0}>
+{
+  pixels = QuantizeLinear(pixel_values, pixel_scale, zero)
+  input = DequantizeLinear(pixels, pixel_scale, zero)
+  weights = DequantizeLinear(integer_weights, weight_scale, weight_zero)
+  sums = Conv(input, weights)
+  scores = QuantizeLinear(sums, score_scale, zero)
+  logits = DequantizeLinear(scores, score_scale, zero)
+}
+"""
 _SHAPES = {
     "first_weight": (8, 3, 3, 3), "first_bias": (8,), "second_weight": (8, 8, 3, 3), "second_bias": (8,),
     "patch_weight": (8, 3, 2, 2), "patch_bias": (8,), "norm_scale": (8,), "norm_bias": (8,),
@@ -73,6 +88,10 @@ def make_graph(text: str) -> onnx.ModelProto:
             values[:, 0] = 0
         if any(name in node.input for node in graph.graph.node):
             graph.graph.initializer.append(numpy_helper.from_array(values, name))
+    if text is LARGE_PRODUCTS:
+        graph.graph.initializer.append(
+            numpy_helper.from_array(np.full((3, 3, 8, 8), 127, np.int8), "integer_weights")
+        )
     if text is ATTENTION:
         columns = np.array([0, 8, 16], np.int64)
         graph.graph.initializer.append(numpy_helper.from_array(columns, "columns_shape"))

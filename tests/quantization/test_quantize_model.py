@@ -120,7 +120,7 @@ def test_nodes_that_suffer_most_stay_in_float_until_the_labels_agree(tmp_path: P
 
 def test_too_little_agreement_leaves_nothing(model: Path, photos: Path, tmp_path: Path) -> None:
     ties = draw_near_ties(tmp_path / "ties")
-    with pytest.raises(QuantizationRejected, match=r"Of 12 images: ONNX Runtime \d.*accept_below=True"):
+    with pytest.raises(QuantizationRejected, match=r"on 12 images: ONNX Runtime \d.*accept_below=True"):
         quantize_model(model, calibrate=photos, check=ties, output=tmp_path / "int8")
     assert list(tmp_path.iterdir()) == [ties]
 
@@ -130,8 +130,8 @@ def test_too_little_agreement_can_be_accepted_and_is_written_down(
 ) -> None:
     ties = draw_near_ties(tmp_path / "ties")
     report = quantize_model(model, calibrate=photos, check=ties, output=tmp_path / "int8", accept_below=True)
-    assert report.lowest_top1 < report.bar
-    assert not json.loads((tmp_path / "int8" / "card.json").read_text())["quantization"]["reaches_bar"]
+    assert report.lowest_top1 < report.threshold
+    assert not json.loads((tmp_path / "int8" / "card.json").read_text())["quantization"]["reaches_threshold"]
 
 
 def test_broken_images_are_named_and_left_out(model: Path, photos: Path, tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_an_output_that_cannot_be_is_refused_before_the_work(
 
 def test_too_few_images_are_an_error_that_says_how_many(model: Path, tmp_path: Path) -> None:
     make_image(tmp_path / "one" / "1.png")
-    with pytest.raises(OptionError, match="1 usable images; calibrating takes at least 4"):
+    with pytest.raises(OptionError, match="1 usable images; calibration needs at least 4"):
         quantize_model(model, calibrate=tmp_path / "one", output=tmp_path / "int8")
 
 
@@ -210,7 +210,7 @@ def test_a_folder_that_is_not_there_is_an_error(model: Path, tmp_path: Path) -> 
 
 def test_a_model_that_is_quantised_already_is_refused(model: Path, photos: Path, tmp_path: Path) -> None:
     quantize_model(model, calibrate=photos, output=tmp_path / "int8")
-    with pytest.raises(InvalidModel, match="quantised already"):
+    with pytest.raises(InvalidModel, match="already quantised"):
         quantize_model(tmp_path / "int8", calibrate=photos, output=tmp_path / "again")
 
 

@@ -32,7 +32,7 @@ def search(tmp_path: Path) -> Search:
         target="vnni",
         calibration=Samples(paths),
         check=Samples(paths),
-        bar=0.97,
+        threshold=0.97,
         folder=tmp_path,
         on_progress=lambda _: None,
     )

@@ -88,18 +88,19 @@ def _describe_details(details: Mapping[str, Any]) -> Iterator[tuple[str, object]
 
 
 def _describe_quantization(quantization: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
-    """What ``pictag quantize`` says of its weights."""
+    """What ``pictag quantize`` says of its weights. Cards without a ``schema`` said pictures for images."""
+    unit = "images" if "schema" in quantization else "pictures"
     calibration, check = (_mapping(quantization.get(key)) for key in ("calibration", "check"))
-    if _is_number(calibration.get("images")) and _is_number(check.get("images")):
+    if _is_number(calibration.get(unit)) and _is_number(check.get(unit)):
         yield (
             "quantised",
             f"from {_text(_mapping(quantization.get('original')).get('model')) or 'a model not stated'}, "
-            f"calibrated with {calibration['images']} images, checked on {check['images']}",
+            f"calibrated with {calibration[unit]} images, checked on {check[unit]}",
         )
     for path, artefact in _mapping(quantization.get("artefacts")).items():
         for engine, measured in _mapping(_mapping(artefact).get("engines")).items():
             agreement = _mapping(_mapping(measured).get("agreement"))
-            speed = _mapping(_mapping(measured).get("images_per_second"))
+            speed = _mapping(_mapping(measured).get(f"{unit}_per_second"))
             if not _is_number(agreement.get("top1")):
                 continue
             told = f"{path} with {engine}: {agreement['top1']:.1%} same best label"

@@ -171,7 +171,9 @@ def _show(report: Report) -> None:
                 f"{agreement.mean_difference:.3f} (at most {agreement.largest_difference:.3f}); "
                 f"{speed.original:,.1f} → {speed.quantized:,.1f} images/s"
             )
-    if report.lowest_top1 < report.bar:
-        lines.append(f"  Below the agreement that was wanted ({report.bar:.1%}); accepted as was asked for.")
+    if report.lowest_top1 < report.threshold:
+        lines.append(
+            f"  Below the requested agreement ({report.threshold:.1%}); accepted with --accept-below."
+        )
     for line in lines:
         click.echo(escape(line))

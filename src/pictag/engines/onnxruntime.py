@@ -90,7 +90,11 @@ class OnnxRuntimeEngine:
         # Threads that spin while they wait take the cores from those that decode: measured on two cores, a
         # stream of images is 10 to 50 % faster without, and one image alone at most 0.4 ms slower.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # What goes wrong arrives as an exception; the library's own lines would land on the user's terminal.
+        # On x86 processors without VNNI, the fastest 8-bit products saturate and labels change silently. This
+        # setting selects exact kernels there, unless all weights are within ±64; it has no effect elsewhere.
+        # MobileNetV2 on AVX2 then agrees with float on 195 of 200 labels instead of 179, and is 4 % slower.
+        options.add_session_config_entry("session.x64quantprecision", "1")
+        # Failures arrive as exceptions; the library's own log lines would reach the user's terminal.
         options.log_severity_level = _FATAL_ONLY
         if device.kind == "cpu":
             self._session = _open_graph(weights, options, choose_providers(device))

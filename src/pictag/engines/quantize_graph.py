@@ -1,7 +1,12 @@
-"""What quantisation has to know of an ONNX graph, and the changes that it makes to one."""
+"""Reads and edits ONNX graphs for quantisation."""
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import io
+import logging
+import warnings
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -29,24 +34,24 @@ _INTEGER = frozenset(
     {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger"}
 )
 _PLAIN_MOVES = frozenset({"Transpose", "Reshape", "Cast", "Dropout", "Identity", "Slice", "Mul", "Squeeze"})
-_OLDEST_OPSET, _OPSET = 13, 17  # one scale a channel came with 13
-_LARGEST_BYTES = 2_000_000_000  # a protobuf message ends at two GiB
+_MIN_OPSET, _OPSET = 13, 17  # scales per channel came with 13
+_MAX_BYTES = 2_000_000_000  # the limit of a protobuf message is 2 GiB
 _BFLOAT16, _FLOAT16 = onnx.TensorProto.BFLOAT16, onnx.TensorProto.FLOAT16
 
 
 def read_float_graph(path: Path) -> Graph:
-    """Read a graph that can be quantised, with a name for each node.
+    """Read a graph to quantise, and name its unnamed nodes.
 
-    Raises `InvalidModel` for one that cannot: quantised already, in half precision, of a fixed batch, without
-    anything to quantise, or too large.
+    Raises `InvalidModel` if it can't be quantised: it is already quantised, in half precision, has a fixed
+    batch, has nothing to quantise, or is too large.
     """
     name = shorten(path)
     try:
         graph = onnx.load(path)
-        if graph.ByteSize() > _LARGEST_BYTES:
+        if graph.ByteSize() > _MAX_BYTES:
             raise InvalidModel(f"{name} has more than 2 GB of weights, which cannot be quantised here.")
         _check(graph, name)
-        if _opset(graph) < _OLDEST_OPSET:
+        if _opset(graph) < _MIN_OPSET:
             graph = version_converter.convert_version(graph, _OPSET)
     except InvalidModel:
         raise
@@ -55,15 +60,18 @@ def read_float_graph(path: Path) -> Graph:
     taken = {node.name for node in graph.graph.node}
     for number, node in enumerate(graph.graph.node):
         if not node.name:
-            node.name = next(n for n in _names(f"{node.op_type}_{number}") if n not in taken)
+            node.name = f"{node.op_type}_{number}"
+            while node.name in taken:
+                node.name += "_1"
+            taken.add(node.name)
     return graph
 
 
 def has_attention(graph: Graph) -> bool:
-    """Whether the graph weighs values by a softmax of what was computed, as transformers do.
+    """Whether the graph computes attention: a product of a softmax with another computed tensor.
 
-    A softmax at the end of a classifier leads to no product, and the product of a layer has its weights in
-    the graph: only attention multiplies the one computed tensor by the other.
+    A softmax at a classifier's end isn't multiplied with anything, and other layers multiply with constant
+    weights.
     """
     nodes = graph.graph.node
     if any(node.op_type in ("Attention", "MultiHeadAttention") for node in nodes):
@@ -87,13 +95,13 @@ def has_attention(graph: Graph) -> bool:
 
 
 def suit_onnxruntime(graph: Graph, *, signed: bool) -> Graph:
-    """A quantised attention graph as ONNX Runtime runs it fastest; the numbers stay what they are.
+    """Change a quantised attention graph so that ONNX Runtime runs it fastest, with equal results.
 
-    Measured on a ViT: unsigned activations reach its kernels for VNNI (140 → 91 core-ms an image), and
-    products of two computed tensors are faster in float (91 → 72). A signed byte with its zero at 0 and an
-    unsigned one with its zero at 128 stand for the same numbers.
+    Measured on a ViT: unsigned activations reach its kernels for VNNI (140 → 91 core-ms per image), and
+    products of two computed tensors are faster in float (91 → 72). A signed byte with zero point 0 and an
+    unsigned one with zero point 128 represent the same numbers.
     """
-    changed = _copy(graph)
+    changed = copy.deepcopy(graph)
     weights = _constants(changed)
     makers = _makers(changed)
     for node in changed.graph.node:
@@ -103,7 +111,7 @@ def suit_onnxruntime(graph: Graph, *, signed: bool) -> Graph:
     _remove_unused(changed)
     if not signed:
         _make_unsigned(changed)
-    del changed.graph.value_info[:]  # they state the types of before
+    del changed.graph.value_info[:]  # it holds the old types
     return changed
 
 
@@ -122,7 +130,7 @@ def list_quantized(graph: Graph) -> tuple[str, ...]:
 
 def exclude_nodes(graph: Graph, names: Collection[str]) -> Graph:
     """The graph with the activations of these nodes in float again; their weights stay 8-bit integers."""
-    changed = _copy(graph)
+    changed = copy.deepcopy(graph)
     weights, makers = _constants(changed), _makers(changed)
     for node in changed.graph.node:
         if node.name in names:
@@ -132,7 +140,7 @@ def exclude_nodes(graph: Graph, names: Collection[str]) -> Graph:
 
 
 def load_graph(path: Path) -> Graph:
-    """Read a graph that quantisation has made."""
+    """Read a quantised graph."""
     return onnx.load(path)
 
 
@@ -142,48 +150,45 @@ def save_graph(graph: Graph, path: Path) -> None:
 
 
 def input_name(graph: Graph) -> str:
-    """The name of the graph's input; old graphs list weights beside it."""
+    """The name of the graph's input. Old graphs list their weights among the inputs."""
     weights = {tensor.name for tensor in graph.graph.initializer}
     return next(str(entry.name) for entry in graph.graph.input if entry.name not in weights)
+
+
+@contextlib.contextmanager
+def suppress_output() -> Iterator[None]:
+    """Silence the tools' prints, logs and warnings. Failures arrive as exceptions."""
+    level = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
 
 
 def _check(graph: Graph, name: str) -> None:
     operations = Counter(node.op_type for node in graph.graph.node)
     if any(o in _INTEGER or o.startswith("QLinear") or o == "MatMulNBits" for o in operations):
-        raise InvalidModel(f"{name} is quantised already; give the weights in float (model.onnx).")
+        raise InvalidModel(f"{name} is already quantised. Use the float weights (model.onnx).")
     types = Counter(tensor.data_type for tensor in graph.graph.initializer)
     if types[_FLOAT16] or types[_BFLOAT16]:
-        raise InvalidModel(f"{name} is in half precision; give the weights in float32 (model.onnx).")
+        raise InvalidModel(f"{name} is in half precision. Use the float32 weights (model.onnx).")
     if not _MATRIX & operations.keys():
-        raise InvalidModel(
-            f"{name} has no convolution and no matrix product: there is nothing to quantise in it."
-        )
+        raise InvalidModel(f"{name} has no convolutions or matrix products, so there is nothing to quantise.")
     weights = {tensor.name for tensor in graph.graph.initializer}
     for entry in graph.graph.input:
         shape = entry.type.tensor_type.shape.dim
         if entry.name not in weights and len(shape) and shape[0].dim_value > 0:
             raise InvalidModel(
-                f"{name} takes exactly {shape[0].dim_value} images at a time; export it with a batch of "
-                "any size (dynamic_axes or dynamic_shapes) to quantise it."
+                f"{name} takes exactly {shape[0].dim_value} images at a time. To quantise it, export it with "
+                "a dynamic batch size (dynamic_axes or dynamic_shapes)."
             )
 
 
 def _opset(graph: Graph) -> int:
     return max((o.version for o in graph.opset_import if o.domain in ("", "ai.onnx")), default=0)
-
-
-def _names(stem: str) -> Iterator[str]:
-    yield stem
-    number = 0
-    while True:
-        number += 1
-        yield f"{stem}_{number}"
-
-
-def _copy(graph: Graph) -> Graph:
-    changed = onnx.ModelProto()
-    changed.CopyFrom(graph)
-    return changed
 
 
 def _makers(graph: Graph) -> dict[str, Any]:
@@ -196,7 +201,7 @@ def _constants(graph: Graph) -> set[str]:
 
 
 def _is_constant(name: str, weights: set[str], makers: dict[str, Any]) -> bool:
-    """Whether a tensor is a weight, perhaps one that is scaled back from integers and moved about."""
+    """Whether a tensor is a weight, possibly dequantised and reshaped."""
     while name not in weights:
         maker = makers.get(name)
         if maker is None or maker.op_type not in _PLAIN_MOVES | {"DequantizeLinear"}:
@@ -206,7 +211,7 @@ def _is_constant(name: str, weights: set[str], makers: dict[str, Any]) -> bool:
 
 
 def _source(name: str, makers: dict[str, Any], weights: set[str]) -> str | None:
-    """The activation in float that a tensor is the rounded copy of, or None where it is none."""
+    """The float activation that a tensor is the quantised copy of, or ``None``."""
     back = makers.get(name)
     if back is None or back.op_type != "DequantizeLinear" or back.input[0] in weights:
         return None
@@ -222,7 +227,7 @@ def _bypass(node: Any, makers: dict[str, Any], weights: set[str]) -> None:
 
 
 def _remove_unused(graph: Graph) -> None:
-    """Take out roundings that nothing reads any more: first the way back, then the way there."""
+    """Remove unused dequantisations, then unused quantisations."""
     for operation in ("DequantizeLinear", "QuantizeLinear"):
         read = {name for node in graph.graph.node for name in node.input}
         read |= {output.name for output in graph.graph.output}

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 import sys
-import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from pictag.engines.quantize_graph import INSTALL, Graph, input_name
+from pictag.engines.quantize_graph import INSTALL, Graph, input_name, suppress_output
 from pictag.errors import EngineError, MissingExtra, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from types import ModuleType
 
     from numpy.typing import NDArray
 
     from pictag.engines.quantize_target import Target
 
-# Its own errors share no base class but Exception, and it lets through what arises inside.
+# NNCF's own errors share no base class but Exception, and it lets errors of its dependencies through.
 _FAILURES: tuple[type[Exception], ...] = (
     RuntimeError,
     ValueError,
@@ -41,27 +37,26 @@ def quantize_with_nncf(
     target: Target,
     on_sample: Callable[[int], None],
 ) -> Graph:
-    """Quantise as OpenVINO runs it fastest; gives an ONNX graph.
+    """Quantise a graph the way OpenVINO runs it fastest; returns an ONNX graph.
 
-    With ``attention``, large activations are smoothed into the weights first (SmoothQuant) and softmaxes and
-    normalisations stay in float; otherwise activations get unsigned ranges where that fits them, and biases
-    are corrected. Raises `MissingExtra` and `EngineError`.
+    With ``attention``, large activations are first smoothed into the weights (SmoothQuant), and softmaxes and
+    normalisations stay in float. Otherwise activations get unsigned ranges where these fit, and biases are
+    corrected. Raises `MissingExtra` and `EngineError`.
     """
     nncf = import_nncf()
     own = tuple(e for e in vars(nncf.errors).values() if isinstance(e, type) and issubclass(e, Exception))
     name = input_name(graph)
 
-    def feed() -> Iterator[dict[str, NDArray[Any]]]:
-        for number, sample in enumerate(samples, start=1):
-            on_sample(number)
-            yield {name: sample}
+    def load(index: int) -> dict[str, NDArray[Any]]:
+        on_sample(index + 1)
+        return {name: samples[index]}
 
     overflow = nncf.OverflowFix.ENABLE if target == "x86" else nncf.OverflowFix.DISABLE
     try:
-        with _silence():
+        with suppress_output():
             return nncf.quantize(
                 graph,
-                nncf.Dataset(_Again(feed)),
+                nncf.Dataset(range(len(samples)), load),
                 preset=None if attention else nncf.QuantizationPreset.MIXED,
                 model_type=nncf.ModelType.TRANSFORMER if attention else None,
                 subset_size=len(samples),
@@ -72,43 +67,18 @@ def quantize_with_nncf(
 
 
 def import_nncf() -> ModuleType:
-    """The package, quiet, and without the statistics of use that it would send to its makers."""
-    hidden = object()
-    found: Any = sys.modules.get("openvino_telemetry", hidden)
-    if "nncf" not in sys.modules:  # who imported it before has made their own choice
+    """Import the package silently, and without the usage statistics that it would send."""
+    telemetry = sys.modules.get("openvino_telemetry")
+    if "nncf" not in sys.modules:  # an application that imported it first decides
         sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # makes its import fail
     try:
-        with _silence():
+        with suppress_output():
             nncf = import_module("nncf")
             import_module("nncf.onnx")
     except ImportError as missing:
         raise MissingExtra(f"Quantising needs the package nncf: {INSTALL}") from missing
     finally:
-        if found is hidden:
-            sys.modules.pop("openvino_telemetry", None)
-        else:
-            sys.modules["openvino_telemetry"] = found
+        sys.modules.pop("openvino_telemetry", None)
+        if telemetry is not None:
+            sys.modules["openvino_telemetry"] = telemetry
     return nncf
-
-
-class _Again:
-    """An iterable that begins anew each time: NNCF goes through the images several times."""
-
-    def __init__(self, start: Callable[[], Iterator[Any]]) -> None:
-        self._start = start
-
-    def __iter__(self) -> Iterator[Any]:
-        return self._start()
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """It draws bars and logs as it goes; what matters arrives as an exception."""
-    level = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)

@@ -1,14 +1,10 @@
-"""Calibrated quantisation by ONNX Runtime's own tools: for graphs of convolutions."""
+"""Calibrated quantisation with ONNX Runtime's own tools, for convolutional graphs."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
-from pictag.engines.quantize_graph import INSTALL, Graph, input_name, save_graph
+from pictag.engines.quantize_graph import INSTALL, Graph, input_name, save_graph, suppress_output
 from pictag.errors import EngineError, MissingExtra, shorten
 
 if TYPE_CHECKING:
@@ -32,8 +28,8 @@ _METHODS: dict[Ranges, tuple[Any, dict[str, Any]]] = {
     "percentile": (CalibrationMethod.Percentile, {"CalibPercentile": 99.99}),
     "entropy": (CalibrationMethod.Entropy, {}),
 }
-_AT_ONCE = 1  # images whose activations are in memory at the same time
-_MOST_FOR_HISTOGRAMS = 64  # they take a second an image, and change little after that many
+_IMAGES_IN_MEMORY = 1  # images whose activations are kept at the same time
+_HISTOGRAM_IMAGES = 64  # histograms take a second per image, and change little after this many
 
 
 def quantize_statically(
@@ -45,23 +41,25 @@ def quantize_statically(
     folder: Path,
     on_sample: Callable[[int], None],
 ) -> Path:
-    """Quantise per channel, with the ranges of activations found by a method; gives the file it wrote.
+    """Quantise per channel, and return the file written into ``folder``.
 
-    ``samples`` are inputs of the graph for one image each. Files go into ``folder``.
-    Raises `EngineError` where ONNX Runtime fails.
+    ``ranges`` is the method that finds the ranges of activations. ``samples`` are inputs of the graph for
+    one image each. Raises `EngineError` if ONNX Runtime fails.
     """
-    plain, ready, target_file = (folder / f"{name}.onnx" for name in ("plain", "ready", f"static-{ranges}"))
+    plain, ready, quantized = (
+        folder / f"{name}.onnx" for name in ("plain", "ready", f"static-{ranges}-{target}")
+    )
     method, options = _METHODS[ranges]
     if ranges != "minmax":
-        samples = samples[:_MOST_FOR_HISTOGRAMS]
+        samples = samples[:_HISTOGRAM_IMAGES]
     reader = _Reader(samples, input_name(graph), on_sample)
     save_graph(graph, plain)
     try:
-        with _silence():
+        with suppress_output():
             quant_pre_process(plain, ready, skip_symbolic_shape=True)
             quantize_static(
                 ready,
-                target_file,
+                quantized,
                 reader,
                 quant_format=QuantFormat.QDQ,
                 per_channel=True,
@@ -71,8 +69,8 @@ def quantize_statically(
                 calibrate_method=method,
                 extra_options={
                     **options,
-                    "CalibStridedMinMax": _AT_ONCE,
-                    # Otherwise a ReLU is no more than the edge of a rounding, and lost where that is undone.
+                    "CalibStridedMinMax": _IMAGES_IN_MEMORY,
+                    # Otherwise a ReLU is merged into a quantisation, and lost if that node returns to float.
                     "QDQKeepRemovableActivations": True,
                 },
             )
@@ -83,11 +81,11 @@ def quantize_statically(
     finally:
         plain.unlink(missing_ok=True)
         ready.unlink(missing_ok=True)
-    return target_file
+    return quantized
 
 
 class _Reader:
-    """Samples in the form that ONNX Runtime asks for, a range of them at a time."""
+    """The samples as ONNX Runtime's `CalibrationDataReader`: it reads them range by range."""
 
     def __init__(self, samples: Sequence[NDArray[Any]], name: str, on_sample: Callable[[int], None]) -> None:
         self._samples = samples
@@ -107,16 +105,3 @@ class _Reader:
             return None
         self._on_sample(index + 1)
         return {self._name: self._samples[index]}
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """The tools print and log as they go; what matters arrives as an exception."""
-    level = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)

@@ -1,4 +1,4 @@
-"""Calibrated 8-bit integers: `quantize_model` makes a model folder of one in float (extra ``quantize``)."""
+"""`quantize_model` converts a float model to calibrated 8-bit integers (extra ``quantize``)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pictag.models.load import LoadOptions, load_model
 from pictag.models.reference import parse_reference
 from pictag.options import check_count, check_folder, refuse_unknown_options
 from pictag.quantization.artefacts import collect_artefacts, copy_original, hash_file
-from pictag.quantization.calibration import CalibrationOptions, gather_calibration
+from pictag.quantization.calibration import CalibrationOptions, gather_calibration_set
 from pictag.quantization.card import make_card
 from pictag.quantization.measurement import ENGINES
 from pictag.quantization.output import (
@@ -30,7 +30,7 @@ from pictag.quantization.output import (
     staging_folder,
     write_card,
 )
-from pictag.quantization.records import BAR, Agreement, Artefact, Progress, Report, Skipped, Speed
+from pictag.quantization.records import MIN_AGREEMENT, Agreement, Artefact, Progress, Report, Skipped, Speed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 __all__ = ["Agreement", "Artefact", "Progress", "Report", "Skipped", "Speed", "quantize_model"]
 
 _PACKAGES = ("onnx", "nncf", "openvino")
-_MOST_IMAGES = 300
 
 
 @refuse_unknown_options
@@ -53,8 +52,8 @@ def quantize_model(
     output: str | os.PathLike[str],
     check: str | os.PathLike[str] | None = None,
     recursive: bool = False,
-    most_images: int = _MOST_IMAGES,
-    min_agreement: float = BAR,
+    most_images: int = 300,
+    min_agreement: float = MIN_AGREEMENT,
     accept_below: bool = False,
     keep_original: bool = False,
     overwrite: bool = False,
@@ -67,36 +66,38 @@ def quantize_model(
     on_progress: Callable[[Progress], None] | None = None,
     on_download: Callable[[DownloadProgress], None] | None = None,
 ) -> Report:
-    """Make 8-bit weights of a model, calibrated with images, and check them against the original.
+    """Quantise a model to 8-bit weights, calibrated with images and checked against the original.
 
     Args:
-        model: The model in float: a name on the Hub, a folder, an ``.onnx`` file, or ``"embedded"``.
-        calibrate: Folder or glob of images like those that will be classified; a hundred or more.
-        output: The model folder to write. ``pipeline(model=output)`` takes the right file for its engine.
-        check: Images to check the agreement with; by default every fourth of ``calibrate`` is held back.
-        recursive: Take the images of subfolders too.
-        most_images: Calibrate with so many at most, spread evenly over the folder; likewise to check.
-        min_agreement: The share of images whose best label must stay the same, on each engine.
-        accept_below: Write the folder even where that share is not reached.
-        keep_original: Copy the weights in float too, as ``onnx/model.onnx``.
-        overwrite: Replace an output folder that was written by this function before.
-        processor: What the weights are for: ``"vnni"``, ``"x86"`` without it, ``"arm"``; by default this
-            machine's.
+        model: The float model: a name on the Hub, a folder, an ``.onnx`` file, or ``"embedded"``.
+        calibrate: Folder or glob of images that resemble those to be classified; a hundred or more.
+        output: The model folder to write. ``pipeline(model=output)`` picks the right file for its engine.
+        check: Images to check the agreement with. By default, every fourth image of ``calibrate`` is held
+            back for this.
+        recursive: Include the images in subfolders.
+        most_images: Maximum number of images to calibrate with, spread evenly over the folder; the same
+            maximum applies to ``check``.
+        min_agreement: Share of images, from 0 to 1, whose best label must stay the same with each engine.
+        accept_below: Write the folder even if ``min_agreement`` is not reached.
+        keep_original: Also copy the float weights, as ``onnx/model.onnx``.
+        overwrite: Replace an output folder that this function wrote before.
+        processor: The processor to quantise for: ``"vnni"`` (Intel and AMD with VNNI), ``"x86"`` (without
+            VNNI) or ``"arm"``. By default, the one of this machine.
         revision, model_file, cache_dir, local_files_only, token: As for `pictag.pipeline`.
-        on_progress: Called with a `Progress` as the work goes on.
-        on_download: Called while the model's files arrive.
+        on_progress: Called with a `Progress` as the work proceeds.
+        on_download: Called while the model's files are downloaded.
 
     Returns:
-        What was made, its agreement with the original and its speed beside it.
+        The files written, their agreement with the original, and the speed of both.
 
     Raises:
-        QuantizationRejected: where the agreement is too low. Nothing is written then.
-        InvalidModel: for a graph that cannot be quantised: quantised already, float16, of a fixed batch.
-        OptionError: for an option of no meaning, or too few usable images.
-        OutputError: for an output that is there already or cannot be written.
-        MissingExtra: without ``pip install 'pictag[quantize]'``.
+        QuantizationRejected: The agreement is too low. Nothing is written.
+        InvalidModel: The graph can't be quantised: it is already quantised, in float16, or has a fixed batch.
+        OptionError: An option is invalid, or there are too few usable images.
+        OutputError: The output already exists or can't be written.
+        MissingExtra: The extra is not installed: ``pip install 'pictag[quantize]'``.
 
-    An example::
+    Example::
 
         from pictag import pipeline
         from pictag.quantization import quantize_model
@@ -105,7 +106,7 @@ def quantize_model(
         assert report.lowest_top1 >= 0.97
         classifier = pipeline(model="my-model-int8")
     """
-    wish = CalibrationOptions(
+    calibration = CalibrationOptions(
         calibrate=check_folder("calibrate", calibrate),
         check=None if check is None else check_folder("check", check),
         recursive=recursive,
@@ -116,17 +117,17 @@ def quantize_model(
         or isinstance(min_agreement, bool)
         or not 0 <= min_agreement <= 1
     ):
-        raise OptionError(f"min_agreement={shorten(repr(min_agreement))} is no share from 0 to 1.")
+        raise OptionError(f"min_agreement={shorten(repr(min_agreement))} is not a number from 0 to 1.")
     if processor not in ("auto", *TARGETS):
         raise OptionError(
-            f"processor={shorten(repr(processor))} is not known; there are: auto, {', '.join(TARGETS)}."
+            f"processor={shorten(repr(processor))} is unknown; use one of: auto, {', '.join(TARGETS)}."
         )
     _check_installed()
     target = find_target() if processor == "auto" else processor
     report_progress = on_progress or (lambda _: None)
     place = check_folder("output", output)
     reference = parse_reference(model, revision=revision)
-    sources = (wish.calibrate, *filter(None, (wish.check, reference.path)))
+    sources = (calibration.calibrate, *filter(None, (calibration.check, reference.path)))
     check_output(place, overwrite=overwrite, sources=sources)
     options = LoadOptions(
         dtype="auto" if model_file is not None or reference.kind == "file" else "fp32",
@@ -146,15 +147,15 @@ def quantize_model(
         work, target_folder = staging / "work", staging / "model"
         (target_folder / "onnx").mkdir(parents=True)
         work.mkdir()
-        material = gather_calibration(loaded, wish, work, report_progress)
+        images = gather_calibration_set(loaded, calibration, work, report_progress)
         found = Search(
             model=loaded,
             graph=graph,
             attention=attention,
             target=target,
-            calibration=material.calibration,
-            check=material.check,
-            bar=min_agreement,
+            calibration=images.calibration,
+            check=images.check,
+            threshold=min_agreement,
             folder=work,
             on_progress=report_progress,
         ).find()
@@ -162,27 +163,27 @@ def quantize_model(
             _check_agreement(found, min_agreement)
         report = Report(
             output=place,
-            artefacts=collect_artefacts(found, loaded, material.check, target_folder, report_progress),
+            artefacts=collect_artefacts(found, loaded, images.check, target_folder, report_progress),
             original_bytes=loaded.weights.stat().st_size,
             has_attention=attention,
             processor=target,
-            calibration_images=len(material.calibration),
-            check_images=len(material.check),
-            check_held_back=material.held_back,
-            skipped=material.skipped,
-            bar=min_agreement,
+            calibration_images=len(images.calibration),
+            check_images=len(images.check),
+            check_held_back=images.held_back,
+            skipped=images.skipped,
+            threshold=min_agreement,
         )
         carry_over(folder_of(loaded), target_folder)
         if keep_original:
             copy_original(loaded.weights, graph, target_folder)
-        card = make_card(loaded, report, wish, original_sha256=hash_file(loaded.weights))
+        card = make_card(loaded, report, calibration, original_sha256=hash_file(loaded.weights))
         write_card(target_folder, card)
         put_in_place(target_folder, place)
     return report
 
 
 def _check_installed() -> None:
-    """Said before a model is downloaded for it."""
+    """Raise `MissingExtra` before a model is downloaded."""
     lacking = [name for name in _PACKAGES if find_spec(name) is None]
     if lacking:
         raise MissingExtra(
@@ -199,22 +200,22 @@ def _load(
     except ModelFileMissing:
         if reference.kind != "folder" or options.dtype == "auto":
             raise
-        # A folder with one file of another name; whether that is in float will be seen.
+        # The only file may have another name; `read_float_graph` checks that it is in float.
         return load_model(reference, replace(options, dtype="auto"), on_download)
 
 
-def _check_agreement(found: Mapping[str, Found], bar: float) -> None:
-    low = {engine: one for engine, one in found.items() if one.agreement.top1 < bar}
+def _check_agreement(found: Mapping[str, Found], threshold: float) -> None:
+    low = {engine: one for engine, one in found.items() if one.agreement.top1 < threshold}
     if not low:
         return
-    said = []
+    results = []
     for engine, one in low.items():
-        freed = len(one.candidate.float_nodes)
-        how = one.candidate.method + (f", {freed} nodes in float" if freed else "")
-        said.append(f"{ENGINES[engine]} {one.agreement.top1:.1%} ({how})")
+        in_float = len(one.candidate.float_nodes)
+        how = one.candidate.method + (f", {in_float} nodes in float" if in_float else "")
+        results.append(f"{ENGINES[engine]} {one.agreement.top1:.1%} ({how})")
     images = next(iter(low.values())).agreement.images
     raise QuantizationRejected(
-        f"The 8-bit model names the same best label too rarely, so nothing was written. Of {images} "
-        f"images: {'; '.join(said)}; wanted {bar:.1%}. Calibrate with more images, of the kind that will "
-        "be classified, or say --accept-below (accept_below=True)."
+        f"The 8-bit model agrees too rarely with the original, so nothing was written. Same best label on "
+        f"{images} images: {'; '.join(results)}; required: {threshold:.1%}. Calibrate with more images that "
+        "resemble those you will classify, or use --accept-below (accept_below=True)."
     )

@@ -1,4 +1,4 @@
-"""The files that a search has found, put into the model's folder and measured beside the original."""
+"""Copies the files that a search found into the model's folder, and measures their speed."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _FOR_OPENVINO = f"onnx/model{SUFFIXES['q8']}{OPENVINO_SUFFIX}.onnx"
 def collect_artefacts(
     found: Mapping[str, Found], model: Model, samples: Samples, folder: Path, on_progress: OnProgress
 ) -> tuple[Artefact, ...]:
-    """Copy the files under the names that engines look for, and measure their speed.
+    """Copy the files to the names that engines look for, and measure their speed.
 
-    Where both engines share a file it stands once, under the name that any program knows.
+    A file that both engines share is written once, under the usual name ``model_quantized.onnx``.
     """
     artefacts = []
     common = found["onnxruntime"].candidate
@@ -53,7 +53,7 @@ def collect_artefacts(
 
 
 def copy_original(weights: Path, graph: Graph, folder: Path) -> None:
-    """Put the weights in float beside the quantised ones, as one file."""
+    """Write the float weights beside the quantised ones, as one file."""
     if read_graph_file(weights).external:
         save_graph(graph, folder / _ORIGINAL)
     else:

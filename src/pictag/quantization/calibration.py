@@ -1,4 +1,4 @@
-"""The images of a quantisation: prepared exactly as the pipeline does, kept on disk, and split."""
+"""Images for calibrating and checking: prepared exactly as the pipeline does, kept on disk, and split."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from pictag.engines.base import Layout
     from pictag.models.load import Model
 
-FEWEST = 4
-_EVERY = 4  # one in so many images is held back
+MIN_IMAGES = 4
+_HOLD_BACK_EVERY = 4
 
 
 class Samples(Sequence["NDArray[np.float32]"]):
-    """Pixel values [1, C, H, W] of images, each in a file, so that hundreds take no memory."""
+    """Pixel values [1, C, H, W] of images, one file per image: loaded when indexed, never all at once."""
 
     def __init__(self, paths: Sequence[Path], *, layout: Layout = "NCHW") -> None:
         self._paths = tuple(paths)
@@ -49,13 +49,13 @@ class Samples(Sequence["NDArray[np.float32]"]):
         return to_layout(np.load(self._paths[index]), layout=self._layout, dtype=np.dtype(np.float32))
 
     def in_layout(self, layout: Layout) -> Samples:
-        """The same images in the order of axes that a graph takes."""
+        """The same images in the layout that a graph takes."""
         return Samples(self._paths, layout=layout)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Material:
-    """Images to calibrate with, others to check with, and those that could not be used."""
+class CalibrationSet:
+    """The images to calibrate with, the images to check with, and those that were skipped."""
 
     calibration: Samples
     check: Samples
@@ -65,7 +65,7 @@ class Material:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationOptions:
-    """Which images: folders or globs, and how many at most of each kind."""
+    """Where the images are (folders or globs), and the maximum number for each purpose."""
 
     calibrate: Path
     check: Path | None
@@ -73,44 +73,44 @@ class CalibrationOptions:
     most: int
 
 
-def gather_calibration(
-    model: Model, wish: CalibrationOptions, folder: Path, on_progress: OnProgress
-) -> Material:
-    """Read, prepare and split the images; those that fail are left out.
+def gather_calibration_set(
+    model: Model, options: CalibrationOptions, folder: Path, on_progress: OnProgress
+) -> CalibrationSet:
+    """Read, prepare and split the images, skipping those that fail.
 
-    Where there is no folder to check with, every fourth image is held back from the calibration. Raises
-    `OptionError` where too few are left, and an `InputError` for a folder that is not there.
+    Without a folder to check with, every fourth image is held back from the calibration. Raises
+    `OptionError` if too few images are usable, and `InputError` if a folder doesn't exist.
     """
     skipped: list[Skipped] = []
 
     def prepare(place: Path, most: int, name: str) -> list[Path]:
-        sources = _choose(place, recursive=wish.recursive, most=most, skipped=skipped)
+        sources = _select(place, recursive=options.recursive, most=most, skipped=skipped)
         return _prepare(model, sources, folder / name, skipped, on_progress)
 
-    held_back = wish.check is None
-    found = prepare(wish.calibrate, 2 * wish.most if held_back else wish.most, "calibrate")
-    if len(found) < FEWEST:
+    held_back = options.check is None
+    found = prepare(options.calibrate, 2 * options.most if held_back else options.most, "calibrate")
+    if len(found) < MIN_IMAGES:
         raise OptionError(
-            f"{shorten(wish.calibrate)} has {len(found)} usable images; calibrating takes at least "
-            f"{FEWEST}, and a hundred or more that look like those to be classified are better."
+            f"{shorten(options.calibrate)} has {len(found)} usable images; calibration needs at least "
+            f"{MIN_IMAGES}. Use a hundred or more that resemble the images you will classify."
         )
-    if wish.check is None:
-        check = found[_EVERY - 1 :: _EVERY]
-        found = [path for number, path in enumerate(found) if number % _EVERY != _EVERY - 1]
+    if options.check is None:
+        check = found[_HOLD_BACK_EVERY - 1 :: _HOLD_BACK_EVERY]
+        del found[_HOLD_BACK_EVERY - 1 :: _HOLD_BACK_EVERY]
     else:
-        check = prepare(wish.check, wish.most, "check")
+        check = prepare(options.check, options.most, "check")
         if not check:
-            raise OptionError(f"{shorten(wish.check)} has no usable image to check with.")
-    return Material(
-        calibration=Samples(found[: wish.most]),
-        check=Samples(check[: wish.most]),
+            raise OptionError(f"{shorten(options.check)} has no usable images to check with.")
+    return CalibrationSet(
+        calibration=Samples(found[: options.most]),
+        check=Samples(check[: options.most]),
         held_back=held_back,
         skipped=tuple(skipped),
     )
 
 
-def _choose(place: Path, *, recursive: bool, most: int, skipped: list[Skipped]) -> list[Source]:
-    """At most so many of a folder's images, spread evenly over it."""
+def _select(place: Path, *, recursive: bool, most: int, skipped: list[Skipped]) -> list[Source]:
+    """At most ``most`` of a folder's images, spread evenly over it."""
     sources = []
     entries = list(expand([place], recursive=recursive))
     for entry in entries:
@@ -121,7 +121,7 @@ def _choose(place: Path, *, recursive: bool, most: int, skipped: list[Skipped]) 
         else:
             skipped.append(_explain(entry))
     if len(sources) == 1 and not exists(sources[0].name):
-        raise ImageNotFound(f"{shorten(place)}: there is no such folder.")
+        raise ImageNotFound(f"{shorten(place)} doesn't exist. Give a folder or glob of images.")
     if len(sources) <= most:
         return sources
     return [sources[number * len(sources) // most] for number in range(most)]
@@ -154,7 +154,7 @@ def _prepare(
                     skipped.append(_explain(result))
                 else:
                     made.append(result)
-        except BaseException:  # interrupted: what waits in the queue is not wanted any more
+        except BaseException:  # interrupted: drop the images still in the queue
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return made

@@ -1,4 +1,4 @@
-"""The card of a quantised model: what it was made of, how, and what it is worth."""
+"""The card of a quantised model: the original, the method, and the measured agreement and speed."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ if TYPE_CHECKING:
     from pictag.quantization.records import Artefact, Report
 
 _TOOLS = ("pictag", "onnxruntime", "nncf", "openvino", "onnx")
-# What the original's card says of the original's file alone.
+SCHEMA = 2  # 1 had bar, reaches_bar and left_in_float
+# Facts about the original's own file, which don't apply to the quantised one.
 _NOT_CARRIED = ("files", "evaluation", "quantization", "name", "revision")
 
 
 def make_card(
-    model: Model, report: Report, wish: CalibrationOptions, *, original_sha256: str
+    model: Model, report: Report, options: CalibrationOptions, *, original_sha256: str
 ) -> dict[str, Any]:
-    """The card as JSON: no path of this machine is in it, only the folders' names."""
+    """The card as JSON. It holds names of folders, never paths of this machine."""
     original = model.card
     carried = {key: value for key, value in original.details.items() if key not in _NOT_CARRIED}
     if original.licence is not None:
@@ -36,6 +37,7 @@ def make_card(
             for artefact in report.artefacts
         },
         "quantization": {
+            "schema": SCHEMA,
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
             "original": {
                 "model": names.get(original.kind, original.name),
@@ -46,15 +48,15 @@ def make_card(
                 "has_attention": report.has_attention,
             },
             "processor": report.processor,
-            "calibration": {"folder": _name(wish.calibrate), "images": report.calibration_images},
+            "calibration": {"folder": _name(options.calibrate), "images": report.calibration_images},
             "check": {
-                "folder": _name(wish.check or wish.calibrate),
+                "folder": _name(options.check or options.calibrate),
                 "images": report.check_images,
                 "held_back_from_calibration": report.check_held_back,
             },
             "images_left_out": len(report.skipped),
-            "bar": report.bar,
-            "reaches_bar": report.lowest_top1 >= report.bar,
+            "threshold": report.threshold,
+            "reaches_threshold": report.lowest_top1 >= report.threshold,
             "artefacts": {artefact.path: _describe(artefact) for artefact in report.artefacts},
             "tools": {name: _version(name) for name in _TOOLS},
         },

@@ -1,4 +1,4 @@
-"""What a quantised graph is worth: agreement with the original, and speed beside it."""
+"""Agreement of a quantised graph with the original, and the speed of both."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 ENGINES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
 _BATCH_SIZE = 8
-_LAPS, _AT_MOST_S = 6, 8.0
+_RUNS, _MAX_S = 6, 8.0
 
 
 def open_engine(name: str, weights: Path, model: Model) -> Engine:
-    """A session for a graph of the model's."""
+    """Open a session for one of the model's graphs."""
     engine: Engine = import_module(f"pictag.engines.{name}").open_session(weights, layout=model.layout)
     return engine
 
@@ -35,7 +35,7 @@ def open_engine(name: str, weights: Path, model: Model) -> Engine:
 def score(
     engine: Engine, samples: Samples, model: Model, *, step: str, on_progress: OnProgress
 ) -> NDArray[np.float32]:
-    """Scores [N, labels] of the samples, as the pipeline gives them."""
+    """Scores [N, labels] of the samples, computed as the pipeline does."""
     activation = choose_activation(
         None, problem_type=model.problem_type, label_count=len(model.labels), outputs=model.outputs
     )
@@ -49,7 +49,7 @@ def score(
 def compare(original: NDArray[np.float32], quantized: NDArray[np.float32]) -> Agreement:
     """The agreement of two tables of scores [N, labels].
 
-    With one label there is no best one: then an image agrees where both scores are on one side of a half.
+    A model with one label agrees on an image if both scores are on the same side of 0.5.
 
     >>> one = np.array([[0.9, 0.1], [0.6, 0.4]], np.float32)
     >>> compare(one, one[:, ::-1]).top1
@@ -59,7 +59,7 @@ def compare(original: NDArray[np.float32], quantized: NDArray[np.float32]) -> Ag
         same = (original[:, 0] >= 0.5) == (quantized[:, 0] >= 0.5)
     else:
         same = original.argmax(1) == quantized.argmax(1)
-    # A score that is no number agrees with nothing.
+    # NaN and infinite scores never agree.
     same = same & np.isfinite(quantized).all(1)
     differences = np.abs(original - quantized).max(1)
     return Agreement(
@@ -71,18 +71,18 @@ def compare(original: NDArray[np.float32], quantized: NDArray[np.float32]) -> Ag
 
 
 def race(original: Engine, quantized: Engine, samples: Samples) -> Speed:
-    """Both graphs on the same batch in turn; of each the best lap counts, as others may disturb."""
+    """Run both graphs on the same batch in turn; the fastest run of each counts."""
     first = samples[0]
     batch = np.concatenate([s for s in samples[:_BATCH_SIZE] if s.shape == first.shape])
     best = {original: math.inf, quantized: math.inf}
-    end = time.perf_counter() + _AT_MOST_S
-    for lap in range(_LAPS + 1):
+    end = time.perf_counter() + _MAX_S
+    for number in range(_RUNS + 1):
         for engine in (original, quantized):
             start = time.perf_counter()
             engine.run(batch)
-            if lap:  # the first makes ready
+            if number:  # the first run is a warm-up
                 best[engine] = min(best[engine], time.perf_counter() - start)
-        if lap and time.perf_counter() > end:
+        if number and time.perf_counter() > end:
             break
     return Speed(
         batch_size=len(batch),
@@ -92,5 +92,5 @@ def race(original: Engine, quantized: Engine, samples: Samples) -> Speed:
 
 
 def _as_number(value: np.floating) -> float:
-    """JSON has no NaN; a score that is none is as far off as a score can be."""
+    """JSON has no NaN, so a difference that isn't finite counts as 1, the maximum."""
     return float(value) if math.isfinite(value) else 1.0

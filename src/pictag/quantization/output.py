@@ -1,4 +1,4 @@
-"""The folder of a quantised model: written beside its place, moved there when it is whole."""
+"""The output folder: written to a staging folder beside it, and moved into place when complete."""
 
 from __future__ import annotations
 
@@ -33,32 +33,32 @@ _CARRIED = (
 
 
 def check_output(output: Path, *, overwrite: bool, sources: tuple[Path, ...]) -> None:
-    """Refuse a place that must not or cannot be written, before any work is done.
+    """Raise `OutputError` for an output that can't be written, before any work is done.
 
-    ``overwrite`` replaces a folder that was written by this very command, and no other.
+    ``overwrite`` only replaces folders that were written by `quantize_model`.
     """
     if not output.absolute().parent.is_dir():
-        raise OutputError(f"There is no folder {shorten(output.absolute().parent)} to write into.")
+        raise OutputError(f"The folder {shorten(output.absolute().parent)} doesn't exist. Create it first.")
     if output.is_symlink() or (output.exists() and not output.is_dir()):
-        raise OutputError(f"{shorten(output)} is no folder; give the name of a new one.")
+        raise OutputError(f"{shorten(output)} is not a folder. Choose a new folder.")
     place = output.resolve()
     for source in sources:
         if source.exists() and (place == source.resolve() or place in source.resolve().parents):
-            raise OutputError(f"{shorten(output)} holds what is read; give the name of a new folder.")
+            raise OutputError(f"{shorten(output)} contains the model or the images. Choose a new folder.")
     if not output.exists() or not any(output.iterdir()):
         return
     if not overwrite:
-        raise OutputError(f"{shorten(output)} exists already; --overwrite (overwrite=True) begins it anew.")
+        raise OutputError(f"{shorten(output)} exists. Use --overwrite (overwrite=True) to replace it.")
     if not _is_ours(output):
         raise OutputError(
-            f"{shorten(output)} was not written by 'pictag quantize', so it is not overwritten; give the "
-            "name of a new folder."
+            f"{shorten(output)} was not written by 'pictag quantize', so it is not overwritten. Choose a new "
+            "folder."
         )
 
 
 @contextlib.contextmanager
 def staging_folder(output: Path) -> Iterator[Path]:
-    """A folder beside the output that is gone afterwards, whatever happens."""
+    """A temporary folder beside the output, always removed afterwards."""
     try:
         folder = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.absolute().parent))
     except OSError as error:
@@ -74,25 +74,25 @@ def staging_folder(output: Path) -> Iterator[Path]:
 
 
 def folder_of(model: Model) -> Path:
-    """The folder that a model's files lie in."""
+    """The folder that holds the model's files."""
     return model.weights.parents[len(PurePosixPath(model.card.weights).parts) - 1]
 
 
 def carry_over(model_folder: Path, target: Path) -> None:
-    """Copy what describes the model: configuration, preprocessing, labels, licence."""
+    """Copy the files that describe the model: configuration, preprocessing, labels, licence."""
     for name in _CARRIED:
         if (model_folder / name).is_file():
-            shutil.copyfile(model_folder / name, target / name)  # a link of the Hub's cache becomes a file
+            shutil.copyfile(model_folder / name, target / name)  # follows the links of the Hub's cache
 
 
 def write_card(target: Path, card: dict[str, Any]) -> None:
-    """Write what is known of the model."""
+    """Write ``card.json``."""
     text = json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False)
     (target / CARD).write_text(text + "\n", encoding="utf-8")
 
 
 def put_in_place(target: Path, output: Path) -> None:
-    """Move the finished folder to its place; what was there goes when the new one has come."""
+    """Move the finished folder into place; an existing one is only removed once the new one is there."""
     old = target.parent / "replaced"
     try:
         if output.exists():

@@ -1,4 +1,4 @@
-"""What a quantisation is told, says as it goes, and reports."""
+"""Values that a quantisation reports: progress, agreement, speed and the result."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-BAR = 0.97
+MIN_AGREEMENT = 0.97
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a step is: ``done`` of ``total`` images or nodes; ``total`` is 0 where nothing is counted."""
+    """Progress of a step: ``done`` of ``total`` images or nodes; ``total`` is 0 without a count."""
 
     step: str
     done: int = 0
@@ -23,7 +23,7 @@ OnProgress = Callable[[Progress], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skipped:
-    """An image that could not be used, and why."""
+    """An image that couldn't be used, and the reason."""
 
     source: str
     reason: str
@@ -31,11 +31,11 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
-    """How close scores are to those of the original, over ``images``.
+    """How closely the scores match the original's over ``images`` images.
 
-    ``top1`` is the share of images with the same best label. Of each image the largest difference of a
-    score, over all labels, is taken: ``mean_difference`` is the mean of those, ``largest_difference`` the
-    largest.
+    ``top1`` is the share of images with the same best label. For each image, the largest score difference
+    over all labels is taken; ``mean_difference`` and ``largest_difference`` are the mean and the maximum of
+    these.
     """
 
     images: int
@@ -51,7 +51,7 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speed:
-    """Images a second through the graph alone, in alternating laps on one machine, for one engine."""
+    """Images per second through the graph alone, measured in alternating runs with one engine."""
 
     batch_size: int
     original: float
@@ -60,9 +60,9 @@ class Speed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artefact:
-    """One quantised file: for which engines, how it was made, and what it is worth.
+    """One quantised file: how it was made, and its agreement and speed per engine.
 
-    ``agreement`` and ``speed`` are by engine. ``float_nodes`` names the nodes that kept their activations.
+    ``float_nodes`` names the nodes whose activations stay in float.
     """
 
     path: str
@@ -76,9 +76,9 @@ class Artefact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What came of it. ``output`` is the model folder, to be given to `pictag.pipeline`.
+    """The result of a quantisation. ``output`` is the model folder, usable with `pictag.pipeline`.
 
-    ``lowest_top1`` below ``bar`` means that it was accepted all the same, because that was asked for.
+    ``lowest_top1`` can only be below ``threshold`` if ``accept_below`` was given.
     """
 
     output: Path
@@ -90,9 +90,9 @@ class Report:
     check_images: int
     check_held_back: bool
     skipped: tuple[Skipped, ...]
-    bar: float
+    threshold: float
 
     @property
     def lowest_top1(self) -> float:
-        """The worst top-1 agreement of any engine."""
+        """The lowest top-1 agreement of any engine."""
         return min(a.top1 for artefact in self.artefacts for a in artefact.agreement.values())

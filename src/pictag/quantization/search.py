@@ -1,8 +1,8 @@
-"""Finding a quantised graph that agrees with the original, for each engine.
+"""Searches, for each engine, for a quantised graph that agrees with the original.
 
-Methods are tried in turn, the first that reaches the bar is taken. Where none does, the best one is improved:
-nodes whose rounding costs most, by measurement, are left in float, one, two, four and so on, until the bar is
-reached or half of them are in float.
+Methods are tried in turn until one reaches the threshold. If none does, the best one is improved: its most
+sensitive nodes, found by measurement, are put back into float (one, two, four and so on) until the threshold
+is reached or half of the nodes are in float.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
     from pictag.quantization.calibration import Samples
     from pictag.quantization.records import Agreement, OnProgress
 
-_FOR_RANKING = 8  # images that tell which nodes suffer most
+_RANKING_IMAGES = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A quantised graph: its file, how it was made, and the nodes whose activations are in float again."""
+    """A quantised graph: its file, the method, and the nodes whose activations are back in float."""
 
     file: Path
     method: str
@@ -63,7 +63,7 @@ Make = Callable[[], Candidate]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """What holds for one search: the model and its graph, the images, the bar, and where files may lie."""
+    """One search: the model and its graph, the images, the threshold, and a folder for candidates."""
 
     model: Model
     graph: Graph
@@ -71,12 +71,12 @@ class Search:
     target: Target
     calibration: Samples
     check: Samples
-    bar: float
+    threshold: float
     folder: Path
     on_progress: OnProgress
 
     def find(self) -> dict[str, Found]:
-        """The best for each engine that can run the original; engines may share a file."""
+        """The best candidate for each engine that can run the original; engines may share a file."""
         original = self.score_original(self.check)
         openvino = self._runs_with("openvino")
         if self.attention:
@@ -90,10 +90,12 @@ class Search:
             lambda: self._static("percentile"),
             lambda: self._static("entropy"),
         ]
+        if self.target == "x86":  # full-range weights are slower without VNNI, but much more exact
+            by_range.insert(1, lambda: self._static("minmax", full_range=True))
         first = self.choose("onnxruntime", by_range, original)
         if not openvino:
             return {"onnxruntime": first}
-        # Without attention OpenVINO runs graphs equally fast whoever quantised them: one file is enough.
+        # Without attention, OpenVINO runs both tools' graphs equally fast, so one file is enough.
         for_openvino: list[Make] = [
             lambda: first.candidate,
             lambda: self._with_nncf("mixed", attention=False),
@@ -103,30 +105,30 @@ class Search:
     def _runs_with(self, engine: str) -> bool:
         try:
             open_engine(engine, self.model.weights, self.model).close()
-        except InvalidModel:  # an operation that it does not have
+        except InvalidModel:  # it lacks an operation
             return False
         return True
 
     def choose(self, engine: str, makers: Iterable[Make], original: NDArray[np.float32]) -> Found:
-        """The first candidate that reaches the bar on an engine, or else the best, improved."""
+        """The first candidate that reaches the threshold with an engine, or the best one, improved."""
         tried: list[Found] = []
         failure: EngineError | InvalidModel | None = None
         for make in makers:
             try:
                 candidate = make()
                 agreement = self._check(engine, candidate.file, original)
-            except (EngineError, InvalidModel) as error:  # a tool or an engine that cannot do this graph
+            except (EngineError, InvalidModel) as error:  # this graph is beyond a tool or an engine
                 failure = error
                 continue
             tried.append(Found(candidate=candidate, agreement=agreement))
-            if agreement.top1 >= self.bar:
+            if agreement.top1 >= self.threshold:
                 return tried[-1]
         if not tried and failure is not None:
             raise failure
         best = max(tried, key=lambda found: found.agreement.rank)
-        return self._free_the_sensitive(engine, best, original)
+        return self._restore_sensitive(engine, best, original)
 
-    def _free_the_sensitive(self, engine: str, found: Found, original: NDArray[np.float32]) -> Found:
+    def _restore_sensitive(self, engine: str, found: Found, original: NDArray[np.float32]) -> Found:
         graph = load_graph(found.candidate.file)
         ranked = self._rank(engine, graph)
         best, count = found, 1
@@ -145,30 +147,30 @@ class Search:
                 Found(candidate=candidate, agreement=agreement),
                 key=lambda entry: entry.agreement.rank,
             )
-            if agreement.top1 >= self.bar:
+            if agreement.top1 >= self.threshold:
                 break
             count *= 2
         return best
 
     def _rank(self, engine: str, graph: Graph) -> Sequence[str]:
-        """The quantised nodes, the one first that brings the scores closest when it alone is in float."""
-        few = self.calibration[:_FOR_RANKING]
+        """The quantised nodes, most sensitive first: the one whose return to float helps the scores most."""
+        few = self.calibration[:_RANKING_IMAGES]
         original = self.score_original(few)
         file = self.folder / "one-in-float.onnx"
         names = list_quantized(graph)
         distances = {}
         for number, name in enumerate(names, start=1):
-            self.on_progress(Progress(step="Looking for sensitive nodes", done=number, total=len(names)))
+            self.on_progress(Progress(step="Ranking sensitive nodes", done=number, total=len(names)))
             save_graph(exclude_nodes(graph, (name,)), file)
             distances[name] = self._check(engine, file, original, samples=few).mean_difference
         return sorted(names, key=lambda name: distances[name])
 
     def score_original(self, samples: Samples) -> NDArray[np.float32]:
-        """What the graph in float says of the samples."""
+        """The float graph's scores of the samples."""
         engine = open_engine("onnxruntime", self.model.weights, self.model)
         try:
             return score(
-                engine, samples, self.model, step="Scores of the original", on_progress=self.on_progress
+                engine, samples, self.model, step="Scoring with the original", on_progress=self.on_progress
             )
         finally:
             engine.close()
@@ -196,16 +198,16 @@ class Search:
             engine.close()
         return compare(original, scores)
 
-    def _static(self, ranges: Ranges) -> Candidate:
+    def _static(self, ranges: Ranges, *, full_range: bool = False) -> Candidate:
         file = quantize_statically(
             self.graph,
             self.calibration.in_layout(self.model.layout),
             ranges=ranges,
-            target=self.target,
+            target="vnni" if full_range else self.target,
             folder=self.folder,
             on_sample=self._count(f"Calibrating ({ranges})"),
         )
-        return Candidate(file=file, method=ranges)
+        return Candidate(file=file, method=f"{ranges} (full range)" if full_range else ranges)
 
     def _with_nncf(self, method: str, *, attention: bool) -> Candidate:
         file = self.folder / f"{method}.onnx"
