@@ -1,11 +1,10 @@
 """Trains the embedded model: `python training/train.py`.
 
-Run again with the same `--out`, it goes on where it stopped.
+With the same `--out`, it continues where it stopped.
 
-The learning rate warms up over one epoch, stays, and falls in a straight line to zero over the last
-`--decay-epochs`. A checkpoint is written after every epoch; `stable.pt` is the last one before the fall.
-To train longer later, copy it to `last.pt` of a new folder and name larger `--stages`: nothing of the
-work before the fall is lost.
+The learning rate warms up over one epoch, stays constant, and decays linearly to zero over the last
+`--decay-epochs`. A checkpoint is written after every epoch; `stable.pt` is the last one before the decay.
+To train longer later, copy it to `last.pt` in a new folder and give longer `--stages`.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ from torch.nn import functional
 from augment import whole_view
 from checkpoint import State, load_state, save_state, start_state
 from data import Images, Split, load_images, open_cache, read_classes, split_images
+from data_parallel import DataParallel, SingleProcess
 from network import Shape, count_parameters
 from plan import Plan, parse_stages
 from ship import ship
-from team import Alone, Team
 
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = (
@@ -47,12 +46,12 @@ COLUMNS = (
 STAGES = "32:9,48:12,64:7"
 DECAY_EPOCHS = 19
 SMOKE_IMAGES = 400
-TELL_EVERY_S = 20
+REPORT_EVERY_S = 20
 
 
 @torch.no_grad()
 def average_weights(state: State, most: float) -> None:
-    """Moves the averaged copy towards the network; faster in the first steps."""
+    """Move the averaged copy towards the network; faster in the first steps."""
     keep = min(most, (1 + state.steps) / (10 + state.steps))
     for slow, fast in zip(
         state.averaged.state_dict().values(), state.network.state_dict().values(), strict=True
@@ -63,8 +62,10 @@ def average_weights(state: State, most: float) -> None:
             slow.copy_(fast)
 
 
-def train_epoch(state: State, plan: Plan, crew: Alone | Team, indices: NDArray[np.int64]) -> float:
-    """One pass over the images; the mean loss. Order and views follow from the seed and the epoch alone."""
+def train_epoch(
+    state: State, plan: Plan, trainer: SingleProcess | DataParallel, indices: NDArray[np.int64]
+) -> float:
+    """One pass over the images; returns the mean loss. Order and views depend only on seed and epoch."""
     side, seed = plan.side(state.epoch), plan.seed * 1_000_003 + state.epoch
     generator = torch.Generator().manual_seed(seed)
     order = torch.from_numpy(indices)[torch.randperm(len(indices), generator=generator)]
@@ -76,10 +77,10 @@ def train_epoch(state: State, plan: Plan, crew: Alone | Team, indices: NDArray[n
         for optimiser in state.optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = group["initial_rate"] * plan.rate(state.epoch + step / steps)
-        total += crew.step(order[step * plan.batch : (step + 1) * plan.batch], seed * 10_007 + step, side)
+        total += trainer.step(order[step * plan.batch : (step + 1) * plan.batch], seed * 10_007 + step, side)
         state.steps += 1
         average_weights(state, plan.average)
-        if time.monotonic() - told > TELL_EVERY_S:
+        if time.monotonic() - told > REPORT_EVERY_S:
             told = time.monotonic()
             speed = (step + 1) * plan.batch / (told - began)
             left = (steps - step - 1) * plan.batch / speed
@@ -109,7 +110,7 @@ def measure(
 
 
 def write_log(rows: list[dict[str, Any]], path: Path) -> None:
-    """The log of all epochs so far, as CSV."""
+    """Write the log of all epochs so far as CSV."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n", extrasaction="ignore")
         writer.writeheader()
@@ -119,20 +120,20 @@ def write_log(rows: list[dict[str, Any]], path: Path) -> None:
 def train(
     plan: Plan, split: Split, cache: Path, out: Path, *, device: str = "cpu", workers: int = 1
 ) -> State:
-    """Trains to the end of `plan`, from the checkpoint in `out` where there is one.
+    """Train to the end of `plan`, continuing from the checkpoint in `out` if there is one.
 
-    The images are those in `cache`. On a processor, `workers` processes share the work.
+    The images are read from `cache`. On the CPU, `workers` processes share the work.
     """
     images, target = open_cache(cache), torch.device(device)
     out.mkdir(parents=True, exist_ok=True)
     state = start_state(plan, Shape(), target)
     if (out / "last.pt").exists():
         load_state(state, out / "last.pt", target)
-    crew: Alone | Team
+    trainer: SingleProcess | DataParallel
     if workers > 1 and target.type == "cpu":
-        crew = Team(state, plan, cache, workers)
+        trainer = DataParallel(state, plan, cache, workers)
     else:
-        crew = Alone(state, plan, images, target)
+        trainer = SingleProcess(state, plan, images, target)
     print(
         f"{count_parameters(state.network):,} parameters, {len(split.train):,} images, "
         f"{len(split.held_back):,} held back, epoch {state.epoch} of {plan.epochs} done",
@@ -141,7 +142,7 @@ def train(
     while state.epoch < plan.epochs:
         began = time.monotonic()
         side, rate = plan.side(state.epoch), plan.rate(state.epoch)
-        loss = train_epoch(state, plan, crew, split.train)
+        loss = train_epoch(state, plan, trainer, split.train)
         speed = len(split.train) / (time.monotonic() - began)
         judged = measure(state, images, split.held_back, side, target)
         before = state.rows[-1]["minutes"] if state.rows else 0.0
@@ -155,12 +156,12 @@ def train(
         if state.epoch == plan.epochs - plan.decay_epochs:
             shutil.copyfile(out / "last.pt", out / "stable.pt")
         write_log(state.rows, out / "log.csv")
-    crew.close()
+    trainer.close()
     return state
 
 
 def run_smoke(data: Path, out: Path) -> None:
-    """Everything once, on a few hundred images: decode, train, continue, calibrate, export, evaluate."""
+    """Run every step once on a few hundred images: decode, train, resume, calibrate, export, evaluate."""
     for name in ("last.pt", "cache/images.npy"):
         (out / name).unlink(missing_ok=True)
     images = load_images(data, out / "cache", SMOKE_IMAGES)
@@ -172,7 +173,7 @@ def run_smoke(data: Path, out: Path) -> None:
         raise RuntimeError(f"the short training went wrong: {state.rows}")
     figures = ship(out / "last.pt", out / "model", images, split, read_classes(data), status="smoke test")
     if figures["top5"] < 0.25:  # chance is 0.025 among 200 classes; these images have four
-        raise RuntimeError(f"the short training learnt nothing: {figures}")
+        raise RuntimeError(f"the short training learned nothing: {figures}")
     print(f"smoke test passed: {out / 'model'}")
 
 

@@ -1,9 +1,9 @@
-"""Several processes of one thread each share the work of every training step.
+"""Data-parallel training on the CPU: several single-threaded processes share every step.
 
-On a processor, threads inside every operation wait for each other a thousand times a step; where other
-programs want the cores too, that wait costs up to nine tenths of the speed. Here a step is cut into parts
-that whoever is free takes next: first parts of the batch, then the weights that Muon turns. The processes
-meet twice a step only. Each part draws its views from a seed of its own, so who takes it changes nothing.
+Threads inside each operation synchronise about a thousand times per step; when other programs use the cores,
+waiting costs up to 90 % of the speed. Here, a step is a queue of tasks that free processes take: first the
+parts of the batch, then the weights that Muon orthogonalises. The processes synchronise only twice per step.
+Each part of a batch has its own random seed, so the result doesn't depend on which process takes it.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from muon import Muon, turn
 from network import Network
 from plan import Plan
 
-PATIENCE_S = 20
+PARENT_CHECK_S = 20
 
 
 @dataclass(slots=True, kw_only=True)
-class Table:
-    """What lies in shared memory, for all to read and write."""
+class SharedState:
+    """The state in shared memory, read and written by all processes."""
 
     network: Network
-    gradients: Tensor  # one row a process
-    losses: Tensor  # one number a process
+    gradients: Tensor  # one row per process
+    losses: Tensor  # one number per process
     chosen: Tensor  # the images of the step
     task: Tensor  # side, seed of the step, number of parts
     rate: Tensor  # Muon's learning rate
@@ -46,12 +46,12 @@ class Table:
 
 
 def share(tensor: Tensor) -> Tensor:
-    """Moves `tensor` to shared memory, in place."""
+    """Move `tensor` to shared memory, in place."""
     tensor.share_memory_()  # type: ignore[no-untyped-call]
     return tensor
 
 
-def take(counter: Any) -> int:
+def take_next(counter: Any) -> int:
     """The next number of a shared counter."""
     with counter.get_lock():
         value: int = counter.value
@@ -59,23 +59,23 @@ def take(counter: Any) -> int:
     return value
 
 
-class Member:
-    """One process: its own copy of the normalisations, all weights shared."""
+class Worker:
+    """One process: it shares all weights, and has its own normalisation statistics."""
 
-    def __init__(self, place: int, table: Table, plan: Plan, images: Images) -> None:
-        self.place, self.table, self.plan, self.images = place, table, plan, images
-        self.network = table.network if place == 0 else copy.deepcopy(table.network)
-        for mine, shared in zip(self.network.parameters(), table.network.parameters(), strict=True):
-            mine.data = shared.data
+    def __init__(self, place: int, shared: SharedState, plan: Plan, images: Images) -> None:
+        self.place, self.shared, self.plan, self.images = place, shared, plan, images
+        self.network = shared.network if place == 0 else copy.deepcopy(shared.network)
+        for own, weight in zip(self.network.parameters(), shared.network.parameters(), strict=True):
+            own.data = weight.data
         self.network.train()
 
-    def learn(self) -> None:
-        """Takes parts of the batch while there are any; leaves the sum of their gradients on the table."""
-        side, seed, parts = self.table.task.tolist()
+    def compute_gradients(self) -> None:
+        """Take parts of the batch until none are left, and store the sum of their gradients."""
+        side, seed, parts = self.shared.task.tolist()
         size = self.plan.part
         total = 0.0
-        while (part := take(self.table.next_part)) < parts:
-            chosen = self.table.chosen[part * size : (part + 1) * size].sort().values.numpy()
+        while (part := take_next(self.shared.next_part)) < parts:
+            chosen = self.shared.chosen[part * size : (part + 1) * size].sort().values.numpy()
             generator = torch.Generator().manual_seed(seed * 1_009 + part)
             pixels = torch.from_numpy(self.images.pixels[chosen])
             labels = torch.from_numpy(self.images.labels[chosen])
@@ -85,7 +85,7 @@ class Member:
             loss = compute_loss(logits.float(), batch, self.plan.smoothing) / parts
             loss.backward()
             total += loss.item()
-        row, start = self.table.gradients[self.place], 0
+        row, start = self.shared.gradients[self.place], 0
         for weight in self.network.parameters():
             stretch = row[start : start + weight.numel()]
             if weight.grad is None:
@@ -94,51 +94,51 @@ class Member:
                 stretch.copy_(weight.grad.reshape(-1))
             weight.grad = None
             start += weight.numel()
-        self.table.losses[self.place] = total
+        self.shared.losses[self.place] = total
 
-    def turn_weights(self) -> None:
-        """Takes convolutions while there are any, and turns each by the sum of all gradients."""
+    def update_weights(self) -> None:
+        """Take convolutions until none are left, and update each with the sum of all gradients."""
         spans, start = [], 0
-        for weight in self.table.network.parameters():
+        for weight in self.shared.network.parameters():
             if weight.ndim == 4:
                 spans.append((weight, start))
             start += weight.numel()
-        while (index := take(self.table.next_weight)) < len(spans):
+        while (index := take_next(self.shared.next_weight)) < len(spans):
             place = len(spans) - 1 - index  # the largest are last, and are taken first
             weight, start = spans[place]
-            gradient = self.table.gradients[:, start : start + weight.numel()].sum(dim=0).view(weight.shape)
+            gradient = self.shared.gradients[:, start : start + weight.numel()].sum(dim=0).view(weight.shape)
             turn(
                 weight.data,
                 gradient,
-                velocity=self.table.velocities[place],
-                length=self.table.lengths[place],
-                lr=float(self.table.rate),
+                velocity=self.shared.velocities[place],
+                length=self.shared.lengths[place],
+                lr=float(self.shared.rate),
                 momentum=self.plan.momentum,
             )
 
 
-def run_member(place: int, table: Table, plan: Plan, cache: Path, signals: tuple[Any, Any]) -> None:
-    """The life of a process beside the first: learn, turn, learn, turn, until the first is gone."""
+def run_worker(place: int, shared: SharedState, plan: Plan, cache: Path, signals: tuple[Any, Any]) -> None:
+    """The loop of a child process. It exits when its parent is gone."""
     torch.set_num_threads(1)
     go, done = signals
-    member, parent = Member(place, table, plan, open_cache(cache)), os.getppid()
+    worker, parent = Worker(place, shared, plan, open_cache(cache)), os.getppid()
     while True:
-        for work in (member.learn, member.turn_weights):
-            while not go.acquire(timeout=PATIENCE_S):
+        for work in (worker.compute_gradients, worker.update_weights):
+            while not go.acquire(timeout=PARENT_CHECK_S):
                 if os.getppid() != parent:
                     sys.exit(0)
             work()
             done.release()
 
 
-class Alone:
-    """One process that does all of a step itself, on any device."""
+class SingleProcess:
+    """Training in one process, on any device."""
 
     def __init__(self, state: State, plan: Plan, images: Images, device: torch.device) -> None:
         self.state, self.plan, self.images, self.device = state, plan, images, device
 
     def step(self, chosen: Tensor, seed: int, side: int) -> float:
-        """One step on the images `chosen`, with the learning rates that the optimisers have; the loss."""
+        """One step on the images `chosen`, with the optimisers' learning rates; returns the loss."""
         generator = torch.Generator().manual_seed(seed)
         order = chosen.sort().values.numpy()
         pixels = torch.from_numpy(self.images.pixels[order]).to(self.device)
@@ -154,11 +154,11 @@ class Alone:
         return loss.item()
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Does nothing: there are no child processes."""
 
 
-class Team:
-    """The first process and its companions; `step` does one step of training."""
+class DataParallel:
+    """Training in several processes: this one and its children."""
 
     def __init__(self, state: State, plan: Plan, cache: Path, size: int) -> None:
         context = multiprocessing.get_context("spawn")
@@ -168,7 +168,7 @@ class Team:
         weights = [p for p in state.network.parameters() if p.ndim == 4]
         count = sum(p.numel() for p in state.network.parameters())
         self.state, self.plan = state, plan
-        self.table = Table(
+        self.shared = SharedState(
             network=state.network,
             gradients=share(torch.zeros(size, count)),
             losses=share(torch.zeros(size)),
@@ -182,51 +182,51 @@ class Team:
         )
         self.go = [context.Semaphore(0) for _ in range(size - 1)]
         self.done = context.Semaphore(0)
-        self.companions = [
+        self.children = [
             context.Process(
-                target=run_member, args=(place, self.table, plan, cache, (go, self.done)), daemon=True
+                target=run_worker, args=(place, self.shared, plan, cache, (go, self.done)), daemon=True
             )
             for place, go in enumerate(self.go, start=1)
         ]
-        for companion in self.companions:
-            companion.start()
-        self.member = Member(0, self.table, plan, open_cache(cache))
+        for child in self.children:
+            child.start()
+        self.worker = Worker(0, self.shared, plan, open_cache(cache))
 
-    def begin(self, counter: Any) -> None:
-        """Sends all companions to the work that `counter` deals out."""
+    def start_tasks(self, counter: Any) -> None:
+        """Let all children take the tasks that `counter` numbers."""
         counter.value = 0
         for go in self.go:
             go.release()
 
-    def end(self) -> None:
-        """Waits until all companions are done with it."""
+    def wait(self) -> None:
+        """Wait until all children have finished."""
         for _ in self.go:
             self.done.acquire()
 
     def step(self, chosen: Tensor, seed: int, side: int) -> float:
-        """One step on the images `chosen`, with the learning rates that the optimisers have; the loss."""
+        """One step on the images `chosen`, with the optimisers' learning rates; returns the loss."""
         parts = max(1, len(chosen) // self.plan.part)
-        self.table.chosen[: len(chosen)] = chosen
-        self.table.task.copy_(torch.tensor([side, seed, parts]))
-        self.table.rate.fill_(self.state.optimisers[0].param_groups[0]["lr"])
-        self.begin(self.table.next_part)
-        self.member.learn()
-        self.end()
-        self.begin(self.table.next_weight)
+        self.shared.chosen[: len(chosen)] = chosen
+        self.shared.task.copy_(torch.tensor([side, seed, parts]))
+        self.shared.rate.fill_(self.state.optimisers[0].param_groups[0]["lr"])
+        self.start_tasks(self.shared.next_part)
+        self.worker.compute_gradients()
+        self.wait()
+        self.start_tasks(self.shared.next_weight)
         start = 0
         for weight in self.state.network.parameters():
             if weight.ndim != 4:
-                summed = self.table.gradients[:, start : start + weight.numel()].sum(dim=0)
+                summed = self.shared.gradients[:, start : start + weight.numel()].sum(dim=0)
                 weight.grad = summed.view(weight.shape)
             start += weight.numel()
         self.state.optimisers[1].step()
         self.state.optimisers[1].zero_grad(set_to_none=True)
-        self.member.turn_weights()
-        self.end()
-        return float(self.table.losses.sum())
+        self.worker.update_weights()
+        self.wait()
+        return float(self.shared.losses.sum())
 
     def close(self) -> None:
-        """Ends the companions."""
-        for companion in self.companions:
-            companion.terminate()
-            companion.join()
+        """End the child processes."""
+        for child in self.children:
+            child.terminate()
+            child.join()
