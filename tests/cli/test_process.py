@@ -106,7 +106,7 @@ def test_an_interruption_does_not_wait_for_a_server_that_is_silent(tmp_path: Pat
         _, err = process.communicate(timeout=70)
     assert time.monotonic() - begun < 20
     assert process.returncode == 130, err
-    assert err.startswith(b"pictag: Interrupted after 1 image; ")
+    assert err.startswith(b"pictag: Interrupted after 1 image. Results: run.jsonl. Use --resume")
     assert [prediction.source for prediction in read_jsonl(tmp_path / "run.jsonl")] == ["red.png"]
 
 

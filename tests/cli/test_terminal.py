@@ -129,4 +129,4 @@ def test_a_run_into_a_file_shows_progress_failures_and_where_the_results_are(ima
 def test_waiting_for_a_terminal_to_send_an_image_is_refused(images: Path, tiny: str) -> None:
     status, sent = run_on_terminal("classify", "-", "-m", tiny, cwd=images)
     assert status == 2
-    assert "pipe something" in sent
+    assert "pipe an image" in sent

@@ -35,5 +35,6 @@ def test_done_sources_are_exactly_those_that_were_added(added: set[str], others:
     done = DoneSources()
     for name in added:
         done.add(Prediction(source=name))
+    done.sort()
     assert all(name in done for name in added)
     assert not any(name in done for name in others - added)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -239,30 +240,31 @@ def classify(
     destination = choose_destination(
         asked=format_, output=output, resume=resume, retry_failed=retry_failed, overwrite=overwrite
     )
-    from pictag.cli.classification import Classifying, Loading, run
+    from pictag import pipeline
+    from pictag.cli.classification import Scoring, run
+    from pictag.images import ImageLimits
 
-    loading = Loading(
-        model=model or invocation.settings.model,
+    load = partial(
+        pipeline,
+        "image-classification",
+        model or invocation.settings.model,
         revision=revision,
         dtype=dtype,
         model_file=model_file,
         cache_dir=cache_dir,
-        offline=offline,
+        local_files_only=offline,
         batch_size=batch_size,
         threads=threads,
         device=device,
         precision=precision,
         compiled_cache=compiled_cache,
-        max_pixels=max_pixels,
+        max_pixels=max_pixels or ImageLimits().max_pixels,
         engine=engine,
         decode=decode,
         alpha=alpha,
         allow_private_urls=allow_private_urls,
     )
-    classifying = Classifying(
-        top_k=top_k,
-        min_score=min_score,
-        function_to_apply=function_to_apply,
-        timeout_s=timeout_s,
+    scoring = Scoring(
+        top_k=top_k, min_score=min_score, function_to_apply=function_to_apply, timeout_s=timeout_s
     )
-    return run(names, loading, classifying, destination, quiet=quiet)
+    return run(names, load, scoring, destination, quiet=quiet)

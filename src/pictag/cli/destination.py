@@ -1,4 +1,4 @@
-"""Where the results go and in which form: chosen from the options before anything is done."""
+"""Where the results go and in which format: chosen from the options before anything is done."""
 
 from __future__ import annotations
 
@@ -39,50 +39,43 @@ class Destination:
 
     @property
     def on_terminal(self) -> bool:
-        """Whether a person sees the results as they come."""
+        """Whether the results are shown on a terminal."""
         return self.path is None and is_terminal(sys.stdout)
 
 
 def choose_destination(
-    *,
-    asked: Format | None,
-    output: str | None,
-    resume: bool,
-    retry_failed: bool,
-    overwrite: bool,
+    *, asked: Format | None, output: str | None, resume: bool, retry_failed: bool, overwrite: bool
 ) -> Destination:
-    """Format and file from the options; raises a usage error for what does not go together."""
+    """Format and file from the options; raises a usage error if the options contradict each other."""
     path = None if output in (None, "-") else Path(str(output))
     if path is not None and path.is_dir():
-        raise OutputError(f"{shorten(path)} is a folder; give the name of a file.")
+        raise OutputError(f"{shorten(path)} is a folder. Give the name of a file.")
     chosen = _guess_format(path) if asked is None else asked
     if retry_failed and not resume:
-        raise click.UsageError("--retry-failed goes with --resume.")
+        raise click.UsageError("--retry-failed needs --resume.")
     if resume and path is None:
-        raise click.UsageError("--resume goes on with a file: name it with --output FILE.")
+        raise click.UsageError("--resume continues a file: name it with --output FILE.")
     if resume and chosen == "table":
-        raise click.UsageError(
-            "--resume goes on with a file of jsonl, csv or parquet; a table cannot be read back."
-        )
+        raise click.UsageError("--resume continues a jsonl, csv or parquet file; a table can't be read back.")
     if resume and overwrite:
-        raise click.UsageError("--resume and --overwrite contradict each other: give one of them.")
+        raise click.UsageError("--resume and --overwrite contradict each other. Use one of them.")
     if chosen == "parquet":
         if path is None:
-            raise click.UsageError("Parquet cannot be written to standard output: give --output FILE.")
+            raise click.UsageError("Parquet can't be written to standard output. Use --output FILE.")
         from pictag.sinks.parquet import import_pyarrow
 
         import_pyarrow()
     if path is None and sys.stdout is None:
-        raise OutputError("Standard output is closed: give --output FILE.")
+        raise OutputError("Standard output is closed. Use --output FILE.")
     if path is not None:
         _check_path(path, may_exist=resume or overwrite)
     return Destination(format=chosen, path=path, resume=resume, retry_failed=retry_failed)
 
 
 def open_destination(destination: Destination, *, percent: bool) -> tuple[Sink, DoneSources | None]:
-    """The sink, and what its file has already when the run goes on with one.
+    """The sink, and with ``resume`` the images that its file already has.
 
-    ``percent`` says that scores are probabilities. Raises `pictag.errors.OutputError`.
+    ``percent`` is True if scores are probabilities. Raises `pictag.errors.OutputError`.
     """
     if destination.format == "table":
         return _open_table(destination.path, percent=percent), None
@@ -100,24 +93,24 @@ def _guess_format(path: Path | None) -> Format:
         return "table" if is_terminal(sys.stdout) else "jsonl"
     if path.suffix.lower() not in EXTENSIONS:
         raise click.UsageError(
-            f"The name {shorten(path.name)!r} does not say in which format to write; "
-            f"end it in one of {', '.join(EXTENSIONS)}, or give --format."
+            f"The format can't be told from the name {shorten(path.name)!r}. "
+            f"Use one of the endings {', '.join(EXTENSIONS)}, or --format."
         )
     return EXTENSIONS[path.suffix.lower()]
 
 
 def _check_path(path: Path, *, may_exist: bool) -> None:
-    """Refuse a path that cannot be written, before a model is loaded for nothing."""
+    """Raise `OutputError` for a path that can't be written, before a model is loaded in vain."""
     if not path.parent.is_dir():
         raise OutputError(f"There is no folder {shorten(path.parent)} to write {shorten(path.name)} into.")
     if path.is_file() and path.stat().st_size and not may_exist:
         raise OutputError(
-            f"{shorten(path)} is there already: --resume goes on with it, --overwrite begins it anew."
+            f"{shorten(path)} already exists. Use --resume to continue it or --overwrite to replace it."
         )
 
 
 def _open_stdout(chosen: Format) -> Sink:
-    stream = open(sys.stdout.fileno(), "wb", buffering=0, closefd=False)  # noqa: SIM115 - the sink has it
+    stream = open(sys.stdout.fileno(), "wb", buffering=0, closefd=False)  # noqa: SIM115 - the sink closes it
     if chosen == "jsonl":
         from pictag.sinks.jsonl import JsonlSink
 
@@ -130,18 +123,10 @@ def _open_stdout(chosen: Format) -> Sink:
 def _open_table(path: Path | None, *, percent: bool) -> Sink:
     from pictag.sinks.table import TableSink
 
-    if path is None:
-        return TableSink(
-            open(
-                sys.stdout.fileno(),
-                "w",
-                encoding=sys.stdout.encoding,
-                errors="backslashreplace",
-                closefd=False,
-            ),
-            percent=percent,
-        )
+    file: Path | int = sys.stdout.fileno() if path is None else path
+    encoding = sys.stdout.encoding if path is None else "utf-8"
     try:
-        return TableSink(path.open("w", encoding="utf-8", errors="backslashreplace"), percent=percent)
+        stream = open(file, "w", encoding=encoding, errors="backslashreplace", closefd=path is not None)  # noqa: SIM115 - the sink closes it
     except OSError as error:
         raise OutputError(f"Cannot write {shorten(path)}: {error.strerror}.") from error
+    return TableSink(stream, percent=percent)

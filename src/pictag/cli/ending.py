@@ -1,14 +1,14 @@
-"""How a command ends: one sentence on stderr and an exit status, never a traceback unless it is asked for.
+"""How a command ends: one sentence on stderr and an exit status; a traceback only with ``--debug``.
 
 | status | meaning |
 |---|---|
-| 0 | all well |
+| 0 | success |
 | 1 | some images failed |
-| 2 | wrong usage, no model, or results that cannot be written |
+| 2 | wrong usage, no model, or results that can't be written |
 | 70 | an error inside pictag |
-| 75 | `pictag serve` alone: what may be right the next time, such as a Hub that does not answer |
-| 130, 143, 129 | interrupted (Ctrl-C, ``kill``, terminal closed); what was finished has been written |
-| 141 | whoever read the output has stopped reading |
+| 75 | only `pictag serve`: a temporary problem, such as a Hub that doesn't answer |
+| 130, 143, 129 | interrupted (Ctrl-C, ``kill``, terminal closed); finished results have been written |
+| 141 | the reader of the output has stopped reading |
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 ALL_WELL, SOME_FAILED, NOTHING_DONE, BROKEN = 0, 1, 2, 70
-STOPPED_READING = 128 + 13  # what a shell shows for a program that SIGPIPE ended
+STOPPED_READING = 128 + 13  # as shells show it for a program that SIGPIPE ended
 
 Command = TypeVar("Command", bound="Callable[..., Any]")
 
 
 @dataclass(slots=True)
 class Invocation:
-    """What holds for one run of the program; commands find it in click's ``ctx.obj``."""
+    """The state of one run of the program; commands find it in click's ``ctx.obj``."""
 
     given: Sequence[str] = ()
     debug: bool = False
@@ -62,18 +62,19 @@ def debug_option(command: Command) -> Command:
     )(command)
 
 
-def run_to_the_end(run: Callable[[], int], invocation: Invocation) -> int:  # noqa: PLR0911 - one an ending
-    """Call ``run`` and turn whatever it raises into an exit status, with a sentence where one helps."""
+def run_to_the_end(run: Callable[[], int], invocation: Invocation) -> int:  # noqa: PLR0911 - one per ending
+    """Call ``run`` and turn anything it raises into an exit status, with a sentence where one helps."""
     try:
         status = run()
         if sys.stdout is not None:
             sys.stdout.flush()
-    except click.exceptions.Exit as wish:
-        return wish.exit_code
+    except click.exceptions.Exit as wanted:
+        return wanted.exit_code
     except click.ClickException as error:
         return _explain_usage(error, invocation.given)
     except BrokenPipeError:
-        _forget_stdout()
+        with suppress(OSError, ValueError):  # or the interpreter's last flush would fail as well
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return STOPPED_READING
     except Interrupted as interruption:
         say(str(interruption))
@@ -81,28 +82,28 @@ def run_to_the_end(run: Callable[[], int], invocation: Invocation) -> int:  # no
     except (KeyboardInterrupt, click.Abort):
         say("Interrupted.")
         return 130
-    except PictagError as error:
-        _show_trace(invocation)
-        say(str(error))
-        return NOTHING_DONE
-    except Exception as error:  # noqa: BLE001 - a door: a person sees a sentence
-        _show_trace(invocation)
+    except Exception as error:  # noqa: BLE001 - an interface: the user gets a sentence
+        if invocation.debug:
+            traceback.print_exc()
+        if isinstance(error, PictagError):
+            say(str(error))
+            return NOTHING_DONE
         say(
             f"Something went wrong inside pictag: {type(error).__name__}: {shorten(error)}. "
-            "Run it again with --debug to see where, and report it."
+            "Run it again with --debug for the traceback, and please report it."
         )
         return BROKEN
     return status
 
 
 def say(sentence: str) -> None:
-    """Print one line on stderr; a stderr that is closed is no reason to fail."""
+    """Print one line on stderr; a closed stderr is not an error."""
     with suppress(OSError):
         click.echo(f"pictag: {escape(sentence)}", err=True)
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Whether a person sits there; a stream that was closed before the program began is None."""
+    """Whether the stream is a terminal; one that was closed before the program started is None."""
     return stream is not None and stream.isatty()
 
 
@@ -114,25 +115,14 @@ def _explain_usage(error: click.ClickException, given: Sequence[str]) -> int:
     advice = f" Try '{ctx.command_path} --help'." if ctx is not None else ""
     name = next((argument for argument in given if _is_dashed_name(argument)), None)
     if isinstance(error, click.NoSuchOption) and name is not None:
-        advice = f" Is the file meant? Write ./{shorten(name)}, or -- in front of all names."
+        advice = f" If you mean the file, write ./{shorten(name)}, or put -- before all names."
     say(error.format_message() + advice)
     return NOTHING_DONE
 
 
 def _is_dashed_name(argument: str) -> bool:
-    """Whether an argument that reads like an option is the name of a file."""
+    """Whether an argument that looks like an option is the name of a file."""
     try:
         return argument.startswith("-") and Path(argument).is_file()
     except (OSError, ValueError):
         return False
-
-
-def _show_trace(invocation: Invocation) -> None:
-    if invocation.debug:
-        traceback.print_exc()
-
-
-def _forget_stdout() -> None:
-    """Point stdout at nothing, so that the interpreter's last flush does not fail as well."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

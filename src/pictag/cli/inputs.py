@@ -1,4 +1,4 @@
-"""What to classify: the command's arguments, standard input, and lists of names."""
+"""The images to classify: the command's arguments, standard input, and lists of names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import click
 from pictag.errors import ImageUnreadable, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from pictag.engines.choose import Mode
     from pictag.images import Failed, Source
@@ -25,46 +25,38 @@ _BLOCK_BYTES = 65536
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """Names as a person gave them: arguments, and a file (``-`` is standard input) that lists more."""
+    """Names as given: arguments, and a file (``-`` is standard input) that lists more."""
 
     arguments: tuple[str, ...]
     listed_in: str | None = None
     recursive: bool = False
 
     def check(self) -> None:
-        """Refuse what can only be a slip; raises a usage error."""
+        """Raise a usage error for arguments that can't work."""
         if not self.arguments and self.listed_in is None:
-            raise click.UsageError(
-                "Say what to classify: an image, a folder, a URL, or - for standard input."
-            )
+            raise click.UsageError("Give an image, a folder, a URL, or - for standard input.")
         readers = self.arguments.count(STDIN) + (self.listed_in == STDIN)
         if readers > 1:
-            raise click.UsageError("Standard input (-) can be read once only.")
+            raise click.UsageError("Standard input (-) can be read only once.")
         if readers and sys.stdin is None:
-            raise click.UsageError("- reads standard input, and that is closed.")
+            raise click.UsageError("- reads standard input, which is closed.")
         if readers and sys.stdin.isatty():
-            raise click.UsageError(
-                "- reads standard input, and that is the terminal: pipe something into it."
-            )
+            raise click.UsageError("- reads standard input, which is the terminal: pipe an image into it.")
 
     @property
     def countable(self) -> bool:
-        """Whether the images can be listed twice: once to count them."""
+        """Whether the images can be listed twice, once to count them."""
         return self.listed_in != STDIN
 
     def find_mode(self) -> Mode:
-        """Whether there are many images, for the choice of the engine; counts no further than needed."""
+        """The mode for this number of images, which decides the engine; counts no further than needed."""
         from pictag.engines.choose import THROUGHPUT_MIN_IMAGES
 
-        count = (
-            sum(1 for _ in islice(self.expand(), THROUGHPUT_MIN_IMAGES))
-            if self.countable
-            else THROUGHPUT_MIN_IMAGES
-        )
-        return "throughput" if count >= THROUGHPUT_MIN_IMAGES else "latency"
+        enough = islice(self.expand(), THROUGHPUT_MIN_IMAGES - 1, None) if self.countable else iter([""])
+        return "latency" if next(enough, None) is None else "throughput"
 
     def expand(self) -> Iterator[Source | Failed]:
-        """Every image, lazily: folders and globs give theirs in sorted order."""
+        """All images, lazily; those of folders and globs in sorted order."""
         from pictag.images import expand
 
         yield from expand(self._values(), recursive=self.recursive)
@@ -76,16 +68,16 @@ class Inputs:
             yield from read_names(sys.stdin.buffer, "standard input")
         elif self.listed_in is not None:
             try:
-                with open(self.listed_in, "rb") as stream:  # noqa: PTH123 - the name may be no valid text
+                with open(self.listed_in, "rb") as stream:  # noqa: PTH123 - the name may not be valid text
                     yield from read_names(stream, self.listed_in)
             except OSError as error:
                 raise click.UsageError(f"Cannot read {shorten(self.listed_in)}: {error.strerror}.") from error
 
 
 def read_names(stream: BinaryIO, shown: str) -> Iterator[str]:
-    r"""The names in a list: one a line, or each ended by a NUL byte as ``find -print0`` does.
+    r"""The names in a list: one per line, or each ended by a NUL byte as ``find -print0`` does.
 
-    Which of both it is shows in the first bytes that arrive; empty lines are passed over.
+    The first line end or NUL decides which. Empty lines are skipped.
 
     >>> import io
     >>> list(read_names(io.BytesIO(b"a.jpg\ntwo words.jpg\n"), "list"))
@@ -93,8 +85,7 @@ def read_names(stream: BinaryIO, shown: str) -> Iterator[str]:
     >>> list(read_names(io.BytesIO(b"a.jpg\x00with\nnewline.jpg\x00"), "list"))
     ['a.jpg', 'with\nnewline.jpg']
     """
-    end = b""
-    rest = b""
+    end = rest = b""
     read = getattr(stream, "read1", stream.read)
     try:
         while block := read(_BLOCK_BYTES):
@@ -102,16 +93,20 @@ def read_names(stream: BinaryIO, shown: str) -> Iterator[str]:
             end = end or (b"\0" if b"\0" in rest else b"\n" if b"\n" in rest else b"")
             if end:
                 *names, rest = rest.split(end)
-                yield from (os.fsdecode(_strip(name, end)) for name in names if _strip(name, end))
+                yield from _decode(names, end)
     except OSError as error:
         raise ImageUnreadable(f"Cannot read {shorten(shown)}: {error.strerror}.") from error
-    if _strip(rest, end):
-        yield os.fsdecode(_strip(rest, end))
+    yield from _decode([rest], end)
+
+
+def _decode(names: Iterable[bytes], end: bytes) -> Iterator[str]:
+    stripped = (name.rstrip(b"\r") if end == b"\n" else name for name in names)
+    return (os.fsdecode(name) for name in stripped if name)
 
 
 @dataclass(slots=True)
 class Skipped:
-    """How many images were done before, and how many of those have failed."""
+    """How many images an earlier run has finished, and how many of those failed."""
 
     count: int = 0
     failed: int = 0
@@ -120,9 +115,9 @@ class Skipped:
 def skip_done(
     sources: Iterator[Source | Failed], done: DoneSources, skipped: Skipped
 ) -> Iterator[Source | Failed]:
-    """The images that a file of results does not have yet; the others are counted in ``skipped``.
+    """The images that a result file doesn't have yet; the others are counted in ``skipped``.
 
-    What has no name of its own, such as standard input, is never skipped.
+    Sources without a name of their own, such as standard input, are never skipped.
     """
     for source in sources:
         if getattr(source, "kind", "file") in ("file", "url") and source.name in done:
@@ -130,7 +125,3 @@ def skip_done(
             skipped.failed += done.has_failed(source.name)
         else:
             yield source
-
-
-def _strip(name: bytes, end: bytes) -> bytes:
-    return name.rstrip(b"\r") if end == b"\n" else name

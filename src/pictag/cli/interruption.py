@@ -1,4 +1,4 @@
-"""Ctrl-C, ``kill`` and a closed terminal: the run ends between images, not in a line."""
+"""Ctrl-C, ``kill`` and a closed terminal: the run ends between two images, never within a line."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-_NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # the last is not there on Windows
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal has ended the run; `status` is the exit status that shells expect for it."""
+    """A signal has ended the run; ``status`` is the exit status that shells expect."""
 
     def __init__(self, number: int, message: str = "Interrupted.") -> None:
         super().__init__(message)
@@ -28,10 +28,10 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Interruption:
-    """Turns signals into `Interrupted`, and holds them back while something is written.
+    """Turns signals into `Interrupted`, and delays them while something is written.
 
-    A second signal during the same write is not held back: a write to a pipe that nobody reads may last for
-    ever. Signals that the process was started to ignore (``nohup``, background jobs) stay ignored.
+    A second signal during the same write is not delayed: writing to a pipe that is not read may block
+    forever. Signals that the process was started to ignore (``nohup``, background jobs) stay ignored.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Interruption:
 
     @contextmanager
     def listen(self) -> Iterator[None]:
-        """While inside, a signal raises `Interrupted` in the main thread."""
+        """Make signals raise `Interrupted` in the main thread within the block."""
         previous = {}
         for name in _NAMES if threading.current_thread() is threading.main_thread() else ():
             number = getattr(signal, name, None)
@@ -54,7 +54,7 @@ class Interruption:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """While inside, a signal waits; it is raised on the way out."""
+        """Delay a signal until the end of the block."""
         self._holding = True
         try:
             yield

@@ -42,7 +42,7 @@ def encode_csv(prediction: Prediction) -> str:
     """
     source, error = escape_name(prediction.source), prediction.error
     failure = ("", "") if error is None else (error.kind, escape_name(error.message))
-    rows = [
+    rows: list[tuple[object, ...]] = [
         (source, rank, escape_name(e.label), e.score, e.index, *failure)
         for rank, e in enumerate(prediction.labels, start=1)
     ]

@@ -28,18 +28,16 @@ _SCANNERS = {"jsonl": scan_jsonl, "csv": scan_csv}
 
 
 class DoneSources:
-    """The images in a result file: ``"a.jpg" in done``, and which of them failed."""
+    """The images in a result file and which of them failed; call `sort` before asking ``"a.jpg" in done``."""
 
     def __init__(self) -> None:
         self._hashes = array("Q")
-        self._sorted = True
         self._failed: set[int] = set()
 
     def add(self, prediction: Prediction) -> None:
         """Add an image of the file."""
         code = _hash(prediction.source)
         self._hashes.append(code)
-        self._sorted = False
         if prediction.error is not None:
             self._failed.add(code)
 
@@ -48,7 +46,6 @@ class DoneSources:
         import numpy as np
 
         np.frombuffer(self._hashes, dtype=np.uint64).sort()
-        self._sorted = True
 
     def has_failed(self, source: str) -> bool:
         """Whether the file has a failure for this image."""
@@ -58,8 +55,6 @@ class DoneSources:
         return len(self._hashes)
 
     def __contains__(self, source: str) -> bool:
-        if not self._sorted:
-            self.sort()
         code = _hash(source)
         place = bisect_left(self._hashes, code)
         return place < len(self._hashes) and self._hashes[place] == code
