@@ -1,4 +1,4 @@
-"""Images drawn by code, a way to write them in any format, and a server that sends them."""
+"""Generated images, a function that encodes them in any format, and a server that sends them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server on loopback whose every answer is written out, and which keeps what it was asked."""
+"""A loopback server with prepared responses, which records its requests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers by path; the server keeps what it was asked."""
+    """Responds by path; the server records the requests."""
 
     server: Server
     protocol_version = "HTTP/1.1"

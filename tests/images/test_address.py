@@ -1,4 +1,4 @@
-"""Only addresses of the public internet pass, in whatever disguise the others come."""
+"""Only addresses on the public internet are accepted, in any notation."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_addresses_of_the_public_internet_pass(address: str) -> None:
+def test_public_addresses_are_accepted(address: str) -> None:
     assert is_public(address)
 
 
 @pytest.mark.parametrize("address", REFUSED)
-def test_all_others_are_refused(address: str) -> None:
+def test_all_other_addresses_are_rejected(address: str) -> None:
     assert not is_public(address)
 
 
@@ -97,14 +97,14 @@ def test_all_others_are_refused(address: str) -> None:
         ("", None),
     ],
 )
-def test_numbers_are_read_as_the_system_reads_them(host: str, address: str | None) -> None:
+def test_numeric_hosts_are_parsed_like_the_system_does(host: str, address: str | None) -> None:
     found = read_literal(host)
     # As addresses: Python 3.13 writes ::ffff:7f00:1 with dots.
     assert (found and ip_address(found)) == (address and ip_address(address))
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST.", "a.localhost", "localhost.."])
-def test_names_of_this_machine_are_known(host: str) -> None:
+def test_names_of_this_machine_are_local(host: str) -> None:
     assert is_local_name(host)
 
 
@@ -114,7 +114,7 @@ def test_other_names_are_not_local() -> None:
 
 
 @given(st.ip_addresses(v=4))
-def test_an_address_is_judged_the_same_in_every_wrapping(address: IPv4Address) -> None:
+def test_an_embedded_ipv4_address_is_treated_like_itself(address: IPv4Address) -> None:
     number = int(address)
     public = is_public(str(address))
     assert is_public(f"::ffff:{address}") == public
@@ -125,6 +125,6 @@ def test_an_address_is_judged_the_same_in_every_wrapping(address: IPv4Address) -
 
 
 @given(st.ip_addresses(v=6))
-def test_an_ipv6_address_outside_of_global_unicast_passes_for_its_ipv4_only(address: IPv6Address) -> None:
+def test_ipv6_outside_global_unicast_is_public_only_if_its_ipv4_part_is(address: IPv6Address) -> None:
     if is_public(str(address)) and int(address) >> 125 != 1:
         assert is_public(str(IPv4Address(int(address) & 0xFFFFFFFF)))

@@ -25,17 +25,17 @@ def test_every_shape_and_type_is_read(shape: tuple[int, ...], dtype: str) -> Non
     assert image.format is None
 
 
-def test_8_bit_colour_is_taken_as_it_is() -> None:
+def test_8_bit_colour_is_unchanged() -> None:
     array = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
     assert np.array_equal(pixels(array), array)
 
 
-def test_views_that_are_not_contiguous_are_read() -> None:
+def test_non_contiguous_views_are_read() -> None:
     array = np.arange(120, dtype=np.uint8).reshape(4, 10, 3)[:, ::-2]
     assert np.array_equal(pixels(array), array)
 
 
-def test_one_channel_is_grey_with_or_without_its_axis() -> None:
+def test_one_channel_is_grey_with_or_without_a_channel_axis() -> None:
     array = np.arange(20, dtype=np.uint8).reshape(4, 5)
     assert np.array_equal(pixels(array), pixels(array[:, :, None]))
     assert np.array_equal(pixels(array)[:, :, 2], array)
@@ -51,14 +51,14 @@ def test_deeper_values_are_scaled() -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_values_that_are_not_finite_are_an_error(bad: float) -> None:
+def test_non_finite_values_are_an_error(bad: float) -> None:
     with pytest.raises(CorruptImage, match="not finite"):
         pixels(np.array([[0.0, bad]]))
     with pytest.raises(CorruptImage, match="not finite"):
         pixels(np.full((2, 2, 3), bad))
 
 
-def test_a_normalised_colour_array_is_an_error_that_says_so() -> None:
+def test_the_error_for_a_normalised_colour_array_names_its_range() -> None:
     with pytest.raises(CorruptImage, match=r"-2\.1 to 2\.6"):
         pixels(np.array([[[-2.1, 0.0, 2.6]]]))
 
@@ -75,14 +75,14 @@ def test_a_normalised_colour_array_is_an_error_that_says_so() -> None:
         ((5, 0, 3), "empty"),
     ],
 )
-def test_another_shape_is_an_error_with_a_hint(shape: tuple[int, ...], hint: str) -> None:
+def test_an_unsupported_shape_is_an_error_with_a_hint(shape: tuple[int, ...], hint: str) -> None:
     with pytest.raises(UnsupportedInput, match=hint):
         make_source(np.zeros(shape, dtype=np.uint8))
 
 
 @pytest.mark.parametrize("dtype", ["int64", "int32", "uint32", "int8", "complex64", "object", "U1"])
-def test_another_type_is_an_error_that_names_it(dtype: str) -> None:
-    with pytest.raises(UnsupportedInput, match="is no image"):
+def test_an_unsupported_dtype_is_an_error(dtype: str) -> None:
+    with pytest.raises(UnsupportedInput, match="is not an image"):
         make_source(np.zeros((2, 2), dtype=dtype))
 
 
@@ -93,6 +93,6 @@ def test_the_array_is_not_changed() -> None:
     assert np.array_equal(array, before)
 
 
-def test_the_limit_on_pixels_holds_for_arrays() -> None:
+def test_max_pixels_applies_to_arrays() -> None:
     with pytest.raises(ImageTooLarge, match="5×4"):
         read_image(make_source(np.zeros((4, 5), dtype=np.uint8)), limits=ImageLimits(max_pixels=19))

@@ -1,4 +1,4 @@
-"""Every mode becomes the RGB that the reference implementation makes; deep grey is scaled."""
+"""Every mode becomes the same RGB as in the reference implementation; deep grey is scaled."""
 
 from __future__ import annotations
 
@@ -83,9 +83,8 @@ def read(value: object, limits: ImageLimits = ImageLimits()) -> Image.Image:  # 
     return read_image(make_source(value), limits=limits).rgb
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's own, when it is the reference
 @pytest.mark.parametrize(("mode", "form", "options"), FILES)
-def test_a_file_of_any_mode_becomes_the_reference_image(
+def test_a_file_of_any_mode_equals_the_reference(
     photo: Image.Image, encode: Encode, mode: str, form: str, options: dict[str, object]
 ) -> None:
     data = encode(in_mode(photo, mode), form, **options)
@@ -98,18 +97,18 @@ def test_a_file_of_any_mode_becomes_the_reference_image(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_an_image_in_memory_of_any_mode_becomes_the_reference_image(photo: Image.Image, mode: str) -> None:
+def test_a_pil_image_of_any_mode_equals_the_reference(photo: Image.Image, mode: str) -> None:
     image = in_mode(photo, mode)
     before = image.tobytes(), image.mode, dict(image.info)
     assert read(image).tobytes() == reference(image).tobytes()
-    assert (image.tobytes(), image.mode, image.info) == before, "the image that was given stays as it is"
+    assert (image.tobytes(), image.mode, image.info) == before, "the caller's image must not change"
 
 
-def test_premultiplied_grey_is_read_too(photo: Image.Image) -> None:
+def test_premultiplied_grey_is_supported(photo: Image.Image) -> None:
     assert read(in_mode(photo, "LA").convert("La")).size == photo.size
 
 
-def test_the_result_is_another_image_than_the_one_given(photo: Image.Image) -> None:
+def test_the_result_is_a_copy(photo: Image.Image) -> None:
     ours = read(photo)
     ours.putpixel((0, 0), (1, 2, 3))
     assert photo.getpixel((0, 0)) != (1, 2, 3)
@@ -126,26 +125,28 @@ def test_orientation_is_applied_once(photo: Image.Image, encode: Encode, orienta
     image = read_image(make_source(data))
     assert image.rgb.tobytes() == expected.tobytes()
     assert image.original_size == expected.size == (photo.size if orientation < 5 else photo.size[::-1])
-    assert ImageOps.exif_transpose(image.rgb).size == image.rgb.size, "nothing is left to be turned"
+    assert ImageOps.exif_transpose(image.rgb).size == image.rgb.size, (
+        "the orientation must not be applied twice"
+    )
 
 
 @pytest.mark.parametrize(
     "exif", [b"", b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0" + b"\xff" * 90]
 )
-def test_broken_exif_leaves_the_image_as_it_is(photo: Image.Image, encode: Encode, exif: bytes) -> None:
+def test_broken_exif_is_ignored(photo: Image.Image, encode: Encode, exif: bytes) -> None:
     plain = encode(photo, "JPEG")
     segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
     assert read(plain[:2] + segment + plain[2:]).tobytes() == read(plain).tobytes()
 
 
-def test_an_orientation_that_does_not_exist_is_none(photo: Image.Image, encode: Encode) -> None:
+def test_an_invalid_orientation_is_ignored(photo: Image.Image, encode: Encode) -> None:
     exif = Image.Exif()
     exif[0x0112] = 9
     assert read(encode(photo, "PNG", exif=exif)).tobytes() == photo.tobytes()
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "RGBa", "La"])
-def test_transparency_on_white_shows_white(mode: str) -> None:
+def test_transparent_pixels_are_white_with_alpha_white(mode: str) -> None:
     clear = Image.new("RGBA", (4, 3), (10, 20, 30, 0))
     image = clear.convert("LA").convert("La") if mode == "La" else clear.convert(mode)
     if mode == "PA":
@@ -155,12 +156,12 @@ def test_transparency_on_white_shows_white(mode: str) -> None:
     assert read(image, WHITE).getpixel((0, 0)) == (255, 255, 255)
 
 
-def test_half_transparent_is_mixed_with_white() -> None:
+def test_half_transparent_pixels_are_mixed_with_white() -> None:
     image = Image.new("RGBA", (1, 1), (0, 0, 0, 128))
     assert read(image, WHITE).getpixel((0, 0)) == (127, 127, 127)
 
 
-def test_a_transparent_palette_entry_is_white_where_asked(encode: Encode) -> None:
+def test_a_transparent_palette_entry_is_white_with_alpha_white(encode: Encode) -> None:
     image = Image.new("P", (4, 3), 1)
     image.putpalette([255, 0, 0, 0, 255, 0])
     data = encode(image, "PNG", transparency=1)
@@ -168,7 +169,7 @@ def test_a_transparent_palette_entry_is_white_where_asked(encode: Encode) -> Non
     assert read(data, WHITE).getpixel((0, 0)) == (255, 255, 255)
 
 
-def test_a_transparent_grey_of_16_bits_is_white_where_asked(encode: Encode) -> None:
+def test_a_transparent_16_bit_grey_is_white_with_alpha_white(encode: Encode) -> None:
     values = np.array([[1000, 30000]], dtype=np.uint16)
     data = encode(Image.fromarray(values), "PNG", transparency=1000)
     assert read(data, WHITE).getpixel((0, 0)) == (255, 255, 255)
@@ -189,12 +190,12 @@ def test_16_bit_grey_is_scaled_not_clipped(encode: Encode, form: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["I;16", "I;16L", "I;16B", "I;16N"])
-def test_the_byte_order_of_16_bits_does_not_matter(mode: str) -> None:
+def test_16_bit_grey_of_either_byte_order_is_scaled(mode: str) -> None:
     image = Image.new(mode, (2, 2), 65535)
     assert read(image).getpixel((1, 1)) == (255, 255, 255)
 
 
-def test_scaled_grey_is_turned_upright_too(encode: Encode) -> None:
+def test_the_orientation_of_16_bit_grey_is_applied(encode: Encode) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     values = np.array([[0, 65535]], dtype=np.uint16)
@@ -213,7 +214,7 @@ def test_scaled_grey_is_turned_upright_too(encode: Encode) -> None:
         ([70_000, 70_000, 70_000], [0, 0, 0]),
     ],
 )
-def test_32_bit_grey_is_read_by_its_largest_value(values: list[int], expected: list[int]) -> None:
+def test_32_bit_grey_is_scaled_by_its_largest_value(values: list[int], expected: list[int]) -> None:
     assert scale_grey(np.array(values, dtype=np.int32)).tolist() == expected
 
 
@@ -226,14 +227,14 @@ def test_32_bit_grey_is_read_by_its_largest_value(values: list[int], expected: l
         ([0.0, 1e30, 2e30], [0, 128, 255]),
     ],
 )
-def test_float_grey_is_read_by_its_range(values: list[float], expected: list[int]) -> None:
+def test_float_grey_is_scaled_by_its_range(values: list[float], expected: list[int]) -> None:
     image = Image.fromarray(np.array([values], dtype=np.float32))
     assert image.mode == "F"
     assert np.asarray(read(image))[0, :, 0].tolist() == expected
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_values_that_are_not_finite_are_corrupt(bad: float) -> None:
+def test_non_finite_values_are_corrupt(bad: float) -> None:
     with pytest.raises(CorruptImage, match="not finite"):
         read(Image.fromarray(np.array([[0, bad]], dtype=np.float32)))
 
@@ -246,7 +247,7 @@ def test_scaling_16_bits_is_division_by_257_and_keeps_order(a: int, b: int) -> N
 
 
 @pytest.mark.shared
-def test_samples_of_12_bits_are_scaled_from_12_bits(shared: Path) -> None:
+def test_12_bit_samples_are_scaled(shared: Path) -> None:
     # The same dark image, its largest value 30: of 4095 in the one file, of 65535 in the other.
     twelve = read(shared / "images/malformed/12bit.cropped.tif")
     sixteen = read(shared / "images/malformed/12in16bit.tif")
@@ -256,16 +257,16 @@ def test_samples_of_12_bits_are_scaled_from_12_bits(shared: Path) -> None:
 
 @pytest.mark.shared
 @pytest.mark.parametrize("shape", ["Landscape", "Portrait"])
-def test_a_photograph_stored_in_every_orientation_is_one_image(shared: Path, shape: str) -> None:
+def test_a_photo_stored_in_every_orientation_is_the_same_image(shared: Path, shape: str) -> None:
     images = [read(shared / f"images/exif-orientation/{shape}_{n}.jpg") for n in range(9)]
     assert len({image.size for image in images}) == 1
     first = np.asarray(images[0].resize((90, 90))).astype(int)
     for image in images[1:]:
-        # Each was compressed anew, and carries its number in the image.
+        # Each was compressed separately and shows its own number.
         assert np.abs(np.asarray(image.resize((90, 90))).astype(int) - first).mean() < 6
 
 
-def test_a_transparent_colour_is_still_known_and_the_orientation_is_not(encode: Encode) -> None:
+def test_the_transparent_colour_is_kept_and_the_orientation_removed(encode: Encode) -> None:
     image = Image.new("P", (4, 3), 2)
     image.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
     exif = Image.Exif()

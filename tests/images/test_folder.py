@@ -1,4 +1,4 @@
-"""Folders and globs give their images in order, and what is missing is said once."""
+"""Folders and globs give their images in order, and one failure if there are none."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ def names(*values: object, recursive: bool = False) -> list[str]:
     ]
 
 
-def test_a_folder_gives_its_images_with_numbers_in_their_order(tree: Path) -> None:
+def test_a_folder_gives_its_images_in_natural_order(tree: Path) -> None:
     assert names(".") == ["./2.JPG", "./10.jpg", "./a1.png", "./b.webp"]
     assert [Path(name) for name in names(tree)] == [tree / n for n in ("2.JPG", "10.jpg", "a1.png", "b.webp")]
 
 
-def test_recursion_goes_into_folders_that_are_not_hidden(tree: Path) -> None:
+def test_recursion_skips_hidden_folders(tree: Path) -> None:
     assert names("./", recursive=True)[4:] == ["./sub/c.gif", "./sub/deep/d.tiff"]
     assert names("sub", recursive=True) == ["sub/c.gif", "sub/deep/d.tiff"]
 
 
-def test_files_urls_and_values_pass_through(tree: Path) -> None:
+def test_files_urls_and_values_are_passed_through(tree: Path) -> None:
     mixed = ["notes.txt", Path("2.JPG"), "missing.jpg", "https://example.org/?a=[b]", b"bytes"]
     assert names(*mixed) == ["notes.txt", "2.JPG", "missing.jpg", "https://example.org/?a=[b]", "<bytes>"]
 
 
-def test_sources_and_failures_pass_through() -> None:
+def test_sources_and_failures_are_passed_through() -> None:
     given = [Source(name="a", kind="file", value="a"), Failed(name="b", error=ImageNotFound("b"))]
     assert list(expand(given)) == given
 
@@ -77,7 +77,7 @@ def test_a_glob_gives_what_matches(tree: Path, pattern: str, expected: list[str]
     assert names(Path(pattern)) == [name.removeprefix("./") for name in expected]
 
 
-def test_a_glob_of_images_leaves_other_files_out(tree: Path) -> None:
+def test_a_glob_without_extension_gives_only_images(tree: Path) -> None:
     assert names("[!e]*") == ["2.JPG", "10.jpg", "a1.png", "b.webp", "sub/c.gif"]
 
 
@@ -91,38 +91,38 @@ def test_a_file_whose_name_looks_like_a_glob_is_that_file(tree: Path) -> None:
 
 
 @pytest.mark.parametrize("nothing", ["*.xyz", "empty", "no/*.jpg", "**/*.xyz", "a[1"])
-def test_what_leads_to_no_image_is_one_failure(tree: Path, nothing: str) -> None:
+def test_an_input_without_images_is_one_failure(tree: Path, nothing: str) -> None:
     assert names(nothing, "10.jpg") == ["! ImageNotFound", "10.jpg"]
 
 
-def test_a_failure_names_what_was_given(tree: Path) -> None:
+def test_a_failure_names_its_input(tree: Path) -> None:
     (failed,) = expand(["empty"])
     assert isinstance(failed, Failed)
     assert failed.name == "empty"
     assert "recursive" in str(failed.error)
 
 
-def test_a_value_of_the_wrong_kind_fails_alone(tree: Path) -> None:
+def test_an_unsupported_value_fails_alone(tree: Path) -> None:
     failed, good = expand([5, "10.jpg"])
     assert isinstance(failed, Failed)
     assert isinstance(failed.error, UnsupportedInput)
     assert isinstance(good, Source)
 
 
-def test_links_that_lead_back_are_read_once(tree: Path) -> None:
+def test_circular_links_are_read_once(tree: Path) -> None:
     (tree / "sub" / "up").symlink_to(tree)
     (tree / "sub" / "again").symlink_to(tree / "sub" / "deep")
     assert len(names(".", recursive=True)) == 6
     assert names("**/*.tiff") == ["sub/deep/d.tiff"]
 
 
-def test_a_broken_link_is_listed_so_that_it_is_seen_to_fail(tree: Path) -> None:
+def test_a_broken_link_is_listed(tree: Path) -> None:
     (tree / "sub" / "gone.jpg").symlink_to("nowhere.jpg")
     assert names("sub") == ["sub/c.gif", "sub/gone.jpg"]
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
-def test_a_folder_that_cannot_be_read_is_a_failure(tree: Path) -> None:
+def test_an_unreadable_folder_is_a_failure(tree: Path) -> None:
     (tree / "sub").chmod(0)
     (failed,) = expand(["sub"])
     (tree / "sub").chmod(0o755)
@@ -130,7 +130,7 @@ def test_a_folder_that_cannot_be_read_is_a_failure(tree: Path) -> None:
     assert isinstance(failed.error, ImageUnreadable)
 
 
-def test_a_folder_that_vanishes_while_it_is_read_is_a_failure(tree: Path) -> None:
+def test_a_folder_deleted_meanwhile_is_a_failure(tree: Path) -> None:
     entries = expand(["sub"], recursive=True)
     assert isinstance(next(entries), Source)
     (tree / "sub/deep/d.tiff").unlink()
@@ -138,7 +138,7 @@ def test_a_folder_that_vanishes_while_it_is_read_is_a_failure(tree: Path) -> Non
     assert [type(entry) for entry in entries] == [Failed]
 
 
-def test_nothing_is_read_before_it_is_asked_for(tree: Path) -> None:
+def test_inputs_are_read_lazily(tree: Path) -> None:
     def endless() -> Iterator[str]:
         while True:
             yield "10.jpg"
@@ -166,7 +166,7 @@ def test_folders_may_be_nested_deeply(tmp_path: Path, monkeypatch: pytest.Monkey
     (deep / "x.jpg").touch()
     depth = len(inspect.stack())
     limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(depth + 75)  # what is deeper than Python's calls must be found all the same
+    sys.setrecursionlimit(depth + 75)  # less than the folders' depth
     try:
         found = names("d", recursive=True), names("**/x.*")
     finally:

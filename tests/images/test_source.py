@@ -1,4 +1,4 @@
-"""What is taken as an image, and under which name."""
+"""Which values are accepted as an image, and their names."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ Encode = Callable[..., bytes]
         (io.BytesIO(), "<file>", "stream"),
     ],
 )
-def test_every_kind_of_input_has_its_name(value: object, name: str, kind: str) -> None:
+def test_every_kind_of_input_has_a_name(value: object, name: str, kind: str) -> None:
     source = make_source(value)
     assert (source.name, source.kind) == (name, kind)
     assert make_source(source) is source
 
 
-def test_standard_input_is_called_so() -> None:
+def test_standard_input_is_named_stdin() -> None:
     with open(os.dup(0), "rb") as stdin:  # noqa: PTH123 - a descriptor
         assert make_source(stdin).name == "<file>"
     if sys.__stdin__ is not None:
@@ -56,25 +56,25 @@ def test_standard_input_is_called_so() -> None:
 
 
 @pytest.mark.parametrize("value", [None, 5, 1.5, True, object(), {"a": 1}, ["a.jpg"], lambda: 0])
-def test_anything_else_is_refused_by_type(value: object) -> None:
-    with pytest.raises(UnsupportedInput, match="pictag takes a path") as caught:
+def test_other_values_are_rejected_with_their_type(value: object) -> None:
+    with pytest.raises(UnsupportedInput, match="pictag accepts a path") as caught:
         make_source(value)
     assert isinstance(caught.value, TypeError)
 
 
-def test_a_text_file_object_is_refused_with_the_remedy() -> None:
+def test_a_text_file_object_is_rejected_with_the_remedy() -> None:
     with pytest.raises(UnsupportedInput, match="'rb'"):
         make_source(io.StringIO("text"))
 
 
 @pytest.mark.parametrize("url", ["ftp://example.org/a.jpg", "s3://bucket/a.jpg", "gopher://a"])
-def test_another_scheme_is_refused_by_name(url: str) -> None:
+def test_an_unsupported_scheme_is_named(url: str) -> None:
     with pytest.raises(UnsupportedInput, match=url.split(":", maxsplit=1)[0]):
         make_source(url)
 
 
-def test_an_empty_text_is_refused() -> None:
-    with pytest.raises(UnsupportedInput, match="empty text"):
+def test_an_empty_string_is_rejected() -> None:
+    with pytest.raises(UnsupportedInput, match="empty string"):
         make_source("")
 
 
@@ -95,13 +95,13 @@ def test_a_file_url_is_a_path(url: str, path: str) -> None:
     assert (source.name, source.kind, source.value) == (url, "file", path)
 
 
-def test_a_file_url_of_another_machine_is_refused() -> None:
+def test_a_file_url_of_another_machine_is_rejected() -> None:
     with pytest.raises(UnsupportedInput, match="another"):
         make_source("file://another/a.jpg")
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF"])
-def test_base64_text_is_recognised_by_the_image_in_it(photo: Image.Image, encode: Encode, form: str) -> None:
+def test_base64_text_is_recognised_by_its_image(photo: Image.Image, encode: Encode, form: str) -> None:
     data = encode(photo, form)
     for text in (
         base64.b64encode(data).decode(),
@@ -112,11 +112,11 @@ def test_base64_text_is_recognised_by_the_image_in_it(photo: Image.Image, encode
         assert (source.name, source.kind) == ("<base64>", "base64")
 
 
-def test_base64_of_no_image_is_a_path() -> None:
+def test_base64_of_other_data_is_a_path() -> None:
     assert make_source(base64.b64encode(b"no image at all" * 9).decode()).kind == "file"
 
 
-def test_a_file_of_that_name_comes_before_base64(
+def test_an_existing_file_takes_precedence_over_base64(
     photo: Image.Image, encode: Encode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = base64.urlsafe_b64encode(encode(photo.resize((1, 1)), "GIF")).decode()[:60]
@@ -127,20 +127,20 @@ def test_a_file_of_that_name_comes_before_base64(
 
 
 @given(st.binary())
-def test_base64_comes_back_however_it_was_written(data: bytes) -> None:
+def test_every_variant_of_base64_is_decoded(data: bytes) -> None:
     assert decode_base64(base64.b64encode(data).decode()) == data
     assert decode_base64(base64.encodebytes(data).decode()) == data
     assert decode_base64(base64.urlsafe_b64encode(data).decode().rstrip("=")) == data
 
 
 @pytest.mark.parametrize("text", ["a", "a===b", "ab*d"])
-def test_what_is_no_base64_is_an_error(text: str) -> None:
+def test_invalid_base64_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match="base64"):
         decode_base64(text)
 
 
 @given(st.text())
-def test_any_text_is_a_source_or_refused(text: str) -> None:
+def test_any_text_is_a_source_or_an_error(text: str) -> None:
     try:
         source = make_source(text)
     except UnsupportedInput:
@@ -148,7 +148,7 @@ def test_any_text_is_a_source_or_refused(text: str) -> None:
     assert source.kind in ("file", "url", "data", "base64")
 
 
-def test_one_image_is_told_from_several() -> None:
+def test_one_image_is_distinguished_from_several() -> None:
     for single in (
         "a.jpg",
         Path("a"),
@@ -160,7 +160,7 @@ def test_one_image_is_told_from_several() -> None:
     ):
         assert is_single(single), single
     for wrong in (None, 5, {"a": 1}):
-        assert is_single(wrong), "it is one value, and make_source refuses it"
+        assert is_single(wrong), "it is one value, which make_source rejects"
     for several in ([], ["a.jpg"], (b"",), iter(["a"]), (path for path in "ab"), {"a.jpg"}, range(3)):
         assert not is_single(several), several
 
