@@ -1,7 +1,7 @@
 """The speed of this code over an earlier revision's: the jobs of docs/performance.md, in alternating runs.
 
-Run it with ``python -m benchmarks revisions --base REVISION``. Both run in this environment, with the same files
-and weights.
+Run it with ``python -m benchmarks revisions --base REVISION``. Both sides use this environment, and the same
+files and weights.
 """
 
 from __future__ import annotations
