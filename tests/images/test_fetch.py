@@ -8,6 +8,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,10 +21,6 @@ from pictag.images.fetch import fetch_bytes
 
 Encode = Callable[..., bytes]
 PRIVATE = FetchLimits(allow_private=True)
-
-
-def private(**options: Any) -> FetchLimits:
-    return FetchLimits(allow_private=True, **options)
 
 
 def test_a_url_is_read_into_an_image(photo: Image.Image, encode: Encode, server: Server) -> None:
@@ -64,16 +61,25 @@ def test_a_compressed_response_is_decompressed_although_not_requested(server: Se
     assert server.asked[0][1]["Accept-Encoding"] == "identity"
 
 
-@pytest.mark.parametrize("broken", [gzip.compress(b"abcde", mtime=0)[:-4], b"no gzip"])
-def test_a_corrupt_compressed_response_is_an_error(server: Server, broken: bytes) -> None:
-    server.answers["/"] = send(broken, Content_Encoding="gzip")
-    with pytest.raises(FetchFailed, match="compressed response"):
-        fetch_bytes(server.url(), limits=PRIVATE)
-
-
-def test_an_unsupported_content_encoding_is_an_error(server: Server) -> None:
-    server.answers["/"] = send(b"...", Content_Encoding="br")
-    with pytest.raises(FetchFailed, match="encoding br"):
+@pytest.mark.parametrize(
+    ("body", "headers", "message"),
+    [
+        (
+            gzip.compress(b"abcde", mtime=0)[:-4],
+            {"Content_Encoding": "gzip"},
+            "compressed response was truncated",
+        ),
+        (b"not gzip", {"Content_Encoding": "gzip"}, "compressed response is corrupt"),
+        (b"...", {"Content_Encoding": "br"}, "encoding br"),
+        (b"abc", {"Content_Length": "100"}, "incomplete|closed"),
+    ],
+    ids=["truncated gzip", "not gzip", "brotli", "truncated"],
+)
+def test_an_unreadable_body_is_an_error(
+    server: Server, body: bytes, headers: dict[str, Any], message: str
+) -> None:
+    server.answers["/"] = send(body, **headers)
+    with pytest.raises(FetchFailed, match=message):
         fetch_bytes(server.url(), limits=PRIVATE)
 
 
@@ -102,18 +108,12 @@ def test_max_bytes_applies_however_the_response_is_sent(server: Server) -> None:
         "/bomb": send(gzip.compress(bytes(10**8)), Content_Encoding="gzip"),
         "/exact": send(bytes(1000)),
     }
-    assert len(fetch_bytes(server.url("/exact"), limits=private(max_bytes=1000))) == 1000
+    assert len(fetch_bytes(server.url("/exact"), limits=replace(PRIVATE, max_bytes=1000))) == 1000
     for path in server.answers:
         with pytest.raises((FetchTooLarge, FetchFailed)) as caught:
-            fetch_bytes(server.url(path), limits=private(max_bytes=999))
+            fetch_bytes(server.url(path), limits=replace(PRIVATE, max_bytes=999))
         if path != "/absurd":
             assert isinstance(caught.value, FetchTooLarge)
-
-
-def test_a_truncated_response_is_an_error(server: Server) -> None:
-    server.answers["/"] = send(b"abc", Content_Length="100")
-    with pytest.raises(FetchFailed):
-        fetch_bytes(server.url(), limits=PRIVATE)
 
 
 @pytest.mark.parametrize("answer", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: " + b"a" * 200_000])
@@ -158,10 +158,8 @@ def drip(part: bytes) -> Callable[[Handler], None]:
 )
 def test_the_time_limit_covers_the_whole_request(server: Server, part: bytes) -> None:
     server.answers["/"] = drip(part)
-    begun = time.monotonic()
     with pytest.raises(FetchTimeout, match=r"within 0\.4 s") as caught:
-        fetch_bytes(server.url(), limits=private(timeout_s=0.4))
-    assert time.monotonic() - begun < 2
+        fetch_bytes(server.url(), limits=replace(PRIVATE, timeout_s=0.4))
     assert isinstance(caught.value, TimeoutError)
 
 
@@ -172,18 +170,19 @@ def test_redirects_share_one_time_limit(server: Server) -> None:
 
     server.answers["/"] = slow
     with pytest.raises(FetchTimeout):
-        fetch_bytes(server.url(), limits=private(timeout_s=0.5, max_redirects=50))
+        fetch_bytes(server.url(), limits=replace(PRIVATE, timeout_s=0.5, max_redirects=50))
 
 
 def test_the_time_limit_covers_the_name_lookup() -> None:
+    answer = threading.Event()
+
     def hang(host: str, port: int) -> list[str]:
-        time.sleep(5)
+        answer.wait()
         return []
 
-    begun = time.monotonic()
     with pytest.raises(FetchTimeout, match="name"):
         fetch_bytes("http://example.org/", limits=FetchLimits(timeout_s=0.2), resolve=hang)
-    assert time.monotonic() - begun < 2
+    answer.set()
 
 
 @pytest.mark.parametrize("answer", [OSError("no such host"), UnicodeError("label too long"), []])

@@ -7,6 +7,7 @@ import shutil
 import ssl
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,7 @@ from pictag.images import FetchLimits
 from pictag.images import fetch as fetching
 from pictag.images.fetch import fetch_bytes
 
-Encode = Callable[..., bytes]
 PRIVATE = FetchLimits(allow_private=True)
-
-
-def private(**options: Any) -> FetchLimits:
-    return FetchLimits(allow_private=True, **options)
 
 
 def test_redirects_are_followed_up_to_the_limit(server: Server) -> None:
@@ -36,7 +32,7 @@ def test_redirects_are_followed_up_to_the_limit(server: Server) -> None:
     }
     assert fetch_bytes(server.url("/0"), limits=PRIVATE) == b"found"
     with pytest.raises(FetchFailed, match="more than 2 redirects"):
-        fetch_bytes(server.url("/0"), limits=private(max_redirects=2))
+        fetch_bytes(server.url("/0"), limits=replace(PRIVATE, max_redirects=2))
     server.asked.clear()
     with pytest.raises(FetchFailed, match="more than 3 redirects"):
         fetch_bytes(server.url("/loop"), limits=PRIVATE)

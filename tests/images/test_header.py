@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -23,7 +24,7 @@ FORMS = [
 ]
 
 
-def encode(form: str, size: tuple[int, int], *, mode: str = "RGB", **options: object) -> bytes:
+def encode(form: str, size: tuple[int, int], mode: str = "RGB", **options: Any) -> bytes:
     stream = io.BytesIO()
     Image.new(mode, size, "teal").save(stream, form, **options)
     return stream.getvalue()
@@ -46,7 +47,7 @@ def test_the_header_gives_the_encoded_size(form: str, size: tuple[int, int]) -> 
         ("TIFF", {"big_tiff": True}),
     ],
 )
-def test_the_size_is_found_after_metadata(form: str, options: dict[str, object]) -> None:
+def test_the_size_is_found_after_metadata(form: str, options: dict[str, Any]) -> None:
     assert read_size(encode(form, (321, 123), **options)) == (321, 123)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import struct
+from itertools import islice
 
 from pictag.errors import CorruptImage
 from pictag.images import sniff
@@ -15,6 +16,7 @@ from pictag.images.tiff import tiff_size
 
 BOX_BYTES = 65_536
 """The start of an AVIF or HEIC file, in which its items are described."""
+_MAX_ITEMS = 256  # more take 10 ms, in a server's event loop
 _WEBP_HEADER_BYTES = 30
 # The property box with an item's size. The lookahead keeps one match from hiding the next.
 _ITEM_SIZE = re.compile(rb"ispe(?=.{4}(.{8}))", re.DOTALL)
@@ -55,7 +57,8 @@ def largest_item(data: bytes) -> tuple[int, int] | None:
 
     Tiles and thumbnails are smaller than the image. An item that is larger is decoded all the same.
     """
-    sizes = (struct.unpack(">II", match[1]) for match in _ITEM_SIZE.finditer(data, 0, BOX_BYTES))
+    found = islice(_ITEM_SIZE.finditer(data, 0, BOX_BYTES), _MAX_ITEMS)
+    sizes = (struct.unpack(">II", match[1]) for match in found)
     return max(sizes, key=lambda size: size[0] * size[1], default=None)
 
 
