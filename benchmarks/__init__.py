@@ -1,1 +1,1 @@
-"""Benchmarks: each prints its figure, its bar, and the baseline that was measured in the same run."""
+"""Benchmarks: each prints a figure, its target, and a baseline from the same run."""

@@ -1,4 +1,4 @@
-"""Run the benchmarks: ``python -m benchmarks [NAME …] [--quick] [--save]``; each figure beside its bar."""
+"""Run the benchmarks: ``python -m benchmarks [NAME …] [--quick] [--save]``; each figure with its target."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAMES = (
     "structure",
     "accelerator",
 )
-LONG = ("large_memory", "serve_load")  # only when they are named
+LONG = ("large_memory", "serve_load", "revisions")  # only when they are named
 
 
 def main() -> int:
@@ -31,18 +31,21 @@ def main() -> int:
         help=f"any of {', '.join(NAMES)} (these by default); {', '.join(LONG)} (minutes long)",
     )  # fmt: skip
     parser.add_argument(
-        "--quick", action="store_true", help="only show that they work: figures are worth little"
+        "--quick", action="store_true", help="only check that the benchmarks work; the figures mean little"
     )
     parser.add_argument("--save", action="store_true", help="write the results into docs/performance")
     parser.add_argument(
         "--race", action="append", default=[], choices=[race.key for race in RACES],
-        help="with speed: only this race; the newest results keep the others",
+        help="with speed: run only this race; the newest results keep the others",
     )  # fmt: skip
+    parser.add_argument("--base", metavar="REVISION", help="with revisions: the earlier code to compare with")
     arguments = parser.parse_args()
     unknown = set(arguments.names) - {*NAMES, *LONG}
     if unknown:
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are: {', '.join((*NAMES, *LONG))}")
-    options = Options(quick=arguments.quick, save=arguments.save, races=tuple(arguments.race))
+    options = Options(
+        quick=arguments.quick, save=arguments.save, races=tuple(arguments.race), base=arguments.base
+    )
     missed = 0
     for name in arguments.names or NAMES:
         print_progress(name)
@@ -56,7 +59,7 @@ def print_figure(figure: Figure) -> None:
     verdict = "reached" if figure.is_reached else "MISSED"
     bound = "at least" if figure.more else "at most"
     measured = f"{figure.measured:.3f}" if not figure.unit else f"{figure.measured:.2f} {figure.unit}"
-    print(f"{figure.name}: {measured} ({bound} {figure.bar:g}, {verdict})")
+    print(f"{figure.name}: {measured} ({bound} {figure.target:g}, {verdict})")
     print(f"    {figure.detail}", flush=True)
 
 

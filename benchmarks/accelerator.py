@@ -1,6 +1,6 @@
-"""ViT-B/16 in float16 on an NVIDIA card: batches of 1, 32 and 256, with CUDA and with TensorRT.
+"""ViT-B/16 in float16 on an NVIDIA GPU: batches of 1, 32 and 256, with CUDA and TensorRT.
 
-The weights are random: speed does not depend on them. Without a card the benchmark is left out.
+The weights are random because speed does not depend on them. Without a GPU the benchmark is skipped.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ DEVICES = ("cuda", "tensorrt")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """A vision transformer's measures; by default those of ViT-B/16."""
+    """The dimensions of a vision transformer; by default those of ViT-B/16."""
 
     size: int = 224
     patch: int = 16
@@ -47,7 +47,7 @@ TINY = Shape(size=32, width=32, heads=2, layers=2, labels=10)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speed:
-    """The middle duration of one run, from the array to the scores."""
+    """The median duration of one run, from the array to the scores."""
 
     batch: int
     run_s: float
@@ -71,7 +71,7 @@ def run(options: Options) -> list[Figure]:
 
 
 def measure(device: str, *, shape: Shape, rounds: int) -> list[Figure]:
-    """The figures of one device, in one run with those of the CPU."""
+    """The figures of one device, with the CPU measured in the same run."""
     with tempfile.TemporaryDirectory() as name:
         half, single = Path(name) / "half.onnx", Path(name) / "single.onnx"
         make_transformer(half, shape, np.dtype(np.float16))
@@ -87,21 +87,23 @@ def measure(device: str, *, shape: Shape, rounds: int) -> list[Figure]:
         Figure(
             name=f"{title}: scores' largest difference from float32 on the CPU, over their spread",
             measured=difference,
-            bar=0.05,
+            target=0.05,
             unit="",
             detail="random weights, 4 random images",
         ),
-        _compare_speeds(f"{title}, batch 1: speed over float32 on the CPU", first, host, bar=1),
-        _compare_speeds(f"{title}, batch {middle.batch}: speed over batch 1", middle, first, bar=1),
+        _compare_speeds(f"{title}, batch 1: speed over float32 on the CPU", first, host, target=1),
+        _compare_speeds(f"{title}, batch {middle.batch}: speed over batch 1", middle, first, target=1),
         _compare_speeds(
-            f"{title}, batch {last.batch}: speed over batch {middle.batch}", last, middle, bar=0.9
+            f"{title}, batch {last.batch}: speed over batch {middle.batch}", last, middle, target=0.9
         ),
     ]
 
 
-def _compare_speeds(name: str, ours: Speed, other: Speed, *, bar: float) -> Figure:
+def _compare_speeds(name: str, ours: Speed, other: Speed, *, target: float) -> Figure:
     detail = f"{ours.rate:.1f} images/s against {other.rate:.1f}; one run takes {ours.run_s * 1000:.2f} ms"
-    return Figure(name=name, measured=ours.rate / other.rate, bar=bar, unit="×", detail=detail, more=True)
+    return Figure(
+        name=name, measured=ours.rate / other.rate, target=target, unit="×", detail=detail, more=True
+    )
 
 
 def _draw_pixels(shape: Shape, count: int) -> NDArray[np.float32]:
@@ -116,7 +118,7 @@ def _compare(card: Engine, cpu: Engine, shape: Shape) -> float:
 
 def _time_runs(engine: Engine, shape: Shape, *, batch: int, rounds: int) -> Speed:
     pixels = _draw_pixels(shape, batch)
-    for _ in range(3):  # memory is set aside, and kernels are chosen, on the first runs
+    for _ in range(3):  # the first runs allocate memory and select kernels
         engine.run(pixels)
     durations = []
     for _ in range(rounds):
@@ -127,7 +129,7 @@ def _time_runs(engine: Engine, shape: Shape, *, batch: int, rounds: int) -> Spee
 
 
 def make_transformer(path: Path, shape: Shape, dtype: np.dtype[np.floating]) -> None:
-    """Write a vision transformer with random weights; the same ones whatever the ``dtype``."""
+    """Write a vision transformer with random weights; they don't depend on the ``dtype``."""
     draw = np.random.default_rng(0)
     numbers = itertools.count()
     nodes: list[onnx.NodeProto] = []

@@ -1,4 +1,4 @@
-"""How far the quick ways move the scores: int8 beside float, ``decode="fast"`` beside ``"exact"``."""
+"""How much int8 and ``decode="fast"`` change the scores, compared with float and ``"exact"``."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.contestants import ENGINES
 from benchmarks.figures import MOBILENET_V2, Figure, Options, print_progress, require_shared
 from benchmarks.material import draw_image, list_photographs, prepare_models, split_photographs, spread
 from benchmarks.results import save_section
+from benchmarks.systems import ENGINES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,16 +24,15 @@ if TYPE_CHECKING:
     from pictag import ImageClassificationPipeline
 
 QUICK_COUNT = 16
-DRAWN_AT_ONCE = 8  # 12 MP images on the disk at one time
+DRAWN_AT_ONCE = 8  # number of 12 MP images on disk at a time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
-    """Two ways of scoring the same images.
+    """A comparison of two sets of scores for the same images.
 
-    ``same_best`` is the share of images with the same best label. Of each image the largest difference of
-    a score, over all labels, is taken: ``mean_difference`` is the mean of those, ``largest_difference`` the
-    largest.
+    ``same_best`` is the share of images with the same best label. For each image the largest difference of
+    a score over all labels is used: ``mean_difference`` and ``largest_difference`` summarize these.
     """
 
     name: str
@@ -41,7 +40,7 @@ class Agreement:
     same_best: float
     mean_difference: float
     largest_difference: float
-    bar: float
+    target: float
 
 
 def run(options: Options) -> list[Figure]:
@@ -58,7 +57,7 @@ def run(options: Options) -> list[Figure]:
         Figure(
             name=f"{one.name}: same best label",
             measured=one.same_best,
-            bar=one.bar,
+            target=one.target,
             unit="",
             detail=f"{one.images} images; scores differ by {one.mean_difference:.4f} on average, "
             f"by {one.largest_difference:.3f} at most",
@@ -86,16 +85,16 @@ def _compare_int8(photographs: Sequence[Path]) -> list[Agreement]:
             continue
         with pipeline(model=models.int8, dtype="q8", engine=engine) as classifier:
             scores = _score(classifier, photographs)
-        name = f"MobileNetV2, int8 of {engine} with float"
+        name = f"MobileNetV2, int8 on {engine} compared with float"
         found += [
-            _compare(name, exact, scores, bar=0.97),
-            _compare(f"{name}, not calibrated with", exact[unseen], scores[unseen], bar=0.97),
+            _compare(name, exact, scores, target=0.97),
+            _compare(f"{name}, images not used for calibration", exact[unseen], scores[unseen], target=0.97),
         ]
     return found
 
 
 def _compare_decoding(photographs: Sequence[Path]) -> Agreement:
-    """Each photograph as a 12 MP image, which lies on the disk only while it is looked at."""
+    """Each photograph as a 12 MP image, which is deleted after use."""
     from pictag import pipeline
 
     found: dict[str, list[NDArray[np.float32]]] = {"exact": [], "fast": []}
@@ -112,12 +111,12 @@ def _compare_decoding(photographs: Sequence[Path]) -> Agreement:
                 list(pool.map(lambda source, target: draw_image(source, target, "12mp"), several, drawn))
                 found["exact"].append(_score(exact, drawn))
                 found["fast"].append(_score(fast, drawn))
-    name = 'MobileNetV2, 12 MP, decode="fast" with "exact"'
-    return _compare(name, np.concatenate(found["exact"]), np.concatenate(found["fast"]), bar=0.99)
+    name = 'MobileNetV2, 12 MP, decode="fast" compared with "exact"'
+    return _compare(name, np.concatenate(found["exact"]), np.concatenate(found["fast"]), target=0.99)
 
 
 def _score(classifier: ImageClassificationPipeline, paths: Sequence[Path]) -> NDArray[np.float32]:
-    """The scores of all labels, [images, labels], in the order of the labels' numbers."""
+    """The scores of all labels [images, labels], in label order."""
     scores = np.empty((len(paths), len(classifier.labels)), np.float32)
     for row, prediction in zip(scores, classifier.stream(list(paths), top_k=None), strict=True):
         assert prediction.error is None, prediction
@@ -126,7 +125,9 @@ def _score(classifier: ImageClassificationPipeline, paths: Sequence[Path]) -> ND
     return scores
 
 
-def _compare(name: str, first: NDArray[np.float32], second: NDArray[np.float32], *, bar: float) -> Agreement:
+def _compare(
+    name: str, first: NDArray[np.float32], second: NDArray[np.float32], *, target: float
+) -> Agreement:
     differences = np.abs(first - second).max(axis=1)
     return Agreement(
         name=name,
@@ -134,5 +135,5 @@ def _compare(name: str, first: NDArray[np.float32], second: NDArray[np.float32],
         same_best=float((first.argmax(axis=1) == second.argmax(axis=1)).mean()),
         mean_difference=float(differences.mean()),
         largest_difference=float(differences.max()),
-        bar=bar,
+        target=target,
     )

@@ -1,4 +1,4 @@
-"""The chart of ``docs/performance.md``: images a second, a panel for each job. Needs matplotlib."""
+"""The chart of ``docs/performance.md``: images per second, one panel per race. Needs matplotlib."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 import matplotlib.pyplot as plt
 
-from benchmarks.judgement import find_fastest, find_limit
+from benchmarks.comparisons import find_fastest, find_limit
 from benchmarks.tables import format_rate
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 matplotlib.use("Agg")
 
-# From top to bottom: whose bar, computed with what, in which colour.
+# Bars from top to bottom: system, weights, colour.
 BARS = (
     ("transformers", "float", "#9aa0a6"),
     ("transformers.js", "float", "#9aa0a6"),
@@ -28,7 +28,7 @@ LIMIT_COLOUR = "#d93025"
 
 
 def draw_chart(races: Mapping[str, Any], path: Path) -> None:
-    """One panel a race: the fastest setting of each, and the limit of the same weights as a stroke."""
+    """One panel per race: the fastest setting of each system, and the limit as a line."""
     figure, panels = plt.subplots(1, len(races), figsize=(4.6 * len(races), 3.4), squeeze=False)
     for panel, race in zip(panels[0], races.values(), strict=True):
         _draw_panel(panel, race)
@@ -39,7 +39,7 @@ def draw_chart(races: Mapping[str, Any], path: Path) -> None:
         figure.legend(handles[:1], labels[:1], loc="lower right", frameon=False, fontsize=9)
     figure.tight_layout(rect=(0, 0.04, 1, 1))
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Without the version of what drew it, the same results give the same file.
+    # Without matplotlib's version, the same results give the same file.
     figure.savefig(path, dpi=150, metadata={"Software": None})
     plt.close(figure)
 
@@ -55,7 +55,7 @@ def _draw_panel(panel: Any, race: Mapping[str, Any]) -> None:
             continue
         panel.barh(place, best["rate"], color=colour)
         limit = find_limit(race["results"], best) if family == "pictag" else None
-        # Beside its bar; inside it where a stroke for the limit stands there.
+        # Next to the bar, or inside it if the line of the limit is there.
         place_text = {"ha": "right", "color": "white"} if limit else {"ha": "left"}
         panel.text(
             best["rate"], place, f" {format_rate(best['rate'])} ", va="center", fontsize=9, **place_text
@@ -67,5 +67,5 @@ def _draw_panel(panel: Any, race: Mapping[str, Any]) -> None:
     panel.set_yticks(range(len(BARS)), [f"{family}, {weights}" for family, weights, _ in BARS])
     panel.set_ylim(len(BARS) - 0.4, -0.6)
     panel.set_xlim(0, 1.2 * max(row["rate"] for row in race["results"]))
-    panel.set_xlabel("images a second")
+    panel.set_xlabel("images per second")
     panel.spines[["top", "right"]].set_visible(False)

@@ -1,4 +1,4 @@
-"""The embedded model through pictag itself: held-back images, photographs, size, speed."""
+"""The embedded model: size, latency, and accuracy on photographs and held-back images."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ def run(_options: Options) -> list[Figure]:
         figures = [_measure_size(classifier), _measure_latency(classifier)]
     if require_shared():
         with pipeline(model="embedded") as classifier:
-            figures += [_judge_photographs(classifier), *_judge_held_back(classifier)]
+            figures += [_measure_photographs(classifier), *_measure_held_back(classifier)]
     return figures
 
 
 def _measure_size(classifier: ImageClassificationPipeline) -> Figure:
     size = classifier.model.weights.stat().st_size
-    return Figure(name="embedded: weights", measured=size / 1e6, bar=6, unit="MB", detail=f"{size:,} bytes")
+    return Figure(
+        name="embedded: weights", measured=size / 1e6, target=6, unit="MB", detail=f"{size:,} bytes"
+    )
 
 
 def _measure_latency(classifier: ImageClassificationPipeline) -> Figure:
@@ -40,15 +42,15 @@ def _measure_latency(classifier: ImageClassificationPipeline) -> Figure:
         classifier.forward(pixels)
         times_ms.append((time.perf_counter() - start) * 1000)
     return Figure(
-        name="embedded: one image, one core, inference alone",
+        name="embedded: inference of one image on one core",
         measured=float(np.median(times_ms)),
-        bar=10,
+        target=10,
         unit="ms",
         detail=f"median of {RUNS}",
     )
 
 
-def _judge_photographs(classifier: ImageClassificationPipeline) -> Figure:
+def _measure_photographs(classifier: ImageClassificationPipeline) -> Figure:
     wordnet_ids = classifier.model.config["wordnet_ids"]
     classes = {
         path: wordnet_ids.index(path.name.split("_")[1])
@@ -62,15 +64,15 @@ def _judge_photographs(classifier: ImageClassificationPipeline) -> Figure:
     return Figure(
         name="embedded: top-5 on full-size photographs of its classes",
         measured=sum(right in answer for answer, right in pairs) / len(pairs),
-        bar=0.65,
+        target=0.65,
         unit="",
         detail=f"{len(pairs)} photographs, top-1 {first:.3f}",
         more=True,
     )
 
 
-def _judge_held_back(classifier: ImageClassificationPipeline) -> list[Figure]:
-    """The images that the training held back, as files: the split is drawn again from its seed."""
+def _measure_held_back(classifier: ImageClassificationPipeline) -> list[Figure]:
+    """Accuracy on the images that the training held back; its seed gives the same split."""
     sys.path.insert(0, str(ROOT / "training"))
     from calibrate import expected_calibration_error, reliability, softmax
     from data import ARCHIVES, iterate_archive, read_classes, split_images
@@ -86,12 +88,12 @@ def _judge_held_back(classifier: ImageClassificationPipeline) -> list[Figure]:
         [classifier.forward(classifier.preprocess([images[i][1] for i in part])) for part in parts]
     )
     order = np.argsort(-logits, axis=1)[:, :5]
-    detail = f"{len(labels):,} images, in place of the official validation set"
+    detail = f"{len(labels):,} images, used instead of the official validation set"
     return [
         Figure(
             name="embedded: top-1, held-back images",
             measured=float((order[:, 0] == labels).mean()),
-            bar=0.46,
+            target=0.46,
             unit="",
             detail=detail,
             more=True,
@@ -99,7 +101,7 @@ def _judge_held_back(classifier: ImageClassificationPipeline) -> list[Figure]:
         Figure(
             name="embedded: top-5, held-back images",
             measured=float((order == labels[:, None]).any(axis=1).mean()),
-            bar=0.72,
+            target=0.72,
             unit="",
             detail=detail,
             more=True,
@@ -107,7 +109,7 @@ def _judge_held_back(classifier: ImageClassificationPipeline) -> list[Figure]:
         Figure(
             name="embedded: expected calibration error, 15 bins",
             measured=expected_calibration_error(reliability(softmax(logits), labels)),
-            bar=0.04,
+            target=0.04,
             unit="",
             detail="the temperature was fitted on the same images",
         ),

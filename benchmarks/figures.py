@@ -1,4 +1,4 @@
-"""Measuring whole processes, and printing a figure beside its bar."""
+"""Measure processes, and describe a figure with its target."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ MOBILENET_V2 = SHARED / "models" / "mobilenet_v2"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How the benchmarks are run: ``quick`` only shows that they work, ``save`` writes their results down.
+    """How the benchmarks run: ``quick`` only checks that they work, ``save`` writes the results to a file.
 
-    ``races`` are the only ones of `benchmarks.speed` to be run again; the newest results keep the others.
+    If ``races`` are named, `benchmarks.speed` runs only these; the newest results keep the others.
     """
 
     quick: bool = False
     save: bool = False
     races: tuple[str, ...] = ()
+    base: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,22 +42,22 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One measured figure; ``bar`` is the highest value that is good enough, or the lowest with ``more``."""
+    """One measured figure; ``target`` is the maximum, or the minimum if ``more`` is better."""
 
     name: str
     measured: float
-    bar: float
+    target: float
     unit: str
     detail: str = ""
     more: bool = False
 
     @property
     def is_reached(self) -> bool:
-        return self.measured >= self.bar if self.more else self.measured <= self.bar
+        return self.measured >= self.target if self.more else self.measured <= self.target
 
 
 def measure_process(command: Sequence[str]) -> Cost:
-    """Run a command to its end, its output thrown away; it must succeed."""
+    """Run a command without its output; it must succeed."""
     start = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=ROOT) as process:
         assert process.stderr is not None
@@ -70,10 +71,10 @@ def measure_process(command: Sequence[str]) -> Cost:
 
 
 def compare_processes(commands: dict[str, Sequence[str]], *, rounds: int) -> dict[str, Cost]:
-    """The median cost of each command, run in turns so that a busy moment hits all alike."""
+    """The median cost of each command; they alternate so that a busy moment affects all equally."""
     costs: dict[str, list[Cost]] = {name: [] for name in commands}
     for command in commands.values():
-        measure_process(command)  # the first start reads files that later ones find in memory
+        measure_process(command)  # the first start reads files that are cached afterwards
     for _ in range(rounds):
         for name, command in commands.items():
             costs[name].append(measure_process(command))

@@ -1,4 +1,4 @@
-"""What an installation of the core takes on disk, in an environment made for the measurement."""
+"""The disk space of an installation without extras, in a new environment."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def run(_options: Options) -> list[Figure]:
         Figure(
             name="core installation",
             measured=sum(sizes.values()) / 2**20,
-            bar=250,
+            target=250,
             unit="MB",
             detail=", ".join(f"{name} {size / 2**20:.0f}" for name, size in largest),
         )

@@ -1,4 +1,4 @@
-"""The jobs that pictag is to do faster than its peers, and by how much."""
+"""The races, and pictag's targets compared with its peers."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Race:
-    """One model and one size of image: all contestants run in turns."""
+    """One model and one image size: all systems run in turns."""
 
     key: str
     title: str
     model: Literal["vit", "mobilenet_v2"]
     images: Size
     image_count: int
-    least_images: int
+    min_images: int
     decode: Literal["exact", "fast"]
     limit: Literal["multiply", "steps"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A row of the table: what runs, and what it is to reach over each peer's best setting.
+    """A row of the table: what runs, and the minimum ratio to each peer's fastest setting.
 
-    ``js_dtypes`` says against which of transformers.js' files: the fastest of these.
+    transformers.js is compared with the fastest of its ``js_dtypes``.
     """
 
     race: str
@@ -47,7 +47,7 @@ RACES = (
         model="vit",
         images="500x375",
         image_count=100,
-        least_images=32,
+        min_images=32,
         decode="exact",
         limit="multiply",
     ),
@@ -57,7 +57,7 @@ RACES = (
         model="mobilenet_v2",
         images="500x375",
         image_count=100,
-        least_images=96,
+        min_images=96,
         decode="exact",
         limit="steps",
     ),
@@ -67,7 +67,7 @@ RACES = (
         model="mobilenet_v2",
         images="12mp",
         image_count=24,
-        least_images=32,
+        min_images=32,
         decode="fast",
         limit="steps",
     ),

@@ -1,4 +1,4 @@
-"""Ten thousand images of 12 MP: the memory of the whole run, and that it does not grow."""
+"""Peak memory and memory growth over 10,000 images of 12 MP."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from benchmarks.material import make_images, prepare_models
 from benchmarks.results import save_section
 from benchmarks.stream_memory import measure_memory
 
-# Decoding in full takes minutes for a thousand, and what it takes in memory shows after a few.
+# Decoding 1,000 images in full takes minutes, and its memory is visible after a few.
 COUNTS = {"fast": 10_000, "exact": 1_000}
 SETTLED = {"fast": 500, "exact": 200}
 QUICK_COUNT = 300
@@ -38,16 +38,16 @@ def run(options: Options) -> list[Figure]:
         growth = found["peak_mb"] - found["settled_mb"]
         figures += [
             Figure(
-                name=f"{name}: peak of memory",
+                name=f"{name}: peak memory",
                 measured=found["peak_mb"],
-                bar=600,
+                target=600,
                 unit="MB",
                 detail=found["engine"],
             ),
             Figure(
                 name=f"{name}: growth after the first {settled_at}",
                 measured=growth,
-                bar=50,
+                target=50,
                 unit="MB",
                 detail=f"at most {found['settled_mb']:.0f} MB until then",
             ),

@@ -1,4 +1,4 @@
-"""Images and models of the races, made once in ``benchmarks/work``."""
+"""Images and models for the benchmarks, created once in ``benchmarks/work``."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ CONFORMANCE_PYTHON = ROOT / ".venv-conformance" / "bin" / "python"
 SMALL, LARGE = (500, 375), (4000, 3000)
 QUALITY = 90
 CALIBRATION_COUNT = 100
-# A photograph that is only enlarged is smooth and its file small: scaling down while decoding would gain six
-# times on it. With this much grain a file has 2 to 4 MB and it gains three times, as on a camera's own.
+# An enlarged photograph is smooth and its file small, so decode="fast" would be six times as fast. With this
+# grain a file has 2 to 4 MB, as from a camera, and decode="fast" is three times as fast.
 GRAIN = 4.0
 
 Size = Literal["500x375", "12mp"]
@@ -31,7 +31,7 @@ Size = Literal["500x375", "12mp"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSet:
-    """One model's weights in every form that takes part; ``None`` for a form that could not be made."""
+    """One model's weights in every format; ``None`` for a format that could not be created."""
 
     name: str
     onnx: Path | None
@@ -45,12 +45,12 @@ def list_photographs() -> list[Path]:
 
 
 def make_images(size: Size, count: int) -> Path:
-    """A folder of ``count`` JPEG files of one size, drawn from the photographs."""
+    """A folder of ``count`` JPEG files of one size, made from the photographs."""
     return _draw_all(spread(list_photographs(), count), WORK / f"images-{size}", size)
 
 
 def split_photographs() -> tuple[list[Path], list[Path]]:
-    """Those that int8 is calibrated with, and the others, with which it is checked."""
+    """The photographs for the calibration of int8, and the others, for checking it."""
     photographs = list_photographs()
     calibrated = spread(photographs, CALIBRATION_COUNT)
     return calibrated, [path for path in photographs if path not in calibrated]
@@ -70,7 +70,7 @@ def _draw_all(sources: Sequence[Path], folder: Path, size: Size) -> Path:
 
 
 def draw_image(source: Path, target: Path, size: Size) -> None:
-    """One photograph in another size, as a file of its own; the large ones with a camera's grain."""
+    """Write one photograph in another size; large ones get a camera's grain."""
     with Image.open(source) as opened:
         image = opened.convert("RGB")
     if size == "500x375":
@@ -89,13 +89,13 @@ def _add_grain(image: Image.Image, *, seed: str) -> Image.Image:
 
 
 def spread(items: Sequence[Path], count: int) -> list[Path]:
-    """``count`` of the items, evenly from first to last; all of them where there are fewer."""
+    """Up to ``count`` items, evenly spread."""
     count = min(count, len(items))
     return [items[n * len(items) // count] for n in range(count)]
 
 
 def prepare_models() -> dict[str, ModelSet]:
-    """Both models in all forms that this machine can make."""
+    """Both models in every format that this machine can create."""
     reasons = _make_reference_models()
     sets = {}
     for name, onnx in (("vit", WORK / "vit"), ("mobilenet_v2", MOBILENET_V2)):
@@ -103,7 +103,7 @@ def prepare_models() -> dict[str, ModelSet]:
         has_onnx = (onnx / "onnx" / "model.onnx").exists()
         int8 = WORK / f"{name}-int8"
         if has_onnx and not int8.exists():
-            # Drawn weights know no best label: of ViT only the speed is asked.
+            # With random weights the best label means nothing: only ViT's speed is measured.
             why |= _quantize(onnx, int8, min_agreement=0 if name == "vit" else 0.97)
         sets[name] = ModelSet(
             name=name,

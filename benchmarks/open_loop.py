@@ -1,8 +1,8 @@
-"""An HTTP/1.1 client that keeps to its schedule: ``python -m benchmarks.open_loop`` reads a plan from stdin.
+"""An open-loop HTTP/1.1 load generator: ``python -m benchmarks.open_loop`` reads a plan from stdin.
 
-Requests begin when the schedule says so, whether or not earlier ones were answered, and latency counts from
-then: a server that falls behind cannot hide it. Without a rate it is a closed loop, each connection asking
-again when it was answered. Every answer is compared with what is expected for its own request.
+Requests are sent on schedule, whether or not earlier ones were answered, and latency counts from the
+scheduled time, so that it includes a server's delays. Without a rate it is a closed loop: each connection
+sends its next request after the response. Every response is compared with the expected one.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.serve_plan import DOOR_CLOSED, LEFT, LOST, REFUSED, TOO_LATE, read_plan
+from benchmarks.serve_plan import CONNECTION_REFUSED, LEFT, LOST, REFUSED, TOO_LATE, read_plan
 from benchmarks.wire import BrokenAnswer, Wire
 
 if TYPE_CHECKING:
-    from benchmarks.serve_plan import DecodedImage, Plan
+    from benchmarks.serve_plan import Plan, RequestImage
 
-IDLE_S = 10.0  # the server closes idle connections too: one that is as old as this is not trusted any more
+IDLE_S = 10.0  # the server closes idle connections too, so older ones are not used again
 
 
 class Generator:
-    """One run of a plan."""
+    """Sends the requests of one plan."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -36,11 +36,11 @@ class Generator:
         self._selector = selectors.DefaultSelector()
         self._idle: deque[Wire] = deque()
         self._open = 0
-        self._waiting: deque[int] = deque()  # requests whose time has come and that have no connection yet
+        self._waiting: deque[int] = deque()  # requests that are due but have no connection yet
         self._leaving: list[tuple[float, int, Wire]] = []
         self._is_cut_short = False
         self._due_s = 0.0 if plan.rate else float("inf")
-        self._asked: list[DecodedImage] = []
+        self._asked: list[RequestImage] = []
         self._at_s: list[float] = []
         self._status: list[int | None] = []
         self._latency_s: list[float] = []
@@ -50,7 +50,7 @@ class Generator:
         self._started_s = 0.0
 
     def run(self) -> dict[str, Any]:
-        """Send all, wait for what is due, and tell what became of each."""
+        """Send all requests, wait for the responses, and return the outcome of each."""
         cpu_s = time.process_time()
         self._started_s = time.perf_counter()
         if self._plan.rate is None:
@@ -88,7 +88,7 @@ class Generator:
         }
 
     def close(self) -> None:
-        """Close the connections that are left."""
+        """Close the remaining connections."""
         for key in list(self._selector.get_map().values()):
             self._drop(key.data)
         self._selector.close()
@@ -128,7 +128,7 @@ class Generator:
                 heapq.heappush(self._leaving, (leave_s, number, wire))
 
     def _take_wire(self) -> Wire | None:
-        """A connection that is free, the one that was so the longest; or a new one, where there may be."""
+        """The connection that has been idle longest, or a new one if the plan allows it."""
         while self._idle:
             wire = self._idle.popleft()
             if self._now_s() - wire.idle_since_s < IDLE_S:
@@ -138,11 +138,11 @@ class Generator:
             return None
         try:
             wire = Wire(self._plan.port)
-        except OSError as error:  # nobody listens any more; or nobody answers, and whoever waits is lost
+        except OSError as error:  # refused: the server has stopped; otherwise the waiting requests are lost
             is_closed = isinstance(error, (ConnectionRefusedError, ConnectionResetError))
             self._is_cut_short = True
             while self._waiting:
-                self._status[self._waiting.popleft()] = DOOR_CLOSED if is_closed else LOST
+                self._status[self._waiting.popleft()] = CONNECTION_REFUSED if is_closed else LOST
             return None
         self._open += 1
         self._selector.register(wire.socket, selectors.EVENT_READ, wire)
@@ -159,7 +159,7 @@ class Generator:
     def _write(self, wire: Wire) -> None:
         try:
             is_sent = wire.send()
-        except OSError:  # it answered without reading to the end, and closed: the answer may be there
+        except OSError:  # the server closed early; its response may still be readable
             wire.is_broken = is_sent = True
         events = selectors.EVENT_READ if is_sent else selectors.EVENT_READ | selectors.EVENT_WRITE
         if events != wire.events:
@@ -208,9 +208,9 @@ class Generator:
         self._latency_s[number] = self._now_s() - self._at_s[number]
 
     def _check(self, number: int, status: int, body: bytes) -> None:
-        if status in (REFUSED, TOO_LATE):  # whether it may be so, the plan says: `Volley.faults`
+        if status in (REFUSED, TOO_LATE):  # the plan decides whether these are faults: `LoadResult.faults`
             return
-        wrong, difference = self._asked[number].judge(status, body)
+        wrong, difference = self._asked[number].check(status, body)
         if wrong:
             self.wrong.append(wrong)
         self.largest_difference = max(self.largest_difference, difference)
@@ -229,7 +229,7 @@ class Generator:
         self._open -= 1
 
     def _look_for_strays(self) -> None:
-        """An answer that nobody asked for may still be on its way: whoever is idle listens once more."""
+        """Count extra responses that arrive late on idle connections."""
         time.sleep(0.05)
         for wire in self._idle:
             try:

@@ -1,6 +1,6 @@
 """``python -m benchmarks.page``: tables and chart of ``docs/performance.md``, from the newest results.
 
-Between ``<!-- tables: NAME -->`` and ``<!-- end -->`` the page is made by this; the rest is written by hand.
+Between ``<!-- tables: NAME -->`` and ``<!-- end -->`` the page is generated; the rest is written by hand.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.comparisons import compare_all
 from benchmarks.figures import ROOT
-from benchmarks.judgement import judge_all
 from benchmarks.results import read_newest
 from benchmarks.tables import (
     format_agreement,
+    format_jobs,
     format_memory,
     format_race,
     format_steps,
-    format_verdicts,
 )
 
 if TYPE_CHECKING:
@@ -35,24 +35,24 @@ def main() -> int:
     try:
         from benchmarks.chart import draw_chart
     except ImportError:
-        print("The chart is left as it was: it needs matplotlib (pip install --group bench).")
+        print("The chart was not updated. It needs matplotlib (pip install --group bench).")
         return 1
     draw_chart(results["races"], CHART)
     return 0
 
 
 def fill_page(text: str, results: Mapping[str, Any]) -> str:
-    """The page with its tables made anew."""
+    """The page with its tables replaced."""
     tables = make_tables(results)
     return SECTION.sub(lambda found: f"{found[1]}{tables[found['name']]}\n{found[3]}", text)
 
 
 def make_tables(results: Mapping[str, Any]) -> dict[str, str]:
-    """Each table by the name that the page calls it."""
+    """Each table by its name on the page."""
     races = results.get("races", {})
     return {
         "machine": _describe_machine(results),
-        "jobs": format_verdicts(judge_all(races)) if races else NOT_MEASURED,
+        "jobs": format_jobs(compare_all(races)) if races else NOT_MEASURED,
         **{key: format_race(race) for key, race in races.items()},
         "steps": format_steps(races.values()) if races else NOT_MEASURED,
         "agreement": format_agreement(results["agreement"]) if "agreement" in results else NOT_MEASURED,
@@ -62,12 +62,12 @@ def make_tables(results: Mapping[str, Any]) -> dict[str, str]:
 
 def _describe_machine(results: Mapping[str, Any]) -> str:
     machine = results["machine"]
-    features = ", ".join(machine["features"]) or "no features of note"
+    features = ", ".join(machine["features"]) or "no relevant features"
     versions = ", ".join(
         f"{name} {version.removeprefix('v')}" for name, version in results["versions"].items()
     )
     quick = results.get("quick", ())
-    warning = f"\n**Quick figures, worth little: {', '.join(quick)}.**" if quick else ""
+    warning = f"\n**Quick runs, whose figures mean little: {', '.join(quick)}.**" if quick else ""
     return (
         f"Measured on {results['date']}: {machine['system']}, {machine['architecture']}, "
         f"{machine['cores']} cores with {features}.\n{versions}.{warning}"

@@ -1,4 +1,4 @@
-"""Programs of one job in alternating laps, each in a process of its own."""
+"""Measure several systems in alternating runs, each in its own process."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-# Threads that still spin after a lap would take part in the next one's.
+# Threads may still spin after a run and would slow the next system.
 PAUSE_S = 0.5
 WHOLE_BATCHES = 8
-ENOUGH_S = 0.5
+MIN_RUN_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contestant:
-    """A program and how it is called; ``weights`` says what it computes with (float or int8)."""
+class System:
+    """A program and its command line; ``weights`` is float, int8 or bf16."""
 
     name: str
     command: tuple[str, ...]
@@ -37,19 +37,19 @@ class Contestant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Distance:
-    """How far and how often each one runs."""
+class Schedule:
+    """Length and number of the runs of each system."""
 
-    lap_s: float
-    laps: int
-    least_images: int
+    run_s: float
+    runs: int
+    min_images: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What one contestant did; ``rates`` are images a second, a lap each."""
+    """What one system did; ``rates`` has the images per second of each run."""
 
-    contestant: Contestant
+    system: System
     rates: tuple[float, ...]
     images: int
     peak_mb: float | None
@@ -62,59 +62,59 @@ class Result:
         return statistics.median(self.rates)
 
 
-class Dropout(Exception):
-    """A contestant that could not run; the others go on."""
+class SystemFailed(Exception):
+    """A system could not run; the others continue."""
 
 
-def race(contestants: Sequence[Contestant], distance: Distance) -> tuple[list[Result], dict[str, str]]:
-    """Let all run lap by lap in turns; gives the results, and why the others dropped out.
+def race(systems: Sequence[System], schedule: Schedule) -> tuple[list[Result], dict[str, str]]:
+    """Run all systems in turns; returns the results, and the reason for each system that failed.
 
-    A first lap, not counted, warms each one up and tells how many images make a lap of ``lap_s``.
+    A first run that is not counted warms each system up and determines how many images take ``run_s``.
     """
     running: dict[str, _Running] = {}
-    dropouts: dict[str, str] = {}
+    failures: dict[str, str] = {}
     with ExitStack() as stack:
-        for contestant in contestants:
-            print_progress(f"warming up {contestant.name}")
-            process = stack.enter_context(_Running(contestant))
+        for system in systems:
+            print_progress(f"warming up {system.name}")
+            process = stack.enter_context(_Running(system))
             try:
-                process.warm_up(distance)
-            except Dropout as reason:
-                dropouts[contestant.name] = str(reason)
+                process.warm_up(schedule)
+            except SystemFailed as reason:
+                failures[system.name] = str(reason)
             else:
-                running[contestant.name] = process
-        for lap in range(distance.laps):
-            print_progress(f"lap {lap + 1} of {distance.laps}")
+                running[system.name] = process
+        for number in range(schedule.runs):
+            print_progress(f"run {number + 1} of {schedule.runs}")
             for name, process in list(running.items()):
                 try:
-                    process.run_lap()
-                except Dropout as reason:
-                    dropouts[name] = str(reason)
+                    process.run()
+                except SystemFailed as reason:
+                    failures[name] = str(reason)
                     del running[name]
-        return [process.finish() for process in running.values()], dropouts
+        return [process.finish() for process in running.values()], failures
 
 
 def _read_peak_mb(pid: int) -> float | None:
-    """The most memory that a program has had so far; ``None`` where the system does not say."""
+    """The peak memory of a process so far; ``None`` if the system does not report it."""
     try:
         status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     except OSError:
         return None
-    # What wait4() gives is no use here: a new program starts with the peak of the one that started it.
+    # wait4() is unsuitable: a new process starts with the peak of its parent.
     found = re.search(r"VmHWM:\s*(\d+) kB", status)
     return int(found[1]) / 1024 if found else None
 
 
 class _Running:
-    def __init__(self, contestant: Contestant) -> None:
-        self._contestant = contestant
+    def __init__(self, system: System) -> None:
+        self._system = system
         self._count = 0
-        self._laps: list[dict[str, Any]] = []
+        self._runs: list[dict[str, Any]] = []
         self._facts: dict[str, Any] = {}
-        # Closed in __exit__: what the program says on stderr is wanted only when it ends too early.
+        # Closed in __exit__; read only if the program ends too early.
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - see above
         self._process = subprocess.Popen(
-            contestant.command,
+            system.command,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, cwd=ROOT,
         )  # fmt: skip
 
@@ -128,30 +128,30 @@ class _Running:
         self._process.communicate()
         self._errors.close()
 
-    def warm_up(self, distance: Distance) -> None:
-        self._facts = self._hear()
+    def warm_up(self, schedule: Schedule) -> None:
+        self._facts = self._receive()
         self._ask(WHOLE_BATCHES)
-        # The first run of a program is slower than those that follow, and a short one tells little.
-        lap = self._ask(WHOLE_BATCHES)
-        while lap["seconds"] < ENOUGH_S:
-            lap = self._ask(4 * lap["images"])
+        # The first run is slower than later ones, and a very short run is too inaccurate.
+        run = self._ask(WHOLE_BATCHES)
+        while run["seconds"] < MIN_RUN_S:
+            run = self._ask(4 * run["images"])
         self._count = max(
-            distance.least_images,
-            math.ceil(distance.lap_s * lap["images"] / lap["seconds"] / WHOLE_BATCHES) * WHOLE_BATCHES,
+            schedule.min_images,
+            math.ceil(schedule.run_s * run["images"] / run["seconds"] / WHOLE_BATCHES) * WHOLE_BATCHES,
         )
 
-    def run_lap(self) -> None:
+    def run(self) -> None:
         time.sleep(PAUSE_S)
-        self._laps.append(self._ask(self._count))
+        self._runs.append(self._ask(self._count))
 
     def finish(self) -> Result:
         peak_mb = _read_peak_mb(self._process.pid)
         self._process.communicate()
-        last = self._laps[-1]
+        last = self._runs[-1]
         return Result(
-            contestant=self._contestant,
-            rates=tuple(lap["images"] / lap["seconds"] for lap in self._laps),
-            images=sum(lap["images"] for lap in self._laps),
+            system=self._system,
+            rates=tuple(run["images"] / run["seconds"] for run in self._runs),
+            images=sum(run["images"] for run in self._runs),
             peak_mb=peak_mb,
             facts=self._facts,
             labels=tuple(last.get("labels", ())),
@@ -163,18 +163,18 @@ class _Running:
         try:
             print(count, file=self._process.stdin, flush=True)
         except BrokenPipeError:
-            raise Dropout(self._last_words()) from None
-        return self._hear()
+            raise SystemFailed(self._last_error()) from None
+        return self._receive()
 
-    def _hear(self) -> dict[str, Any]:
+    def _receive(self) -> dict[str, Any]:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             if line.startswith("{"):
                 message: dict[str, Any] = json.loads(line)
                 return message
-        raise Dropout(self._last_words())
+        raise SystemFailed(self._last_error())
 
-    def _last_words(self) -> str:
+    def _last_error(self) -> str:
         self._process.wait()
         self._errors.seek(0)
         lines = [line.strip() for line in self._errors if line.strip()]

@@ -1,4 +1,4 @@
-"""What was measured, as a dated file under ``docs/performance``: the page and the chart are made from it."""
+"""Results in dated files under ``docs/performance``, from which the page and the chart are made."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 FOLDER = ROOT / "docs" / "performance"
-STARTED = datetime.datetime.now(datetime.UTC).date().isoformat()  # one run, one file, past midnight too
+STARTED = datetime.datetime.now(datetime.UTC).date().isoformat()  # one file per run, even past midnight
 PACKAGES = ("pictag", "numpy", "pillow", "onnxruntime", "openvino", "nncf")
-# What decides about the speed of inference on this kind of processor.
+# Instruction sets that determine the speed of inference.
 FEATURES = (
     "avx2",
     "avx_vnni",
@@ -32,10 +32,10 @@ FEATURES = (
 
 
 def save_section(name: str, value: Any, *, is_quick: bool, versions: Mapping[str, str] | None = None) -> Path:
-    """Put one benchmark's results into the day's file; what the others wrote there stays.
+    """Write one benchmark's results to the day's file; other sections are kept.
 
-    ``is_quick`` is remembered, for figures that are worth little are not to be taken for others.
-    ``versions`` are those of packages that are not installed here, such as the peers'.
+    ``is_quick`` is saved too, because such figures mean little. ``versions`` are those of packages in other
+    environments, such as the peers'.
     """
     path = FOLDER / f"{STARTED}.json"
     kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
@@ -53,13 +53,13 @@ def save_section(name: str, value: Any, *, is_quick: bool, versions: Mapping[str
 
 
 def read_newest() -> dict[str, Any]:
-    """The newest file there is."""
+    """Read the newest file."""
     found: dict[str, Any] = json.loads(max(FOLDER.glob("[0-9]*.json")).read_text(encoding="utf-8"))
     return found
 
 
 def describe_machine() -> dict[str, Any]:
-    """The processor by what it can do, not by its name or place."""
+    """The processor's architecture, cores and instruction sets."""
     from pictag.engines.cores import count_cores
 
     try:
@@ -78,7 +78,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def list_versions(more: Sequence[str] = ()) -> dict[str, str]:
-    """Python's version and those of the packages here that matter, and of ``more``."""
+    """The versions of Python, the relevant installed packages, and ``more``."""
     versions = {"python": platform.python_version()}
     for package in (*PACKAGES, *more):
         try:

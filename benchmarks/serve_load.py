@@ -1,6 +1,6 @@
-"""The server under load, beside the bars of its figures: ``python -m benchmarks.serve_load [PART …]``.
+"""The server under load: ``python -m benchmarks.serve_load [PART …]`` prints figures with their targets.
 
-Ratios are of one run, what is compared in turns. ``--save`` writes the parts into
+Ratios compare alternating measurements of one run. ``--save`` writes the parts to
 ``docs/performance/serve-DATE.json``; `benchmarks.serve_page` makes the table of ``docs/server.md`` from it.
 """
 
@@ -60,7 +60,7 @@ def run_memory(model: Model, *, quick: bool) -> list[Figure]:
     return measure_memory(model, count=2000 if quick else 50_000)
 
 
-# The name of each part, what measures it, and whether with all kinds of weights or the last alone.
+# Each part's name, its function, and whether it runs with all weights or only the last ones.
 PARTS: Mapping[str, tuple[Callable[..., list[Figure]], bool]] = {
     "throughput": (run_throughput, True),
     "latency": (run_latency, True),
@@ -73,7 +73,7 @@ PARTS: Mapping[str, tuple[Callable[..., list[Figure]], bool]] = {
 
 
 def run(options: Options, parts: Iterable[str] = tuple(PARTS)) -> list[Figure]:
-    """All parts, or these."""
+    """Run these parts, by default all."""
     figures = []
     for name in parts:
         measure, with_all = PARTS[name]
@@ -88,7 +88,7 @@ def run(options: Options, parts: Iterable[str] = tuple(PARTS)) -> list[Figure]:
 
 
 def save_part(name: str, figures: Iterable[Figure], *, is_quick: bool) -> None:
-    """Put one part's figures into the day's file; the other parts stay."""
+    """Write one part's figures to the day's file; the other parts are kept."""
     path = FOLDER / f"serve-{STARTED}.json"
     kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     parts = kept.get("parts", {}) | {name: {"quick": is_quick, "figures": [asdict(one) for one in figures]}}

@@ -1,4 +1,4 @@
-"""What the server is loaded with: a model, images, and the library's own answers to them."""
+"""Models and images for the load on the server, and the library's results for them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 
 from benchmarks.figures import MOBILENET_V2, SHARED
 from benchmarks.material import WORK, list_photographs, make_images, spread
-from benchmarks.serve_plan import DecodedImage
+from benchmarks.serve_plan import RequestImage
 from pictag import pipeline
 
 if TYPE_CHECKING:
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 IMAGES = 100
 SIZES = ((64, 48), (160, 120), (320, 240), (500, 375), (640, 480), (800, 600), (1280, 960), (1600, 1200))
-TOO_LARGE = (12_000, 8000)  # more pixels than the server takes
+TOO_LARGE = (12_000, 8000)  # exceeds the server's pixel limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A model as the command and the server are told of it."""
+    """A model with the options of the command and the server."""
 
     title: str
     reference: str
@@ -37,7 +37,7 @@ class Model:
         return ("--model", self.reference, "--dtype", self.dtype, "--engine", self.engine, "--offline")
 
     def open(self) -> ImageClassificationPipeline:
-        """The model in the library, for the job that the server opens it for."""
+        """Open the model in the library, in the server's mode."""
         return pipeline(
             model=self.reference,
             dtype=self.dtype,
@@ -51,7 +51,7 @@ EMBEDDED = Model(title="embedded", reference="embedded", dtype="auto")
 
 
 def list_models() -> tuple[Model, ...]:
-    """MobileNetV2 in both kinds of weights; without the shared folder, the embedded model."""
+    """MobileNetV2 with float and 8-bit weights, or the embedded model without the shared folder."""
     if not MOBILENET_V2.is_dir():
         return (EMBEDDED,)
     reference = str(MOBILENET_V2)
@@ -62,7 +62,7 @@ def list_models() -> tuple[Model, ...]:
 
 
 def prepare_images() -> Path:
-    """A folder of JPEG images of 500×375: the photographs, or drawn ones where there are none."""
+    """A folder of 500×375 JPEG images: photographs, or generated ones without the shared folder."""
     if SHARED.is_dir():
         return make_images("500x375", IMAGES)
     folder = WORK / "images-drawn"
@@ -73,7 +73,7 @@ def prepare_images() -> Path:
 
 
 def prepare_mixed(folder: Path) -> list[Path]:
-    """Images of many sizes in JPEG, PNG and WebP, drawn or from photographs."""
+    """Images of many sizes in JPEG, PNG and WebP, generated or from photographs."""
     folder.mkdir(parents=True, exist_ok=True)
     photographs = spread(list_photographs(), 24) if SHARED.is_dir() else []
     paths = []
@@ -89,8 +89,8 @@ def prepare_mixed(folder: Path) -> list[Path]:
     return paths
 
 
-def prepare_bad(folder: Path, image: Path, *, max_body_bytes: int) -> tuple[DecodedImage, ...]:
-    """Bodies that are refused, each with the status that it gets: cut off, no image, too large."""
+def prepare_bad(folder: Path, image: Path, *, max_body_bytes: int) -> tuple[RequestImage, ...]:
+    """Invalid bodies with the expected status: truncated, not an image, too large."""
     folder.mkdir(parents=True, exist_ok=True)
     data = image.read_bytes()
     (folder / "cut.jpg").write_bytes(data[: len(data) // 2])
@@ -100,12 +100,12 @@ def prepare_bad(folder: Path, image: Path, *, max_body_bytes: int) -> tuple[Deco
     Image.new("1", TOO_LARGE).save(folder / "wide.png")
     statuses = {"cut.jpg": 422, "text.jpg": 415, "empty.jpg": 400, "long.jpg": 413, "wide.png": 422}
     return tuple(
-        DecodedImage(path=str(folder / name), statuses=(status,)) for name, status in statuses.items()
+        RequestImage(path=str(folder / name), statuses=(status,)) for name, status in statuses.items()
     )
 
 
 def draw_image(path: Path, size: tuple[int, int], *, seed: int) -> None:
-    """An image of coarse coloured clouds: models tell them apart, and they compress as photographs do."""
+    """Coarse coloured clouds: models distinguish them, and they compress like photographs."""
     draw = np.random.default_rng(seed)
     clouds = Image.fromarray(draw.integers(0, 256, (6, 8, 3), np.uint8)).resize(
         size, Image.Resampling.BICUBIC
@@ -114,10 +114,10 @@ def draw_image(path: Path, size: tuple[int, int], *, seed: int) -> None:
     Image.fromarray(np.clip(np.asarray(clouds) + grain, 0, 255).astype(np.uint8)).save(path)
 
 
-def expect(paths: list[Path], classifier: ImageClassificationPipeline) -> tuple[DecodedImage, ...]:
-    """The images with the library's answers, each image in a call of its own."""
+def expect(paths: list[Path], classifier: ImageClassificationPipeline) -> tuple[RequestImage, ...]:
+    """The images with the library's results, from one call per image."""
     return tuple(
-        DecodedImage(
+        RequestImage(
             path=str(path),
             scores={one["label"]: one["score"] for one in classifier(path.read_bytes(), top_k=5)},
         )

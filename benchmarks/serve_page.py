@@ -24,18 +24,18 @@ def main() -> int:
 
 
 def read_newest() -> dict[str, Any]:
-    """The newest results of the server."""
+    """Read the newest results of the server."""
     found: dict[str, Any] = json.loads(max(FOLDER.glob("serve-*.json")).read_text(encoding="utf-8"))
     return found
 
 
 def fill_page(text: str, results: Mapping[str, Any]) -> str:
-    """The page with its table made anew."""
+    """The page with its table replaced."""
     return SECTION.sub(lambda found: f"{found[1]}{make_table(results)}\n{found[3]}", text)
 
 
 def make_table(results: Mapping[str, Any]) -> str:
-    """Each figure beside its bar, and where it was measured."""
+    """The figures with their targets, and where they were measured."""
     machine, versions = results["machine"], results["versions"]
     lines = [
         f"Measured on {results['date']}: {machine['system']}, {machine['architecture']}, "
@@ -44,16 +44,16 @@ def make_table(results: Mapping[str, Any]) -> str:
     ]
     quick = [name for name, part in results["parts"].items() if part["quick"]]
     if quick:
-        lines.append(f"**Quick figures, worth little: {', '.join(quick)}.**")
+        lines.append(f"**Quick runs, whose figures mean little: {', '.join(quick)}.**")
     figures = [Figure(**one) for part in results["parts"].values() for one in part["figures"]]
-    table = format_table(("figure", "measured (bar)", "in detail"), [_make_row(one) for one in figures])
+    table = format_table(("figure", "measured (target)", "details"), [_make_row(one) for one in figures])
     return "\n".join([*lines, "", table])
 
 
 def _make_row(figure: Figure) -> tuple[str, str, str]:
-    bar = f"{'≥' if figure.more else '≤'} {figure.bar:g}"
+    target = f"{'≥' if figure.more else '≤'} {figure.target:g}"
     measured = f"{figure.measured:.3g}" if abs(figure.measured) < 100 else f"{figure.measured:,.0f}"
-    verdict = bar if figure.is_reached else f"{bar}: **missed**"
+    verdict = target if figure.is_reached else f"{target}: **missed**"
     return figure.name, f"{measured} {figure.unit}".rstrip() + f" ({verdict})", figure.detail
 
 

@@ -1,4 +1,4 @@
-"""What a generator is to send, when, and what is right as an answer."""
+"""What a load generator sends, when, and which responses are correct."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-# What became of a request, where there is no HTTP status to tell.
-LOST, LEFT, DOOR_CLOSED = 0, -1, -2
+# Outcomes of a request without an HTTP status.
+LOST, LEFT, CONNECTION_REFUSED = 0, -1, -2
 REFUSED, TOO_LATE = 429, 504
-SAME = 1e-5  # scores that differ by no more are the same
+SAME = 1e-5  # maximum difference between equal scores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DecodedImage:
-    """A body to send, and what is right as its answer: one of ``statuses``, and these scores with a 200."""
+class RequestImage:
+    """A body to send, with the accepted response: one of ``statuses``, and these scores for a 200."""
 
     path: str
     statuses: tuple[int, ...] = (200,)
     scores: dict[str, float] | None = None
 
-    def judge(self, status: int, body: bytes) -> tuple[str, float]:
-        """What is wrong with an answer (``""``: nothing), and the largest difference between its scores."""
+    def check(self, status: int, body: bytes) -> tuple[str, float]:
+        """What is wrong with a response (``""``: nothing), and the largest difference of a score."""
         name = Path(self.path).name
         if status not in self.statuses:
             return f"{name}: {status} {body[:200].decode(errors='replace')}", 0.0
@@ -34,24 +34,24 @@ class DecodedImage:
         if list(found) != list(self.scores):
             return f"{name}: {list(found)}, not {list(self.scores)}", 0.0
         differences = [abs(found[label] - score) for label, score in self.scores.items()]
-        if all(one <= SAME for one in differences):  # not a number is not the same
+        if all(one <= SAME for one in differences):  # false for NaN
             return "", max(differences, default=0.0)
         return f"{name}: scores are {max(differences):.1e} away", max(differences)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is sent and when: ``rate`` requests a second, or (``None``) each connection as fast as it can.
+    """What is sent and when: ``rate`` requests per second, or (``None``) as fast as each connection allows.
 
-    It ends after ``duration_s`` or ``count`` requests. ``leave_share`` of the clients close their connection
-    up to ``leave_within_s`` after asking. ``is_even`` spaces requests evenly; otherwise they come by chance.
-    Only where the server ``may_refuse`` is an answer 429 or 504 no fault; only where it ``may_close`` its
-    door is a connection that is refused none, and that less was asked than ``count``.
+    The load ends after ``duration_s`` or ``count`` requests. ``leave_share`` of the clients disconnect up to
+    ``leave_within_s`` after sending. Requests are evenly spaced if ``is_even``, otherwise random (Poisson).
+    Responses 429 and 504 are faults unless ``may_refuse``. Refused connections, and fewer requests than
+    ``count``, are faults unless ``may_close``.
     """
 
     port: int
-    images: tuple[DecodedImage, ...]
-    bad: tuple[DecodedImage, ...] = ()
+    images: tuple[RequestImage, ...]
+    bad: tuple[RequestImage, ...] = ()
     bad_share: float = 0.0
     rate: float | None = None
     is_even: bool = False
@@ -68,15 +68,15 @@ class Plan:
 
 
 def write_plan(plan: Plan) -> str:
-    """The plan as text for the process that carries it out."""
+    """The plan as text for the load generator's process."""
     return json.dumps(asdict(plan))
 
 
 def read_plan(text: str) -> Plan:
-    """What `write_plan` wrote."""
+    """Read the output of `write_plan`."""
     members = json.loads(text)
     for name in ("images", "bad"):
         members[name] = tuple(
-            DecodedImage(**{**one, "statuses": tuple(one["statuses"])}) for one in members[name]
+            RequestImage(**{**one, "statuses": tuple(one["statuses"])}) for one in members[name]
         )
     return Plan(**members)

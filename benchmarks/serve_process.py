@@ -1,4 +1,4 @@
-"""The server as a process, what can be seen of it from outside, and plans carried out against it."""
+"""The server as a process: start and observe it, and put load on it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.figures import ROOT
+from benchmarks.load_result import make_load_result
 from benchmarks.serve_plan import write_plan
-from benchmarks.serve_volley import make_volley
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from benchmarks.load_result import LoadResult
     from benchmarks.serve_plan import Plan
-    from benchmarks.serve_volley import Volley
 
 START_S = 60.0
 SAMPLE_S = 0.2
@@ -31,7 +31,7 @@ LOOKS, LOOK_S = 20, 0.05  # together a second
 
 
 class Server:
-    """A server that runs, in a process of its own."""
+    """A running server process."""
 
     def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
         self.process = process
@@ -39,18 +39,18 @@ class Server:
 
     @property
     def rss_mb(self) -> float:
-        """Memory that it holds now."""
+        """Current resident memory."""
         status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")
         found = re.search(r"VmRSS:\s*(\d+) kB", status)
         return int(found[1]) / 1024 if found else 0.0
 
     @property
     def descriptors(self) -> int:
-        """Files and sockets that it has open."""
+        """Number of open files and sockets."""
         return sum(1 for _ in Path(f"/proc/{self.process.pid}/fd").iterdir())
 
     def ask(self, path: str) -> bytes:
-        """A GET on a connection of its own."""
+        """Send a GET request on a new connection."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=START_S)
         try:
             connection.request("GET", path)
@@ -59,12 +59,12 @@ class Server:
             connection.close()
 
     def look_inside(self) -> dict[str, int]:
-        """What a server with a window shows: `benchmarks.programs.watched_server`."""
+        """Internal counts, from a server started by `benchmarks.programs.watched_server`."""
         found: dict[str, int] = json.loads(self.ask("/-/tasks"))
         return found
 
     def metrics(self) -> dict[str, float]:
-        """The server's counts, summed over all labels."""
+        """The server's metrics, summed over all labels."""
         sums: dict[str, float] = {}
         for line in self.ask("/metrics").decode().splitlines():
             if not line.startswith("#"):
@@ -75,9 +75,9 @@ class Server:
 
 @contextlib.contextmanager
 def start_server(*arguments: str, leak_bytes: int | None = None, is_traced: bool = False) -> Iterator[Server]:
-    """``pictag serve`` on a free port, gone on the way out; with a window where ``leak_bytes`` is given.
+    """Run ``pictag serve`` on a free port; with ``leak_bytes``, as a `watched_server`.
 
-    A server that ``is_traced`` tells there how many bytes it has allocated, and is slower for it.
+    With ``is_traced`` it also counts its allocated bytes, which makes it slower.
     """
     program = ["-m", "pictag"]
     if leak_bytes is not None:
@@ -104,10 +104,10 @@ def _wait_for_port(process: subprocess.Popen[bytes], log: Path) -> int:
 
 
 def take_stock(server: Server) -> Counter[str]:
-    """Tasks and descriptors of a server that has nothing to do.
+    """The number of tasks and descriptors of an idle server.
 
-    Each question is a connection too, which the server closes a moment after the answer, and so are clients
-    that left a moment ago: what counts is the least of what is seen, until a second brings nothing less.
+    Each observation needs a connection too, and closed connections linger for a moment, so the minimum is
+    taken until it doesn't decrease for a second.
     """
     least = _look(server)
     while (seen := least & _look(server)) != least:
@@ -125,7 +125,7 @@ def _look(server: Server) -> Counter[str]:
 
 
 def find_left_over(server: Server, stock: Counter[str], *, patience_s: float = 15.0) -> Counter[str]:
-    """What there is more than `take_stock` found before: sockets may linger a while."""
+    """What exceeds an earlier `take_stock`, after waiting for sockets that linger."""
     until = time.monotonic() + patience_s
     while (left := take_stock(server) - stock) and time.monotonic() < until:
         pass
@@ -133,7 +133,7 @@ def find_left_over(server: Server, stock: Counter[str], *, patience_s: float = 1
 
 
 def count_traced_bytes(server: Server) -> int:
-    """Bytes that are allocated in a traced server which has nothing to do: the least of what is seen."""
+    """Allocated bytes of an idle traced server: the minimum of several samples."""
     seen = []
     for _ in range(LOOKS // 2):
         seen.append(server.look_inside()["traced_bytes"])
@@ -141,8 +141,8 @@ def count_traced_bytes(server: Server) -> int:
     return min(seen)
 
 
-def fire(server: Server, plan: Plan) -> Volley:
-    """Carry a plan out in a process of its own, and watch the server's memory meanwhile."""
+def run_load(server: Server, plan: Plan) -> LoadResult:
+    """Run a plan in a separate process and sample the server's memory."""
     memory: list[float] = []
     with subprocess.Popen(
         [sys.executable, "-m", "benchmarks.open_loop"],
@@ -160,8 +160,8 @@ def fire(server: Server, plan: Plan) -> Volley:
             is_over.set()
             watcher.join()
     if process.returncode:
-        raise SystemExit(f"The generator failed with {process.returncode}.")
-    return make_volley(plan, json.loads(written), memory)
+        raise SystemExit(f"The load generator failed with {process.returncode}.")
+    return make_load_result(plan, json.loads(written), memory)
 
 
 def _watch_memory(server: Server, memory: list[float], is_over: threading.Event) -> None:

@@ -1,4 +1,4 @@
-"""Clients that send a byte a second: half of them headers, half a body. A second later they come again."""
+"""Clients that send one byte per second, half of them headers, half a body, and reconnect when closed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BODY = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n"
 
 
 class SlowClients:
-    """``count`` of them, while inside."""
+    """A context manager that keeps ``count`` slow clients connected."""
 
     def __init__(self, port: int, count: int, *, every_s: float = 1.0) -> None:
         self._port = port
@@ -62,10 +62,10 @@ class SlowClients:
 
     @staticmethod
     def _send_one(sock: socket.socket) -> bool:
-        """Whether the server still listens."""
+        """Send one byte; false if the server responded or closed the connection."""
         try:
             sock.send(b"x")
-            sock.recv(65_536)  # an answer: it has had enough
+            sock.recv(65_536)  # a response: the server gave up waiting
         except BlockingIOError:
             return True
         except OSError:

@@ -1,4 +1,4 @@
-"""Ten thousand images through ``stream``: the memory after the first five hundred must not grow."""
+"""Memory growth over 10,000 images through ``stream``, after the first 500."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import itertools, json, pathlib, re, sys
 from pictag import pipeline
 
 def peak_mb():
-    # Not ru_maxrss: a new program starts with that of the one that started it.
+    # Not ru_maxrss: a new process starts with the peak of its parent.
     status = pathlib.Path("/proc/self/status").read_text()
     return int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) / 1024
 
@@ -46,7 +46,7 @@ def run(options: Options) -> list[Figure]:
         Figure(
             name=f"stream over {count:,} images: growth after the first {SETTLED}",
             measured=found["peak_mb"] - found["settled_mb"],
-            bar=50,
+            target=50,
             unit="MB",
             detail=f"at most {found['settled_mb']:.0f} MB until then, {found['peak_mb']:.0f} MB in all",
         )
@@ -54,7 +54,7 @@ def run(options: Options) -> list[Figure]:
 
 
 def measure_memory(images: Path, count: int, *, settled_at: int = SETTLED, **options: str) -> dict[str, Any]:
-    """Stream the folder's images over and over in a process of its own, through ``pipeline(**options)``."""
+    """Stream the folder's images repeatedly through ``pipeline(**options)`` in a new process."""
     done = subprocess.run(
         [sys.executable, "-c", RUN, str(images), str(count), str(settled_at), json.dumps(options)],
         capture_output=True, text=True, check=True, cwd=ROOT,

@@ -1,4 +1,4 @@
-"""Tables in Markdown, of what `benchmarks.results` keeps."""
+"""Markdown tables of the results that `benchmarks.results` saves."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from benchmarks.judgement import Comparison, Verdict
+    from benchmarks.comparisons import Comparison, JobResult
 
 
-def format_verdicts(verdicts: Iterable[Verdict]) -> str:
-    """Each job and how far it is from its bars."""
+def format_jobs(results: Iterable[JobResult]) -> str:
+    """Each job with its ratios and targets."""
     return format_table(
-        ("job", "pictag", "images a second", "over transformers", "over transformers.js", "of the limit"),
+        ("job", "pictag", "images per second", "vs transformers", "vs transformers.js", "of the limit"),
         [
             (
-                verdict.job.title,
-                verdict.contestant.rpartition(", ")[2],
-                format_rate(verdict.rate),
-                _format_comparison(verdict.transformers, _as_factor),
-                _format_comparison(verdict.transformers_js, _as_factor),
-                _format_comparison(verdict.limit, _as_share),
+                result.job.title,
+                result.system.rpartition(", ")[2],
+                format_rate(result.rate),
+                _format_comparison(result.transformers, _as_factor),
+                _format_comparison(result.transformers_js, _as_factor),
+                _format_comparison(result.limit, _as_share),
             )
-            for verdict in verdicts
+            for result in results
         ],
     )
 
 
 def format_race(race: Mapping[str, Any]) -> str:
-    """One race, the fastest first, and who was left out."""
+    """One race, fastest first, and the systems that were left out."""
     rows = sorted(race["results"], key=lambda row: -row["rate"])
     table = format_table(
         (
             race["title"],
-            "images a second",
-            "laps, slowest to fastest",
+            "images per second",
+            "runs, slowest to fastest",
             "memory, MB",
-            "labels as transformers",
+            "same label as transformers",
         ),
         [
             (
@@ -54,7 +54,7 @@ def format_race(race: Mapping[str, Any]) -> str:
 
 
 def format_steps(races: Iterable[Mapping[str, Any]]) -> str:
-    """What one core takes for each step of an image, all cores busy with the same step."""
+    """CPU time of each step of an image while all cores run the same step."""
     rows = [
         (race, row)
         for race in races
@@ -77,7 +77,7 @@ def format_steps(races: Iterable[Mapping[str, Any]]) -> str:
 
 
 def format_agreement(agreements: Iterable[Mapping[str, Any]]) -> str:
-    """How far the quick ways move the scores."""
+    """How much faster options change the scores."""
     return format_table(
         ("compared", "images", "same best label", "mean difference", "largest difference"),
         [
@@ -86,8 +86,8 @@ def format_agreement(agreements: Iterable[Mapping[str, Any]]) -> str:
                 str(one["images"]),
                 _mark(
                     f"{one['same_best']:.1%}",
-                    f"≥ {one['bar']:.0%}",
-                    is_reached=one["same_best"] >= one["bar"],
+                    f"≥ {one['target']:.0%}",
+                    is_reached=one["same_best"] >= one["target"],
                 ),
                 f"{one['mean_difference']:.4f}",
                 f"{one['largest_difference']:.3f}",
@@ -98,7 +98,7 @@ def format_agreement(agreements: Iterable[Mapping[str, Any]]) -> str:
 
 
 def format_memory(runs: Iterable[Mapping[str, Any]]) -> str:
-    """Memory of long runs."""
+    """The memory of long runs."""
     return format_table(
         ("run", "engine", "peak, MB", "growth, MB"),
         [
@@ -114,7 +114,7 @@ def format_memory(runs: Iterable[Mapping[str, Any]]) -> str:
 
 
 def format_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table: the first column to the left, the others to the right, even in plain sight."""
+    """A Markdown table with aligned columns: the first to the left, the others to the right."""
     body = [tuple(row) for row in rows]
     widths = [max(len(row[column]) for row in [tuple(head), *body]) for column in range(len(head))]
     rule = tuple(
@@ -132,14 +132,14 @@ def format_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def format_rate(rate: float) -> str:
-    """Images a second, in three digits."""
+    """Images per second with three digits."""
     return f"{rate:.1f}" if rate < 100 else f"{rate:.0f}"
 
 
 def _format_comparison(comparison: Comparison | None, show: Callable[[float], str]) -> str:
     if comparison is None:
         return "not measured"
-    return _mark(show(comparison.ratio), f"≥ {show(comparison.bar)}", is_reached=comparison.is_reached)
+    return _mark(show(comparison.ratio), f"≥ {show(comparison.target)}", is_reached=comparison.is_reached)
 
 
 def _as_factor(value: float) -> str:
@@ -150,5 +150,5 @@ def _as_share(value: float) -> str:
     return f"{value:.0%}"
 
 
-def _mark(value: str, bar: str, *, is_reached: bool) -> str:
-    return f"{value} ({bar})" if is_reached else f"{value} ({bar}: **missed**)"
+def _mark(value: str, target: str, *, is_reached: bool) -> str:
+    return f"{value} ({target})" if is_reached else f"{value} ({target}: **missed**)"

@@ -1,4 +1,4 @@
-"""One connection of the generator: bytes out, bytes in, an answer when it is whole."""
+"""One connection of the load generator: sends bytes and parses complete responses."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _CONNECT_S = 5.0
 
 
 class BrokenAnswer(Exception):
-    """What came is no answer in HTTP."""
+    """The received bytes are not an HTTP response."""
 
 
 class Wire:
-    """A connection, and the one request that it carries at a time (``number``)."""
+    """A connection with at most one request (``number``) at a time."""
 
     __slots__ = (
         "_unsent",
@@ -47,11 +47,11 @@ class Wire:
 
     @property
     def is_unsent(self) -> bool:
-        """Whether a part of the request has not left, and never will: it was answered already."""
+        """Whether a part of the request was not sent before the response arrived."""
         return bool(self._unsent)
 
     def ask(self, number: int, body: bytes, *, timeout_ms: int | None) -> None:
-        """Take a request; `send` sends it."""
+        """Set the next request; `send` sends it."""
         self.number = number
         head = (
             f"POST / HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: {number}\r\nContent-Length: {len(body)}\r\n"
@@ -61,7 +61,7 @@ class Wire:
         self._unsent = [memoryview(head.encode() + b"\r\n"), memoryview(body)]
 
     def send(self) -> bool:
-        """Send as much as there is room for; whether that was all. Raises `OSError`."""
+        """Send as much as possible without blocking; true if that was everything. Raises `OSError`."""
         if self.is_broken:
             return True
         while self._unsent:
@@ -76,7 +76,7 @@ class Wire:
         return True
 
     def receive(self) -> bool:
-        """Read what has come; false where nothing more will. Raises `OSError`."""
+        """Read the available bytes; false at the end of the stream. Raises `OSError`."""
         try:
             data = self.socket.recv(_RECEIVE_BYTES)
         except BlockingIOError:
@@ -85,7 +85,7 @@ class Wire:
         return bool(data)
 
     def take_answer(self) -> tuple[int, int, bytes, bool] | None:
-        """Status, request id, body, and whether the server closes; ``None`` while it is not whole."""
+        """Status, request id, body, and whether the server closes; ``None`` until it is complete."""
         end = self.received.find(b"\r\n\r\n")
         if end < 0:
             return None
@@ -106,6 +106,6 @@ class Wire:
         )
 
     def close(self) -> None:
-        """Leave."""
+        """Close the connection."""
         self.is_closed = True
         self.socket.close()

@@ -1,8 +1,8 @@
-"""The same weights for all: ViT-B/16 with drawn ones, MobileNetV2 with those of its ONNX file.
+"""The same weights for all systems: random ones for ViT-B/16, those of the ONNX file for MobileNetV2.
 
-Run by the interpreter of ``make conformance``. Arguments: the folder to fill, the folder of the real
-MobileNetV2. Makes ``vit`` (the Hub's layout, with the dynamically quantised files that transformers.js
-takes for ``q8`` and ``int8``), and ``vit-torch`` and ``mobilenet_v2-torch`` for transformers.
+Runs in the environment of ``make conformance``. Arguments: the folder to fill, the folder of the real
+MobileNetV2. Makes ``vit`` (the Hub's layout, with the dynamically quantized files that transformers.js
+uses for ``q8`` and ``int8``), and ``vit-torch`` and ``mobilenet_v2-torch`` for transformers.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main(work: Path, mobilenet_v2: Path) -> None:
 
 
 def make_vit(hub_folder: Path, torch_folder: Path) -> None:
-    """ViT-B/16 as it is published, with weights drawn so that the scores depend on the image."""
+    """The published ViT-B/16 architecture with random weights, scaled so that scores depend on the image."""
     labels = {number: f"label {number}" for number in range(LABELS)}
     config = transformers.ViTConfig(id2label=labels, label2id={name: n for n, name in labels.items()})
     torch.manual_seed(1)
@@ -71,8 +71,8 @@ def make_vit(hub_folder: Path, torch_folder: Path) -> None:
         opset_version=OPSET,
     )
     _check_same(model, weights)
-    # As transformers.js' scripts make the files that its users download: unsigned weights for q8 where
-    # a model has a convolution (signed ones do not run in browsers), signed ones for int8.
+    # As in the scripts of transformers.js: q8 has unsigned weights if the model has a convolution, because
+    # signed ones don't run in browsers; int8 has signed ones.
     quantize_dynamic(weights, weights.with_name("model_quantized.onnx"), weight_type=QuantType.QUInt8)
     quantize_dynamic(weights, weights.with_name("model_int8.onnx"), weight_type=QuantType.QInt8)
     shutil.copy(torch_folder / "config.json", hub_folder)
@@ -81,7 +81,7 @@ def make_vit(hub_folder: Path, torch_folder: Path) -> None:
 
 
 def make_mobilenet_v2(source: Path, folder: Path) -> None:
-    """The ONNX file's convolutions in transformers' model, in their order; normalisation is in them."""
+    """Copy the ONNX file's convolutions, which include normalization, into transformers' model, in order."""
     values = json.loads((source / "config.json").read_text())
     config = transformers.MobileNetV2Config(**values)
     model = transformers.MobileNetV2ForImageClassification(config).eval()

@@ -1,4 +1,4 @@
-// transformers.js on onnxruntime-node; speaks as benchmarks/programs/laps.py says.
+// transformers.js on onnxruntime-node; speaks as benchmarks/programs/runs.py says.
 // Arguments: folder of images, model folder, dtype, batch size.
 
 import { readdirSync, readFileSync } from "node:fs";
@@ -16,7 +16,7 @@ env.allowRemoteModels = false;
 env.localModelPath = dirname(model);
 const classifier = await pipeline("image-classification", basename(model), { dtype, device: "cpu" });
 
-async function runLap(count) {
+async function runOnce(count) {
   const labels = [];
   const start = performance.now();
   for (let first = 0; first < count; first += batchSize) {
@@ -38,5 +38,5 @@ const names = ["@huggingface/transformers", "onnxruntime-node", "sharp"];
 const versions = Object.fromEntries(names.map((name) => [name, versionOf(name)]));
 console.log(JSON.stringify({ versions: { node: process.version, ...versions } }));
 for await (const line of createInterface({ input: process.stdin })) {
-  console.log(JSON.stringify(await runLap(Number(line))));
+  console.log(JSON.stringify(await runOnce(Number(line))));
 }

@@ -1,6 +1,6 @@
-"""transformers on torch, run by the interpreter of ``make conformance``.
+"""transformers on torch, in the environment of ``make conformance``.
 
-Its pipeline over a list of files, as its documentation has it for many images; torch's own number of
+Its pipeline over a list of files, as in its documentation for many images, with torch's default number of
 threads. Arguments: images, model folder, batch size.
 """
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
-from benchmarks.programs.laps import answer_laps
+from benchmarks.programs.runs import answer_runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 def main(images: str, model: str, batch_size: str) -> None:
     transformers.logging.set_verbosity_error()
-    # Where torchvision is installed, this takes the processor on tensors, and otherwise that on Pillow.
+    # Uses the torchvision processor if torchvision is installed, otherwise the Pillow one.
     classifier: Any = transformers.pipeline("image-classification", model=model, device="cpu")
 
     def classify(files: Iterator[str]) -> Iterable[str]:
         for labels in classifier(list(files), top_k=1, batch_size=int(batch_size)):
             yield labels[0]["label"]
 
-    answer_laps(
+    answer_runs(
         classify,
         images=Path(images),
         processor=type(classifier.image_processor).__name__,

@@ -1,1 +1,1 @@
-"""What the races run, each in a process of its own; `laps` says how they are spoken to."""
+"""What the races run, each in a process of its own; `runs` says how they are spoken to."""

@@ -1,7 +1,7 @@
-"""The limit of a transformer: how fast this machine multiplies matrices, told in images of ViT-B/16.
+"""The upper bound for a transformer: this machine's matrix multiplications, as images per second of ViT-B/16.
 
-The multiplications are the model's own: eight images' 1576 × 768 by 768 × 3072 and back, several in a row
-without anything between them, in the quickest of the engines here. Argument: ``float32`` or ``int8``.
+The shapes are those of the model with eight images: 1576 × 768 by 768 × 3072 and back, several in a row with
+nothing in between, in the fastest engine. Argument: ``float32`` or ``int8``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks.programs.laps import answer
+from benchmarks.programs.runs import answer
 from pictag.engines.cores import count_cores
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ VIT_B16_OPERATIONS = 35.1e9
 ROWS, WIDTH, WIDER = 8 * 197, 768, 3072
 PAIRS = 4
 OPERATIONS = 2 * ROWS * WIDTH * WIDER * 2 * PAIRS
-LAP_S = 2.0
+RUN_S = 2.0
 
 
 def main(kind: str) -> None:
@@ -47,9 +47,9 @@ def main(kind: str) -> None:
 
 
 def _measure(multiply: Callable[[], object]) -> float:
-    """Operations a second: the best quarter of what was measured, as a limit is what could be."""
+    """Operations per second at the fastest quarter of the runs, because this is an upper bound."""
     times = []
-    until = time.perf_counter() + LAP_S
+    until = time.perf_counter() + RUN_S
     while time.perf_counter() < until:
         start = time.perf_counter()
         multiply()
@@ -76,7 +76,7 @@ def open_int8() -> dict[str, Callable[[], object]]:
 
 
 def _make_graph(*, quantized: bool) -> bytes:
-    """Multiplications in a row; quantised ones take 8-bit values, with a scale a column of weights."""
+    """Consecutive multiplications; quantized ones use 8-bit values and one scale per column of weights."""
     draw = np.random.default_rng(2)
     nodes, constants = [], []
     if quantized:

@@ -1,8 +1,7 @@
-"""The limit of a line: 1 / (decode + preprocess + inference core-seconds) × cores, each step measured alone.
+"""The upper bound end to end: cores / (CPU seconds of decoding + preprocessing + inference) per image.
 
-All cores do the same step at the same time, each on its own image and without waiting for another: one
-thread a core that loads, then one thread a core that infers, at the batch size where that is quickest.
-Arguments: images, model, then pictag's options as JSON.
+Each step is measured alone, with one thread per core that never waits for another: first decoding and
+preprocessing, then inference at the fastest batch size. Arguments: images, model, pictag's options as JSON.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.programs.laps import answer
+from benchmarks.programs.runs import answer
 from pictag import pipeline
 from pictag.engines.cores import count_cores
 from pictag.models.load import LoadOptions, load_model
@@ -38,21 +37,21 @@ def main(images: str, model: str, options: str) -> None:
     cores = count_cores()
     values = json.loads(options)
     with pipeline("image-classification", model=model, **values) as classifier:
-        # The file that this engine is given, which may be one of its own.
+        # The engine may have its own weights file.
         chosen = LoadOptions(dtype=values["dtype"], engine=values["engine"])
         weights = load_model(parse_reference(model), chosen).weights
-        openers = {"openvino": _open_openvino_lanes, "onnxruntime": _open_onnxruntime_lanes}
-        lanes = openers[values["engine"]](str(weights), cores)
+        openers = {"openvino": _open_openvino, "onnxruntime": _open_onnxruntime}
+        workers = openers[values["engine"]](str(weights), cores)
         one = classifier.preprocess(files[0])
 
-        def load(lane: int, turn: int) -> int:
-            classifier.preprocess(files[(turn * cores + lane) % len(files)])
+        def load(worker: int, turn: int) -> int:
+            classifier.preprocess(files[(turn * cores + worker) % len(files)])
             return 1
 
         def measure(count: int) -> dict[str, Any]:
             loaded = _measure(load, cores, step_s=3 * STEP_S)
             inferred = {
-                size: _measure(_infer_repeatedly(lanes, np.repeat(one, size, axis=0)), cores, step_s=STEP_S)
+                size: _measure(_infer_repeatedly(workers, np.repeat(one, size, axis=0)), cores, step_s=STEP_S)
                 for size in BATCH_SIZES
             }
             best = max(inferred, key=lambda size: inferred[size])
@@ -67,30 +66,30 @@ def main(images: str, model: str, options: str) -> None:
         answer(measure, weights=weights.name)
 
 
-def _infer_repeatedly(lanes: list[Infer], batch: NDArray[np.float32]) -> Callable[[int, int], int]:
-    batches = [batch.copy() for _ in lanes]
+def _infer_repeatedly(workers: list[Infer], batch: NDArray[np.float32]) -> Callable[[int, int], int]:
+    batches = [batch.copy() for _ in workers]
 
-    def infer(lane: int, _: int) -> int:
-        lanes[lane](batches[lane])
+    def infer(worker: int, _: int) -> int:
+        workers[worker](batches[worker])
         return len(batch)
 
-    for lane in range(len(lanes)):
-        infer(lane, 0)
+    for worker in range(len(workers)):
+        infer(worker, 0)
     return infer
 
 
 def _measure(step: Callable[[int, int], int], cores: int, *, step_s: float) -> float:
-    """Images a second of all cores together, as long as all of them are busy."""
+    """Images per second of all cores together while all are busy."""
     until = time.perf_counter() + step_s
     rates = [0.0] * cores
 
-    def work(lane: int) -> None:
+    def work(worker: int) -> None:
         done, turn, start = 0, 0, time.perf_counter()
         while (now := time.perf_counter()) < until:
-            done, turn = done + step(lane, turn), turn + 1
-        rates[lane] = done / (now - start)
+            done, turn = done + step(worker, turn), turn + 1
+        rates[worker] = done / (now - start)
 
-    threads = [threading.Thread(target=work, args=(lane,)) for lane in range(cores)]
+    threads = [threading.Thread(target=work, args=(worker,)) for worker in range(cores)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -98,7 +97,7 @@ def _measure(step: Callable[[int, int], int], cores: int, *, step_s: float) -> f
     return sum(rates)
 
 
-def _open_onnxruntime_lanes(weights: str, cores: int) -> list[Infer]:
+def _open_onnxruntime(weights: str, cores: int) -> list[Infer]:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -108,7 +107,7 @@ def _open_onnxruntime_lanes(weights: str, cores: int) -> list[Infer]:
     return [lambda batch: session.run(None, {name: batch})] * cores
 
 
-def _open_openvino_lanes(weights: str, cores: int) -> list[Infer]:
+def _open_openvino(weights: str, cores: int) -> list[Infer]:
     import openvino
 
     settings = {

@@ -1,8 +1,8 @@
-"""``pictag serve`` with a window: ``GET /-/tasks`` says how many asyncio tasks and objects there are.
+"""``pictag serve`` with ``GET /-/tasks``, which returns the number of asyncio tasks and objects.
 
-``--leak-bytes N`` before pictag's own arguments keeps so many bytes of every request for ever: a test that
-looks for leaks has to find this one. With ``--trace`` after it the window also shows ``traced_bytes``, all
-that Python's allocators and NumPy have given out and not got back.
+``--leak-bytes N`` before pictag's own arguments leaks N bytes per request, so that a test can check that it
+detects leaks. With ``--trace`` after it the response also has ``traced_bytes``, the bytes currently
+allocated by Python and NumPy.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PATH = "/-/tasks"
 
 
 def watch(leak_bytes: int) -> None:
-    """Put the window before every application that is made."""
+    """Wrap every application that the server makes."""
     make_app, kept = vars(serving)["make_app"], []
 
     def make_watched(services: Any) -> Any:

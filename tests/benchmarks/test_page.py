@@ -1,4 +1,4 @@
-"""The page on performance is made of the newest results."""
+"""docs/performance.md shows the newest results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_every_table_on_the_page_is_filled() -> None:
     assert len(found) == len(set(found))
 
 
-def test_a_table_is_even_in_plain_sight() -> None:
+def test_the_columns_of_a_table_are_aligned() -> None:
     assert format_table(("job", "rate"), [("long name", "1"), ("x", "1,000")]).splitlines() == [
         "| job       |  rate |",
         "| --------- | ----: |",

@@ -1,4 +1,4 @@
-"""The server under load, in seconds: what must hold on any machine. `test_soak.py` has the bars."""
+"""The server under load, in seconds: what must hold on any machine. `test_soak.py` checks the targets."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from benchmarks.load_result import LoadResult
 from benchmarks.serve_material import EMBEDDED, Model, draw_image, prepare_mixed
 from benchmarks.serve_memory import BAD_STATUSES, Kept, run_traced
 from benchmarks.serve_plan import SAME, Plan
-from benchmarks.serve_process import Server, find_left_over, fire, start_server, take_stock
+from benchmarks.serve_process import Server, find_left_over, run_load, start_server, take_stock
 from benchmarks.serve_speed import Rig, make_rig
-from benchmarks.serve_volley import Volley
 from benchmarks.slow_clients import SlowClients
 
 from tinymodel import make_tiny_model
@@ -45,10 +45,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Rig:
 
 
 def test_every_image_gets_its_own_labels_in_any_batch(server: Server, rig: Rig) -> None:
-    volley = fire(server, Plan(port=server.port, images=rig.images, connections=32, count=160))
-    assert_no_faults(volley)
-    assert volley.count(200) == 160
-    assert volley.largest_difference <= SAME
+    result = run_load(server, Plan(port=server.port, images=rig.images, connections=32, count=160))
+    assert_no_faults(result)
+    assert result.count(200) == 160
+    assert result.largest_difference <= SAME
 
 
 def test_more_than_can_be_done_is_refused_and_what_is_accepted_is_answered_once(
@@ -58,19 +58,19 @@ def test_more_than_can_be_done_is_refused_and_what_is_accepted_is_answered_once(
         port=server.port, images=rig.images, rate=600, count=900, connections=900, timeout_ms=500,
         may_refuse=True,
     )  # fmt: skip
-    volley = fire(server, plan)
-    assert_no_faults(volley)
-    assert volley.answered == 900
-    assert volley.count(429) > 0
-    assert volley.count(200) + volley.count(429) + volley.count(504) == 900
+    result = run_load(server, plan)
+    assert_no_faults(result)
+    assert result.answered == 900
+    assert result.count(429) > 0
+    assert result.count(200) + result.count(429) + result.count(504) == 900
 
 
 def test_slow_clients_take_nothing_from_others(server: Server, rig: Rig) -> None:
     with SlowClients(server.port, 200, every_s=0.2):
-        volley = fire(server, Plan(port=server.port, images=rig.images, connections=4, count=60))
+        result = run_load(server, Plan(port=server.port, images=rig.images, connections=4, count=60))
         assert server.metrics()["pictag_connections"] >= 200
-    assert_no_faults(volley)
-    assert volley.count(200) == 60
+    assert_no_faults(result)
+    assert result.count(200) == 60
 
 
 def test_what_clients_leave_behind_is_not_run(server: Server, rig: Rig) -> None:
@@ -79,9 +79,9 @@ def test_what_clients_leave_behind_is_not_run(server: Server, rig: Rig) -> None:
         port=server.port, images=rig.images, rate=600, count=400, connections=900, leave_share=0.5,
         leave_within_s=0.2, may_refuse=True,
     )  # fmt: skip
-    volley = fire(server, plan)
-    assert_no_faults(volley)
-    assert volley.left > 100
+    result = run_load(server, plan)
+    assert_no_faults(result)
+    assert result.left > 100
     assert not find_left_over(server, stock)
     after = server.metrics()
     run, abandoned = (
@@ -90,7 +90,7 @@ def test_what_clients_leave_behind_is_not_run(server: Server, rig: Rig) -> None:
     )
     assert abandoned > 0
     # Each that was let in was run or abandoned; of those who left, few were in a worker's hands by then.
-    assert volley.count(200) <= run <= volley.count(200) + volley.left - abandoned
+    assert result.count(200) <= run <= result.count(200) + result.left - abandoned
 
 
 def test_nothing_is_kept_of_a_request_and_a_leak_is_seen(tiny: Rig) -> None:
@@ -100,12 +100,12 @@ def test_nothing_is_kept_of_a_request_and_a_leak_is_seen(tiny: Rig) -> None:
 
 def run(rig: Rig, *, leak_bytes: int) -> Kept:
     kept = run_traced(rig, warm_up=WARM_UP, count=COUNT, leak_bytes=leak_bytes)
-    assert_no_faults(kept.volley)
-    assert kept.volley.answered == COUNT
+    assert_no_faults(kept.result)
+    assert kept.result.answered == COUNT
     for status in BAD_STATUSES:  # one body in twenty is bad, in five ways
-        assert kept.volley.count(status) > 0
+        assert kept.result.count(status) > 0
     return kept
 
 
-def assert_no_faults(volley: Volley) -> None:
-    assert not volley.faults.total(), (volley.faults, volley.wrong)
+def assert_no_faults(result: LoadResult) -> None:
+    assert not result.faults.total(), (result.faults, result.wrong)

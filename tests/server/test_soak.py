@@ -1,4 +1,4 @@
-"""The bars of the server's figures, at full length and on a machine that does nothing else."""
+"""The targets of the server's figures, at full length on an otherwise idle machine."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="re
 @pytest.mark.timeout(1800)
 # Being stopped under load has its long form in test_serving.py.
 @pytest.mark.parametrize("part", [part for part in PARTS if part != "stops"])
-def test_the_bars_are_reached(part: str) -> None:
+def test_the_targets_are_reached(part: str) -> None:
     figures = run(Options(), [part])
     missed = [
-        f"{one.name}: {one.measured:.3g} {one.unit} (the bar is {one.bar:g}): {one.detail}"
+        f"{one.name}: {one.measured:.3g} {one.unit} (the target is {one.target:g}): {one.detail}"
         for one in figures
         if not one.is_reached
     ]

@@ -1,4 +1,4 @@
-"""From the results of the races to the rows of the table: each job beside its bars."""
+"""Compare each job's results with its targets."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """pictag's rate over another's, and how much it is to be."""
+    """The ratio of pictag's rate to another, and its target."""
 
     against: str
     rate: float
     ratio: float
-    bar: float
+    target: float
 
     @property
     def is_reached(self) -> bool:
-        return self.ratio >= self.bar
+        return self.ratio >= self.target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """One job: who did it for pictag, how fast, and beside whom; ``None`` for who was left out."""
+class JobResult:
+    """One job: pictag's fastest system and its comparisons; ``None`` for a system that was left out."""
 
     job: Job
-    contestant: str
+    system: str
     rate: float
     transformers: Comparison | None
     transformers_js: Comparison | None
     limit: Comparison | None
 
 
-def judge_all(races: Mapping[str, Mapping[str, Any]]) -> list[Verdict]:
-    """The verdicts on those jobs that were run; ``races`` as `benchmarks.speed` saves them."""
-    verdicts = [_judge(job, races[job.race]["results"]) for job in JOBS if job.race in races]
-    return [verdict for verdict in verdicts if verdict is not None]
+def compare_all(races: Mapping[str, Mapping[str, Any]]) -> list[JobResult]:
+    """The results of all jobs that were run; ``races`` is what `benchmarks.speed` saves."""
+    found = [_compare_job(job, races[job.race]["results"]) for job in JOBS if job.race in races]
+    return [result for result in found if result is not None]
 
 
-def _judge(job: Job, results: Iterable[Row]) -> Verdict | None:
+def _compare_job(job: Job, results: Iterable[Row]) -> JobResult | None:
     rows = list(results)
     ours = find_fastest(
         row
@@ -56,9 +56,9 @@ def _judge(job: Job, results: Iterable[Row]) -> Verdict | None:
     )
     if ours is None:
         return None
-    return Verdict(
+    return JobResult(
         job=job,
-        contestant=ours["name"],
+        system=ours["name"],
         rate=ours["rate"],
         transformers=_compare(
             ours, find_fastest(row for row in rows if row["family"] == "transformers"), job.over_transformers
@@ -78,23 +78,25 @@ def _judge(job: Job, results: Iterable[Row]) -> Verdict | None:
 
 
 def find_fastest(rows: Iterable[Row]) -> Row | None:
-    """The row with the highest rate, ``None`` where there is none."""
+    """The row with the highest rate, ``None`` without rows."""
     return max(rows, key=lambda row: row["rate"], default=None)
 
 
 def find_limit(rows: Iterable[Row], ours: Row) -> Row | None:
-    """What could be reached at best by one of pictag's rows."""
+    """The row with the upper bound for one of pictag's rows."""
     return find_fastest(
         row
         for row in rows
         if row["family"] == "limit"
         and row["weights"] == ours["weights"]
-        # The line's own steps are those of one engine; a matrix multiplication is anybody's.
+        # The limit of the steps is specific to an engine; that of matrix multiplication is not.
         and (row["name"] == f"limit of {ours['name']}" or "multiplication" in row["name"])
     )
 
 
-def _compare(ours: Row, other: Row | None, bar: float) -> Comparison | None:
+def _compare(ours: Row, other: Row | None, target: float) -> Comparison | None:
     if other is None:
         return None
-    return Comparison(against=other["name"], rate=other["rate"], ratio=ours["rate"] / other["rate"], bar=bar)
+    return Comparison(
+        against=other["name"], rate=other["rate"], ratio=ours["rate"] / other["rate"], target=target
+    )

@@ -1,4 +1,4 @@
-"""pictag as its users run it: ``classifier.stream(files)``. Arguments: images, model, options as JSON."""
+"""pictag end to end: ``classifier.stream(files)``. Arguments: images, model, options as JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.programs.laps import answer_laps
+from benchmarks.programs.runs import answer_runs
 from pictag import pipeline
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def main(images: str, model: str, options: str) -> None:
                 assert prediction.error is None, prediction
                 yield prediction.labels[0].label
 
-        answer_laps(
+        answer_runs(
             classify,
             images=Path(images),
             engine=classifier.engine.name,

@@ -1,4 +1,4 @@
-"""Who takes part in a race, and who is left out and why."""
+"""The systems that are compared, and the reasons why others are left out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.figures import ROOT
 from benchmarks.material import CONFORMANCE_PYTHON
-from benchmarks.race import Contestant
+from benchmarks.race import System
 from benchmarks.results import describe_machine
 
 if TYPE_CHECKING:
@@ -23,43 +23,44 @@ if TYPE_CHECKING:
 PEERS = ROOT / "benchmarks" / "peers"
 ENGINES = ("onnxruntime", "openvino")
 JS_FILES = {"fp32": "model.onnx", "q8": "model_quantized.onnx", "int8": "model_int8.onnx"}
-BATCH_SIZES = (1, 8)  # of the peers; pictag chooses its own
+BATCH_SIZES = (1, 8)  # of the peers; pictag chooses its own batch size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
-    """The contestants of one race, and the reasons why others are missing."""
+class Systems:
+    """The systems of one race, and the reasons why others are left out."""
 
-    contestants: tuple[Contestant, ...]
+    available: tuple[System, ...]
     left_out: dict[str, str]
 
 
-def enter_all(models: ModelSet, images: Path, *, decode: str, limit: str) -> Field:
-    """Everything that this machine has for one model and one folder of images.
+def find_systems(models: ModelSet, images: Path, *, decode: str, limit: str) -> Systems:
+    """All systems on this machine for one model and one folder of images.
 
-    ``limit`` is ``"multiply"`` for the matrix-multiply limit, ``"steps"`` for that of the line's own steps.
+    ``limit`` is ``"multiply"`` for the limit of matrix multiplication, ``"steps"`` for that of decoding,
+    preprocessing and inference.
     """
-    fields = [
-        _enter_transformers(models, images),
-        _enter_transformers_js(models, images),
-        _enter_pictag(models, images, decode=decode, with_steps=limit == "steps"),
+    groups = [
+        _find_transformers(models, images),
+        _find_transformers_js(models, images),
+        _find_pictag(models, images, decode=decode, with_steps=limit == "steps"),
     ]
     if limit == "multiply":
-        fields.append(_enter_multiply())
-    return Field(
-        contestants=tuple(contestant for field in fields for contestant in field.contestants),
-        left_out={name: reason for field in fields for name, reason in field.left_out.items()},
+        groups.append(_find_multiply())
+    return Systems(
+        available=tuple(system for one in groups for system in one.available),
+        left_out={name: reason for one in groups for name, reason in one.left_out.items()},
     )
 
 
-def _enter_transformers(models: ModelSet, images: Path) -> Field:
+def _find_transformers(models: ModelSet, images: Path) -> Systems:
     if models.torch is None:
         reason = models.why_missing.get("torch", "no such model")
-        return Field(contestants=(), left_out={"transformers": reason})
+        return Systems(available=(), left_out={"transformers": reason})
     program = (str(CONFORMANCE_PYTHON), "-W", "ignore", "-m", "benchmarks.peers.transformers_torch")
-    return Field(
-        contestants=tuple(
-            Contestant(
+    return Systems(
+        available=tuple(
+            System(
                 name=f"transformers, torch float32, batch {size}",
                 command=(*program, str(images), str(models.torch), str(size)),
                 weights="float",
@@ -71,20 +72,20 @@ def _enter_transformers(models: ModelSet, images: Path) -> Field:
     )
 
 
-def _enter_transformers_js(models: ModelSet, images: Path) -> Field:
+def _find_transformers_js(models: ModelSet, images: Path) -> Systems:
     node = shutil.which("node")
     if node is None:
-        return Field(contestants=(), left_out={"transformers.js": "needs Node 20 or newer"})
+        return Systems(available=(), left_out={"transformers.js": "needs Node 20 or newer"})
     if not (PEERS / "node_modules" / "@huggingface" / "transformers").is_dir():
-        return Field(contestants=(), left_out={"transformers.js": "run `make peers`"})
+        return Systems(available=(), left_out={"transformers.js": "run `make peers`"})
     if models.onnx is None:
         reason = models.why_missing.get("onnx", "no such model")
-        return Field(contestants=(), left_out={"transformers.js": reason})
+        return Systems(available=(), left_out={"transformers.js": reason})
     files = models.onnx / "onnx"
     program = (node, str(PEERS / "transformers_js.mjs"), str(images), str(models.onnx))
-    return Field(
-        contestants=tuple(
-            Contestant(
+    return Systems(
+        available=tuple(
+            System(
                 name=f"transformers.js {dtype}, batch {size}",
                 command=(*program, dtype, str(size)),
                 weights="float" if dtype == "fp32" else "int8",
@@ -98,9 +99,9 @@ def _enter_transformers_js(models: ModelSet, images: Path) -> Field:
     )
 
 
-def _enter_pictag(models: ModelSet, images: Path, *, decode: str, with_steps: bool) -> Field:
-    contestants, left_out = [], {}
-    programs = {"pictag": "line", "limit": "steps"} if with_steps else {"pictag": "line"}
+def _find_pictag(models: ModelSet, images: Path, *, decode: str, with_steps: bool) -> Systems:
+    systems, left_out = [], {}
+    programs = {"pictag": "end_to_end", "limit": "steps"} if with_steps else {"pictag": "end_to_end"}
     for weights, folder, options in _list_settings(models, with_bf16=decode == "exact"):
         engine = options["engine"]
         name = f"pictag {weights}, {engine}"
@@ -111,8 +112,8 @@ def _enter_pictag(models: ModelSet, images: Path, *, decode: str, with_steps: bo
             left_out[name] = f"pip install 'pictag[{engine}]'"
             continue
         arguments = (str(images), str(folder), json.dumps({**options, "decode": decode}))
-        contestants += [
-            Contestant(
+        systems += [
+            System(
                 name=name if family == "pictag" else f"limit of {name}",
                 command=(sys.executable, "-m", f"benchmarks.programs.{program}", *arguments),
                 weights=weights,
@@ -121,22 +122,22 @@ def _enter_pictag(models: ModelSet, images: Path, *, decode: str, with_steps: bo
             for family, program in programs.items()
             if family == "pictag" or weights != "bf16"
         ]
-    return Field(contestants=tuple(contestants), left_out=left_out)
+    return Systems(available=tuple(systems), left_out=left_out)
 
 
 def _list_settings(models: ModelSet, *, with_bf16: bool) -> Iterator[tuple[str, Path | None, dict[str, str]]]:
     for engine in ENGINES:
         yield "float", models.onnx, {"engine": engine, "dtype": "fp32"}
         yield "int8", models.int8, {"engine": engine, "dtype": "q8"}
-    # Where the processor multiplies in it; asked for, as its scores are not the reference's.
+    # Only on processors with bfloat16 instructions. Its scores differ from the reference's.
     if with_bf16 and any("bf16" in feature for feature in describe_machine()["features"]):
         yield "bf16", models.onnx, {"engine": "openvino", "dtype": "fp32", "precision": "bf16"}
 
 
-def _enter_multiply() -> Field:
-    return Field(
-        contestants=tuple(
-            Contestant(
+def _find_multiply() -> Systems:
+    return Systems(
+        available=tuple(
+            System(
                 name=f"limit of matrix multiplication, {kind}",
                 command=(sys.executable, "-m", "benchmarks.programs.multiply", kind),
                 weights=weights,

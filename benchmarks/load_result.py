@@ -1,4 +1,4 @@
-"""What became of the requests of a plan: faults, rates, latencies, and the server's memory meanwhile."""
+"""The result of a load on the server: faults, rates, latencies, and the server's memory over time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.figures import Figure
-from benchmarks.serve_plan import DOOR_CLOSED, LEFT, LOST, REFUSED, TOO_LATE, Plan
+from benchmarks.serve_plan import CONNECTION_REFUSED, LEFT, LOST, REFUSED, TOO_LATE, Plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Volley:
-    """What became of the requests of one plan; ``memory`` are the server's, in MB, as time went by."""
+class LoadResult:
+    """The result of one plan; ``memory`` has samples of the server's resident memory in MB."""
 
     plan: Plan
     at_s: NDArray[np.float64]
@@ -43,26 +43,26 @@ class Volley:
 
     @property
     def answered(self) -> int:
-        """Requests that got an answer, whatever it was."""
+        """Requests that got a response of any status."""
         return int((self.status > 0).sum())
 
     @property
     def faults(self) -> Counter[str]:
-        """What must never be, and what may be under some plans and not under this one."""
+        """Counts of what may never happen, and of what this plan doesn't allow."""
         faults = Counter(
             {
                 "lost": self.count(LOST),
-                "twice": self.doubled,
+                "answered twice": self.doubled,
                 "swapped": self.swapped,
                 "wrong": self.wrong_count,
             }
         )
         if not self.plan.may_refuse:
-            faults.update({"refused": self.count(REFUSED), "too late": self.count(TOO_LATE)})
+            faults.update({"refused": self.count(REFUSED), "timed out": self.count(TOO_LATE)})
         if not self.plan.may_close:
-            faults["not let in"] = self.door_closed
+            faults["connections refused"] = self.connections_refused
             if self.plan.count is not None:
-                faults["not asked"] = self.plan.count - self.asked
+                faults["not sent"] = self.plan.count - self.asked
         return faults
 
     @property
@@ -70,45 +70,45 @@ class Volley:
         return self.count(LEFT)
 
     @property
-    def door_closed(self) -> int:
-        """Requests that found nobody listening: they were never accepted."""
-        return self.count(DOOR_CLOSED)
+    def connections_refused(self) -> int:
+        """Requests that could not connect, so the server never accepted them."""
+        return self.count(CONNECTION_REFUSED)
 
     @property
     def rate(self) -> float:
-        """Images classified a second."""
+        """Images classified per second."""
         return self.count(200) / self.wall_s
 
 
-def make_volley(plan: Plan, found: Mapping[str, Any], memory: Sequence[float] = ()) -> Volley:
-    """What a generator found, and samples of the server's memory."""
+def make_load_result(plan: Plan, found: Mapping[str, Any], memory: Sequence[float] = ()) -> LoadResult:
+    """The result from the load generator's output and samples of the server's memory."""
     columns = {name: np.array(found[name]) for name in ("at_s", "status", "latency_s")}
-    return Volley(**{**found, **columns, "plan": plan, "memory": np.array(memory)})
+    return LoadResult(**{**found, **columns, "plan": plan, "memory": np.array(memory)})
 
 
-def quantile_ms(volleys: Sequence[Volley], share: float, *statuses: int) -> float:
-    """Latency from the scheduled moment, of what was answered so; NaN where nothing was."""
-    found = np.concatenate([one.latency_s[np.isin(one.status, statuses)] for one in volleys])
+def quantile_ms(results: Sequence[LoadResult], share: float, *statuses: int) -> float:
+    """Latency since the scheduled time, for responses with these statuses; NaN if there are none."""
+    found = np.concatenate([one.latency_s[np.isin(one.status, statuses)] for one in results])
     return float(np.quantile(found, share)) * 1000 if len(found) else float("nan")
 
 
 def drift_mb(memory: NDArray[np.float64]) -> float:
-    """Growth after warm-up: the last tenth of the samples against the second tenth, by their medians."""
+    """Growth after warm-up: the median of the last tenth of the samples minus that of the second tenth."""
     tenth = max(1, len(memory) // 10)
     return float(np.median(memory[-tenth:]) - np.median(memory[tenth : 2 * tenth + 1]))
 
 
-def count_faults(name: str, volleys: Sequence[Volley]) -> Figure:
-    """What must never be, counted over several volleys."""
+def count_faults(name: str, results: Sequence[LoadResult]) -> Figure:
+    """All faults of several results as one figure, whose target is 0."""
     faults: Counter[str] = Counter()
-    for one in volleys:
+    for one in results:
         faults.update(one.faults)
     said = ", ".join(f"{count:,} {kind}" for kind, count in faults.items())
-    examples = "; ".join(text for one in volleys for text in one.wrong[:2])
+    examples = "; ".join(text for one in results for text in one.wrong[:2])
     return Figure(
         name=name,
         measured=faults.total(),
-        bar=0,
+        target=0,
         unit="",
-        detail=f"of {sum(one.asked for one in volleys):,}: {said}" + (f" ({examples})" if examples else ""),
+        detail=f"of {sum(one.asked for one in results):,}: {said}" + (f" ({examples})" if examples else ""),
     )
