@@ -1,39 +1,39 @@
-"""Every error that pictag raises on purpose, in one tree.
+"""All errors that pictag raises on purpose, in one tree.
 
     PictagError
-    ├── OptionError (ValueError)            an option has a value that means nothing
-    │   ├── UnknownTask                     the task is not one that pictag knows
-    │   └── UnknownOption (TypeError)       there is no option of that name
-    ├── InputError                          one image could not be used; the others go on
-    │   ├── UnsupportedInput (TypeError)    a value that is no kind of image input
+    ├── OptionError (ValueError)            an option has an invalid value
+    │   ├── UnknownTask                     pictag doesn't support this task
+    │   └── UnknownOption (TypeError)       there is no option of this name
+    ├── InputError                          one image can't be used; the others are still classified
+    │   ├── UnsupportedInput (TypeError)    a value that is not an image
     │   ├── ImageNotFound (FileNotFoundError)
-    │   ├── ImageUnreadable (OSError)     it is there, but reading it failed
-    │   ├── FetchFailed (OSError)           a URL could not be read
+    │   ├── ImageUnreadable (OSError)       the file exists, but reading it failed
+    │   ├── FetchFailed (OSError)           a URL can't be read
     │   │   ├── AddressRefused (PermissionError)   a private or malformed address
     │   │   ├── FetchTimeout (TimeoutError)
     │   │   └── FetchTooLarge
     │   └── DecodeError (ValueError)
-    │       ├── NotAnImage                 no image format recognised
-    │       ├── FormatRefused               an image format that is not opened
-    │       ├── CorruptImage              broken, truncated or inconsistent
-    │       └── ImageTooLarge             more pixels than the limit
+    │       ├── NotAnImage                  not in a known image format
+    │       ├── FormatRefused               an image format that pictag doesn't open
+    │       ├── CorruptImage                broken, truncated or inconsistent
+    │       └── ImageTooLarge               more pixels than the limit
     ├── ModelError
     │   ├── ModelNotFound (FileNotFoundError)      no such repository, revision or folder
-    │   ├── ModelUnavailable (ConnectionError)     not in the cache and not to be had now
-    │   ├── ModelAccessDenied (PermissionError)    the token is missing, wrong or not enough
-    │   ├── ModelFileMissing (FileNotFoundError)   a file of the model, or a dtype, is not there
-    │   ├── CorruptModel (ValueError)              bytes are not what was promised
-    │   ├── InvalidModel (ValueError)              a configuration or graph that contradicts itself
+    │   ├── ModelUnavailable (ConnectionError)     not in the cache, and the Hub can't be reached
+    │   ├── ModelAccessDenied (PermissionError)    the token is missing, wrong or insufficient
+    │   ├── ModelFileMissing (FileNotFoundError)   the model lacks a file or a dtype
+    │   ├── CorruptModel (ValueError)              a file's checksum or size is wrong
+    │   ├── InvalidModel (ValueError)              an invalid configuration or graph
     │   ├── QuantizationRejected (ValueError)      8-bit weights agree too little with the original
-    │   └── UnsupportedProcessor (NotImplementedError)   preprocessing that pictag does not do
+    │   └── UnsupportedProcessor (NotImplementedError)   preprocessing that pictag doesn't implement
     ├── EngineError (RuntimeError)          the inference engine failed
     ├── MissingExtra (ImportError)          an optional package is not installed
-    ├── OutputError (OSError)               a result could not be written
-    │   └── UnreadableResults (ValueError)  a file of results is not what pictag writes
+    ├── OutputError (OSError)               a result can't be written
+    │   └── UnreadableResults (ValueError)  not a result file of pictag, or it can't be read
     └── PipelineClosed (RuntimeError)       used after close()
 
-A leaf is also the built-in kind that Python users already catch. Foreign exceptions are turned into these
-where they arise, with ``from``.
+Each leaf is also the built-in type that Python users already catch. Exceptions of other libraries are
+converted to these where they arise, with ``from``.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def escape(text: str) -> str:
 
 
 def shorten(value: object, limit: int = MAX_SHOWN_CHARACTERS) -> str:
-    """The value as text for a message: one line, printable, at most ``limit`` characters.
+    """The value as text for a message: one printable line of at most ``limit`` characters.
 
     >>> shorten("a" * 500, limit=10)
     'aaaaaaaaa…'
@@ -87,63 +87,63 @@ class PictagError(Exception):
 
 
 class OptionError(PictagError, ValueError):
-    """An option has a value that means nothing."""
+    """An option has an invalid value."""
 
 
 class UnknownTask(OptionError):
-    """The task is not one that pictag knows."""
+    """pictag doesn't support this task."""
 
 
 class UnknownOption(OptionError, TypeError):
-    """There is no option of that name."""
+    """There is no option of this name."""
 
 
 class InputError(PictagError):
-    """One image could not be used; the others go on."""
+    """One image can't be used; the others are still classified."""
 
 
 class UnsupportedInput(InputError, TypeError):
-    """A value that is no kind of image input."""
+    """A value that is not an image."""
 
 
 class ImageNotFound(InputError, FileNotFoundError):
-    """There is no file or folder of that name."""
+    """There is no file or folder of this name."""
 
 
 class ImageUnreadable(InputError, OSError):
-    """The file is there, but reading it failed."""
+    """The file exists, but reading it failed."""
 
 
 class FetchFailed(InputError, OSError):
-    """A URL could not be read."""
+    """A URL can't be read."""
 
 
 class AddressRefused(FetchFailed, PermissionError):
-    """A URL leads to an address that is private, or is malformed."""
+    """A URL whose address is private or malformed."""
 
 
 class FetchTimeout(FetchFailed, TimeoutError):
-    """A URL was not read within the time allowed."""
+    """A URL was not read within the time limit."""
 
 
 class FetchTooLarge(FetchFailed):
-    """A URL holds more bytes than allowed."""
+    """A URL has more bytes than the limit."""
 
 
 class DecodeError(InputError, ValueError):
-    """The bytes could not be turned into pixels."""
+    """The bytes can't be decoded to pixels."""
 
 
 class NotAnImage(DecodeError):
-    """No image format was recognised."""
+    """The bytes are not in a known image format."""
 
 
 class FormatRefused(DecodeError):
-    """An image format that pictag does not open."""
+    """An image format that pictag doesn't open."""
 
 
 class CorruptImage(DecodeError):
-    """The image is broken, truncated or contradicts itself."""
+    """The image is broken, truncated or inconsistent."""
 
 
 class ImageTooLarge(DecodeError):
@@ -151,7 +151,7 @@ class ImageTooLarge(DecodeError):
 
 
 class ModelError(PictagError):
-    """A model could not be found, fetched, checked or understood."""
+    """A model can't be found, downloaded, verified or used."""
 
 
 class ModelNotFound(ModelError, FileNotFoundError):
@@ -159,31 +159,31 @@ class ModelNotFound(ModelError, FileNotFoundError):
 
 
 class ModelUnavailable(ModelError, ConnectionError):
-    """The model is not in the cache and cannot be had now."""
+    """The model is not in the cache, and the Hub can't be reached."""
 
 
 class ModelAccessDenied(ModelError, PermissionError):
-    """The token is missing, wrong, or not enough."""
+    """The token is missing, wrong or insufficient."""
 
 
 class ModelFileMissing(ModelError, FileNotFoundError):
-    """A file of the model, or the dtype that was asked for, is not there."""
+    """The model lacks a file, or the dtype that was asked for."""
 
 
 class CorruptModel(ModelError, ValueError):
-    """The bytes of a model are not those that were promised."""
+    """The checksum or the size of a model's file is wrong."""
 
 
 class InvalidModel(ModelError, ValueError):
-    """A configuration or a graph that contradicts itself."""
+    """A model with an invalid configuration or graph."""
 
 
 class QuantizationRejected(ModelError, ValueError):
-    """8-bit weights name another best label than the original too often."""
+    """The best labels of the 8-bit weights differ from the original too often."""
 
 
 class UnsupportedProcessor(ModelError, NotImplementedError):
-    """The model needs preprocessing that pictag does not do."""
+    """The model needs preprocessing that pictag doesn't implement."""
 
 
 class EngineError(PictagError, RuntimeError):
@@ -195,11 +195,11 @@ class MissingExtra(PictagError, ImportError):
 
 
 class OutputError(PictagError, OSError):
-    """A result could not be written."""
+    """A result can't be written."""
 
 
 class UnreadableResults(OutputError, ValueError):
-    """A file of results cannot be read, or is not what pictag writes."""
+    """A file can't be read, or is not a result file of pictag."""
 
 
 class PipelineClosed(PictagError, RuntimeError):

@@ -1,4 +1,4 @@
-"""Checks of option values, and of option names: what means nothing is an error that says so."""
+"""Checks of option values and option names."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import SupportsIndex
 
-_DAY_S = 86_400  # what is longer is a slip, and the system's clocks overflow some time after it
+_DAY_S = 86_400  # anything longer is a mistake, and much longer overflows the system's clocks
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 def refuse_unknown_options(function: Callable[P, R]) -> Callable[P, R]:
-    """Make an option that the function does not have an `UnknownOption` that names the nearest."""
+    """Make the function raise `UnknownOption` for an unknown option, naming the nearest known one."""
     known = [name for name in inspect.signature(function).parameters if name != "self"]
 
     @functools.wraps(function)
@@ -48,10 +48,10 @@ def check_top_k(top_k: object) -> int | None:
     count = _read_index(top_k)
     if count is None:
         raise OptionError(
-            f"top_k={shorten(repr(top_k))} is not a whole number; give 1 or more, or None for all labels."
+            f"top_k={shorten(repr(top_k))} is not a whole number. Use 1 or more, or None for all labels."
         )
     if count < 1:
-        raise OptionError(f"top_k={shorten(repr(count))} is below 1; give 1 or more, or None for all labels.")
+        raise OptionError(f"top_k={shorten(repr(count))} is below 1. Use 1 or more, or None for all labels.")
     return count
 
 
@@ -59,7 +59,7 @@ def check_min_score(min_score: object) -> float:
     """``min_score`` as a finite number; raises `OptionError` for anything else."""
     if isinstance(min_score, bool) or not isinstance(min_score, Real) or not math.isfinite(min_score):
         raise OptionError(
-            f"min_score={shorten(repr(min_score))} is not a finite number; give one such as 0.5."
+            f"min_score={shorten(repr(min_score))} is not a finite number. Use a number such as 0.5."
         )
     return float(min_score)
 
@@ -70,12 +70,12 @@ def check_count(name: str, value: object, *, at_most: int | None = None) -> int:
     if count is None or count < 1:
         raise OptionError(f"{name}={shorten(repr(value))} is not a whole number of 1 or more.")
     if at_most is not None and count > at_most:
-        raise OptionError(f"{name}={shorten(repr(value))} is above {at_most:,}, which is the most.")
+        raise OptionError(f"{name}={shorten(repr(value))} is above the maximum of {at_most:,}.")
     return count
 
 
 def check_seconds(name: str, value: object) -> float:
-    """The option as seconds above 0, a day at most; raises `OptionError` for anything else."""
+    """The option as a number of seconds above 0, at most a day; raises `OptionError` for anything else."""
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) <= _DAY_S:
         raise OptionError(
             f"{name}={shorten(repr(value))} is not a number of seconds above 0 ({_DAY_S:,} at most)."
@@ -86,13 +86,13 @@ def check_seconds(name: str, value: object) -> float:
 def check_folder(name: str, value: object) -> Path:
     """The option as a path; raises `OptionError` for anything else."""
     try:
-        return Path(value)  # type: ignore[arg-type]  # what is no path raises TypeError
+        return Path(value)  # type: ignore[arg-type]  # raises TypeError if it is not a path
     except TypeError as error:
         raise OptionError(f"{name}={shorten(repr(value))} is not a path.") from error
 
 
 def _read_index(value: object) -> int | None:
-    """A whole number of any integer type; ``True`` and ``False`` are none."""
+    """A whole number of any integer type, but not ``True`` or ``False``."""
     if isinstance(value, bool):
         return None
     try:

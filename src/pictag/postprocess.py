@@ -21,24 +21,24 @@ ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 def choose_activation(
     asked: str | None, *, problem_type: str, label_count: int, outputs: str = "logits"
 ) -> Activation:
-    """The function that turns a model's output into scores, by the reference implementation's rule.
+    """The function that turns a model's output into scores, by the same rule as transformers.
 
-    What was ``asked`` for wins. Otherwise regression takes none, multi-label and one-label models take the
-    sigmoid, all others the softmax. A graph whose ``outputs`` are ``"probabilities"`` has had its function.
+    ``asked`` takes precedence. Otherwise regression uses none, multi-label and one-label models use the
+    sigmoid, all others the softmax. A graph whose ``outputs`` are ``"probabilities"`` needs no function.
 
     >>> choose_activation(None, problem_type="single_label_classification", label_count=1000)
     'softmax'
     """
     if asked is not None and asked not in ACTIVATIONS:
         raise OptionError(
-            f"function_to_apply={shorten(repr(asked))} is none of: {', '.join(ACTIVATIONS)}; "
-            "leave it out to have what the model's configuration says."
+            f"function_to_apply={shorten(repr(asked))} is not one of {', '.join(ACTIVATIONS)}. "
+            "Leave it out to use the one in the model's configuration."
         )
     if outputs == "probabilities":
         if asked == "sigmoid" or (asked == "softmax" and problem_type != "single_label_classification"):
             raise OptionError(
-                f"function_to_apply={asked!r} would be a second activation: this model's graph already gives "
-                "probabilities. Leave it out."
+                f"function_to_apply={asked!r} would be a second activation: this model's graph already "
+                "returns probabilities. Leave it out."
             )
         return "none"
     if asked is not None:
@@ -54,7 +54,7 @@ def activate(logits: NDArray[np.float32], activation: Activation) -> NDArray[np.
     """Scores of shape [N, L] from logits [N, L].
 
     Both functions are written so that no logit overflows: the softmax is shifted by the row's largest value,
-    and the sigmoid takes the exponential of negative numbers only.
+    and the sigmoid only computes exponentials of negative numbers.
 
     >>> activate(np.array([[0.0, 0.0]], np.float32), "softmax")
     array([[0.5, 0.5]], dtype=float32)
@@ -64,7 +64,7 @@ def activate(logits: NDArray[np.float32], activation: Activation) -> NDArray[np.
     if activation == "sigmoid":
         small = np.exp(-np.abs(logits))
         return np.where(logits >= 0, 1 / (1 + small), small / (1 + small)).astype(np.float32)
-    # Half precision can overflow to infinity; what comes of it is NaN, and `pick_labels` says so.
+    # Half precision can overflow to infinity, which becomes NaN here; `pick_labels` reports it.
     with np.errstate(invalid="ignore"):
         shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True), dtype=np.float32)
@@ -73,24 +73,24 @@ def activate(logits: NDArray[np.float32], activation: Activation) -> NDArray[np.
 def pick_labels(
     scores: NDArray[np.float32], names: Sequence[str], *, top_k: int | None, min_score: float
 ) -> tuple[Label, ...]:
-    """The best ``top_k`` labels of one row of scores [L], best first; of equal scores the lower index first.
+    """The best ``top_k`` labels of one row of scores [L], best first; equal scores in index order.
 
-    Labels below ``min_score`` are left out; 0 leaves nothing out, whatever the activation: logits may all be
-    below it. Raises `EngineError` when a score is not a number.
+    Labels below ``min_score`` are left out. 0 keeps all labels, even those with a negative logit. Raises
+    `EngineError` if a score is not a number.
 
     >>> pick_labels(np.array([-4.5, -0.5], np.float32), ("cat", "dog"), top_k=1, min_score=0)
     (Label(label='dog', score=-0.5, index=1),)
     """
     floor = min_score or -np.inf
-    first = int(scores.argmax()) if len(scores) else 0  # the first NaN, where there is one
+    first = int(scores.argmax()) if len(scores) else 0  # the first NaN, if there is one
     if len(scores) and np.isnan(scores[first]):
-        raise EngineError("The model gave scores that are not numbers (NaN) for this image.")
+        raise EngineError("The model returned scores that are not numbers (NaN) for this image.")
     if top_k == 1 and len(scores):
         score = float(scores[first])
         return (Label(label=names[first], score=score, index=first),) if score >= floor else ()
     count = len(scores) if top_k is None else min(top_k, len(scores))
     if count < len(scores):
-        # Sort only what can be among the best: all that reach the count-th largest score.
+        # Only sort the candidates: the labels that reach the count-th largest score.
         threshold = np.partition(scores, len(scores) - count)[len(scores) - count]
         candidates = np.flatnonzero(scores >= threshold)
     else:

@@ -1,4 +1,4 @@
-"""The frozen values that travel from the line to its users."""
+"""The frozen values that a pipeline returns."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Label:
     """One label of one image.
 
-    ``score`` is what the activation gave: a probability in 0…1 for softmax and sigmoid, the raw logit for
-    ``"none"``. ``index`` is the label's place in the model's output.
+    ``score`` is the result of the activation: a probability in 0…1 for softmax and sigmoid, the raw logit for
+    ``"none"``. ``index`` is the label's position in the model's output.
     """
 
     label: str
@@ -20,7 +20,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why one image has no labels: ``kind`` is the name of a class in `pictag.errors`."""
+    """Why an image has no labels; ``kind`` is the name of a class in `pictag.errors`."""
 
     kind: str
     message: str
@@ -28,7 +28,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """What is known of one image: its labels, best first, or the failure that kept them away.
+    """The result for one image: its labels, best first, or the failure.
 
     ``source`` is the path or URL as it was given, or a short description such as ``<bytes>``.
 

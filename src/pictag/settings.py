@@ -1,14 +1,14 @@
-"""What the environment says: the only module that reads it.
+"""Settings from environment variables; no other module reads the environment.
 
 | variable | meaning |
 |---|---|
-| ``PICTAG_MODEL`` | the model when ``--model`` is not given |
-| ``PICTAG_DEBUG`` | ``1`` shows tracebacks, as ``--debug`` does |
+| ``PICTAG_MODEL`` | the model if ``--model`` is not given |
+| ``PICTAG_DEBUG`` | ``1`` shows tracebacks, like ``--debug`` |
 | ``PICTAG_SERVER_…`` | the settings of `pictag serve`, see `pictag.server.settings` |
 | ``_PICTAG_COMPLETE`` | set by a shell that asks for completions, e.g. ``bash_source`` |
 
-Others read their own: huggingface_hub ``HF_TOKEN``, ``HF_HOME``, ``HF_ENDPOINT`` and ``HF_HUB_OFFLINE``;
-the terminal output ``NO_COLOR``, ``FORCE_COLOR``, ``TERM`` and ``COLUMNS``.
+Libraries read their own variables: huggingface_hub ``HF_TOKEN``, ``HF_HOME``, ``HF_ENDPOINT`` and
+``HF_HUB_OFFLINE``; rich ``NO_COLOR``, ``FORCE_COLOR``, ``TERM`` and ``COLUMNS``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _BOOLEANS = {"": False, "0": False, "false": False, "no": False, "off": False} |
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the environment says, read once when a door opens."""
+    """Settings from the environment, read once when an interface starts."""
 
     model: str | None = None
     debug: bool = False
@@ -38,7 +38,7 @@ class Settings:
 
 
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """The settings of this process; raises `OptionError` naming a variable whose value means nothing.
+    """The settings of this process; raises `OptionError` naming a variable with an invalid value.
 
     >>> read_settings({"PICTAG_MODEL": "embedded", "PICTAG_DEBUG": "yes"})
     Settings(model='embedded', debug=True, completion=None, server={})
@@ -55,5 +55,5 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
 def _read_boolean(environ: Mapping[str, str], name: str) -> bool:
     value = environ.get(name, "").strip().lower()
     if value not in _BOOLEANS:
-        raise OptionError(f"{name}={shorten(value)!r} is neither on nor off; give 1 or 0.")
+        raise OptionError(f"{name}={shorten(value)!r} is neither on nor off. Use 1 or 0.")
     return _BOOLEANS[value]

@@ -1,20 +1,21 @@
 """The command line: ``pictag classify``, ``pictag models``, ``pictag bench``.
 
-A command is a module of this folder that holds a click command, and one line in `COMMANDS`. It is imported
-when it is called, so that ``pictag --help`` costs nothing. Commands only call the public library; they
-raise its errors, and `main` turns those into one sentence and an exit status.
+A command is a module in this folder with a click command, and one line in `COMMANDS`. It is imported when it
+is called, so ``pictag --help`` is fast. Commands only call the public library and let its errors pass;
+`main` turns them into one sentence and an exit status.
 
-(click rather than typer: it is in the core anyway, through huggingface_hub; typer with its pydantic takes
-80 ms and 19 MB before the first line of ours runs, click 18 ms and 5 MB.)
+(click rather than typer: huggingface_hub depends on it anyway, and it takes 18 ms and 5 MB to import, typer
+with pydantic 80 ms and 19 MB.)
 """
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -25,11 +26,11 @@ from pictag.settings import read_settings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# name: (module, attribute, what it does)
+# name: (module, attribute, summary)
 COMMANDS = {
-    "classify": ("pictag.cli.classify", "classify", "Say what is in images."),
+    "classify": ("pictag.cli.classify", "classify", "Classify images."),
     "models": ("pictag.cli.models", "models_app", "List, download, inspect, verify and remove models."),
-    "quantize": ("pictag.cli.quantize", "quantize", "Make a model's weights 8-bit integers."),
+    "quantize": ("pictag.cli.quantize", "quantize", "Quantize a model's weights to 8-bit integers."),
     "bench": ("pictag.cli.bench", "bench", "Measure a model on this machine."),
     "serve": ("pictag.cli.serve", "serve_app", "Classify images over HTTP."),
 }
@@ -53,17 +54,17 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that the arguments name; otherwise an error with the nearest name."""
+        """The command that the arguments name; otherwise a usage error with the nearest name."""
         name = args[0]
         if name in COMMANDS or name.startswith("-"):
             return super().resolve_command(ctx, args)
         if Path(name).exists():
             shown = shorten(name)
-            raise click.UsageError(f"{shown!r} is a file, not a command: pictag classify {shown}.", ctx)
+            raise click.UsageError(f"{shown!r} is a file, not a command. Use 'pictag classify {shown}'.", ctx)
         raise click.NoSuchCommand(name, possibilities=COMMANDS, ctx=ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands in the help, without importing any."""
+        """Write the list of commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, _, summary) in COMMANDS.items()])
 
@@ -79,7 +80,7 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool)
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="'pictag COMMAND --help' says more. Exit status: 0 all well, 1 some images failed, "
+    epilog="See 'pictag COMMAND --help'. Exit status: 0 success, 1 some images failed, "
     "2 wrong usage or no model, 130 interrupted.",
 )
 @click.option(
@@ -91,31 +92,29 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool)
     help="Show the version and exit.",
 )
 def app() -> None:
-    """Image classification: an image in, its labels out."""
+    """Classify images with ONNX models."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and give its exit status; ``arguments`` are those of the process by default."""
+    """Run one command and return its exit status; ``arguments`` are those of the process by default."""
     # Pillow warns about odd metadata in images that it reads correctly.
     warnings.filterwarnings("ignore", module=r"PIL\.")
+    # huggingface_hub warns about each retry of a download; only the result matters here.
+    for name in ("huggingface_hub.file_download", "huggingface_hub.utils"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     given = sys.argv[1:] if arguments is None else list(arguments)
     invocation = Invocation(given=given)
 
     def run() -> int:
         invocation.settings = settings = read_settings()
         invocation.debug = settings.debug
-        if settings.completion is not None:  # the shell asks for what may follow
+        if settings.completion is not None:  # the shell asks for completions
+            from click.shell_completion import shell_complete
+
             return shell_complete(app, {}, "pictag", "_PICTAG_COMPLETE", settings.completion)
-        # Not app.main(): it turns interruptions and closed pipes into endings of its own.
+        # Not app.main(), which handles interruptions and closed pipes itself.
         with app.make_context("pictag", given, obj=invocation) as ctx:
             status = app.invoke(ctx)
         return status if isinstance(status, int) else 0
 
     return run_to_the_end(run, invocation)
-
-
-def shell_complete(*arguments: Any) -> int:
-    """Answer the shell's question for completions; loads what that needs."""
-    from click.shell_completion import shell_complete as complete
-
-    return complete(*arguments)

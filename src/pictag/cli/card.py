@@ -1,4 +1,4 @@
-"""What is known of a model, in lines for people."""
+"""A model's card as lines of text."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _MODES = {"latency": "one image", "throughput": f"{THROUGHPUT_MIN_IMAGES} images
 def describe_card(
     model: Model, graph: Mapping[str, Any], engines: Mapping[str, Mapping[str, str]]
 ) -> Iterator[tuple[str, object]]:
-    """Names and values, in the order of reading; what is not known is left out.
+    """Names and values in reading order; unknown values are left out.
 
     ``graph`` has the ``inputs`` and ``outputs`` of the opened graph, or an ``error``; ``engines`` has the
-    ``name`` and the ``why`` of what is chosen for each mode.
+    ``name`` of the engine for each mode and ``why`` it was chosen.
     """
     card = model.card
     lines: list[tuple[str, object]] = [
@@ -47,7 +47,7 @@ def describe_card(
 
 
 def show_size(size: int | None) -> str:
-    """A number of bytes for people, such as ``3.7 MB``."""
+    """A number of bytes as text, such as ``3.7 MB``."""
     if size is None:
         return "size unknown"
     for unit, divisor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
@@ -57,10 +57,7 @@ def show_size(size: int | None) -> str:
 
 
 def _describe_details(details: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
-    """What a ``card.json`` beside the weights says.
-
-    Anyone may write one: a key of another form is passed over.
-    ."""
+    """The contents of a ``card.json`` beside the weights; values of an unexpected type are skipped."""
     yield "status", _text(details.get("status"))
     data = _mapping(details.get("data"))
     yield "data", _text(data.get("name"))
@@ -94,7 +91,7 @@ def _describe_quantization(quantization: Mapping[str, Any]) -> Iterator[tuple[st
     if _is_number(calibration.get(unit)) and _is_number(check.get(unit)):
         yield (
             "quantised",
-            f"from {_text(_mapping(quantization.get('original')).get('model')) or 'a model not stated'}, "
+            f"from {_text(_mapping(quantization.get('original')).get('model')) or 'an unknown model'}, "
             f"calibrated with {calibration[unit]} images, checked on {check[unit]}",
         )
     for path, artefact in _mapping(quantization.get("artefacts")).items():

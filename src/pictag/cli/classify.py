@@ -1,4 +1,4 @@
-"""``pictag classify``: what is in images, one line an image as soon as it is known."""
+"""``pictag classify``: one line per image, as soon as its labels are known."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ Examples:
   find . -name '*.jpg' -print0 | pictag classify --from-file -
   pictag classify -- -odd-name.jpg
 
-An image that fails is a line with its error, and the run goes on.
+An image that can't be classified produces a line with the reason; the others are still classified.
 
-Exit status: 0 all well, 1 some images failed, 2 wrong usage or no model, 130 interrupted; what was finished
-by then has been written, and --resume goes on from there.
+Exit status: 0 success, 1 some images failed, 2 wrong usage or no model, 130 interrupted. After an
+interruption the finished results are in the output, and --resume continues from there.
 """
 
 
@@ -44,18 +44,18 @@ class TopK(click.ParamType[int | None]):
         if isinstance(value, int):
             return value
         if not (str(value).isascii() and str(value).isdigit() and int(value) > 0):
-            self.fail(f"{value!r} is neither a number of 1 or more nor 'all'.", param, ctx)
+            self.fail(f"{value!r} is neither a whole number of 1 or more nor 'all'.", param, ctx)
         return int(value)
 
 
-@click.command(epilog=EXAMPLES, short_help="Say what is in images.")
-@click.argument("inputs", nargs=-1, metavar="[PHOTO|FOLDER|GLOB|URL|-]...")
+@click.command(epilog=EXAMPLES, short_help="Classify images.")
+@click.argument("inputs", nargs=-1, metavar="[IMAGE|FOLDER|GLOB|URL|-]...")
 @click.option(
     "-m",
     "--model",
     metavar="MODEL",
     help="A model on the Hub (org/name, org/name@revision), a folder, an .onnx file, or 'embedded'. "
-    "[default: what PICTAG_MODEL says, otherwise Xenova/vit-base-patch16-224]",
+    "[default: PICTAG_MODEL, or Xenova/vit-base-patch16-224]",
 )
 @click.option(
     "--revision", metavar="REV", help="Branch, tag or commit of a model on the Hub. [default: main]"
@@ -65,16 +65,18 @@ class TopK(click.ParamType[int | None]):
     type=click.Choice(DTYPES),
     default=AUTO,
     show_default=True,
-    help="Which of the model's weights to use; auto takes the quantised ones on a processor.",
+    help="Which of the model's weights to use; auto uses quantized weights on a CPU.",
 )
-@click.option("--model-file", metavar="FILE", help="Weights by their name in the model, instead of --dtype.")
+@click.option(
+    "--model-file", metavar="FILE", help="File name of the weights in the model, instead of --dtype."
+)
 @click.option(
     "--cache-dir",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="The Hub's cache. [default: what HF_HOME and HF_HUB_CACHE say]",
+    help="The Hub's cache. [default: set by HF_HOME and HF_HUB_CACHE]",
 )
-@click.option("--offline", is_flag=True, help="Never ask the network for a model; use what is in the cache.")
+@click.option("--offline", is_flag=True, help="Don't use the network for models, only the cache.")
 @click.option(
     "-k",
     "--top-k",
@@ -82,7 +84,7 @@ class TopK(click.ParamType[int | None]):
     metavar="N|all",
     default=5,
     show_default=True,
-    help="How many labels of each image, best first; 'all' for all of them.",
+    help="Number of labels per image, best first.",
 )
 @click.option(
     "--min-score",
@@ -90,111 +92,112 @@ class TopK(click.ParamType[int | None]):
     default=0.0,
     show_default=True,
     metavar="SCORE",
-    help="Leave out labels with a lower score, such as 0.5; 0 leaves out none.",
+    help="Leave out labels with a lower score; 0 keeps all.",
 )
 @click.option(
     "--function-to-apply",
     type=click.Choice(("softmax", "sigmoid", "none")),
-    help="How the model's output becomes scores; none shows it raw. [default: what the model says]",
+    help="How scores are computed from the model's output; none shows the raw output. "
+    "[default: set by the model]",
 )
 @click.option(
     "-f",
     "--format",
     "format_",
     type=click.Choice(FORMATS),
-    help="[default: by the name of --output; otherwise table on a terminal, jsonl elsewhere]",
+    help="[default: from the name of --output; otherwise table on a terminal, jsonl in a pipe]",
 )
 @click.option(
     "-o",
     "--output",
     metavar="FILE",
-    help="Write the results to FILE; .jsonl, .csv, .parquet and .txt say the format. A FILE that is there is "
-    "refused without --resume or --overwrite. [default: standard output]",
+    help="Write the results to FILE. The ending .jsonl, .csv, .parquet or .txt sets the format. An existing "
+    "FILE needs --resume or --overwrite. [default: standard output]",
 )
 @click.option(
     "--resume",
     is_flag=True,
-    help="Go on with FILE: skip the images that it has already, by their names as given.",
+    help="Continue FILE: skip the images that it already has, compared by name.",
 )
-@click.option("--retry-failed", is_flag=True, help="With --resume: try again the images that failed.")
-@click.option("--overwrite", is_flag=True, help="Begin FILE anew when it is there.")
-@click.option("-r", "--recursive", is_flag=True, help="Take the images of folders within folders too.")
+@click.option("--retry-failed", is_flag=True, help="With --resume: try the images that failed again.")
+@click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
+@click.option("-r", "--recursive", is_flag=True, help="Include the images of subfolders.")
 @click.option(
     "--from-file",
     metavar="LIST",
-    help="Read more names from the file LIST (- is standard input): one a line, or NUL-separated.",
+    help="Read more names from the file LIST (- is standard input), one per line or NUL-separated.",
 )
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Images in one run of the model. [default: 1 or 4, by measurement on the first images]",
+    help="Images per run of the model. [default: 1 or 4, measured with the first images]",
 )
 @click.option(
     "--threads",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Processor threads to use. [default: all cores]",
+    help="Number of CPU threads. [default: all cores]",
 )
 @click.option(
     "--max-pixels",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Refuse images of more pixels (width × height). [default: 178956970]",
+    help="Reject images with more pixels (width × height). [default: 178956970]",
 )
 @click.option(
     "--engine",
     type=click.Choice(("auto", "onnxruntime", "openvino")),
     default="auto",
     show_default=True,
-    help="What runs the model; auto takes OpenVINO for many images with calibrated 8-bit weights where it "
-    "is installed, otherwise ONNX Runtime.",
+    help="Inference engine; auto uses OpenVINO, if installed, for many images with calibrated 8-bit weights, "
+    "otherwise ONNX Runtime.",
 )
 @click.option(
     "--device",
     metavar="DEVICE",
     default="cpu",
     show_default=True,
-    help="cpu, or with the extra gpu cuda or tensorrt; cuda:1 is the second card.",
+    help="cpu; with the extra gpu also cuda or tensorrt. cuda:1 is the second GPU.",
 )
 @click.option(
     "--precision",
     type=click.Choice(("f32", "bf16")),
     default="f32",
     show_default=True,
-    help="bf16: with --engine openvino, faster where the processor has bfloat16; scores change a little.",
+    help="bf16 (with --engine openvino) is faster on CPUs with bfloat16; scores change slightly.",
 )
 @click.option(
     "--compiled-cache",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Where OpenVINO and TensorRT keep the compiled model for the next start. [default: nowhere]",
+    help="Where OpenVINO and TensorRT store the compiled model for later runs. [default: not stored]",
 )
 @click.option(
     "--decode",
     type=click.Choice(("exact", "fast")),
     default="exact",
     show_default=True,
-    help="fast: large JPEGs are scaled down while they are decoded; scores change a little.",
+    help="fast scales large JPEGs down while decoding; scores change slightly.",
 )
 @click.option(
     "--alpha",
     type=click.Choice(("drop", "white")),
     default="drop",
     show_default=True,
-    help="Transparent images: drop the transparency, or lay them on white.",
+    help="Transparent images: drop the transparency, or flatten on white.",
 )
 @click.option(
     "--timeout",
     "timeout_s",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    help="How long reading one URL may take in all. [default: 10]",
+    help="Total time limit for reading one URL. [default: 10]",
 )
 @click.option(
-    "--allow-private-urls", is_flag=True, help="Read URLs of this machine and of private networks too."
+    "--allow-private-urls", is_flag=True, help="Allow URLs on this machine and in private networks."
 )
-@click.option("-q", "--quiet", is_flag=True, help="No progress, no notes, no summary on stderr.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress, notes or summary on stderr.")
 @debug_option
 @click.pass_obj
 def classify(
@@ -230,10 +233,10 @@ def classify(
     allow_private_urls: bool,
     quiet: bool,
 ) -> int:
-    """Say what is in images.
+    """Classify images.
 
-    PHOTO is an image file, FOLDER stands for the images in it, GLOB is a quoted pattern such as '*.jpg',
-    URL begins with http: or https:, and - is one image from standard input.
+    IMAGE is an image file, FOLDER is all images in it, GLOB is a quoted pattern such as '*.jpg', URL begins
+    with http: or https:, and - is one image from standard input.
     """
     names = Inputs(arguments=inputs, listed_in=from_file, recursive=recursive)
     names.check()

@@ -28,36 +28,36 @@ Examples:
   pictag quantize org/name --calibrate train/ --recursive --check test/ --output name-int8
   pictag classify holiday/ --model my-model-int8
 
-The folder works wherever MODEL did, with ONNX Runtime and with OpenVINO. 'pictag models inspect' shows its
-card: what was calibrated with what, and how fast and how close to the original it is.
+The folder can be used in place of MODEL, with ONNX Runtime and with OpenVINO. 'pictag models inspect' shows
+its card: the calibration, the speed, and the agreement with the original.
 
-Exit status: 0 all well (images that could not be read were named and left out), 2 wrong usage, no such
-model, or too little agreement with the original, 130 interrupted. Unless it is 0, nothing is written.
+Exit status: 0 success (images that can't be read are named and left out), 2 wrong usage, no such model, or
+too little agreement with the original, 130 interrupted. Nothing is written unless the status is 0.
 """
 
 
-@click.command(epilog=EXAMPLES, short_help="Make a model's weights 8-bit integers.")
+@click.command(epilog=EXAMPLES, short_help="Quantize a model's weights to 8-bit integers.")
 @click.argument("model", metavar="MODEL")
 @click.option(
     "--calibrate",
     required=True,
     metavar="FOLDER",
-    help="Images that show the model's ranges: a hundred or more, like those that will be classified.",
+    help="Images for calibration: a hundred or more, similar to those that will be classified.",
 )
 @click.option("-o", "--output", required=True, metavar="FOLDER", help="The model folder to write.")
 @click.option(
     "--check",
     metavar="FOLDER",
-    help="Images to compare the scores on. [default: every fourth of --calibrate is held back]",
+    help="Images for comparing the scores. [default: every fourth image of --calibrate is held back]",
 )
-@click.option("-r", "--recursive", is_flag=True, help="Take the images of folders within folders too.")
+@click.option("-r", "--recursive", is_flag=True, help="Include the images of subfolders.")
 @click.option(
     "--most-images",
     type=click.IntRange(min=1),
     default=300,
     show_default=True,
     metavar="N",
-    help="Calibrate and check with so many at most, spread evenly over the folder; more change little.",
+    help="Maximum number of images for calibration and for the check, spread evenly over the folder.",
 )
 @click.option(
     "--min-agreement",
@@ -65,31 +65,30 @@ model, or too little agreement with the original, 130 interrupted. Unless it is 
     default=0.97,
     show_default=True,
     metavar="SHARE",
-    help="The share of images whose best label must stay the same. Good 8-bit models keep 0.97 and more; "
-    "below it, labels change that the original was sure of.",
+    help="Share of images whose best label must stay the same. Good 8-bit models reach 0.97; below it, "
+    "labels change even where the original's score is high.",
 )
-@click.option("--accept-below", is_flag=True, help="Write the folder even where that share is not reached.")
-@click.option("--keep-original", is_flag=True, help="Copy the weights in float into the folder too.")
-@click.option(
-    "--overwrite", is_flag=True, help="Replace the folder where this command has written it before."
-)
+@click.option("--accept-below", is_flag=True, help="Write the folder even if that share is not reached.")
+@click.option("--keep-original", is_flag=True, help="Also copy the float weights into the folder.")
+@click.option("--overwrite", is_flag=True, help="Replace the folder if this command has written it.")
 @click.option(
     "--processor",
     type=click.Choice(("auto", "vnni", "x86", "arm")),
     default="auto",
     show_default=True,
-    help="What will run them: Intel or AMD with VNNI, without it, or ARM; auto is this machine.",
+    help="CPU that will run the model: vnni and x86 are Intel or AMD with and without VNNI; auto is this "
+    "machine's.",
 )
 @click.option("--revision", metavar="REV", help="Branch, tag or commit on the Hub. [default: main]")
-@click.option("--model-file", metavar="FILE", help="The weights in float by their name in the model.")
+@click.option("--model-file", metavar="FILE", help="File name of the float weights in the model.")
 @click.option(
     "--cache-dir",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="The Hub's cache. [default: what HF_HOME and HF_HUB_CACHE say]",
+    help="The Hub's cache. [default: set by HF_HOME and HF_HUB_CACHE]",
 )
-@click.option("--offline", is_flag=True, help="Never ask the network; use what is in the cache.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress and no names of images left out on stderr.")
+@click.option("--offline", is_flag=True, help="Don't use the network, only the cache.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress and no list of skipped images on stderr.")
 @debug_option
 def quantize(
     *,
@@ -110,11 +109,11 @@ def quantize(
     offline: bool,
     quiet: bool,
 ) -> int:
-    """Make a model's weights 8-bit integers, two to four times as fast and a quarter of the size.
+    """Quantize a model's weights to 8-bit integers: two to four times as fast, a quarter of the size.
 
-    MODEL is in float: a name on the Hub (org/name, org/name@revision), a folder, or an .onnx file. Needs
-    pip install 'pictag[quantize]'. Methods of calibration are tried until the scores agree; where none does,
-    the parts of the model that suffer most stay in float.
+    MODEL has float weights: a name on the Hub (org/name, org/name@revision), a folder, or an .onnx file.
+    Needs pip install 'pictag[quantize]'. Calibration methods are tried until the scores agree. If none
+    succeeds, the most sensitive parts of the model stay in float.
     """
     from pictag.quantization import quantize_model
 
@@ -155,7 +154,7 @@ def quantize(
 def _show(report: Report) -> None:
     from pictag.quantization.measurement import ENGINES
 
-    how = "held back from the calibration" if report.check_held_back else "of their own"
+    how = "held back from the calibration" if report.check_held_back else "of a separate folder"
     lines = [
         f"{report.output}: calibrated with {report.calibration_images} images, checked on "
         f"{report.check_images} {how}"

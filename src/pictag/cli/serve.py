@@ -20,12 +20,12 @@ Examples:
   PICTAG_SERVER_API_KEY=… pictag serve --host 0.0.0.0 --port 8080
   pictag serve --config server.toml --set max_queue=64 --show-config
 
-A setting comes from the command line, or else from the environment (PICTAG_SERVER_ and its name), or else
-from the file. There is no option for the API key, since other users of a machine see command lines.
+Precedence: the command line, then the environment (PICTAG_SERVER_ and the name), then the file. There is no
+option for the API key, because command lines are visible to other users of the machine.
 
-Exit status: 0 stopped by SIGTERM or Ctrl-C and every request finished, 1 some were cut off, 2 wrong usage,
-settings, or a model that cannot be right, 70 an error inside pictag, 75 what may be right the next time (the
-address is taken, a model cannot be fetched for now), 130 or 143 ended at once by a second Ctrl-C or SIGTERM.
+Exit status: 0 stopped by SIGTERM or Ctrl-C after all requests were finished, 1 some requests were cut off,
+2 wrong usage, invalid settings or an invalid model, 70 an error inside pictag, 75 a temporary problem (the
+address is in use, a model can't be downloaded now), 130 or 143 a second Ctrl-C or SIGTERM.
 """
 
 
@@ -36,11 +36,11 @@ address is taken, a model cannot be fetched for now), 130 or 143 ended at once b
     "models",
     multiple=True,
     metavar="[NAME=]MODEL",
-    help="A name on the Hub, a folder, an .onnx file, or 'embedded'; may be given again. The first is the "
+    help="A name on the Hub, a folder, an .onnx file, or 'embedded'. Can be repeated; the first is the "
     "default. [default: PICTAG_MODEL, or Xenova/vit-base-patch16-224]",
 )
 @click.option(
-    "--host", metavar="ADDRESS", help="Address to listen on. [default: 127.0.0.1, this machine alone]"
+    "--host", metavar="ADDRESS", help="Address to listen on. [default: 127.0.0.1, only this machine]"
 )
 @click.option("-p", "--port", type=click.IntRange(0, 65_535), metavar="N", help="[default: 8000]")
 @click.option("--engine", type=click.Choice(("auto", "onnxruntime", "openvino")), help="[default: auto]")
@@ -51,25 +51,31 @@ address is taken, a model cannot be fetched for now), 130 or 143 ended at once b
     "--threads",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Images worked on at a time. [default: one more than cores]",
+    help="Number of images processed at the same time. [default: number of cores + 1]",
 )
-@click.option("--lazy", is_flag=True, help="Load a model at its first request, not at the start.")
-@click.option("--offline", is_flag=True, help="Never ask the network for a model.")
+@click.option("--lazy", is_flag=True, help="Load a model at its first request, not at start.")
+@click.option("--offline", is_flag=True, help="Don't use the network for models.")
 @click.option(
-    "--memory-budget-mb", type=click.IntRange(min=1), metavar="N", help="Unload idle models above this."
+    "--memory-budget-mb",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Unload idle models above this amount of memory.",
 )
 @click.option(
-    "--max-queue", type=click.IntRange(min=1), metavar="N", help="Images that may wait. [default: 256]"
+    "--max-queue",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Maximum number of waiting images. [default: 256]",
 )
 @click.option("--allow-urls", is_flag=True, help="Read images from public URLs in requests.")
-@click.option("--no-page", is_flag=True, help="No page for browsers.")
+@click.option("--no-page", is_flag=True, help="Don't serve the web page.")
 @click.option("--log-format", type=click.Choice(("auto", "json", "text")), help="[default: auto]")
 @click.option(
     "--set",
     "others",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Any other setting of those that --show-config shows; may be given again.",
+    help="Any other setting that --show-config shows. Can be repeated.",
 )
 @click.option(
     "--config",
@@ -77,7 +83,7 @@ address is taken, a model cannot be fetched for now), 130 or 143 ended at once b
     metavar="FILE",
     help="A TOML file of settings.",
 )
-@click.option("--show-config", is_flag=True, help="Print all settings, each with its origin, and exit.")
+@click.option("--show-config", is_flag=True, help="Show all settings with their origins and exit.")
 @debug_option
 @click.pass_obj
 def serve_app(
@@ -94,7 +100,7 @@ def serve_app(
     no_page: bool,
     **plain: Any,
 ) -> int:
-    """Classify images over HTTP, for the clients of Hugging Face, Triton and TorchServe, and browsers."""
+    """Classify images over HTTP, for browsers and for Hugging Face, Triton and TorchServe clients."""
     read_configuration, serve = _import_server()
     given = _read_others(others)
     given |= {name: value for name, value in plain.items() if value is not None}
@@ -128,8 +134,10 @@ def _read_others(others: tuple[str, ...]) -> dict[str, Any]:
     for text in others:
         name, equals, value = text.partition("=")
         if not equals:
-            raise OptionError(f"--set {shorten(text, 80)}: give NAME=VALUE.")
+            raise OptionError(f"--set {shorten(text, 80)}: use NAME=VALUE.")
         if name == "api_key":
-            raise OptionError("--set api_key: others would see it; use PICTAG_SERVER_API_KEY or the file.")
+            raise OptionError(
+                "--set api_key would be visible to other users. Use PICTAG_SERVER_API_KEY or the file."
+            )
         given[name] = value
     return given

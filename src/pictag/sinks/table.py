@@ -1,7 +1,7 @@
-"""A table for a person's terminal: each image's labels with their scores as bars, one image at a time.
+"""A table for the terminal: each image's labels with their scores as bars, one image at a time.
 
-Nothing in a file name or a label is taken for markup, and control characters are shown as escapes, so that
-a hostile name can neither colour the table nor move its cursor.
+Names and labels are never parsed as markup, and control characters are shown as escapes. A hostile name can
+therefore neither colour the table nor move the cursor.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from pictag.records import Label, Prediction
 
 _EIGHTHS = "▏▎▍▌▋▊▉█"
-_LABEL_CELLS = (6, 44)  # a label's column: the least and the most
+_LABEL_CELLS = (6, 44)  # minimum and maximum width of the label column
 _BAR_CELLS = (6, 24)
 _MAX_NAME_CHARACTERS = 2000
 
 
 class TableSink:
-    """Writes a table to a text stream, as wide as the terminal, in colours where the terminal has them.
+    """Writes a table to a text stream, as wide as the terminal, in colour if the terminal supports it.
 
-    ``percent`` is False for scores that are no probabilities: they are shown as numbers, and the image's
-    largest has the longest bar. ``width`` is in character cells; by default the terminal's, or 80.
+    ``percent`` is False for scores that aren't probabilities: they are shown as numbers, and the image's
+    largest score has the longest bar. ``width`` is in character cells; by default the terminal's, or 80.
     """
 
     def __init__(self, stream: TextIO, *, percent: bool = True, width: int | None = None) -> None:
@@ -40,11 +40,11 @@ class TableSink:
         self._failed = False
 
     def write(self, prediction: Prediction) -> None:
-        """Write the rows of one image; raises `OutputError`, and ``BrokenPipeError`` as it is."""
+        """Write the rows of one image; raises `OutputError` or ``BrokenPipeError``."""
         console = self._console
         ascii_only = console.options.ascii_only
         rows = draw_rows(prediction, width=console.width, percent=self._percent, ascii_only=ascii_only)
-        # rich ends the process when a pipe is closed; so it only draws, and this writes.
+        # rich would end the process when a pipe is closed, so it only renders.
         with console.capture() as drawn:
             console.print(Text("\n").join(rows), overflow="fold", no_wrap=False)
         try:
@@ -60,7 +60,7 @@ class TableSink:
         """Close the stream."""
         try:
             self._stream.close()
-        except OSError as error:  # what could not be written before still waits in the stream
+        except OSError as error:  # the stream still has what could not be written before
             if not self._failed:
                 raise OutputError(f"Cannot finish the table: {error.strerror}.") from error
 
@@ -68,7 +68,7 @@ class TableSink:
 def draw_rows(
     prediction: Prediction, *, width: int, percent: bool = True, ascii_only: bool = False
 ) -> list[Text]:
-    """The rows of one image: its name, then one row a label.
+    """The rows of one image: its name, then one row per label.
 
     >>> from pictag import Label, Prediction
     >>> tiger = Prediction(source="tiger.jpg", labels=(Label(label="tiger", score=0.75, index=292),))
@@ -83,7 +83,7 @@ def draw_rows(
         shown = shorten(message, _MAX_NAME_CHARACTERS)
         rows.append(Text(f"  {prediction.error.kind}: {shown}", style="red"))
     elif not prediction.labels:
-        rows.append(Text("  no label reaches the least score", style="dim"))
+        rows.append(Text("  no label reaches the minimum score", style="dim"))
     number_cells = 6 if percent else 11  # 100.0%, -1.234e+100
     # Two spaces, the label, a space, the bar, a space, the number.
     bar_cells = min(max((width - number_cells) // 3, _BAR_CELLS[0]), _BAR_CELLS[1])
@@ -102,7 +102,7 @@ def _largest(labels: tuple[Label, ...]) -> float:
 
 
 def _fit(text: str, cells: int, ellipsis: str) -> str:
-    """The text in exactly that many cells: filled with spaces, or cut with an ellipsis."""
+    """The text in exactly that many cells: padded with spaces, or cut off with an ellipsis."""
     if cell_len(text) > cells:
         text = set_cell_size(text, cells - len(ellipsis)).rstrip() + ellipsis
     return set_cell_size(text, cells)
