@@ -1,4 +1,4 @@
-"""Clients of the test Hub, each in a process of its own: huggingface_hub reads its settings when imported."""
+"""Clients of the test Hub, each in its own process: huggingface_hub reads its settings when imported."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from hubserver import HubServer
 from tinymodel import make_graph, make_tiny_model
 
 NAME = "org/colours"
-# What would lead a client elsewhere, or make it behave differently on a machine that has a Hub account.
+# Settings of the machine that would change a client's Hub, cache or account.
 _PRIVATE = ("HF_", "HUGGING", "TRANSFORMERS_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "XDG_CACHE")
 
 
 def make_files(folder: Path, *, sharpness: float = 2.0) -> dict[str, bytes]:
-    """A model's files by their path: float and quantised weights, its JSON files and its card."""
+    """A model's files by path: float and quantised weights, JSON files and a README."""
     make_tiny_model(folder, sharpness=sharpness)
     files = {
         path.relative_to(folder).as_posix(): path.read_bytes()
@@ -34,7 +34,7 @@ def make_files(folder: Path, *, sharpness: float = 2.0) -> dict[str, bytes]:
 
 @dataclass(frozen=True, kw_only=True)
 class Home:
-    """One machine: a cache, and a Hub to ask."""
+    """One machine: a cache, and the Hub that it uses."""
 
     hub: HubServer
     cache: Path
@@ -59,7 +59,7 @@ class Home:
         )
 
     def load(self, *, env: Mapping[str, str] | None = None, **arguments: Any) -> dict[str, Any]:
-        """What came of loading the model, with ``stderr`` beside it."""
+        """Load the model, and return the result and ``stderr``."""
         return finish(self.start(env=env, **arguments))
 
     def blobs(self) -> list[Path]:
@@ -76,7 +76,7 @@ def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Load one model as told by a JSON object, and print what came of it as another."""
+    """Load one model with the options in a JSON object, and print the result as another."""
     from pictag.errors import PictagError
     from pictag.models.load import DownloadProgress, LoadOptions, load_model
     from pictag.models.reference import parse_reference
@@ -87,16 +87,16 @@ def main() -> None:
     progress: list[DownloadProgress] = []
     is_failing = arguments.pop("fail_in_progress", False)
 
-    def tell(news: DownloadProgress) -> None:
+    def report(news: DownloadProgress) -> None:
         if is_failing:
-            raise ValueError("the caller's own")
+            raise ValueError("the caller's error")
         progress.append(news)
 
     try:
         model = load_model(
             parse_reference(arguments.pop("model"), revision=arguments.pop("revision", None)),
             LoadOptions(**arguments),
-            tell,
+            report,
         )
     except (PictagError, ValueError) as error:
         result: dict[str, Any] = {"error": type(error).__name__, "message": str(error)}

@@ -1,8 +1,8 @@
-"""A small Hub on loopback, speaking the protocol that huggingface_hub 2.4 uses, and able to misbehave.
+"""A small Hub on loopback that implements the protocol of huggingface_hub 2.4, with faults on demand.
 
-It serves what a model page serves: the description of a revision with its files, ``resolve`` with ETag,
-X-Repo-Commit and, for large files, X-Linked-Etag, X-Linked-Size and a redirect to a second host (the CDN),
-Range requests, and the error codes. `Faults` switch single lies on. Every request is kept in ``log``.
+It serves the description of a revision with its files, the tree, ``resolve`` with ETag, X-Repo-Commit and,
+for large files, X-Linked-Etag, X-Linked-Size and a redirect to a second host (the CDN), Range requests, and
+the error codes. `Faults` enables single faults. Every request is recorded in ``log``.
 
     with HubServer() as hub:
         commit = hub.publish("org/name", {"config.json": b"{}", "onnx/model.onnx": graph})
@@ -21,7 +21,7 @@ from types import TracebackType
 from urllib.parse import parse_qs, unquote, urlsplit
 
 LARGE = (".onnx", ".onnx_data", ".data")  # what the Hub keeps in LFS
-TELEMETRY = "/api/agent-harnesses"  # huggingface_hub's own; no part of the protocol of models
+TELEMETRY = "/api/agent-harnesses"  # huggingface_hub's own request, unrelated to models
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +37,11 @@ class Request:
 
 @dataclass(kw_only=True)
 class Faults:
-    """What goes wrong. Lists are used up from the front, one entry a download."""
+    """What goes wrong. A list has one entry per download, used from the front."""
 
-    cut_after: list[int] = field(
-        default_factory=list
-    )  # close the connection after so many bytes (of a file that has more)
-    wrong_bytes: int = 0  # so many downloads have the right size and wrong bytes
+    # close the connection after this many bytes of a larger file
+    cut_after: list[int] = field(default_factory=list)
+    wrong_bytes: int = 0  # this many downloads have the right size and wrong bytes
     extra_bytes: int = 0  # more than stated, in chunks
     missing_bytes: int = 0  # fewer than stated, in chunks
     redirect_loop: bool = False
@@ -53,13 +52,13 @@ class Faults:
     xet_refresh: str | None = None
     missing_file: str | None = None  # listed, but 404 when asked for
     token_trap: str | None = None  # small files redirect to this host
-    move_after_listing: tuple[str, str] | None = None  # (branch, commit) once the list has been given
+    move_after_listing: tuple[str, str] | None = None  # (branch, commit), after the list was sent
     garbage: bool = False  # 200 with something that is not the Hub's
 
 
 @dataclass(kw_only=True)
 class Repository:
-    """A model: commits with their files, and what branches mean."""
+    """A model: commits with their files, and the commits of its branches."""
 
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
@@ -69,12 +68,12 @@ class Repository:
 
 
 def git_sha1(data: bytes) -> str:
-    """The id that git gives a file, which is the ETag of the Hub's small files."""
+    """The id of a file in git, which is the ETag of the Hub's small files."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
 class HubServer:
-    """The Hub and its CDN, each on a port of 127.0.0.1 for as long as the ``with`` block lasts."""
+    """The Hub and its CDN, each on its own port of 127.0.0.1 until the ``with`` block ends."""
 
     def __init__(self) -> None:
         self.repositories: dict[str, Repository] = {}
@@ -90,7 +89,7 @@ class HubServer:
 
     @property
     def url(self) -> str:
-        """What HF_ENDPOINT is set to."""
+        """The value for HF_ENDPOINT."""
         return f"http://127.0.0.1:{self._servers[0].server_address[1]}"
 
     @property
@@ -113,7 +112,7 @@ class HubServer:
             thread.join(timeout=5)
 
     def publish(self, name: str, files: Mapping[str, bytes], *, branch: str = "main") -> str:
-        """Make a commit of these files and let the branch mean it; gives the commit's hash."""
+        """Commit these files to the branch, and return the commit's hash."""
         repository = self.repositories.setdefault(name, Repository())
         text = json.dumps(
             [branch, len(repository.commits), sorted((k, git_sha1(v)) for k, v in files.items())]
@@ -124,7 +123,7 @@ class HubServer:
         return commit
 
     def requests(self, method: str | None = None) -> list[Request]:
-        """What was asked for so far, without huggingface_hub's telemetry."""
+        """The requests so far, without huggingface_hub's telemetry."""
         with self.lock:
             return [r for r in self.log if r.path != TELEMETRY and (method is None or r.method == method)]
 
@@ -149,7 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
     hub: HubServer
     host: str
     protocol_version = "HTTP/1.1"
-    timeout = 10  # a silent client does not hold a thread for ever
+    timeout = 10  # s, so that a silent client doesn't block a thread forever
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in the base class
         pass
@@ -182,6 +181,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, b"<html>hello</html>")
         elif self.host == "cdn":
             self._serve_blob(path)
+        elif path.startswith("/api/models/") and "/tree/" in path:
+            self._serve_tree(path.removeprefix("/api/models/"))
         elif path.startswith("/api/models/"):
             self._serve_description(path.removeprefix("/api/models/"), parse_qs(parts.query))
         elif "/resolve/" in path:
@@ -190,7 +191,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(404, "RepoNotFound")
 
     def _find(self, name: str) -> Repository | None:
-        """The repository, or None once the refusal has been sent."""
+        """The repository, or None if an error was sent."""
         repository = self.hub.repositories.get(name)
         sent = self.headers.get("authorization")
         token = None if sent is None else sent.removeprefix("Bearer ")
@@ -204,14 +205,19 @@ class _Handler(BaseHTTPRequestHandler):
             return repository
         return None
 
+    def _find_commit(self, repository: Repository, revision: str) -> str | None:
+        """The commit of a revision, or None if an error was sent."""
+        commit = repository.branches.get(revision)
+        if commit is None and revision in repository.commits:
+            commit = revision
+        if commit is None:
+            self._refuse(404, "RevisionNotFound", "Invalid rev id")
+        return commit
+
     def _serve_description(self, rest: str, query: dict[str, list[str]]) -> None:
         name, _, revision = rest.partition("/revision/")
         repository = self._find(name)
-        if repository is None:
-            return
-        commit = _commit(repository, revision or "main")
-        if commit is None:
-            self._refuse(404, "RevisionNotFound", "Invalid rev id")
+        if repository is None or (commit := self._find_commit(repository, revision or "main")) is None:
             return
         siblings = [_describe(path, data) for path, data in repository.commits[commit].items()]
         if self.hub.faults.listed_name is not None:
@@ -231,16 +237,26 @@ class _Handler(BaseHTTPRequestHandler):
             repository.branches[branch] = target
         self._send(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
+    def _serve_tree(self, rest: str) -> None:
+        name, _, revision = rest.partition("/tree/")
+        repository = self._find(name)
+        if repository is None or (commit := self._find_commit(repository, revision)) is None:
+            return
+        entries = []
+        for path, data in repository.commits[commit].items():
+            entry = {"type": "file", "path": path, "size": len(data), "oid": git_sha1(data)}
+            if path.endswith(LARGE):
+                digest = hashlib.sha256(data).hexdigest()
+                entry["lfs"] = {"oid": digest, "size": len(data), "pointerSize": 134}
+            entries.append(entry)
+        self._send(200, json.dumps(entries).encode(), {"Content-Type": "application/json"})
+
     def _serve_file(self, path: str) -> None:
         faults = self.hub.faults
         name, _, rest = path[1:].partition("/resolve/")
         revision, _, file = rest.partition("/")
         repository = self._find(name)
-        if repository is None:
-            return
-        commit = _commit(repository, revision)
-        if commit is None:
-            self._refuse(404, "RevisionNotFound", "Invalid rev id")
+        if repository is None or (commit := self._find_commit(repository, revision)) is None:
             return
         data = repository.commits[commit].get(file)
         if data is None or file == faults.missing_file:
@@ -313,10 +329,6 @@ class _Handler(BaseHTTPRequestHandler):
         if cut is not None:
             self.wfile.flush()
             self.close_connection = True
-
-
-def _commit(repository: Repository, revision: str) -> str | None:
-    return repository.branches.get(revision) or (revision if revision in repository.commits else None)
 
 
 def _describe(path: str, data: bytes) -> dict[str, object]:

@@ -80,11 +80,11 @@ SERVER = {module.path for module in MODULES if module.package == "server"}  # on
 # The only modules that may import an optional or heavy package.
 HEAVY = {
     "onnxruntime": {
-        "engines/onnxruntime.py", "engines/quantize_static.py", "benchmark/limits.py", "benchmark/work.py",
+        "engines/onnxruntime.py", "engines/quantize_static.py",
     },
     "pyarrow": {"sinks/parquet.py"},
-    "httpx2": {"images/fetch.py", "models/hub_client.py", "models/hub_errors.py", "models/hub_guard.py"},
-    "openvino": {"engines/openvino.py", "benchmark/limits.py"},
+    "httpx2": {"images/fetch.py", "models/hub_client.py", "models/hub_errors.py"},
+    "openvino": {"engines/openvino.py"},
     "starlette": SERVER,
     "uvicorn": SERVER,
     "httptools": SERVER,

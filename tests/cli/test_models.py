@@ -1,7 +1,8 @@
-"""``pictag models``, in this process for what lies in folders and in one of its own for the Hub's cache."""
+"""``pictag models``: folders in this process, the Hub's cache in a process of its own."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -46,6 +47,7 @@ def inspect(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def test_a_model_is_downloaded_listed_verified_and_removed(home: Home) -> None:
     commit = next(iter(home.hub.repositories[NAME].commits))
+    home.hub.faults.cut_after = [10]  # huggingface_hub's warning about the retry isn't shown
     done = run(home, "download", NAME)
     assert (done.returncode, done.stderr) == (0, "")
     assert f"{NAME} at {commit[:12]}: onnx/model_quantized.onnx" in done.stdout
@@ -72,20 +74,30 @@ def test_a_model_is_downloaded_listed_verified_and_removed(home: Home) -> None:
     assert NAME not in run(home, "list").stdout
 
 
-def test_a_file_that_changed_in_the_cache_is_wrong_and_fetched_anew(home: Home) -> None:
+def test_verify_deletes_a_changed_file_and_download_fetches_it_again(home: Home) -> None:
     run(home, "download", NAME)
     weights = next(home.repository.glob("snapshots/*/onnx/model_quantized.onnx"))
     state, data = weights.stat(), weights.read_bytes()
     weights.resolve().write_bytes(bytes(len(data)))
-    os.utime(weights, ns=(state.st_atime_ns, state.st_mtime_ns))  # as when the disk changed it
+    os.utime(weights, ns=(state.st_atime_ns, state.st_mtime_ns))  # like a fault of the disk
     verified = run(home, "verify", NAME, "--format", "json")
     assert verified.returncode == 1
-    states = {check["path"]: check["state"] for check in json.loads(verified.stdout)}
-    assert states["onnx/model_quantized.onnx"] == "wrong"
-    assert states["config.json"] == "ok"
+    checks = {check["path"]: check for check in json.loads(verified.stdout)}
+    assert checks["onnx/model_quantized.onnx"]["state"] == "wrong"
+    assert checks["onnx/model_quantized.onnx"]["expected"] == hashlib.sha256(data).hexdigest()
+    assert checks["config.json"]["state"] == "ok"
+    assert not weights.is_symlink()
     assert run(home, "download", NAME).returncode == 0
     assert weights.read_bytes() == data
     assert run(home, "verify", NAME).returncode == 0
+
+
+def test_verify_says_that_it_needs_the_hub(home: Home) -> None:
+    run(home, "download", NAME)
+    home.hub.faults.status = 503
+    ended = run(home, "verify", NAME)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "Verification needs the Hub's checksums" in ended.stderr
 
 
 def test_one_revision_is_removed_and_the_other_stays(home: Home, tmp_path: Path) -> None:
@@ -107,7 +119,7 @@ def test_one_revision_is_removed_and_the_other_stays(home: Home, tmp_path: Path)
         (["inspect", NAME, "--offline"], "model='embedded' works without a network"),
     ],
 )
-def test_no_model_is_one_sentence_and_status_2(home: Home, arguments: list[str], part: str) -> None:
+def test_a_missing_model_is_one_sentence_and_status_2(home: Home, arguments: list[str], part: str) -> None:
     ended = run(home, *arguments)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert part in ended.stderr
@@ -140,7 +152,7 @@ def test_inspect_shows_the_choice_the_steps_the_graph_and_the_labels(
     assert "colour 7" in inspect(capsys, str(folder), "--labels")
 
 
-def test_inspect_gives_json_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_inspect_prints_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = make_tiny_model(tmp_path / "m")
     card: dict[str, Any] = json.loads(inspect(capsys, str(folder), "--format", "json"))
     assert card["labels"] == ["red", "green", "blue"]
@@ -149,11 +161,11 @@ def test_inspect_gives_json_for_programs(tmp_path: Path, capsys: pytest.CaptureF
     assert card["files"][0] == {
         "path": "config.json",
         "size": (folder / "config.json").stat().st_size,
-        "digest": None,
+        "sha256": None,
     }
 
 
-def test_inspect_says_where_graph_and_files_disagree(
+def test_inspect_reports_a_graph_that_contradicts_the_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = make_tiny_model(tmp_path / "m")
@@ -173,22 +185,22 @@ def test_terminal_escapes_in_labels_and_names_are_shown_as_text(
     assert "two\\nlines" in out
 
 
-def test_a_folder_says_that_nothing_is_stated_of_it(
+def test_verify_says_that_a_folder_has_no_checksums(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = make_tiny_model(tmp_path / "m")
     assert main(["models", "verify", str(folder)]) == 0
     captured = capsys.readouterr()
     assert "unknown" in captured.out
-    assert "Nothing states what these files should be" in captured.err
+    assert "no checksums to compare with" in captured.err
 
 
-def test_the_embedded_model_is_what_its_card_says(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_embedded_model_has_the_checksums_of_its_card(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "verify", "embedded"]) == 0
     assert "ok" in capsys.readouterr().out
 
 
-def test_only_what_is_in_the_cache_can_be_removed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_cannot_be_removed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = make_tiny_model(tmp_path / "m")
     assert main(["models", "remove", str(folder), "--yes"]) == 2
     assert "so it cannot be removed" in capsys.readouterr().err

@@ -1,9 +1,8 @@
-"""huggingface_hub's own client against a server on loopback: what arrives, is asked for, and is kept."""
+"""Models from the Hub, with the real huggingface_hub client and a Hub on loopback."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +12,6 @@ from hubclient import NAME, Home, finish, make_files
 from hubserver import HubServer
 
 TOKEN = "hf_secretsecretsecret"
-
-
-@pytest.fixture
-def hub() -> Iterator[HubServer]:
-    with HubServer() as server:
-        yield server
-
-
-@pytest.fixture
-def home(hub: HubServer, tmp_path: Path) -> Home:
-    return Home(hub=hub, cache=tmp_path / "home")
-
-
-@pytest.fixture
-def commit(hub: HubServer, tmp_path: Path) -> str:
-    return hub.publish(NAME, make_files(tmp_path / "published"))
 
 
 def test_the_first_start_downloads_with_progress_and_prints_nothing(
@@ -45,7 +28,7 @@ def test_the_first_start_downloads_with_progress_and_prints_nothing(
     assert ["onnx/model_quantized.onnx", size, size] in result["progress"]
 
 
-def test_only_what_is_needed_is_asked_for(hub: HubServer, home: Home, commit: str) -> None:
+def test_only_the_needed_files_are_requested(hub: HubServer, home: Home, commit: str) -> None:
     home.load()
     assert [r.path for r in hub.requests("GET") if r.host == "hub"] == [
         f"/api/models/{NAME}/revision/main",
@@ -74,7 +57,7 @@ def test_a_branch_costs_one_request_once_it_is_cached(hub: HubServer, home: Home
 
 
 @pytest.mark.parametrize("offline", [{"env": {"HF_HUB_OFFLINE": "1"}}, {"local_files_only": True}])
-def test_offline_uses_the_cache_and_asks_nothing(
+def test_offline_uses_the_cache_without_a_request(
     hub: HubServer, home: Home, commit: str, offline: dict[str, Any]
 ) -> None:
     home.load()
@@ -84,14 +67,14 @@ def test_offline_uses_the_cache_and_asks_nothing(
     assert hub.requests() == []
 
 
-def test_offline_without_the_cache_says_what_was_wanted_and_what_works(home: Home, commit: str) -> None:
+def test_offline_without_the_cache_names_the_embedded_model(home: Home, commit: str) -> None:
     result = home.load(env={"HF_HUB_OFFLINE": "1"})
     assert result["error"] == "ModelUnavailable"
     for part in ("config.json", "onnx/model*.onnx", home.hub.url, "model='embedded'"):
         assert part in result["message"]
 
 
-def test_offline_with_other_weights_in_the_cache_names_them(home: Home, commit: str) -> None:
+def test_offline_with_only_other_weights_cached_names_both(home: Home, commit: str) -> None:
     home.load(dtype="fp32")
     result = home.load(local_files_only=True)
     assert result["error"] == "ModelUnavailable"
@@ -99,7 +82,7 @@ def test_offline_with_other_weights_in_the_cache_names_them(home: Home, commit: 
     assert "onnx/model.onnx" in result["message"]
 
 
-def test_a_hub_that_is_down_leaves_the_cached_branch(hub: HubServer, home: Home, commit: str) -> None:
+def test_if_the_hub_is_down_the_cached_branch_is_used(hub: HubServer, home: Home, commit: str) -> None:
     home.load()
     hub.faults.status = 503
     result = home.load()
@@ -108,7 +91,7 @@ def test_a_hub_that_is_down_leaves_the_cached_branch(hub: HubServer, home: Home,
     assert result["stderr"] == ""
 
 
-def test_a_hub_that_cannot_be_reached_is_an_error_at_once(hub: HubServer, home: Home) -> None:
+def test_an_unreachable_hub_is_an_error(hub: HubServer, home: Home) -> None:
     result = home.load(env={"HF_ENDPOINT": "http://127.0.0.1:9"})
     assert result["error"] == "ModelUnavailable"
     for part in ("http://127.0.0.1:9", "config.json", "model='embedded'"):
@@ -116,7 +99,7 @@ def test_a_hub_that_cannot_be_reached_is_an_error_at_once(hub: HubServer, home: 
     assert result["stderr"] == ""
 
 
-def test_a_cache_that_another_program_filled_is_used_offline(hub: HubServer, home: Home, commit: str) -> None:
+def test_a_cache_filled_by_another_program_is_used_offline(hub: HubServer, home: Home, commit: str) -> None:
     home.load(dtype="fp32")
     for path in (home.repository / ".pictag").iterdir():
         path.unlink()
@@ -126,7 +109,7 @@ def test_a_cache_that_another_program_filled_is_used_offline(hub: HubServer, hom
 
 
 @pytest.mark.parametrize("how", [{"token": TOKEN}, {"env": {"HF_TOKEN": TOKEN}}])
-def test_a_wrong_token_is_refused_and_never_shown(home: Home, commit: str, how: dict[str, Any]) -> None:
+def test_a_wrong_token_is_an_error_without_the_token(home: Home, commit: str, how: dict[str, Any]) -> None:
     result = home.load(**how)
     assert result["error"] == "ModelAccessDenied"
     assert "HF_TOKEN" in result["message"]
@@ -166,7 +149,7 @@ def test_a_gated_model_says_where_its_terms_are(hub: HubServer, home: Home, comm
         ({"dtype": "fp33"}, "OptionError", "fp32"),
     ],
 )
-def test_what_is_not_there_is_named(
+def test_missing_things_are_named(
     home: Home, commit: str, arguments: dict[str, Any], error: str, part: str
 ) -> None:
     result = home.load(**arguments)
@@ -174,7 +157,7 @@ def test_what_is_not_there_is_named(
     assert part in result["message"]
 
 
-def test_a_listed_file_that_is_not_there_is_named(hub: HubServer, home: Home, commit: str) -> None:
+def test_a_listed_file_that_the_hub_does_not_have_is_named(hub: HubServer, home: Home, commit: str) -> None:
     hub.faults.missing_file = "onnx/model_quantized.onnx"
     result = home.load()
     assert result["error"] == "ModelFileMissing"
@@ -190,9 +173,9 @@ def test_a_branch_and_a_tag_lead_to_their_commits(
     assert home.load()["revision"] == commit
 
 
-def test_what_the_callers_own_code_raises_is_left_alone(home: Home, commit: str) -> None:
+def test_an_error_in_the_progress_callback_reaches_the_caller(home: Home, commit: str) -> None:
     result = home.load(fail_in_progress=True)
-    assert (result["error"], result["message"]) == ("ValueError", "the caller's own")
+    assert (result["error"], result["message"]) == ("ValueError", "the caller's error")
 
 
 def test_eight_processes_on_a_cold_cache_download_each_file_once(

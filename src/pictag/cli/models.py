@@ -194,7 +194,10 @@ def inspect_model(
 def verify_model(
     ctx: click.Context, model: str, *, revision: str | None, cache_dir: Path | None, format_: str
 ) -> None:
-    """Read a model's files through and compare them with what the Hub stated. Exit status 1: one is wrong."""
+    """Compare the checksums of a model's files with the Hub's. The exit status is 1 if a file is wrong.
+
+    A wrong file is deleted from the cache. A folder is compared with its card.json.
+    """
     from pictag.models.cache import verify_files
 
     ref = parse_reference(model, revision=revision)
@@ -203,16 +206,16 @@ def verify_model(
         _print_json([dataclasses.asdict(check) for check in checks])
     else:
         _print_table(
-            ("FILE", "STATE", "SIZE", "DIGEST"),
-            ((c.path, c.state, show_size(c.size_bytes), (c.measured or "-")[:16]) for c in checks),
+            ("FILE", "STATE", "SIZE"),
+            ((check.path, check.state, show_size(check.size_bytes)) for check in checks),
         )
         if all(check.state == "unknown" for check in checks):
-            _print(
-                "Nothing states what these files should be: only models of the Hub can be compared.", err=True
-            )
-    if any(check.state == "wrong" for check in checks):
-        advice = f" 'pictag models download {ref}' fetches it anew." if ref.kind == "hub" else ""
-        _print(f"A file is not what was stated of it.{advice}", err=True)
+            _print("There are no checksums to compare with: the model has no card.json.", err=True)
+    if wrong := [check.path for check in checks if check.state == "wrong"]:
+        text = f"The checksum of {', '.join(wrong)} is wrong."
+        if ref.kind == "hub":
+            text += f" Deleted from the cache; 'pictag models download {ref}' fetches it again."
+        _print(text, err=True)
         ctx.exit(SOME_FAILED)
 
 

@@ -1,4 +1,4 @@
-"""What is known of a model."""
+"""What is known about a model."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pictag.models.files import FileFact
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCard:
-    """What is known of a model, for people and for logs.
+    """What is known about a model, for people and for logs.
 
-    ``name`` is the reference as it was given and ``kind`` what it led to (``hub``, ``folder``, ``file``,
-    ``embedded``); ``revision`` is the commit. ``weights`` is the chosen file inside the model, ``dtype`` what
-    its name says, ``why`` the reason for the choice, and ``sha256`` what the Hub states of it.
-    ``preprocessing`` has a line a step. ``details`` holds what else the model's own card says.
+    ``name`` is the reference as it was given and ``kind`` its type (``hub``, ``folder``, ``file``,
+    ``embedded``); ``revision`` is the commit. ``weights`` is the path of the chosen file in the model,
+    ``dtype`` the one in its name, ``why`` the reason for the choice, and ``sha256`` its checksum.
+    ``preprocessing`` has one line per step. ``details`` is the content of the model's ``card.json``.
     """
 
     name: str
@@ -39,5 +39,5 @@ class ModelCard:
 
     @property
     def size_bytes(self) -> int:
-        """The size of all files that are used."""
+        """The total size of the files used."""
         return sum(file.size or 0 for file in self.files)

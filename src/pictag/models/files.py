@@ -1,7 +1,8 @@
-"""A model's files, found: what every source of models hands to the loader."""
+"""The files of a model, as every source of models returns them."""
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,28 +15,29 @@ from pictag.models.weights import Choice
 CONFIG = "config.json"
 PREPROCESSOR = "preprocessor_config.json"
 PROCESSOR = "processor_config.json"
+CARD = "card.json"
 
 _MAX_JSON_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileFact:
-    """One file of a model: its path inside it, its size in bytes, and the digest it was checked against.
+    """One file of a model: its path in the model, its size in bytes, and the sha256 it was checked against.
 
-    ``digest`` is ``None`` where nobody stated one (a folder), or where it is not known yet.
+    ``sha256`` is ``None`` if none is known: for small files on the Hub, and for files of a folder.
     """
 
     path: str
     size: int | None
-    digest: str | None = None
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFiles:
-    """The files of a model in one folder of the Hub's layout, with the weights chosen.
+    """The files of a model in one folder, with the weights chosen.
 
-    ``folder`` may hold links into the Hub's cache. Weights are opened by the path in this folder and never by
-    what the link leads to: files that the graph refers to lie beside the link.
+    ``folder`` may contain links into the Hub's cache. Weights are opened by their path in this folder and
+    never by a link's target, because the files that the graph refers to are beside the link.
     """
 
     folder: Path
@@ -52,11 +54,11 @@ class ModelFiles:
 
 
 def read_json(path: Path) -> Mapping[str, Any]:
-    """A JSON file with an object in it. Raises `ModelFileMissing` and `InvalidModel`, naming the file."""
+    """Read a JSON file that contains an object. Raises `ModelFileMissing` or `InvalidModel`."""
     try:
         if path.stat().st_size > _MAX_JSON_BYTES:
             raise InvalidModel(
-                f"{shorten(path)} has more than {_MAX_JSON_BYTES >> 20} MB, which no configuration has."
+                f"{shorten(path)} is larger than {_MAX_JSON_BYTES >> 20} MB, the limit for a configuration."
             )
         data = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
@@ -66,31 +68,27 @@ def read_json(path: Path) -> Mapping[str, Any]:
     except (ValueError, RecursionError) as error:
         raise InvalidModel(f"{shorten(path)} is not JSON: {shorten(error, 80)}.") from error
     if not isinstance(data, dict):
-        raise InvalidModel(f"{shorten(path)} holds no JSON object, but {shorten(data, 60)}.")
+        raise InvalidModel(f"{shorten(path)} contains {shorten(data, 60)} instead of a JSON object.")
     return data
 
 
 def read_optional_json(path: Path) -> Mapping[str, Any] | None:
-    """The same, or ``None`` where there is no such file."""
+    """Like `read_json`, but ``None`` if there is no such file."""
     return read_json(path) if path.is_file() else None
 
 
 def read_licence(readme: Path) -> str | None:
-    """The licence that a model card states in the block between ``---`` at its top, or ``None``."""
+    """The licence in the metadata block (between ``---``) of a model's README, or ``None``."""
     try:
         with readme.open(encoding="utf-8", errors="replace") as file:
-            head = file.read(65536)
+            lines = file.read(65536).splitlines()
     except OSError:
         return None
-    lines = head.splitlines()
     if not lines or lines[0].strip() != "---":
         return None
-    for line in lines[1:]:
-        if line.strip() == "---":
-            return None
-        key, colon, value = line.partition(":")
-        if colon and key in ("license", "license_name") and value.strip():
-            text = value.strip().strip("'\"[]")
-            if text != "other":
-                return shorten(text)
+    for line in itertools.takewhile(lambda line: line.strip() != "---", lines[1:]):
+        key, _, value = line.partition(":")
+        text = value.strip().strip("'\"[]")
+        if key in ("license", "license_name") and text not in ("", "other"):
+            return shorten(text)
     return None

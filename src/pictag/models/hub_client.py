@@ -1,32 +1,46 @@
-"""The requests to the Hub, all of them through ``huggingface_hub``, and its errors turned into ours."""
+"""Requests to the Hub, all of them through ``huggingface_hub``.
+
+``huggingface_hub`` trusts the server in ``HF_ENDPOINT``, which may be any mirror. Two hooks in its HTTP
+session protect pictag's own requests, which are recognised by their user agent; those of other programs in
+the same process are left alone.
+
+- A token is only sent to the Hub, whatever a redirect says.
+- An ETag becomes a file name in the cache, so one with a path in it could overwrite any file of the user;
+  and ``hf_xet`` sends the token to the address in a reply's header, so that address must be the Hub's.
+"""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
+from urllib.parse import urlsplit
 
-from huggingface_hub import HfApi, constants, hf_hub_download, is_offline_mode
+import httpx2
+from huggingface_hub import HfApi, constants, get_session, is_offline_mode
 from huggingface_hub.file_download import repo_folder_name
+from huggingface_hub.utils import silent_tqdm  # type: ignore[attr-defined]  # exported, not listed
+from huggingface_hub.utils._verification import FolderVerification
 
 from pictag import __version__
-from pictag.errors import OptionError, shorten
-from pictag.models.digest import is_digest
-from pictag.models.hub_errors import FOREIGN, raise_ours
-from pictag.models.hub_guard import Expected, RefusedAnswer, Watch, guarded, is_commit, make_meter_class
-from pictag.models.ledger import Ledger, Stated
-from pictag.models.options import LoadOptions, OnProgress
+from pictag.errors import CorruptModel, shorten
+from pictag.models.hub_errors import endpoint, translate_errors
+from pictag.models.manifest import FileChecksum, Manifest, is_commit
+from pictag.models.options import DownloadProgress, LoadOptions, OnProgress
 from pictag.models.weights import is_inside
 
 _TIMEOUT_S = 10.0
+_ETAG = re.compile(r"[A-Za-z0-9_+=\-]{1,128}")
+_HUBS = ("https://huggingface.co", "https://hf.co")
 
 
 def is_offline(options: LoadOptions) -> bool:
-    """Whether no request may be made: by option, or by ``HF_HUB_OFFLINE``."""
+    """Whether requests are disabled, by option or by ``HF_HUB_OFFLINE``."""
     return options.local_files_only or is_offline_mode()
 
 
 def cache_folder(cache_dir: Path | None) -> Path:
-    """The cache of ``huggingface_hub``, or the folder that stands in for it."""
+    """The cache of ``huggingface_hub``, or the folder to use instead."""
     return Path(cache_dir or constants.HF_HUB_CACHE).expanduser().resolve()
 
 
@@ -35,84 +49,130 @@ def repository_folder(name: str, cache_dir: Path | None) -> Path:
     return cache_folder(cache_dir) / repo_folder_name(repo_id=name, repo_type="model")
 
 
-def ask_hub(name: str, revision: str, options: LoadOptions) -> Ledger:
-    """Ask which commit a revision is and which files it has: one request.
+def fetch_manifest(name: str, revision: str, options: LoadOptions) -> Manifest:
+    """Resolve a revision to its commit and list its files: one request.
 
-    Raises `ModelNotFound`, `ModelAccessDenied`, `ModelUnavailable`, or `CorruptModel` for an answer that is
-    refused.
+    Raises `ModelNotFound`, `ModelAccessDenied`, `ModelUnavailable`, or `CorruptModel` for a reply that can't
+    be trusted.
     """
-    token = _check_token(options.token)
-    try:
-        with guarded():
-            # Typed loosely: a Hub that lies can put anything into the fields.
-            info: Any = HfApi(library_name="pictag", library_version=__version__).model_info(
-                name, revision=revision, files_metadata=True, timeout=_TIMEOUT_S, token=token
-            )
-            return _read_info(info, name, revision)
-    except FOREIGN as error:
-        raise_ours(error, name=name, revision=revision, file=None)
+    with translate_errors(name, revision):
+        # Typed loosely: an untrusted Hub can put anything into the fields.
+        info: Any = _make_api(options.token).model_info(
+            name, revision=revision, files_metadata=True, timeout=_TIMEOUT_S
+        )
+        if not is_commit(info.sha) or (is_commit(revision) and info.sha != revision):
+            raise CorruptModel(f"{endpoint()} returned another commit of {name} than the one requested.")
+        files = {}
+        for sibling in info.siblings or ():
+            path = sibling.rfilename
+            parts = path.replace("\\", "/").split("/")
+            if ".." in parts or not parts[0]:
+                raise CorruptModel(
+                    f"{endpoint()} lists a file outside of the model {name}: {shorten(path, 80)!r}."
+                )
+            if is_inside(path):  # a name that can't be a path everywhere, such as "a:b", isn't used
+                files[path] = FileChecksum(
+                    size=sibling.size, sha256=sibling.lfs.sha256 if sibling.lfs else None
+                )
+        return Manifest(commit=info.sha, files=files, licence=_read_licence(info.card_data))
 
 
 def download_file(
-    name: str, ledger: Ledger, file: str, options: LoadOptions, on_progress: OnProgress | None
+    name: str, manifest: Manifest, file: str, options: LoadOptions, on_progress: OnProgress | None
 ) -> Path:
-    """Fetch one file of a commit into the cache and give its path there (a link into the blobs)."""
-    watch = Watch(file=file, size=ledger.files[file].size, on_progress=on_progress)
-    try:
-        with guarded(Expected(commit=ledger.commit, size=watch.size)):
-            return Path(
-                hf_hub_download(
-                    name,
-                    file,
-                    revision=ledger.commit,
-                    cache_dir=options.cache_dir,
-                    token=_check_token(options.token),
-                    library_name="pictag",
-                    library_version=__version__,
-                    tqdm_class=cast("Any", make_meter_class(watch)),
-                )
+    """Fetch one file of a commit into the cache, and return its path there."""
+    caller_errors: list[Exception] = []
+    bar = make_progress_bar(file, manifest.files[file].size, on_progress, caller_errors)
+    with translate_errors(name, manifest.commit, file, caller_errors):
+        return Path(
+            _make_api(options.token).hf_hub_download(
+                name, file, revision=manifest.commit, cache_dir=options.cache_dir, tqdm_class=bar
             )
-    except FOREIGN as error:
-        if error in watch.failures:
-            raise
-        raise_ours(error, name=name, revision=ledger.commit, file=file)
+        )
 
 
-def _check_token(token: str | bool | None) -> str | bool | None:
-    # An HTTP library's complaint about a bad header would show the token.
-    if isinstance(token, str) and not (
-        token.isascii() and token.isprintable() and " " not in token and token
-    ):
-        raise OptionError("The token has characters that no token of the Hub has (it is not shown here).")
-    return token
+def verify_checksums(name: str, commit: str, cache_dir: Path | None) -> FolderVerification:
+    """Hash all cached files of a commit and compare them with the Hub's checksums."""
+    with translate_errors(name, commit):
+        return _make_api(None).verify_repo_checksums(name, revision=commit, cache_dir=cache_folder(cache_dir))
 
 
-def _read_info(info: Any, name: str, revision: str) -> Ledger:
-    if not is_commit(info.sha):
-        raise RefusedAnswer("it names no commit")
-    if is_commit(revision) and info.sha != revision:
-        raise RefusedAnswer("it answers with another commit than the one that was asked for")
-    files = {}
-    for sibling in info.siblings or ():
-        path = sibling.rfilename
-        if (
-            not isinstance(path, str)
-            or ".." in path.replace("\\", "/").split("/")
-            or path.startswith(("/", "\\"))
-        ):
-            raise RefusedAnswer(f"its list of files has {shorten(path, 80)!r}, which leads out of the model")
-        if not is_inside(path):
-            continue  # a name that is of no use here, such as one with a colon in it
-        digest = sibling.lfs.sha256 if sibling.lfs else sibling.blob_id
-        size = sibling.lfs.size if sibling.lfs else sibling.size
-        if digest is not None and not is_digest(digest):
-            raise RefusedAnswer(f"it states no true digest of {shorten(path, 80)!r}")
-        files[path] = Stated(size=size if isinstance(size, int) else None, digest=digest)
-    licence = getattr(info.card_data, "license", None)
-    return Ledger(commit=info.sha, files=files, licence=_licence_text(licence))
+def is_hub(url: str) -> bool:
+    """Whether an address belongs to the Hub in use, so that it may receive the token."""
+    return _origin(url) in map(_origin, (constants.ENDPOINT, *_HUBS))
 
 
-def _licence_text(licence: object) -> str | None:
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def _make_api(token: str | bool | None) -> HfApi:
+    _protect_session()
+    return HfApi(token=token, library_name="pictag", library_version=__version__)
+
+
+def _protect_session() -> None:
+    hooks = get_session().event_hooks
+    for event, hook in (("request", _withhold_token), ("response", _check_reply)):
+        if hook not in hooks[event]:
+            hooks[event].append(hook)
+
+
+def _is_ours(request: httpx2.Request) -> bool:
+    return request.headers.get("user-agent", "").startswith("pictag/")
+
+
+def _withhold_token(request: httpx2.Request) -> None:
+    if _is_ours(request) and not is_hub(str(request.url)):
+        request.headers.pop("authorization", None)
+
+
+def _check_reply(response: httpx2.Response) -> None:
+    if response.request.method != "HEAD" or not _is_ours(response.request):
+        return
+    headers = response.headers
+    etag = headers.get("X-Linked-Etag") or headers.get("ETag") or "none"
+    refresh = headers.get("X-Xet-Refresh-Route") or response.links.get("xet-auth", {}).get("url")
+    if not _ETAG.fullmatch(etag.removeprefix("W/").strip('"')):
+        raise CorruptModel(f"{endpoint()} sent an ETag that can't be a file name: {shorten(etag, 80)!r}.")
+    if refresh is not None and not is_hub(refresh):
+        raise CorruptModel(f"{endpoint()} wants the token sent to another host: {shorten(refresh, 80)!r}.")
+
+
+def make_progress_bar(
+    file: str, size: int | None, on_progress: OnProgress | None, caller_errors: list[Exception]
+) -> type:
+    """A class to use for ``tqdm``: it calls ``on_progress`` and keeps what that raises."""
+
+    class ProgressBar(silent_tqdm):
+        def __init__(self, *, total: int | None = None, initial: int = 0, **_: object) -> None:
+            self._received = 0
+            self._total = total if size is None else size
+            self.update(initial)
+
+        def update(self, n: float | None = 1) -> None:
+            self._received += int(n or 0)
+            if on_progress is not None:
+                try:
+                    on_progress(DownloadProgress(file=file, received=self._received, total=self._total))
+                except Exception as error:
+                    caller_errors.append(error)
+                    raise
+
+        def update_transfer(self, n: float | None = 1) -> None:
+            """Bytes on the wire aren't counted: they differ from the file's if hf_xet reuses chunks."""
+
+        def set_postfix_str(self, *_: object, **__: object) -> None:
+            """The rate isn't shown."""
+
+        set_transfer_postfix_str = set_postfix_str
+
+    return ProgressBar
+
+
+def _read_licence(card: object) -> str | None:
+    licence = getattr(card, "license", None)
     if isinstance(licence, list):
-        licence = ", ".join(str(part) for part in licence)
+        licence = ", ".join(map(str, licence))
     return shorten(licence) if isinstance(licence, str) and licence else None

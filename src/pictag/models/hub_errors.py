@@ -1,8 +1,9 @@
-"""The errors of ``huggingface_hub`` and its HTTP client, turned into ours."""
+"""The errors of ``huggingface_hub`` and its HTTP client, translated to pictag's."""
 
 from __future__ import annotations
 
-from typing import NoReturn
+import contextlib
+from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
 import httpx2
@@ -11,10 +12,12 @@ from huggingface_hub.errors import (
     DisabledRepoError,
     GatedRepoError,
     HfHubHTTPError,
-    HFValidationError,
     LocalEntryNotFoundError,
     LocalTokenNotFoundError,
     OfflineModeIsEnabled,
+    RemoteEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
     XetDownloadError,
 )
 
@@ -26,19 +29,17 @@ from pictag.errors import (
     ModelNotFound,
     ModelUnavailable,
     OptionError,
+    PictagError,
     shorten,
 )
-from pictag.models.hub_guard import RefusedAnswer
 
-# What huggingface_hub and its HTTP client let through, besides their own errors: ValueError, KeyError,
-# TypeError and RuntimeError where a reply is not what it should be, OSError where the cache cannot be
-# written.
-FOREIGN = (
+# Besides its own errors, huggingface_hub raises ValueError, LookupError, TypeError, AttributeError and
+# RuntimeError for replies that aren't the Hub's, and OSError if the cache can't be written to.
+_FOREIGN = (
     httpx2.HTTPError,
     httpx2.InvalidURL,
     httpx2.StreamError,
     XetDownloadError,
-    RefusedAnswer,
     OSError,
     ValueError,
     LookupError,
@@ -49,102 +50,97 @@ FOREIGN = (
 
 
 def endpoint() -> str:
-    """The Hub in use, as it may be shown: without a name and password in it."""
+    """The address of the Hub in use, without a user name and password."""
     parts = urlsplit(constants.ENDPOINT)
     host = parts.hostname or ""
     return f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}{parts.path}"
 
 
-def raise_ours(error: Exception, *, name: str, revision: str, file: str | None) -> NoReturn:
-    """Raise the error of ours that says what happened; a token is in none of them."""
-    if isinstance(error, ModelError | OptionError):
-        raise error
-    if isinstance(error, httpx2.LocalProtocolError | UnicodeError):
-        # A header that cannot be sent: its text holds the token, so nothing of the error goes on.
-        raise ModelAccessDenied(
-            f"The token for {endpoint()} has characters that no token has. Set HF_TOKEN anew, "
-            "or say token=False."
+@contextlib.contextmanager
+def translate_errors(
+    name: str, revision: str, file: str | None = None, caller_errors: Sequence[Exception] = ()
+) -> Iterator[None]:
+    """Raise pictag's errors instead of ``huggingface_hub``'s; no message contains a token.
+
+    ``caller_errors``, raised by the caller's own progress function, pass unchanged.
+    """
+    try:
+        yield
+    except PictagError:
+        raise
+    except (httpx2.LocalProtocolError, UnicodeEncodeError):
+        # A header that can't be sent. The original error contains the token, so it isn't chained.
+        raise OptionError(
+            "The token contains characters that can't be sent (it isn't shown here). Check token= and "
+            "HF_TOKEN, or use token=False to connect without one."
         ) from None
-    name, revision = shorten(name), shorten(revision, 80)
-    cause = error.__cause__
-    if isinstance(error, LocalEntryNotFoundError) and isinstance(cause, Exception):
-        error = cause
-    if isinstance(error, HfHubHTTPError):
-        raise _translate_status(error, name, revision, file) from error
-    raise _translate(error, name, f"{shorten(file, 80)} of {name}" if file else name) from error
+    except _FOREIGN as error:
+        if error in caller_errors:
+            raise
+        cause = error.__cause__ if isinstance(error, LocalEntryNotFoundError) else None
+        original = cause if isinstance(cause, Exception) else error
+        shown = shorten(file, 80) if file else None
+        raise _translate(original, shorten(name), shorten(revision, 80), shown) from original
 
 
-def _translate(error: Exception, name: str, what: str) -> ModelError:
+def _translate(  # noqa: PLR0911 - one for each kind of error
+    error: Exception, name: str, revision: str, file: str | None
+) -> ModelError:
+    page = f"{endpoint()}/{name}"
+    what = f"{file} of {name}" if file else name
+    status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
     match error:
-        case RefusedAnswer():
-            return CorruptModel(f"The answer of {endpoint()} for {what} is refused: {error}.")
-        case httpx2.TooManyRedirects():
-            return CorruptModel(
-                f"The answer of {endpoint()} for {what} is refused: its redirects do not end."
+        case GatedRepoError():
+            return ModelAccessDenied(
+                f"{name} is gated. Accept its terms at {page}, and give the token of that account with "
+                "HF_TOKEN or token=."
             )
-        case OSError() if error.errno is None and "onsistency check" in str(error):
-            return CorruptModel(
-                f"{what} came shorter or longer than {endpoint()} stated. Nothing was kept; try again."
+        case RemoteEntryNotFoundError():
+            return ModelFileMissing(f"{name} has no file {file!r} at revision {revision}.")
+        case RevisionNotFoundError():
+            return ModelNotFound(f"{name} has no revision {revision!r}. See {page}/tree/main.")
+        case DisabledRepoError():
+            return ModelAccessDenied(f"{name} has been disabled on {endpoint()}.")
+        case HfHubHTTPError() if status == 404 or isinstance(error, RepositoryNotFoundError):
+            return ModelNotFound(
+                f"There is no model {name} on {endpoint()}, or it is private. Check the name; a private "
+                "model needs a token that can read it (HF_TOKEN or token=)."
             )
-        case HFValidationError():
-            return ModelNotFound(f"There is no model {name!r}: that is no name on the Hub.")
+        case HfHubHTTPError() if status in (401, 403):
+            return ModelAccessDenied(
+                f"The token has no access to {name} on {endpoint()} (status {status}). Check HF_TOKEN or "
+                "token=, or use token=False to connect without one."
+            )
         case LocalTokenNotFoundError():
             return ModelAccessDenied(
                 "token=True was given, but no token is stored. Set HF_TOKEN, or log in with 'hf auth login'."
             )
+        case httpx2.TooManyRedirects():
+            return CorruptModel(f"{endpoint()} redirects {what} endlessly.")
+        case OSError() if error.errno is None and "onsistency check" in str(error):
+            return CorruptModel(
+                f"{what} was shorter or longer than {endpoint()} stated. Nothing was kept; try again."
+            )
     return ModelUnavailable(
-        f"{what} cannot be had now: {_reason(error)}. model='embedded' works without a network."
+        f"{what} is unavailable: {_reason(error)}. model='embedded' works without a network."
     )
 
 
 def _reason(error: Exception) -> str:
+    reason = f"the reply of {endpoint()} is not a Hub's; check HF_ENDPOINT"
     match error:
+        case HfHubHTTPError():
+            reason = f"{endpoint()} replied with status {error.response.status_code}"
+            if error.response.status_code == 429:
+                reason += " (too many requests; wait a moment)"
         case OfflineModeIsEnabled() | LocalEntryNotFoundError():
-            return "it is not in the cache, and requests are switched off"
+            reason = "it is not in the cache, and requests are disabled"
         case httpx2.TimeoutException():
-            return f"{endpoint()} did not answer in time"
+            reason = f"{endpoint()} did not reply in time"
         case httpx2.HTTPError() | httpx2.InvalidURL() | httpx2.StreamError():
-            return f"the connection to {endpoint()} failed ({type(error).__name__})"
+            reason = f"the connection to {endpoint()} failed ({type(error).__name__})"
         case OSError() if error.errno is not None:
-            return f"it could not be stored in the cache ({error.strerror})"
+            reason = f"it could not be stored in the cache ({error.strerror})"
         case RuntimeError() | XetDownloadError():
-            return f"fetching it failed ({type(error).__name__})"
-    return f"{endpoint()} does not answer as a Hub does; check HF_ENDPOINT"
-
-
-def _translate_status(error: HfHubHTTPError, name: str, revision: str, file: str | None) -> ModelError:
-    status, code = error.response.status_code, error.response.headers.get("X-Error-Code")
-    has_token = "authorization" in error.response.request.headers
-    page = f"{endpoint()}/{name}"
-    if isinstance(error, GatedRepoError) or code == "GatedRepo":
-        advice = f"accept its terms at {page}, and give the token of that account with HF_TOKEN or token="
-        return ModelAccessDenied(f"{name} is gated: {advice}.")
-    if code == "EntryNotFound":
-        return ModelFileMissing(f"{name} has no file {shorten(file, 80)!r} at revision {revision}.")
-    if code == "RevisionNotFound":
-        return ModelNotFound(f"{name} has no revision {revision!r}. See what it has at {page}/tree/main.")
-    if code == "RepoNotFound" or status == 404 or (status == 401 and not has_token):
-        hint = "a private one needs " + ("a token that may read it" if has_token else "HF_TOKEN or token=")
-        return ModelNotFound(
-            f"There is no model {name} on {endpoint()}, or it is private. Check the name; {hint}."
-        )
-    return _translate_refusal(error, name, status)
-
-
-def _translate_refusal(error: HfHubHTTPError, name: str, status: int) -> ModelError:
-    if isinstance(error, DisabledRepoError):
-        return ModelAccessDenied(f"{name} has been disabled on {endpoint()}.")
-    if status == 401:
-        return ModelAccessDenied(
-            f"{endpoint()} did not accept the token for {name}. Check HF_TOKEN or token=; "
-            "token=False asks without one."
-        )
-    if status == 403:
-        return ModelAccessDenied(
-            f"The token may not read {name} on {endpoint()}. Give it that right, or another token."
-        )
-    wait = " Too many requests: wait a little." if status == 429 else ""
-    return ModelUnavailable(
-        f"{name} cannot be had now: {endpoint()} answers with status {status}.{wait} "
-        "model='embedded' works without a network."
-    )
+            reason = f"the download failed ({type(error).__name__})"
+    return reason

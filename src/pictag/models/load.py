@@ -1,4 +1,4 @@
-"""From a reference to a model: files found and checked, labels and preprocessing read."""
+"""Load a model: find and check its files, and read its labels and preprocessing."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 from pictag.errors import ModelError, ModelFileMissing
 from pictag.models.card import ModelCard
-from pictag.models.digest import is_digest, is_sha256
+from pictag.models.checksums import read_card_checksums
 from pictag.models.files import (
+    CARD,
     CONFIG,
     PREPROCESSOR,
     PROCESSOR,
     ModelFiles,
-    read_json,
     read_optional_json,
 )
 from pictag.models.folder import embedded_folder, find_file, find_folder
@@ -23,24 +23,22 @@ from pictag.models.graph_file import GraphFacts, Quantization, read_graph_file
 from pictag.models.labels import ProblemType, read_labels, read_problem_type
 from pictag.models.options import DownloadProgress, LoadOptions, OnProgress
 from pictag.models.reference import ModelRef
-from pictag.models.standalone_onnx import Layout, Outputs, read_standalone_onnx
+from pictag.models.standalone_onnx import Description, Layout, Outputs, read_standalone_onnx
 from pictag.models.weights import check_dtype
 from pictag.preprocess.reader import read_spec
 from pictag.preprocess.spec import PreprocessSpec
 
 __all__ = ["DownloadProgress", "LoadOptions", "Model", "find_files", "load_model"]
 
-_CARD = "card.json"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """A model as data: everything but the session that runs it.
 
-    ``weights`` is opened by this very path (in the Hub's cache it is a link, and files that the graph refers
-    to lie beside the link). ``labels`` are in the order of the output, ``outputs`` says whether the graph
-    gives logits or has its softmax or sigmoid in it. ``quantization`` says whether it computes in 8-bit
-    integers: with ranges that were calibrated (``static``), or that each batch sets anew (``dynamic``).
+    ``weights`` must be opened by this path (in the Hub's cache it is a link, and the files that the graph
+    refers to are beside the link). ``labels`` are in the order of the output. ``outputs`` says whether the
+    graph returns logits or probabilities. ``quantization`` says whether it computes in 8-bit integers, with
+    calibrated ranges (``static``) or with ranges that each batch sets (``dynamic``).
     """
 
     ref: ModelRef
@@ -58,70 +56,58 @@ class Model:
 def load_model(
     ref: ModelRef, options: LoadOptions | None = None, on_progress: OnProgress | None = None
 ) -> Model:
-    """Find, fetch, check and read a model; nothing is run yet.
+    """Find, fetch, check and read a model, without running it.
 
-    ``on_progress`` is told how far each download is. Raises an error of the ``ModelError`` branch, or
-    `OptionError`.
+    ``on_progress`` is called as files are downloaded. Raises a `ModelError` or an `OptionError`.
 
     >>> from pictag.models.reference import parse_reference
     >>> model = load_model(parse_reference("embedded"))
     >>> len(model.labels)
     200
     """
-    options = options or LoadOptions()
-    files = find_files(ref, options, on_progress)
+    files = find_files(ref, options or LoadOptions(), on_progress)
     graph = read_graph_file(files.weights)
-    if (files.folder / CONFIG).is_file():
-        return _read_described(ref, files, graph)
-    plain = read_standalone_onnx(files, graph)
+    config = read_optional_json(files.folder / CONFIG)
+    if config is None:
+        described = read_standalone_onnx(files, graph)
+    else:
+        described = _read_description(ref, files, graph, config)
     return Model(
         ref=ref,
         weights=files.weights,
-        config={},
-        labels=plain.labels,
-        spec=plain.spec,
-        card=_make_card(
-            ref,
-            files,
-            labels=plain.labels,
-            spec=plain.spec,
-            problem_type=plain.problem_type,
-            outputs=plain.outputs,
-            config={},
-        ),
-        problem_type=plain.problem_type,
-        outputs=plain.outputs,
-        layout=plain.layout,
+        config=config or {},
+        labels=described.labels,
+        spec=described.spec,
+        card=_make_card(ref, files, described, config or {}),
+        problem_type=described.problem_type,
+        outputs=described.outputs,
+        layout=described.layout,
         quantization=graph.quantization,
     )
 
 
 def find_files(ref: ModelRef, options: LoadOptions, on_progress: OnProgress | None = None) -> ModelFiles:
-    """The files of a model, fetched and checked where they come from the Hub, but not read."""
+    """Find the files of a model, and fetch and check them if they come from the Hub, without reading them."""
     check_dtype(options.dtype)
     if ref.kind == "hub":
-        # huggingface_hub takes a tenth of a second to import: only who names a model of the Hub waits for it.
+        # Importing huggingface_hub takes 0.1 s, which only models on the Hub need.
         from pictag.models.hub import fetch_model
 
         return fetch_model(ref, options, on_progress)
-    if ref.kind == "embedded":
-        folder = embedded_folder()
-        if not (folder / CONFIG).is_file():
-            raise ModelFileMissing(
-                "This installation of pictag has no embedded model in it. Install it anew."
-            )
-        return find_folder(folder, options, name=ref.name)
-    assert ref.path is not None
     if ref.kind == "file":
+        assert ref.path is not None
         return find_file(ref.path, options)
-    return find_folder(ref.path, options, name=ref.name)
+    folder = embedded_folder() if ref.kind == "embedded" else ref.path
+    assert folder is not None
+    if ref.kind == "embedded" and not (folder / CONFIG).is_file():
+        raise ModelFileMissing("The embedded model is missing from this installation. Reinstall pictag.")
+    return find_folder(folder, options, name=ref.name)
 
 
-def _read_described(ref: ModelRef, files: ModelFiles, graph: GraphFacts) -> Model:
-    config = read_json(files.folder / CONFIG)
-    where = str(files.folder / CONFIG) if ref.kind != "hub" else f"{CONFIG} of {ref}"
-    labels = read_labels(config, where=where)
-    problem_type = read_problem_type(config, where=where)
+def _read_description(
+    ref: ModelRef, files: ModelFiles, graph: GraphFacts, config: Mapping[str, Any]
+) -> Description:
+    where = f"{CONFIG} of {ref}" if ref.kind == "hub" else str(files.folder / CONFIG)
     try:
         spec = read_spec(
             config=config,
@@ -131,59 +117,40 @@ def _read_described(ref: ModelRef, files: ModelFiles, graph: GraphFacts) -> Mode
     except ModelError as error:
         error.add_note(f"Model: {ref}")
         raise
-    # An export for transformers gives logits. A graph that ends in its own softmax would be flattened by a
-    # second one.
-    outputs: Outputs = "probabilities" if graph.activation else "logits"
-    return Model(
-        ref=ref,
-        weights=files.weights,
-        config=config,
-        labels=labels,
+    return Description(
+        labels=read_labels(config, where=where),
         spec=spec,
-        card=_make_card(
-            ref, files, labels=labels, spec=spec, problem_type=problem_type, outputs=outputs, config=config
-        ),
-        problem_type=problem_type,
-        outputs=outputs,
         layout="NCHW",
-        quantization=graph.quantization,
+        # Exports for transformers return logits. A softmax in the graph must not be applied again.
+        outputs="probabilities" if graph.activation else "logits",
+        problem_type=read_problem_type(config, where=where),
     )
 
 
 def _make_card(
-    ref: ModelRef,
-    files: ModelFiles,
-    *,
-    labels: tuple[str, ...],
-    spec: PreprocessSpec,
-    problem_type: ProblemType,
-    outputs: Outputs,
-    config: Mapping[str, Any],
+    ref: ModelRef, files: ModelFiles, described: Description, config: Mapping[str, Any]
 ) -> ModelCard:
-    details = dict(read_optional_json(files.folder / _CARD) or {}) if ref.kind != "hub" else {}
+    details = {} if ref.kind == "hub" else dict(read_optional_json(files.folder / CARD) or {})
+    weights = files.choice.path
+    checked = {file.path: file.sha256 for file in files.files}
     model_type = config.get("model_type")
-    digest = next((file.digest for file in files.files if file.path == files.choice.path), None)
-    stated = details.get("files")
-    fact = stated.get(files.choice.path) if isinstance(stated, Mapping) else None
-    if digest is None and isinstance(fact, Mapping) and is_digest(fact.get("sha256")):
-        digest = str(fact["sha256"])
     licence = files.licence or details.get("licence") or details.get("license")
     return ModelCard(
         name=str(ref),
         kind=ref.kind,
         revision=files.revision,
         model_type=model_type if isinstance(model_type, str) else None,
-        weights=files.choice.path,
+        weights=weights,
         dtype=files.choice.dtype,
         why=files.choice.why,
-        sha256=digest if digest is not None and is_sha256(digest) else None,
+        sha256=checked[weights] or read_card_checksums(details).get(weights),
         files=files.files,
         licence=licence if isinstance(licence, str) else None,
-        label_count=len(labels),
-        problem_type=problem_type,
-        outputs=outputs,
-        processor=spec.processor,
-        preprocessing=spec.describe(),
+        label_count=len(described.labels),
+        problem_type=described.problem_type,
+        outputs=described.outputs,
+        processor=described.spec.processor,
+        preprocessing=described.spec.describe(),
         notes=files.notes,
         details=details,
     )

@@ -1,4 +1,4 @@
-"""How a model is to be loaded, and the progress of loading it."""
+"""Options for loading a model, and the progress of a download."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadOptions:
-    """Choices for loading a model.
+    """Options for loading a model.
 
     ``dtype`` is a key of `pictag.models.weights.SUFFIXES` or ``auto``; ``model_file`` names one ``.onnx``
-    file of the model instead. ``cache_dir``, ``local_files_only`` and ``token`` mean what they mean to
-    ``huggingface_hub``; ``device`` (``cpu`` or ``cuda``) and ``engine``
-    (``onnxruntime`` or ``openvino``) only steer which files are preferred.
+    file of the model instead. ``cache_dir``, ``local_files_only`` and ``token`` mean the same as in
+    ``huggingface_hub``. ``device`` (``cpu`` or ``cuda``) and ``engine`` (``onnxruntime`` or ``openvino``)
+    only affect which files are preferred.
     """
 
     dtype: str = "auto"
     model_file: str | None = None
     cache_dir: Path | None = None
     local_files_only: bool = False
-    # A token is never shown: not in messages, and not when the options are printed.
+    # A token is never shown: not in messages, and not if the options are printed.
     token: str | bool | None = field(default=None, repr=False)
     device: str = "cpu"
     engine: str = "onnxruntime"
@@ -29,7 +29,7 @@ class LoadOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownloadProgress:
-    """How much of one file has arrived, in bytes; ``total`` is ``None`` where the server does not say."""
+    """How many bytes of one file have been received; ``total`` is ``None`` if the server doesn't say."""
 
     file: str
     received: int

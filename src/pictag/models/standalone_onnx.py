@@ -1,21 +1,21 @@
-"""A plain ``.onnx`` file: its ``labels.txt``, its ``pictag.toml``, or what Ultralytics writes into the graph.
+"""An ``.onnx`` file without a ``config.json``: its labels and preprocessing.
 
-``labels.txt`` has one label a line, in the order of the output. ``pictag.toml`` says how images are
-prepared; every key may be left out:
+``labels.txt`` beside the file has one label per line, in the order of the output; a graph that Ultralytics
+exported contains its labels. ``pictag.toml`` says how images are preprocessed. Every key is optional:
 
-    size = 224                      # or [height, width]; by default what the graph's input says, else 224
-    layout = "NCHW"                 # or "NHWC"; by default what the graph's input says
-    channels = 3                    # 1 for grey
+    size = 224                      # or [height, width]; by default the graph's input size, else 224
+    layout = "NCHW"                 # or "NHWC"; by default the layout of the graph's input
+    channels = 3                    # 1 for grayscale
     channel_order = "RGB"           # or "BGR"
-    scale = 0.00392156862745098     # what pixels of 0 to 255 are multiplied by: 1/255; 1 keeps them
-    mean = [0.485, 0.456, 0.406]    # subtracted after scaling: one number, or one a channel, in channel_order
+    scale = 0.00392156862745098     # factor for pixels of 0 to 255; 1 keeps them
+    mean = [0.485, 0.456, 0.406]    # subtracted after scaling: one number or one per channel
     std = [0.229, 0.224, 0.225]     # divided by
     resample = "bilinear"           # nearest, bilinear, bicubic, lanczos, box, hamming
-    crop = 0.875                    # share that the centre crop keeps; true: all that fits; false: squeeze
-    output = "logits"               # or "probabilities"; by default what the graph's last operation says
+    crop = 0.875                    # center crop's share of the image; true: largest square; false: squeeze
+    output = "logits"               # or "probabilities"; by default according to the graph's last operation
     problem_type = "single_label_classification"   # or multi_label_classification, regression
 
-The defaults are the usual ImageNet recipe (224 cut out of 256, the ImageNet mean and deviation).
+The defaults are the usual ImageNet preprocessing (a crop of 224 from 256, ImageNet's mean and deviation).
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ _MAX_TEXT_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlainModel:
-    """What lies beside, or inside, a plain ``.onnx`` file."""
+class Description:
+    """How a graph is used: its labels, its preprocessing, and the meaning of its input and output."""
 
     labels: tuple[str, ...]
     spec: PreprocessSpec
@@ -65,8 +65,8 @@ class PlainModel:
     problem_type: ProblemType
 
 
-def read_standalone_onnx(files: ModelFiles, graph: GraphFacts) -> PlainModel:
-    """Read what describes a plain ``.onnx`` file. Raises `ModelFileMissing` and `InvalidModel`."""
+def read_standalone_onnx(files: ModelFiles, graph: GraphFacts) -> Description:
+    """Describe an ``.onnx`` file without a ``config.json``. Raises `ModelFileMissing` or `InvalidModel`."""
     settings = read_settings_file(files.folder / SETTINGS)
     labels_path = files.folder / LABELS
     ultralytics = _read_ultralytics(graph.metadata)
@@ -88,7 +88,7 @@ def read_standalone_onnx(files: ModelFiles, graph: GraphFacts) -> PlainModel:
         "probabilities" if graph.activation else "logits",
         where,
     )
-    return PlainModel(
+    return Description(
         labels=labels,
         spec=_read_spec(
             settings, graph, cast("Layout", layout), is_ultralytics=ultralytics is not None, where=where
