@@ -1,4 +1,4 @@
-"""Asking the real server: ``with serve({"colours": folder}) as server: ask(server, "GET", "/health")``."""
+"""Requests to the real server: ``with serve({"name": folder}) as server: ask(server, "GET", "/health")``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pictag.server.services import Services
 
 @dataclass(frozen=True)
 class LiveServer:
-    """Where the server listens, and the rooms behind it."""
+    """A running server."""
 
     port: int
     services: Services
@@ -39,7 +39,7 @@ class Answer:
 
 @contextmanager
 def serve(models: Mapping[str, Path | str], **options: Any) -> Iterator[LiveServer]:
-    """Serve models by name; ``options`` are settings such as ``api_key="…"``. None is loaded at first."""
+    """Serve models by name, loaded on first use; ``options`` are settings such as ``api_key="…"``."""
     named = tuple(f"{name}={reference}" for name, reference in models.items())
     with run_server(models=named, **{"preload": False, **options}) as live:
         yield LiveServer(port=live.port, services=live.services)
@@ -48,7 +48,7 @@ def serve(models: Mapping[str, Path | str], **options: Any) -> Iterator[LiveServ
 def ask(
     server: LiveServer, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
 ) -> Answer:
-    """One request on a connection of its own; an iterable of bytes as ``body`` is sent in chunks."""
+    """One request on a new connection; an iterable of bytes as ``body`` is sent in chunks."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     try:
         connection.request(method, path, body=body, headers=dict(headers or {}))
@@ -59,7 +59,7 @@ def ask(
 
 
 def talk(server: LiveServer, data: bytes, *, timeout_s: float = 10.0) -> bytes:
-    """Everything that comes back for these bytes on the wire, until the server closes the connection."""
+    """Everything the server sends in response to these bytes until it closes the connection."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=timeout_s) as connection:
         connection.sendall(data)
         parts = []

@@ -1,7 +1,4 @@
-"""Visits to the server's page with a real Chromium, and what must not happen on any of them.
-
-Tests write ``from browsing import launch_browser, visit_page``.
-"""
+"""Opening the server's page in a real Chromium, with checks that apply to every visit."""
 
 from __future__ import annotations
 
@@ -26,12 +23,12 @@ FLAGS = [
 ]
 
 
-LONGEST_MS = 30_000  # that anything here is waited for: other work may keep the machine busy
+LONGEST_MS = 30_000  # the longest wait for anything; the machine may be busy
 
 
 @contextmanager
 def launch_browser() -> Iterator[Browser]:
-    """A Chromium of the system, without a window and with an empty profile; skips where there is none."""
+    """The system's Chromium, headless and with an empty profile; skips the test if there is none."""
     if CHROMIUM is None:
         pytest.skip("needs Chromium on the path (Debian: apt-get install chromium)")
     expect.set_options(timeout=LONGEST_MS)
@@ -43,26 +40,26 @@ def launch_browser() -> Iterator[Browser]:
 
 @contextmanager
 def visit_page(browser: Browser, address: str, **options: Any) -> Iterator[Visit]:
-    """Open the page; at the end, no other host was asked, and neither policy nor scripts complained."""
+    """Open the page; at the end, check that there were no script errors and no requests to other hosts."""
     context = browser.new_context(permissions=["clipboard-read", "clipboard-write"], **options)
     context.set_default_timeout(LONGEST_MS)
     visit = Visit(context.new_page(), address)
     yield visit
     context.close()
-    assert visit.troubles == []
+    assert visit.errors == []
     assert [url for _, url in visit.requests if not url.startswith((address, f"blob:{address}"))] == []
 
 
 class Visit:
-    """One visit to the page, and what was heard while it lasted."""
+    """One visit to the page, with its requests and errors."""
 
     def __init__(self, page: Page, address: str) -> None:
         self.page = page
-        self.troubles: list[str] = []
+        self.errors: list[str] = []
         self.requests: list[tuple[str, str]] = []
         self.most_in_flight = self._in_flight = 0
-        page.on("pageerror", lambda error: self.troubles.append(str(error)))
-        page.on("console", lambda message: self._hear(message.text))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", lambda message: self._note_console(message.text))
         page.on("request", lambda request: self.requests.append((request.method, request.url)))
         page.on("request", lambda request: self._count(request.method, 1))
         page.on("requestfinished", lambda request: self._count(request.method, -1))
@@ -71,10 +68,10 @@ class Visit:
         )
         page.goto(address)
 
-    def _hear(self, text: str) -> None:
-        # Chromium says so of each refused request too, which is what some tests are about.
+    def _note_console(self, text: str) -> None:
+        # Chromium also reports each rejected request, which some tests provoke.
         if not text.startswith("Failed to load resource"):
-            self.troubles.append(text)
+            self.errors.append(text)
 
     def _count(self, method: str, change: int) -> None:
         if method == "POST":
@@ -83,16 +80,16 @@ class Visit:
 
     @property
     def posts(self) -> list[str]:
-        """The addresses that images were sent to."""
+        """The URLs that images were sent to."""
         return [url for method, url in self.requests if method == "POST"]
 
     def give(self, *images: Path | FilePayload) -> None:
-        """Choose files that lie on the disk, or that `file` makes."""
+        """Choose files on disk, or those made by `file`."""
         chosen = [file(p.name, p.read_bytes()) if isinstance(p, Path) else p for p in images]
         self.page.set_input_files("#files", chosen)
 
     def drop(self, *paths: Path) -> None:
-        """Drop files and folders, as the mouse does."""
+        """Drop files and folders with the mouse."""
         box = self.page.locator("#drop").bounding_box()
         assert box is not None
         session = self.page.context.new_cdp_session(self.page)
@@ -102,18 +99,18 @@ class Visit:
             session.send("Input.dispatchDragEvent", event)
 
     def card(self, name: str) -> Locator:
-        """What the page shows of one image."""
+        """The card of one image."""
         return self.page.locator(".card").filter(has=self.page.get_by_role("heading", name=name, exact=True))
 
     def labels(self, name: str) -> list[tuple[str, str]]:
-        """Labels and percentages of one image, once they are there."""
+        """Wait for the labels and percentages of one image."""
         card = self.card(name)
         expect(card).to_have_attribute("data-state", "done")
         labels = card.locator(".label").all_text_contents()
         return list(zip(labels, card.locator(".score").all_text_contents(), strict=True))
 
     def settle(self) -> None:
-        """Wait until no image waits or runs."""
+        """Wait until all images are done."""
         expect(self.page.locator(".card").first).to_be_visible()
         expect(self.page.locator(".card[aria-busy=true]")).to_have_count(0)
 

@@ -1,4 +1,4 @@
-"""The real server on a free port of this machine: in a thread, or as a process of its own."""
+"""The real server on a free port, in a thread or as a process."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pictag.server.listening import bind
 from pictag.server.services import Services
 from pictag.server.serving import GracefulServer, choose_loop, make_services
 from pictag.server.settings import ServerSettings
+from pictag.server.sockets import bind
 
-LONGEST_S = 60.0  # that anything here is waited for
+LONGEST_S = 60.0  # the longest wait for anything
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
-    """A server that runs."""
+    """A running server."""
 
     port: int
     services: Services
@@ -37,15 +37,16 @@ class Live:
 
 @contextlib.contextmanager
 def run_server(**settings: Any) -> Iterator[Live]:
-    """A server in a thread, with its models loaded."""
-    services = make_services(ServerSettings(host="127.0.0.1", port=0, **settings))
+    """A server in a thread, with its models loaded. By default it stops quickly."""
+    services = make_services(
+        ServerSettings(host="127.0.0.1", port=0, **{"shutdown_timeout_s": 1, **settings})
+    )
     server = GracefulServer(services)
     with contextlib.closing(bind("127.0.0.1", 0)) as listener:
 
         async def live() -> None:
             await services.registry.start()
             await server.serve(sockets=[listener])
-            await services.dispatcher.drain(1)
             services.dispatcher.close()
             await services.registry.close()
 
@@ -66,7 +67,7 @@ def run_server(**settings: Any) -> Iterator[Live]:
 
 
 class Process:
-    """``pictag serve`` as a process; its log goes into a file."""
+    """``pictag serve`` as a process that logs to a file."""
 
     def __init__(self, folder: Path, *arguments: str, **environ: str) -> None:
         self.log = folder / "server.log"
@@ -81,12 +82,12 @@ class Process:
             )
 
     def lines(self) -> list[dict[str, Any]]:
-        """The log so far; a line that is not JSON is an error."""
+        """The log so far; every line must be JSON."""
         text = self.log.read_text(encoding="utf-8")
         return [json.loads(line) for line in text.splitlines() if line]
 
     def port(self) -> int:
-        """Wait until it serves."""
+        """Wait until it accepts requests."""
         wait_until(lambda: '"serving"' in self.log.read_text() or self.popen.poll() is not None)
         url: str = next(line["url"] for line in self.lines() if line["message"] == "serving")
         return int(url.rpartition(":")[2])
@@ -98,7 +99,7 @@ class Process:
 
 @contextlib.contextmanager
 def run_process(folder: Path, *arguments: str, **environ: str) -> Iterator[Process]:
-    """``pictag serve`` with these arguments, ended at the latest on the way out."""
+    """``pictag serve`` with these arguments; killed at the end if it still runs."""
     process = Process(folder, *arguments, **environ)
     try:
         yield process
@@ -109,20 +110,20 @@ def run_process(folder: Path, *arguments: str, **environ: str) -> Iterator[Proce
 
 
 def wait_until(holds: Any, timeout_s: float = LONGEST_S) -> None:
-    """Look again and again until it holds; an error when it does not come to that."""
+    """Poll until the condition holds; fail after ``timeout_s``."""
     until = time.monotonic() + timeout_s
     while not holds():
-        assert time.monotonic() < until, "waited in vain"
+        assert time.monotonic() < until, "the condition did not become true in time"
         time.sleep(0.01)
 
 
 def connect(port: int) -> socket.socket:
-    """A connection to a server here."""
+    """A connection to a local server."""
     return socket.create_connection(("127.0.0.1", port), timeout=LONGEST_S)
 
 
 def read_to_end(sock: socket.socket) -> bytes:
-    """What comes until the server closes; a reset counts as the end."""
+    """Everything until the server closes the connection; a reset counts as the end."""
     received = bytearray()
     with contextlib.suppress(ConnectionError):
         while piece := sock.recv(65_536):
@@ -130,8 +131,8 @@ def read_to_end(sock: socket.socket) -> bytes:
     return bytes(received)
 
 
-def read_answer(sock: socket.socket) -> tuple[int, bytes, dict[str, Any]]:
-    """Status, head and body of the next answer on a connection."""
+def read_response(sock: socket.socket) -> tuple[int, bytes, bytes]:
+    """Status, head and body of the next response on a connection."""
     received = b""
     while b"\r\n\r\n" not in received:
         received += sock.recv(1)
@@ -140,13 +141,19 @@ def read_answer(sock: socket.socket) -> tuple[int, bytes, dict[str, Any]]:
     body = b""
     while len(body) < int(length[1]):
         body += sock.recv(int(length[1]) - len(body))
-    return int(received[9:12]), received, json.loads(body)
+    return int(received[9:12]), received, body
+
+
+def read_answer(sock: socket.socket) -> tuple[int, bytes, dict[str, Any]]:
+    """Status, head and JSON body of the next response on a connection."""
+    status, head, body = read_response(sock)
+    return status, head, json.loads(body)
 
 
 def ask(
     port: int, path: str = "/health", *, method: str = "GET", body: bytes | None = None, **headers: str
 ) -> tuple[int, bytes]:
-    """One request on a connection of its own: status and body."""
+    """One request on a new connection: status and body."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LONGEST_S)
     try:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}

@@ -1,4 +1,4 @@
-"""A pipeline that writes down what is asked of it, and can be held up: ``from recording import Recorder``."""
+"""A pipeline that records its calls and can be paused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from PIL import Image
 from pictag import pipeline
 from pictag.images import make_source
 from pictag.pipelines import ImageClassificationPipeline
-from pictag.server.served import ModelSpec, ServedModel, make_served
+from pictag.server.served_model import ModelSpec, ServedModel, make_served
 from pictag.stream import Tuning
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Recorder(ImageClassificationPipeline):
-    """The real pipeline ``inner``; ``decoded`` are the sources it decoded, ``batches`` what it ran."""
+    """The pipeline ``inner``; ``decoded`` are the sources it decoded, ``batches`` the sizes of its runs."""
 
     def __init__(self, inner: ImageClassificationPipeline) -> None:
         self.__dict__.update(inner.__dict__)
@@ -52,7 +52,7 @@ class Recorder(ImageClassificationPipeline):
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Runs that begin inside wait until the end of it."""
+        """Pause runs that start inside the block until its end."""
         self.gate.clear()
         try:
             yield
@@ -63,7 +63,7 @@ class Recorder(ImageClassificationPipeline):
 def serve_recorder(
     model: Path | str, *, together: int = 1, max_concurrency: int | None = None
 ) -> ServedModel:
-    """A served model whose classifier records; ``together`` images are taken by a worker at a time."""
+    """A served model with a `Recorder`; a worker takes ``together`` images at a time."""
     recorder = Recorder(pipeline(model=model, mode="throughput"))
     made = make_served(ModelSpec(name="recorded", reference=str(model)), recorder)
     return ServedModel(
@@ -79,7 +79,7 @@ def serve_recorder(
 def encode_image(
     colour: str | tuple[int, int, int] = "red", *, size: tuple[int, int] = (12, 9), form: str = "PNG"
 ) -> bytes:
-    """An encoded image of one colour."""
+    """An encoded image of a single colour."""
     stream = io.BytesIO()
     Image.new("RGB", size, colour).save(stream, form)
     return stream.getvalue()

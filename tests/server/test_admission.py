@@ -6,18 +6,16 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pictag.errors import CorruptImage
 from pictag.server.admission import Admission, WorkLimits
-from pictag.server.refusals import DeadlinePassed, Overloaded
+from pictag.server.http_errors import Overloaded
 from pictag.server.work import Cost, Work
 from recording import serve_recorder
 from tinymodel import make_tiny_model
 
 if TYPE_CHECKING:
-    from pictag.server.served import ServedModel
+    from pictag.server.served_model import ServedModel
 
 NO_COST = Cost(size_bytes=0, pixels=0, seconds=0.0)
 
@@ -40,27 +38,6 @@ def make_work(served: ServedModel, *, cost: Cost = NO_COST, **measured: Any) -> 
 
 def admit(admission: Admission, served: ServedModel, *, left_s: float = 10.0, **size: int) -> Cost:
     return admission.admit(served, **{"size_bytes": 0, "pixels": 0, **size}, left_s=left_s)
-
-
-@pytest.mark.parametrize(
-    ("limits", "size", "reason"),
-    [
-        (WorkLimits(max_queue=2), {}, "count"),
-        (WorkLimits(max_queued_bytes=200), {"size_bytes": 100}, "bytes"),
-        (WorkLimits(max_queued_pixels=200), {"pixels": 100}, "pixels"),
-    ],
-)
-def test_each_bound_holds_and_gives_way_when_work_leaves(
-    served: ServedModel, limits: WorkLimits, size: dict[str, int], reason: str
-) -> None:
-    admission = Admission(limits, workers=1)
-    first = admit(admission, served, **size)
-    admit(admission, served, **size)
-    with pytest.raises(Overloaded) as refused:
-        admit(admission, served, **size)
-    assert refused.value.reason == reason
-    admission.leave(first)
-    admit(admission, served, **size)
 
 
 def test_the_largest_there_is_gets_in_where_nothing_else_is_under_way(served: ServedModel) -> None:
@@ -140,21 +117,3 @@ def test_bounds_hold_for_what_is_only_announced(served: ServedModel) -> None:
     admit(admission, served, size_bytes=100)
     with pytest.raises(Overloaded, match="Too many images"):
         admission.check_room(served, size_bytes=0, left_s=1.0)
-
-
-def test_a_deadline_that_has_passed_is_no_overload(served: ServedModel) -> None:
-    with pytest.raises(DeadlinePassed):
-        admit(Admission(WorkLimits(), workers=1), served, left_s=0.0)
-
-
-@given(st.lists(st.tuples(st.integers(0, 10**8), st.integers(0, 10**8)), max_size=20), st.randoms())
-def test_nothing_is_left_when_all_have_left(
-    served: ServedModel, sizes: list[tuple[int, int]], random: Any
-) -> None:
-    admission = Admission(WorkLimits(max_queued_bytes=10**12, max_queued_pixels=10**12), workers=3)
-    admission.learn(make_work(served, run_s=0.1))
-    costs = [admit(admission, served, size_bytes=b, pixels=p, left_s=1e9) for b, p in sizes]
-    random.shuffle(costs)
-    for cost in costs:
-        admission.leave(cost)
-    assert (admission.count, admission._bytes, admission._pixels, admission._seconds) == (0, 0, 0, 0.0)

@@ -179,7 +179,7 @@ def test_without_the_key_nobody_hears_which_models_there_are(locked: LiveServer)
         for headers in ({}, {"X-Api-Key": "wrong"}):
             answer = ask(locked, "GET", path, headers=headers)
             assert answer.status == 404
-            assert json.loads(answer.body)["type"] == "model_unknown"
+            assert json.loads(answer.body)["type"] == "model_not_served"
             assert "'nope'" in json.loads(answer.body)["error"]
             assert b"colours" not in answer.body
         assert b"colours" in ask(locked, "GET", path, headers={"X-Api-Key": KEY}).body
@@ -298,7 +298,7 @@ def test_work_for_a_client_that_left_is_dropped(server: LiveServer) -> None:
 
 def test_a_stopping_server_is_not_ready_but_lives(tmp_path_factory: pytest.TempPathFactory) -> None:
     with serve({"colours": make_tiny_model(tmp_path_factory.mktemp("model"))}) as server:
-        server.services.readiness.is_stopping = True
+        server.services.is_stopping = True
         assert ask(server, "GET", "/health").status == 503
         assert ask(server, "GET", "/v2/health/ready").status == 400
         assert ask(server, "GET", "/v2/health/live").status == 200
@@ -326,7 +326,7 @@ def test_who_is_cut_off_when_the_server_stops_is_told_so(
         for sock in (stalled, waiting):
             with sock:
                 replies.append(read_to_end(sock))
-        for reply, status, kind in zip(replies, (408, 429), ("body_too_slow", "overloaded"), strict=True):
+        for reply, status, kind in zip(replies, (408, 429), ("body_timeout", "overloaded"), strict=True):
             sent, _, body = reply.partition(b"\r\n\r\n")
             assert sent.startswith(b"HTTP/1.1 %d " % status), reply
             assert b"\r\nconnection: close" in sent

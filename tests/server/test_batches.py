@@ -23,7 +23,7 @@ from tinymodel import make_tiny_model
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pictag.server.served import ServedModel
+    from pictag.server.served_model import ServedModel
 
 FORMS = ("PNG", "JPEG", "WEBP", "GIF")
 IMAGES = st.tuples(st.integers(0, 2**31), st.integers(1, 90), st.integers(1, 90), st.sampled_from(FORMS))

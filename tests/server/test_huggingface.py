@@ -18,8 +18,8 @@ from PIL import Image
 
 from asking import Answer, LiveServer, ask, serve
 from pictag import pipeline
+from pictag.server.http_errors import BadRequest
 from pictag.server.protocols.huggingface import parse_request
-from pictag.server.refusals import BadRequest
 from tinymodel import make_image, make_tiny_model
 
 RED = (255, 0, 0)
@@ -97,7 +97,7 @@ class TestTheRealClient:
         assert caught.value.response.headers["x-request-id"] in str(caught.value)
         with pytest.raises(HfHubHTTPError, match="top_k=0 is not a whole number of 1 or more"):
             client.image_classification(IMAGE, top_k=0)
-        with pytest.raises(HfHubHTTPError, match="there are: colours, org/name"):
+        with pytest.raises(HfHubHTTPError, match="This server has: colours, org/name"):
             client.image_classification(IMAGE, model=f"{server.url}/models/org/nome")
 
     def test_learns_of_health_and_of_the_endpoint(self, client: InferenceClient, server: LiveServer) -> None:
@@ -176,12 +176,12 @@ def test_a_list_of_images_gives_a_list_of_results_and_one_fails_alone(server: Li
     [
         ({}, "no 'inputs'"),
         ({"inputs": None}, "no 'inputs'"),
-        ({"inputs": ""}, "'inputs' is not a text"),
-        ({"inputs": 3}, "'inputs' is not a text"),
-        ({"inputs": {"image": "x"}}, "'inputs' is not a text"),
-        ({"inputs": []}, "from 1 to 128 images"),
-        ({"inputs": [""] * 129}, "from 1 to 128 images"),
-        ({"inputs": [[TEXT]]}, "'inputs' is not a text"),
+        ({"inputs": ""}, "'inputs' is not a string"),
+        ({"inputs": 3}, "'inputs' is not a string"),
+        ({"inputs": {"image": "x"}}, "'inputs' is not a string"),
+        ({"inputs": []}, "1 to 128 images"),
+        ({"inputs": [""] * 129}, "1 to 128 images"),
+        ({"inputs": [[TEXT]]}, "'inputs' is not a string"),
         ({"inputs": "no base64!"}, "base64"),
         ({"input": TEXT}, "'input'. Did you mean 'inputs'"),
         ({"inputs": TEXT, "parameters": [1]}, "'parameters' is not an object"),
@@ -217,7 +217,7 @@ def test_options_for_the_hub_are_ignored(server: LiveServer) -> None:
 def test_a_name_that_is_not_served_is_unknown(server: LiveServer, name: str) -> None:
     answer = post(server, IMAGE, f"/models/{name}")
     assert answer.status == 404
-    assert json.loads(answer.body)["type"] == "model_unknown"
+    assert json.loads(answer.body)["type"] == "model_not_served"
 
 
 def test_a_form_is_sent_where_forms_are_taken() -> None:

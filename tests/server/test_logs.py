@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import logging
@@ -17,7 +16,6 @@ from pictag.server.logs import (
     JsonFormatter,
     TextFormatter,
     configure_logging,
-    escape,
     log_request,
     redact,
 )
@@ -32,7 +30,7 @@ ANYTHING = st.text(max_size=40)
 
 
 @pytest.fixture(autouse=True)
-def _loggers_as_before() -> Iterator[None]:
+def _restore_loggers() -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in ("pictag", "uvicorn", "asyncio", "pictag.server.requests")]
     before = [(log, log.handlers, log.propagate, log.level, log.disabled) for log in loggers]
     yield
@@ -42,7 +40,7 @@ def _loggers_as_before() -> Iterator[None]:
 
 
 def record(form: str, message: str, *arguments: object, error: Exception | None = None) -> str:
-    """What a log in this form shows of a message."""
+    """A message as it appears in the log."""
     formatter = (JsonFormatter if form == "json" else TextFormatter)(KEY)
     trace = (type(error), error, error.__traceback__) if error is not None else None
     line = logging.LogRecord("pictag.server", logging.WARNING, "", 0, message, arguments, trace)
@@ -74,7 +72,7 @@ def test_no_secret_is_logged(form: str, secret: str, before: str, after: str) ->
 @pytest.mark.parametrize("form", ["json", "text"])
 @settings(max_examples=40)
 @given(text=st.text(max_size=200))
-def test_whatever_is_logged_is_one_line_of_printable_characters(form: str, text: str) -> None:
+def test_every_message_is_one_line_of_printable_characters(form: str, text: str) -> None:
     shown = record(form, "%s", text)
     assert shown.endswith("\n")
     line = shown[:-1]
@@ -85,7 +83,7 @@ def test_whatever_is_logged_is_one_line_of_printable_characters(form: str, text:
 
 
 @pytest.mark.parametrize("form", ["json", "text"])
-def test_a_traceback_forges_no_line(form: str) -> None:
+def test_a_traceback_cannot_forge_log_lines(form: str) -> None:
     try:
         raise ValueError("one\n2026-11-22T00:00:00.000Z info    forged\x1b[31m https://me:password@host/")
     except ValueError as error:
@@ -117,7 +115,7 @@ def test_a_request_is_one_line_with_its_id() -> None:
     }  # fmt: skip
 
 
-def test_lines_for_requests_may_be_left_out() -> None:
+def test_request_lines_can_be_turned_off() -> None:
     stream = io.StringIO()
     configure_logging(ServerSettings(log_requests=False, log_format="text"), stream)
     log_request(
@@ -128,19 +126,14 @@ def test_lines_for_requests_may_be_left_out() -> None:
     assert stream.getvalue().count("\n") == 1
 
 
-def test_a_pipe_gets_json_by_itself() -> None:
+def test_the_log_is_json_unless_it_goes_to_a_terminal() -> None:
     stream = io.StringIO()
     configure_logging(ServerSettings(), stream)
     logging.getLogger("uvicorn.error").warning("odd")
     assert json.loads(stream.getvalue())["message"] == "odd"
 
 
-def test_escaping_leaves_what_can_be_read() -> None:
-    assert escape("été 写真") == "été 写真"
-    assert escape("a\x1b[2Jb\u202e\x7f") == "a\\x1b[2Jb\\u202e\\x7f"
-
-
-def test_a_server_logs_every_request_with_its_id_and_none_of_its_secrets(tmp_path: Path) -> None:
+def test_every_request_is_logged_with_its_id_and_without_secrets(tmp_path: Path) -> None:
     image = make_image(tmp_path / "p.png").read_bytes()
     environ = {"PICTAG_SERVER_API_KEY": KEY}
     with run_process(tmp_path, "--model", "embedded", **environ) as process:
@@ -172,82 +165,8 @@ def test_a_server_logs_every_request_with_its_id_and_none_of_its_secrets(tmp_pat
     assert all(line["request_id"] for line in lines)
 
 
-def test_every_kind_of_secret_is_looked_for() -> None:
-    for secret in (
-        "https://me:word@host/", "ftp://host/a?sig=1", "Bearer abcdefgh", "basic abcdefgh", "token abcdefgh",
-        "Proxy-Authorization: x", "x-api-key=1", "api_key: 1", "apikey=1", "Cookie: a",
-        "PASSWORD=1", "hf_abcdefgh",
-    ):  # fmt: skip
-        assert redact(f"before {secret} after") != f"before {secret} after"
-
-
-class Writes(io.StringIO):
-    """A stream that counts how often it is written to."""
-
-    count = 0
-
-    def write(self, text: str) -> int:
-        self.count += 1
-        return super().write(text)
-
-
-def log_one(status: int = 200) -> None:
-    log_request(
-        method="POST", route="/", model="m", status=status, seconds=0.1, received_bytes=1, client="127.0.0.1"
-    )
-
-
-def test_lines_of_requests_are_written_together_and_soon() -> None:
-    stream = Writes()
-    configure_logging(ServerSettings(log_format="json"), stream)
-
-    async def serve() -> None:
-        for _ in range(100):
-            log_one()
-        assert stream.count == 0
-        until = asyncio.get_running_loop().time() + 10
-        while not stream.count:
-            assert asyncio.get_running_loop().time() < until
-            await asyncio.sleep(0.01)
-
-    asyncio.run(serve())
-    assert stream.count == 1
-    assert [json.loads(line)["status"] for line in stream.getvalue().splitlines()] == [200] * 100
-
-
-def test_what_is_no_request_is_written_at_once_and_in_order() -> None:
-    stream = Writes()
-    configure_logging(ServerSettings(log_format="json"), stream)
-
-    async def serve() -> None:
-        log_one(201)
-        logging.getLogger("pictag.server").info("stopping")
-        log_one(202)
-
-    asyncio.run(serve())
-    assert [json.loads(line)["message"] for line in stream.getvalue().splitlines()] == ["request", "stopping"]
-    logs.flush()
-    assert [json.loads(line).get("status") for line in stream.getvalue().splitlines()] == [201, None, 202]
-
-
-def test_many_lines_are_not_held_back() -> None:
-    stream = Writes()
-    configure_logging(ServerSettings(log_format="json"), stream)
-
-    async def serve() -> None:
-        for _ in range(600):
-            log_one()
-
-    asyncio.run(serve())
-    assert stream.count == 2
-    assert len(stream.getvalue().splitlines()) == 512
-    logs.flush()
-    assert len(stream.getvalue().splitlines()) == 600
-
-
-def test_a_log_that_nobody_reads_any_more_stops_nothing() -> None:
+def test_a_closed_log_does_not_stop_the_server() -> None:
     stream = io.StringIO()
     configure_logging(ServerSettings(log_format="json"), stream)
     stream.close()
-    log_one()
-    logs.flush()
+    logging.getLogger("pictag.server").info("serving")

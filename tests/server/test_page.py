@@ -228,8 +228,10 @@ def test_the_policy_forbids_what_it_says(visit: Visit) -> None:
         visit.page.evaluate(attempt)
     expect(visit.page.locator("h1")).to_be_visible()
     forbidden = ("style-src-elem", "style-src-attr", "img-src", "connect-src", "require-trusted-types-for")
-    assert {t for t in visit.troubles if t.startswith("policy ")} == {f"policy {name}" for name in forbidden}
-    visit.troubles.clear()
+    assert {error for error in visit.errors if error.startswith("policy ")} == {
+        f"policy {name}" for name in forbidden
+    }
+    visit.errors.clear()
     visit.requests.clear()
 
 

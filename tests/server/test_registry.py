@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pictag.errors import ModelNotFound
-from pictag.server import entries
+from pictag.server import model_slot
 from pictag.server import registry as registry_module
 from pictag.server.dispatch import Dispatcher, WorkLimits
+from pictag.server.http_errors import ModelNotServed, NotReady
 from pictag.server.metrics import Metrics
-from pictag.server.refusals import ModelUnknown, NotReady
 from pictag.server.registry import ModelSpec, Registry, open_pipeline
 from recording import Recorder, encode_image
 from tinymodel import make_tiny_model
@@ -70,7 +70,7 @@ def test_names_are_in_order_and_the_first_is_the_default(specs: list[ModelSpec])
     assert registry.names() == ("org/one", "two", "three")
     assert registry.default == "org/one"
     assert registry.describe("two").state == "unloaded"
-    with pytest.raises(ModelUnknown, match=r"no model '\.\./etc'; there are: org/one, two, three"):
+    with pytest.raises(ModelNotServed, match=r"no model '\.\./etc'\. This server has: org/one, two, three"):
         registry.describe("../etc")
 
 
@@ -125,13 +125,13 @@ def test_a_failed_load_is_told_to_all_and_tried_again_after_a_pause(specs: list[
         assert opening.asked == 1  # the pause has only begun
         status = registry.describe("two")
         assert (status.state, status.error) == ("failed", "There is no such folder.")
-        entry = registry._entries["two"]
-        first_pause_s = entry.pause_s
+        entry = registry._slots["two"]
+        first_backoff_s = entry.backoff_s
         entry.retry_at = time.monotonic()  # the pause is over
         with pytest.raises(ModelNotFound):
             await use()
         assert opening.asked == 2
-        assert entry.pause_s > first_pause_s
+        assert entry.backoff_s > first_backoff_s
         opening.error = None
         entry.retry_at = time.monotonic()
         await use()
@@ -289,7 +289,7 @@ def test_a_model_that_failed_takes_requests_again_after_the_pause(
 ) -> None:
     """Or a balancer that looks at readiness would never send the request that loads it."""
     opening, now = Opening(), [1000.0]
-    for module in (registry_module, entries):
+    for module in (registry_module, model_slot):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
 
     async def main() -> None:
@@ -328,25 +328,6 @@ def test_a_first_load_keeps_requests_away_and_a_later_one_has_them_wait(specs: l
             pass
 
     asyncio.run(main())
-
-
-def test_a_load_that_takes_long_is_said(
-    specs: list[ModelSpec], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(registry_module, "_SLOW_LOAD_S", 0.01)
-    opening = Opening()
-    opening.gate.clear()
-
-    async def main() -> None:
-        registry = Registry(specs, open_pipeline=opening, preload=True)
-        loading = asyncio.create_task(registry.start())
-        await until(lambda: "model three is being loaded" in caplog.text)
-        opening.gate.set()
-        await loading
-        await registry.close()
-
-    with caplog.at_level("INFO", logger="pictag.server"):
-        asyncio.run(main())
 
 
 def test_under_a_budget_room_is_made_before_a_model_of_known_size_is_loaded(specs: list[ModelSpec]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pictag.errors import OptionError
-from pictag.server.refusals import BadRequest
+from pictag.server.http_errors import BadRequest
 from pictag.server.scoring import Scoring, read_scoring
 
 

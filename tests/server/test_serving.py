@@ -17,9 +17,9 @@ import pytest
 
 from liveserver import Process, ask, connect, read_answer, read_to_end, run_process, run_server, wait_until
 from pictag.errors import CorruptModel, ModelNotFound, OptionError
-from pictag.server.listening import bind
 from pictag.server.serving import GracefulServer, choose_status, make_services
 from pictag.server.settings import ServerSettings
+from pictag.server.sockets import bind
 from tinymodel import make_image, make_tiny_model
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")

@@ -8,23 +8,12 @@ from typing import Any
 import pytest
 
 from pictag.errors import OptionError
-from pictag.models.reference import DEFAULT_MODEL
 from pictag.server.configuration import read_configuration
 from pictag.server.settings import ServerSettings
 
 
 def read(given: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> ServerSettings:
     return read_configuration(given, environ or {}).settings
-
-
-def test_the_defaults_are_those_of_a_server_for_this_machine_alone() -> None:
-    settings = read({})
-    assert (settings.host, settings.port, settings.models) == ("127.0.0.1", 8000, (DEFAULT_MODEL,))
-    assert (settings.allow_urls, settings.allow_private_urls, settings.api_key) == (False, False, None)
-    assert settings.silent_timeout_s == settings.header_timeout_s == 10
-    assert settings.body_timeout_s == 30
-    assert settings.max_body_bytes == 32 * 2**20
-    assert settings.max_pixels == 50_000_000
 
 
 @pytest.mark.parametrize("text", ["true", "1", "yes", "on"])
@@ -38,9 +27,9 @@ def test_proxies_are_addresses_networks_or_all(proxies: list[str]) -> None:
 
 
 def test_a_proxy_that_is_no_address_is_named() -> None:
-    with pytest.raises(OptionError, match=r"'proxy\.example' is no address"):
+    with pytest.raises(OptionError, match=r"'proxy\.example' is not a valid address"):
         read({"trusted_proxies": ["127.0.0.1", "proxy.example"]})
-    with pytest.raises(OptionError, match=r"'10\.0\.0\.1/8' is no network"):
+    with pytest.raises(OptionError, match=r"'10\.0\.0\.1/8' is not a valid network"):
         read({"trusted_proxies": ["10.0.0.1/8"]})
 
 
@@ -53,11 +42,6 @@ def test_two_times_that_contradict_each_other_are_both_shown() -> None:
 
 
 def test_a_list_that_is_no_json_is_said_in_our_words() -> None:
-    with pytest.raises(OptionError, match=r'JSON, as in \["a", "b"\]') as raised:
+    with pytest.raises(OptionError, match=r'JSON, such as \["a", "b"\]') as raised:
         read({}, {"PICTAG_SERVER_MODELS": '["embedded"'})
     assert "delimiter" not in str(raised.value)
-
-
-def test_every_setting_says_what_it_is() -> None:
-    for name, field in ServerSettings.model_fields.items():
-        assert field.description, name

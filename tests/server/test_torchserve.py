@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from asking import LiveServer, ask, serve
+from pictag.server.http_errors import BadRequest
 from pictag.server.protocols.forms import read_field
-from pictag.server.refusals import BadRequest
 from tinymodel import make_image, make_tiny_model
 
 LABELS = ("red", "green", "blue", "cyan", "pink", "pink", "lime")
@@ -97,14 +97,14 @@ KIND = "multipart/form-data; boundary=xYz"
 @pytest.mark.parametrize(
     ("body", "kind", "text"),
     [
-        (FORM, "multipart/form-data", "no boundary"),
-        (FORM, "multipart/form-data; boundary=", "no boundary"),
-        (FORM, f"multipart/form-data; boundary={'b' * 71}", "no boundary"),
+        (FORM, "multipart/form-data", "no valid boundary"),
+        (FORM, "multipart/form-data; boundary=", "no valid boundary"),
+        (FORM, f"multipart/form-data; boundary={'b' * 71}", "no valid boundary"),
         (FORM, "multipart/form-data; boundary=other", "malformed"),
         (FORM[:-10], KIND, "cut off"),
         (FORM[:30], KIND, "cut off"),
         (b"", KIND, "cut off"),
-        (make_form(("image", b"x"))[0], KIND, "0 fields data or body"),
+        (make_form(("image", b"x"))[0], KIND, "0 fields named data or body"),
         (make_form(("data", b"x"), ("data", b"y"))[0], KIND, "2 fields"),
         (make_form(*[("x", b"")] * 17)[0], KIND, "more than 16 fields"),
         (FORM.replace(b"Content-Type", b"X-" + b"y" * 10_000), KIND, "malformed"),

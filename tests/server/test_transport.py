@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import itertools
 import json
 import re
@@ -18,16 +17,14 @@ import pytest
 import uvicorn
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
-from uvicorn.server import ServerState
 
-from liveserver import LONGEST_S, Live, ask, connect, read_to_end, run_server, wait_until
-from pictag.server.limits import Limits
+from liveserver import LONGEST_S, Live, ask, connect, read_response, read_to_end, run_server, wait_until
 from pictag.server.metrics import Metrics
+from pictag.server.settings import ServerSettings
 from pictag.server.transport import MAX_PIPELINED, make_protocol
 from tinymodel import make_image
 
-LARGE_BYTES = 12_000_000  # more than the system holds for one connection
+LARGE_BYTES = 12_000_000  # more than the system's buffers hold for one connection
 HEALTH = b"GET /health HTTP/1.1\r\nHost: here\r\n\r\n"
 HEALTH_AND_CLOSE = b"GET /health HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
 
@@ -50,24 +47,28 @@ def live() -> Iterator[Live]:
 
 @pytest.fixture(scope="module")
 def patient() -> Iterator[Live]:
-    """A server with the time limits as they are: for what is not about them, on a busy machine."""
+    """A server with the default time limits, for tests that are not about them."""
     with run_server(models=("embedded",), log_requests=False) as live:
         yield live
 
 
 @dataclass
-class Told:
-    """What `answer_by_path` was asked, and what became of it."""
+class Seen:
+    """The requests that `answer_by_path` received."""
 
     bodies: list[bytes]
     began: list[str]
     left: list[str]
 
+    def clear(self) -> None:
+        for seen in (self.bodies, self.began, self.left):
+            seen.clear()
+
 
 @contextlib.contextmanager
-def serve_plainly(**limits: float) -> Iterator[tuple[int, Told]]:
-    """A server whose answers are easy to foresee: ``/large`` is, ``/wait`` ends when its client leaves."""
-    told = Told(bodies=[], began=[], left=[])
+def serve_app(**limits: float) -> Iterator[tuple[int, Seen]]:
+    """A simple application: ``/large`` has a large response, ``/wait`` ends when its client leaves."""
+    seen = Seen(bodies=[], began=[], left=[])
 
     async def answer_by_path(scope: Any, receive: Any, send: Any) -> None:
         body, more = b"", True
@@ -75,29 +76,23 @@ def serve_plainly(**limits: float) -> Iterator[tuple[int, Told]]:
             message = await receive()
             body += message.get("body", b"")
             more = message.get("more_body", False)
-        told.bodies.append(body)
-        told.began.append(scope["path"])
+        seen.bodies.append(body)
+        seen.began.append(scope["path"])
         if scope["path"] == "/wait":
             while message["type"] != "http.disconnect":
                 message = await receive()
-            told.left.append(scope["path"])
+            seen.left.append(scope["path"])
             return
         answer = bytes(LARGE_BYTES) if scope["path"] == "/large" else body
         headers = [(b"content-length", str(len(answer)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": answer})
 
-    limits = {
-        "header_timeout_s": 60,
-        "keep_alive_s": 60,
-        "silent_timeout_s": 60,
-        "write_timeout_s": 60,
-    } | limits
-    taken = Limits(max_connections=100, max_header_bytes=4096, max_headers=20, stop_linger_s=0.01, **limits)
+    settings = ServerSettings(max_header_bytes=4096, max_headers=20, shutdown_timeout_s=0.1, **limits)  # type: ignore[arg-type]
     server = uvicorn.Server(
         uvicorn.Config(
             answer_by_path,
-            http=make_protocol(taken, Metrics()),  # type: ignore[arg-type]
+            http=make_protocol(settings, Metrics()),  # type: ignore[arg-type]
             ws="none",
             lifespan="off",
             log_config=None,
@@ -111,16 +106,22 @@ def serve_plainly(**limits: float) -> Iterator[tuple[int, Told]]:
         thread.start()
         try:
             wait_until(lambda: server.started)
-            yield port, told
+            yield port, seen
         finally:
             server.should_exit = True
             thread.join(LONGEST_S)
 
 
-@pytest.fixture
-def plain() -> Iterator[tuple[int, Told]]:
-    with serve_plainly() as served:
+@pytest.fixture(scope="module")
+def app() -> Iterator[tuple[int, Seen]]:
+    with serve_app() as served:
         yield served
+
+
+@pytest.fixture
+def plain(app: tuple[int, Seen]) -> tuple[int, Seen]:
+    app[1].clear()
+    return app
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +130,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 def send(port: int, *pieces: bytes, pause_s: float = 0.0) -> bytes:
-    """Send pieces with pauses, as far as the server lets us; what it answered until it closed."""
+    """Send pieces as far as the server accepts them; its responses until it closes the connection."""
     with connect(port) as sock:
         for piece in pieces:
             try:
@@ -146,7 +147,7 @@ def statuses(answers: bytes) -> list[int]:
 
 
 def trickle(sock: socket.socket, data: bytes, stop: threading.Event, pause_s: float = 0.05) -> None:
-    """A byte now and then, for as long as the server takes them."""
+    """Send a byte now and then for as long as the server accepts them."""
     with contextlib.suppress(OSError):
         for byte in data:
             if stop.wait(pause_s):
@@ -154,95 +155,41 @@ def trickle(sock: socket.socket, data: bytes, stop: threading.Event, pause_s: fl
             sock.sendall(bytes([byte]))
 
 
-def test_what_is_used_of_uvicorn_is_there() -> None:
-    config = uvicorn.Config(lambda: None, log_config=None)
-
-    async def make_protocol() -> HttpToolsProtocol:  # it looks for a loop
-        return HttpToolsProtocol(config=config, server_state=ServerState(), app_state={})
-
-    protocol = asyncio.run(make_protocol())
-    needed = (
-        "connections",
-        "cycle",
-        "flow",
-        "headers",
-        "loop",
-        "parser",
-        "pipeline",
-        "server_state",
-        "transport",
-    )
-    missing = [name for name in needed if not hasattr(protocol, name)]
-    methods = (
-        "connection_made", "connection_lost", "data_received", "pause_writing", "resume_writing", "shutdown",
-        "on_message_begin", "on_url", "on_header", "on_headers_complete", "on_body", "on_message_complete",
-        "on_response_complete", "_start_asgi_task",
-    )  # fmt: skip
-    missing += [name for name in methods if name not in vars(HttpToolsProtocol)]
-    cycle = inspect.getsource(RequestResponseCycle.__init__)
-    missing += [
-        name
-        for name in (
-            "body", "disconnected", "keep_alive", "message_event", "more_body", "response_complete",
-            "response_started", "scope",
-        )
-        if f"self.{name}" not in cycle
-    ]  # fmt: skip
-    made = inspect.getsource(HttpToolsProtocol.__init__)
-    missing += [name for name in ("self.parser", "lenient_data_after_close=True") if name not in made]
-    server = ("capture_signals", "startup", "shutdown", "serve")
-    missing += [name for name in server if name not in vars(uvicorn.Server)]
-    assert not missing, "uvicorn has changed: see src/pictag/server/transport.py and serving.py"
-    assert STATUS_LINE[431].startswith(b"HTTP/1.1 431 ")
-    assert list(inspect.signature(HttpToolsProtocol.__init__).parameters)[1:] == [
-        "config", "server_state", "app_state", "_loop"
-    ]  # fmt: skip
-
-
 def test_a_silent_connection_is_closed(live: Live) -> None:
-    begun = time.monotonic()
     assert send(live.port) == b""
-    assert 0.3 < time.monotonic() - begun < 5
 
 
-@pytest.mark.parametrize("beginning", [b"", b"\r\n\r\n" * 10, HEALTH + HEALTH])
-def test_headers_that_come_byte_by_byte_are_given_up(live: Live, beginning: bytes) -> None:
+POST = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 1000\r\n\r\n"
+SLOW_HEADERS = b"GET /health HTTP/1.1\r\nHost: here\r\nX-Slow: " + b"a" * 1000
+
+
+@pytest.mark.parametrize(
+    ("beginning", "slow", "expected"),
+    [
+        (b"", SLOW_HEADERS, [408]),
+        (b"\r\n\r\n" * 10, SLOW_HEADERS, [408]),
+        (HEALTH + HEALTH, SLOW_HEADERS, [200, 200, 408]),
+        (b"", b"\r\n" * 500, [408]),
+        (POST, b"a" * 1000, [408]),
+    ],
+    ids=["headers", "empty lines and headers", "pipelined headers", "empty lines", "body"],
+)
+def test_a_request_that_arrives_byte_by_byte_times_out(
+    live: Live, beginning: bytes, slow: bytes, expected: list[int]
+) -> None:
     stop = threading.Event()
     with connect(live.port) as sock:
         sock.sendall(beginning)
-        slow = b"GET /health HTTP/1.1\r\nHost: here\r\nX-Slow: " + b"a" * 1000
         thread = threading.Thread(target=trickle, args=(sock, slow, stop))
         thread.start()
         answers = read_to_end(sock)
         stop.set()
         thread.join()
-    assert statuses(answers) == [200] * beginning.count(b"GET") + [408]
+    assert statuses(answers) == expected
+    assert b"connection: close" in answers
 
 
-def test_empty_lines_do_not_keep_a_connection(live: Live) -> None:
-    stop = threading.Event()
-    with connect(live.port) as sock:
-        thread = threading.Thread(target=trickle, args=(sock, b"\r\n" * 500, stop))
-        thread.start()
-        assert statuses(read_to_end(sock)) == [408]
-        stop.set()
-        thread.join()
-
-
-def test_a_body_that_comes_byte_by_byte_is_given_up(live: Live) -> None:
-    stop = threading.Event()
-    with connect(live.port) as sock:
-        sock.sendall(b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 1000\r\n\r\n")
-        thread = threading.Thread(target=trickle, args=(sock, b"a" * 1000, stop))
-        thread.start()
-        answer = read_to_end(sock)
-        stop.set()
-        thread.join()
-    assert statuses(answer) == [408]
-    assert b"connection: close" in answer
-
-
-def test_others_do_not_notice_slow_connections(live: Live, image: bytes) -> None:
+def test_slow_connections_do_not_affect_others(live: Live, image: bytes) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(20):
             stack.enter_context(connect(live.port)).sendall(b"POST / HTTP/1.1\r\nHost: h\r\nX-Slow: ")
@@ -250,7 +197,7 @@ def test_others_do_not_notice_slow_connections(live: Live, image: bytes) -> None
             assert ask(live.port, "/", method="POST", body=image)[0] == 200
 
 
-def test_an_idle_connection_is_closed_after_its_answer(live: Live) -> None:
+def test_an_idle_connection_is_closed_after_its_response(live: Live) -> None:
     with connect(live.port) as sock:
         sock.sendall(HEALTH)
         assert statuses(read_to_end(sock)) == [200]
@@ -280,7 +227,7 @@ def test_an_idle_connection_is_closed_after_its_answer(live: Live) -> None:
         b": nameless\r\n",
     ],
 )
-def test_what_could_be_read_in_two_ways_is_refused(live: Live, headers: bytes) -> None:
+def test_an_ambiguous_request_is_rejected(live: Live, headers: bytes) -> None:
     answer = send(
         live.port, b"POST /v2 HTTP/1.1\r\nHost: here\r\n" + headers + b"\r\nabcGET /health HTTP/1.1\r\n"
     )
@@ -290,11 +237,16 @@ def test_what_could_be_read_in_two_ways_is_refused(live: Live, headers: bytes) -
     assert json.loads(body).keys() == {"error", "message", "code", "type", "request_id"}
 
 
-def test_a_body_that_was_packed_for_the_way_is_refused_by_name(live: Live) -> None:
-    answer = send(
-        live.port, b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"
-    )
-    assert b"Transfer-Encoding 'gzip, chunked' is not read; use Content-Encoding." in answer
+def test_an_unsupported_transfer_encoding_is_named_and_escaped(live: Live) -> None:
+    for coding, shown in (
+        (b"gzip, chunked", b"'gzip, chunked' is not"),
+        (b"\xff\xfe" + b"a" * 500, "…".encode()),
+    ):
+        answer = send(live.port, b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: %b\r\n\r\n" % coding)
+        error = json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
+        assert shown.decode() in error
+        assert error.isprintable()
+        assert len(error) < 150
 
 
 @pytest.mark.parametrize(
@@ -310,7 +262,7 @@ def test_a_body_that_was_packed_for_the_way_is_refused_by_name(live: Live) -> No
         b"G" * 300,
     ],
 )
-def test_what_is_no_request_is_refused(live: Live, request_: bytes) -> None:
+def test_an_invalid_request_is_rejected(live: Live, request_: bytes) -> None:
     assert statuses(send(live.port, request_)) == [400]
 
 
@@ -330,11 +282,11 @@ def test_what_is_no_request_is_refused(live: Live, request_: bytes) -> None:
     ],
     ids=["one header", "endless header", "many", "url", "chunk extension", "endless trailer", "trailers"],
 )
-def test_headers_that_are_too_large_are_refused(live: Live, pieces: list[bytes]) -> None:
+def test_headers_that_are_too_large_are_rejected(live: Live, pieces: list[bytes]) -> None:
     assert statuses(send(live.port, *pieces)) == [431]
 
 
-def test_a_header_after_the_body_is_not_believed(live: Live) -> None:
+def test_trailers_are_ignored(live: Live) -> None:
     chunked = b"POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
     answer = send(live.port, chunked + b"1\r\na\r\n0\r\nX-Request-Id: smuggled\r\n\r\n")
     assert statuses(answer) == [415]
@@ -348,14 +300,14 @@ def test_pipelined_requests_are_answered_in_order(live: Live, image: bytes) -> N
     assert statuses(answers) == [200, 404, 200, 200]
 
 
-def test_endless_pipelining_ends(live: Live, image: bytes) -> None:
+def test_the_number_of_pipelined_requests_is_limited(live: Live, image: bytes) -> None:
     post = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s" % (len(image), image)
     answers = statuses(send(live.port, post + HEALTH * 3000))
     assert 1 < len(answers) < 30
     assert set(answers) == {200}
 
 
-def test_an_answer_is_finished_before_a_broken_request_behind_it_ends_the_connection(
+def test_a_response_is_finished_before_an_invalid_request_ends_the_connection(
     live: Live, image: bytes
 ) -> None:
     post = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s" % (len(image), image)
@@ -363,11 +315,6 @@ def test_an_answer_is_finished_before_a_broken_request_behind_it_ends_the_connec
     broken = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n"
     assert statuses(send(live.port, post + broken)) == [200]
     assert statuses(send(live.port, broken)) == [400]
-
-
-def test_a_request_to_change_the_protocol_is_answered_as_any_other(live: Live) -> None:
-    upgrade = b"GET /health HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-    assert statuses(send(live.port, upgrade + b"\x81\x05hello")) == [200]
 
 
 UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAEAAEAA\r\nUpgrade: h2c\r\n"
@@ -380,25 +327,25 @@ AND_CLOSE = b"POST /b HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length
 
 
 @pytest.mark.parametrize("first", [SIZED, CHUNKED], ids=["sized", "chunked"])
-def test_a_request_to_change_the_protocol_has_its_body_read(plain: tuple[int, Told], first: bytes) -> None:
-    port, told = plain
+def test_the_body_of_an_upgrade_request_is_read(plain: tuple[int, Seen], first: bytes) -> None:
+    port, seen = plain
     stream = first + first + AND_CLOSE
-    for cut in range(0, len(first) + 30, 5):
-        told.bodies.clear()
+    for cut in range(0, len(first) + 30, 7):
+        seen.bodies.clear()
         pieces = [piece for piece in (stream[:cut], stream[cut:]) if piece]
         assert statuses(send(port, *pieces, pause_s=0.002)) == [200] * 3
-        assert told.bodies == [b"payload", b"payload", b"last"], cut
+        assert seen.bodies == [b"payload", b"payload", b"last"], cut
 
 
-def test_its_connection_is_kept(plain: tuple[int, Told]) -> None:
-    port, told = plain
+def test_an_upgrade_request_does_not_end_the_connection(plain: tuple[int, Seen]) -> None:
+    port, seen = plain
     with connect(port) as sock:
         for piece in (SIZED, CHUNKED, b"GET /a HTTP/1.1\r\nHost: h\r\n" + UPGRADE + b"\r\n"):
             sock.sendall(piece)
-            assert b"connection: close" not in sock.recv(10_000)
+            assert b"connection: close" not in read_response(sock)[1]
         sock.sendall(AND_CLOSE)
         assert statuses(read_to_end(sock)) == [200]
-    assert told.bodies == [b"payload", b"payload", b"", b"last"]
+    assert seen.bodies == [b"payload", b"payload", b"", b"last"]
 
 
 @pytest.mark.parametrize(
@@ -415,19 +362,21 @@ def test_its_connection_is_kept(plain: tuple[int, Told]) -> None:
     ],
     ids=repr,
 )
-def test_its_body_ends_where_it_says(plain: tuple[int, Told], framing: bytes, status: list[int]) -> None:
+def test_the_body_of_an_upgrade_request_ends_where_its_headers_say(
+    plain: tuple[int, Seen], framing: bytes, status: list[int]
+) -> None:
     assert statuses(send(plain[0], b"POST /a HTTP/1.1\r\nHost: h\r\n" + UPGRADE + framing)) == status
 
 
-def test_a_request_for_a_tunnel_ends_the_connection(plain: tuple[int, Told]) -> None:
-    port, told = plain
+def test_a_connect_request_ends_the_connection(plain: tuple[int, Seen]) -> None:
+    port, seen = plain
     answer = send(port, b"CONNECT / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc" + AND_CLOSE)
     assert len(statuses(answer)) == 1
-    assert b"last" not in told.bodies
+    assert b"last" not in seen.bodies
 
 
 def read_slowly(port: int, request: bytes, *, bytes_per_s: float) -> int:
-    """How much comes before the end with a client that is slow, and has little room."""
+    """How many bytes a slow client with a small buffer receives before the connection ends."""
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.settimeout(LONGEST_S)
@@ -448,18 +397,18 @@ CLOSING = [
 
 
 @pytest.mark.parametrize("request_", CLOSING, ids=["close", "1.0"])
-def test_a_large_last_answer_arrives_whole_at_a_slow_reader(plain: tuple[int, Told], request_: bytes) -> None:
+def test_a_slow_reader_gets_a_large_last_response_completely(
+    plain: tuple[int, Seen], request_: bytes
+) -> None:
     assert read_slowly(plain[0], request_, bytes_per_s=8e6) > LARGE_BYTES
 
 
-def test_a_reader_that_is_too_slow_is_reset_though_it_was_the_last_answer() -> None:
-    with serve_plainly(write_timeout_s=0.5) as (port, _):
-        begun_s = time.monotonic()
+def test_a_reader_that_is_too_slow_is_reset() -> None:
+    with serve_app(body_timeout_s=0.5) as (port, _):
         assert read_slowly(port, CLOSING[0], bytes_per_s=2e6) < LARGE_BYTES
-        assert time.monotonic() - begun_s < LONGEST_S
 
 
-def test_a_slow_upload_reads_its_early_answer_after_it(plain: tuple[int, Told]) -> None:
+def test_a_slow_upload_can_read_an_early_response_afterwards(plain: tuple[int, Seen]) -> None:
     with connect(plain[0]) as sock:
         # Broken chunks are answered at once.
         sock.sendall(b"POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n")
@@ -469,28 +418,36 @@ def test_a_slow_upload_reads_its_early_answer_after_it(plain: tuple[int, Told]) 
         assert statuses(read_to_end(sock)) == [400]
 
 
+def test_an_endless_upload_after_the_last_response_is_ended() -> None:
+    with serve_app(body_timeout_s=1.0) as (port, _), connect(port) as sock:
+        sock.sendall(b"POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n")
+        trickle(sock, b"a" * 2000, threading.Event(), pause_s=0.02)
+        with pytest.raises(OSError, match=r"reset|[Bb]roken pipe"):
+            sock.sendall(b"a")
+
+
 @pytest.mark.parametrize("waiting", [0, 1, 5])
-def test_a_client_that_leaves_is_noticed_whatever_it_has_sent_ahead(
-    plain: tuple[int, Told], waiting: int
+def test_a_client_that_leaves_is_noticed_despite_pipelined_requests(
+    plain: tuple[int, Seen], waiting: int
 ) -> None:
-    port, told = plain
+    port, seen = plain
     with connect(port) as sock:
         for _ in range(1 + waiting):
             sock.sendall(b"POST /wait HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc")
             time.sleep(0.02)
-        wait_until(lambda: told.began == ["/wait"])
-    wait_until(lambda: told.left == ["/wait"], 10)
-    assert told.began == ["/wait"]  # those behind it were never begun
+        wait_until(lambda: seen.began == ["/wait"])
+    wait_until(lambda: seen.left == ["/wait"], 10)
+    assert seen.began == ["/wait"]  # the pipelined requests were never started
 
 
-def test_the_second_of_two_is_noticed_to_be_left_too(plain: tuple[int, Told]) -> None:
-    port, told = plain
+def test_a_client_that_leaves_during_its_second_request_is_noticed(plain: tuple[int, Seen]) -> None:
+    port, seen = plain
     with connect(port) as sock:
         for path in (b"/a", b"/wait", b"/a"):
             sock.sendall(b"POST %s HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc" % path)
-        wait_until(lambda: told.began == ["/a", "/wait"])
-    wait_until(lambda: told.left == ["/wait"], 10)
-    assert told.began == ["/a", "/wait"]
+        wait_until(lambda: seen.began == ["/a", "/wait"])
+    wait_until(lambda: seen.left == ["/wait"], 10)
+    assert seen.began == ["/a", "/wait"]
 
 
 def flood(sock: socket.socket, data: bytes, times: int) -> None:
@@ -498,8 +455,8 @@ def flood(sock: socket.socket, data: bytes, times: int) -> None:
         sock.sendall(data)
 
 
-def test_little_is_held_of_what_was_sent_ahead(plain: tuple[int, Told]) -> None:
-    """What is not read shows in the client, which cannot send any more."""
+def test_pipelined_bodies_are_not_buffered_without_limit(plain: tuple[int, Seen]) -> None:
+    """The server stops reading, so that the client can't send any more."""
     size = 4_000_000
     ahead = b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % size + bytes(size)
     with connect(plain[0]) as sock:
@@ -509,7 +466,7 @@ def test_little_is_held_of_what_was_sent_ahead(plain: tuple[int, Told]) -> None:
             flood(sock, ahead, MAX_PIPELINED)
 
 
-def test_more_connections_than_allowed_are_told_so(live: Live) -> None:
+def test_too_many_connections_get_429(live: Live) -> None:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(connect(live.port)) for _ in range(60)]
         wait_until(lambda: len(live.server.server_state.connections) >= 60, 2)
@@ -520,7 +477,7 @@ def test_more_connections_than_allowed_are_told_so(live: Live) -> None:
     assert ask(live.port)[0] == 200
 
 
-def test_a_client_in_the_middle_of_its_upload_reads_why_it_was_refused(live: Live) -> None:
+def test_a_client_can_read_an_error_in_the_middle_of_its_upload(live: Live) -> None:
     with connect(live.port) as sock:
         sock.sendall(b"POST /nothing HTTP/1.1\r\nHost: h\r\nContent-Length: 30000000\r\n\r\n")
         with contextlib.suppress(ConnectionError):
@@ -529,7 +486,7 @@ def test_a_client_in_the_middle_of_its_upload_reads_why_it_was_refused(live: Liv
         assert statuses(read_to_end(sock)) == [404]
 
 
-def test_a_client_that_does_not_read_its_answers_is_dropped(live: Live) -> None:
+def test_a_client_that_does_not_read_its_responses_is_disconnected(live: Live) -> None:
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.settimeout(0.5)
@@ -541,7 +498,7 @@ def test_a_client_that_does_not_read_its_answers_is_dropped(live: Live) -> None:
         wait_until(lambda: not live.server.server_state.connections, 10)
 
 
-def test_connections_leave_nothing_behind(live: Live) -> None:
+def test_closed_connections_leave_no_open_files(live: Live) -> None:
     wait_until(lambda: not live.server.server_state.connections)
     assert not live.server.server_state.tasks
     before = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").is_dir() else 0
@@ -555,7 +512,7 @@ def test_connections_leave_nothing_behind(live: Live) -> None:
 
 @settings(max_examples=25)
 @given(cuts=st.lists(st.integers(1, 400), max_size=6, unique=True))
-def test_how_requests_are_cut_into_packets_changes_nothing(patient: Live, cuts: list[int]) -> None:
+def test_requests_may_be_split_into_packets_anywhere(patient: Live, cuts: list[int]) -> None:
     post = b"POST /nothing HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
     post += b"3\r\nabc\r\n0\r\nX-T: a\r\n\r\n"
     stream = (
@@ -572,16 +529,14 @@ def test_how_requests_are_cut_into_packets_changes_nothing(patient: Live, cuts: 
 
 @settings(max_examples=40)
 @given(at=st.integers(0, 150), byte=st.integers(0, 255), insert=st.booleans())
-def test_no_byte_that_is_wrong_is_an_error_of_the_server(
-    live: Live, at: int, byte: int, insert: bool
-) -> None:
+def test_no_wrong_byte_causes_a_server_error(live: Live, at: int, byte: int, insert: bool) -> None:
     stream = b"POST /nothing HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc" + HEALTH_AND_CLOSE
     answers = statuses(send(live.port, stream[:at] + bytes([byte]) + stream[at + (not insert) :]))
     assert all(status < 500 for status in answers)
 
 
 @pytest.mark.soak
-def test_slow_connections_are_closed_in_time_with_the_settings_as_they_are(image: bytes) -> None:
+def test_slow_connections_are_closed_in_time_with_the_default_settings(image: bytes) -> None:
     sent = {
         "silent": (b"", b""),
         "headers": (b"", b"GET /health HTTP/1.1\r\nHost: h\r\nX-Slow: " + b"a" * 60),

@@ -1,1 +1,1 @@
-"""The HTTP server: images over the protocols that clients already speak (extra ``pictag[server]``)."""
+"""The HTTP server, which speaks the protocols of existing clients (extra ``pictag[server]``)."""

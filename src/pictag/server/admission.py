@@ -1,4 +1,4 @@
-"""Who is let in: bounds on what waits, and a forecast of how long it would take."""
+"""Admission control: limits on what is under way, and an estimate of the waiting time."""
 
 from __future__ import annotations
 
@@ -7,26 +7,25 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from pictag.images import FetchLimits
-from pictag.server.refusals import DeadlinePassed, Overloaded
+from pictag.server.http_errors import DeadlineExceeded, Overloaded
 from pictag.server.work import Cost
 
 if TYPE_CHECKING:
-    from pictag.server.served import ServedModel
+    from pictag.server.served_model import ServedModel
     from pictag.server.work import Work
 
-_NEWEST_COUNTS = 0.1  # of a new measurement, in a mean that moves with the load
-_OPENING_PIXELS = 250_000  # opening any image takes about as long as decoding so many pixels
-_SMALL = 4  # times smaller than others, an image is expected to take less than they do
-_SAFETY = 1.25  # the mean is of the past: what it does not know takes longer more often than shorter
+_NEW_WEIGHT = 0.1  # of a new measurement in the moving averages
+_OPENING_PIXELS = 250_000  # opening any image takes about as long as decoding this many pixels
+_SMALL = 4  # an image this many times smaller than the average is expected to take less time
+_SAFETY = 1.25  # deviations from the average are more often upwards
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkLimits:
-    """How much work may be under way, waiting and worked on, and how large one image may be.
+    """How much work may be under way (waiting or being processed), and how large one image may be.
 
-    Bytes are those of encoded images and of tensors, pixels those that the images' headers announce.
-    Something is let in when nothing else is under way, whatever its size. ``fetch`` says what an image's URL
-    may cost; ``None`` refuses URLs.
+    Bytes are those of encoded images and tensors, pixels those in the images' headers. If nothing is under
+    way, an image of any size is admitted. ``fetch`` limits downloads from URLs; ``None`` rejects URLs.
     """
 
     max_queue: int = 256
@@ -41,20 +40,20 @@ class _Mean:
     value: float | None = None
 
     def note(self, measured: float) -> None:
-        self.value = measured if self.value is None else self.value + _NEWEST_COUNTS * (measured - self.value)
+        self.value = measured if self.value is None else self.value + _NEW_WEIGHT * (measured - self.value)
 
 
 @dataclass(slots=True)
 class _Means:
     decode_s_per_pixel: _Mean = field(default_factory=_Mean)
     run_s: _Mean = field(default_factory=_Mean)
-    # Of those that were let in: what each was expected to take, and its size.
+    # Of admitted images: expected time and size.
     cost_s: _Mean = field(default_factory=_Mean)
     size_bytes: _Mean = field(default_factory=_Mean)
 
 
 class Admission:
-    """Counts what is under way, and refuses what would be too much. Used in the event loop alone."""
+    """Counts what is under way and rejects what would be too much. Used in the event loop only."""
 
     def __init__(self, limits: WorkLimits, *, workers: int) -> None:
         self._limits = limits
@@ -67,17 +66,17 @@ class Admission:
 
     @property
     def predicted_wait_s(self) -> float:
-        """How long what is under way will keep all workers busy, by the mean of what was measured."""
+        """How long the work under way will keep all workers busy, estimated from the average so far."""
         return max(0.0, self._seconds) / self._workers
 
     def admit(self, served: ServedModel, *, size_bytes: int, pixels: int, left_s: float) -> Cost:
-        """Let an image in that has ``left_s`` seconds left; `leave` is to be called for it later.
+        """Admit an image that has ``left_s`` seconds left; call `leave` with the result when it is done.
 
-        Raises `Overloaded` where it would be too much or too late, with the time after which that should be
-        different, and `DeadlinePassed`.
+        Raises `Overloaded` with the time to retry after if it would be too much or too late, and
+        `DeadlineExceeded`.
         """
         if left_s <= 0:
-            raise DeadlinePassed("The time allowed for the request was over before it came to its image.")
+            raise DeadlineExceeded("The request's deadline passed before its image was admitted.")
         seconds = self._predict(served, pixels)
         self._check(size_bytes=size_bytes, pixels=pixels, seconds=seconds, left_s=left_s)
         means = self._means.setdefault(served, _Means())
@@ -91,9 +90,9 @@ class Admission:
         return cost
 
     def check_room(self, served: ServedModel, *, size_bytes: int, left_s: float) -> None:
-        """Raise `Overloaded` for an image that has not come yet, and would be refused when it has.
+        """Raise `Overloaded` for an image that has not arrived yet and would be rejected then.
 
-        Nothing but its size is known. It should take as long as others did, or less where it is much smaller.
+        Only its size is known. It is expected to take as long as the average, or less if it is much smaller.
         """
         means = self._means.get(served)
         seconds = 0.0
@@ -113,17 +112,19 @@ class Admission:
             raise Overloaded(wait_s, "Too many pixels of images are waiting.", reason="pixels")
         late_s = _SAFETY * (wait_s + seconds) - left_s
         if late_s > 0:
-            raise Overloaded(late_s, "The images before this one take longer than it may.", reason="wait")
+            raise Overloaded(
+                late_s, "The images already waiting take longer than this request may take.", reason="wait"
+            )
 
     def leave(self, cost: Cost) -> None:
-        """An image that was let in is done with, in whatever way."""
+        """Note that an admitted image is done, in whatever way."""
         self.count -= 1
         self._bytes -= cost.size_bytes
         self._pixels -= cost.pixels
         self._seconds = self._seconds - cost.seconds if self.count else 0.0
 
     def learn(self, work: Work) -> None:
-        """Take what an image really took into the forecast."""
+        """Update the averages with the time an image took."""
         means = self._means.setdefault(work.served, _Means())
         if work.decode_s and work.cost.pixels and work.error is None:
             means.decode_s_per_pixel.note(work.decode_s / (_OPENING_PIXELS + work.cost.pixels))
@@ -132,7 +133,7 @@ class Admission:
 
     def _predict(self, served: ServedModel, pixels: int) -> float:
         means = self._means.get(served)
-        if means is None:  # nothing is known of the first: the other bounds hold
+        if means is None:  # the first image: only the other limits apply
             return 0.0
         decode_s = (_OPENING_PIXELS + pixels) * (means.decode_s_per_pixel.value or 0.0) if pixels else 0.0
         return decode_s + (means.run_s.value or 0.0)

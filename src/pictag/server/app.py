@@ -1,4 +1,4 @@
-"""The ASGI application: addresses to protocols, and round them ids, the key, and one form of error."""
+"""The ASGI application: routes, request ids, the API key, and one format for all errors."""
 
 from __future__ import annotations
 
@@ -11,264 +11,222 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequen
 from dataclasses import dataclass
 from typing import Any
 
+from starlette.responses import Response
 from starlette.routing import Route
 
 from pictag.errors import shorten
 from pictag.server import logs, page
-from pictag.server.exchange import ClientLeft, Exchange
-from pictag.server.protocols import huggingface, information, oip, torchserve
-from pictag.server.refusals import (
-    BodyTooSlow,
-    ModelUnknown,
-    Refusal,
-    Reply,
-    RouteUnknown,
+from pictag.server.bodies import ClientLeft
+from pictag.server.http_errors import (
+    BodyTimeout,
+    HTTPError,
+    ModelNotServed,
+    RouteNotFound,
     Unauthorized,
-    describe_error,
-    refuse_while_stopping,
+    error_response,
+    stopping_error,
 )
-from pictag.server.routing import Routes
-from pictag.server.services import Readiness, Services
-
-__all__ = ["Readiness", "Services", "make_app"]
+from pictag.server.protocols import huggingface, information, oip, torchserve
+from pictag.server.request import Request
+from pictag.server.routing import Router
+from pictag.server.services import Services
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
-Handler = Callable[[Exchange], Awaitable[Reply]]
+Handler = Callable[[Request], Awaitable[Response]]
 
-_CALL = "pictag.call"
-_SANE_ID = re.compile(rb"[A-Za-z0-9._~+/=:@-]{1,128}")
-_SENDERS_OWN = ("X-Request-Id", "Connection")
-_CLIENT_LEFT = 499  # for log and metrics alone: there is nobody to tell
+_REQUEST = "pictag.request"
+_VALID_ID = re.compile(rb"[A-Za-z0-9._~+/=:@-]{1,128}")
+_CLIENT_LEFT = 499  # for log and metrics only, as nginx does: nobody receives it
 _GET, _POST = ("GET",), ("POST",)
 
-# In the order in which they are tried. What is open needs no key.
+# Path, methods, handler, and whether it works without the API key; tried in this order.
 TABLE: Sequence[tuple[str, Sequence[str], Handler, bool]] = (
     ("/", _POST, huggingface.classify, False),
     ("/", _GET, information.describe_server, False),
-    ("/v2/health/live", _GET, oip.say_live, True),
-    ("/v2/health/ready", _GET, oip.say_ready, True),
+    ("/v2/health/live", _GET, oip.server_live, True),
+    ("/v2/health/ready", _GET, oip.server_ready, True),
     ("/v2", _GET, oip.describe_server, False),
     ("/v2/repository/index", _POST, oip.list_models, False),
     ("/v2/models/{model:path}/versions/{version}/infer", _POST, oip.infer, False),
     ("/v2/models/{model:path}/infer", _POST, oip.infer, False),
-    ("/v2/models/{model:path}/versions/{version}/ready", _GET, oip.say_model_ready, True),
-    ("/v2/models/{model:path}/ready", _GET, oip.say_model_ready, True),
-    ("/v2/models/{model:path}/versions/{version}/config", _GET, oip.configure_model, False),
-    ("/v2/models/{model:path}/config", _GET, oip.configure_model, False),
+    ("/v2/models/{model:path}/versions/{version}/ready", _GET, oip.model_ready, True),
+    ("/v2/models/{model:path}/ready", _GET, oip.model_ready, True),
+    ("/v2/models/{model:path}/versions/{version}/config", _GET, oip.describe_config, False),
+    ("/v2/models/{model:path}/config", _GET, oip.describe_config, False),
     ("/v2/models/{model:path}/versions/{version}", _GET, oip.describe_model, False),
     ("/v2/models/{model:path}", _GET, oip.describe_model, False),
     ("/predictions/{model:path}", ("POST", "PUT"), torchserve.predict, False),
-    ("/ping", _GET, torchserve.say_healthy, True),
-    ("/health", _GET, information.say_healthy, True),
+    ("/ping", _GET, torchserve.ping, True),
+    ("/health", _GET, information.server_health, True),
     ("/info", _GET, information.describe_server, False),
-    ("/metrics", _GET, information.show_metrics, False),
-    ("/openapi.json", _GET, information.show_description, True),
+    ("/metrics", _GET, information.metrics, False),
+    ("/openapi.json", _GET, information.openapi, True),
     ("/models", _GET, information.list_models, False),
-    ("/models/{model:path}/health", _GET, information.say_model_healthy, True),
+    ("/models/{model:path}/health", _GET, information.model_health, True),
     ("/models/{model:path}/info", _GET, information.describe_model, False),
     ("/models/{model:path}", _POST, huggingface.classify, False),
 )
-
-
-_METHODS = Reply(
-    status=200,
-    headers={"Allow": ", ".join(sorted({"HEAD"}.union(*(methods for _, methods, _, _ in TABLE))))},
-    body=b"",
-)
-"""The answer to ``OPTIONS *``: what some address of the server takes."""
+_ALL_METHODS = ", ".join(sorted({"HEAD"}.union(*(methods for _, methods, _, _ in TABLE))))
 
 
 @dataclass(slots=True)
 class _Endpoint:
-    """A handler as Starlette's routes take it."""
+    """A handler as an ASGI application."""
 
     handler: Handler
     is_open: bool
     path: str
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        call: Exchange = scope[_CALL]
-        call.path_params = scope["path_params"]
-        call.route = self.path
-        if not self.is_open and not _has_key(call):
+        request: Request = scope[_REQUEST]
+        request.path_params = scope["path_params"]
+        request.route = self.path
+        if not self.is_open and not _has_key(request):
             raise Unauthorized(
-                "This server needs a key: send it as 'Authorization: Bearer KEY' or as 'X-Api-Key: KEY'."
+                "This server requires an API key: send 'Authorization: Bearer KEY' or 'X-Api-Key: KEY'."
             )
-        reply = await self.handler(call)
-        call.stop_watching()
-        await _send_reply(reply, send)
+        response = await self.handler(request)
+        request.stop_watching()
+        await response(scope, receive, send)
 
 
 @dataclass(slots=True)
-class _Absent:
-    """An address of others' servers that has no meaning here, said in words rather than as a model's name."""
+class _NotOffered:
+    """A path of other servers that would otherwise be taken for a model's name."""
 
     what: str
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        raise RouteUnknown(f"This server does not offer {self.what}.")
+        raise RouteNotFound(f"This server does not offer {self.what}.")
 
 
 class _Sender:
-    """Passes an answer on, with the request's id, and notes how it went."""
+    """Sends a response with the request's id, and counts and logs the request once."""
 
-    __slots__ = ("call", "is_noted", "scope", "send", "status")
+    __slots__ = ("is_recorded", "request", "scope", "send", "status")
 
-    def __init__(self, send: Send, call: Exchange, scope: Scope) -> None:
+    def __init__(self, send: Send, request: Request, scope: Scope) -> None:
         self.send = send
-        self.call = call
+        self.request = request
         self.scope = scope
         self.status = 0
-        self.is_noted = False
+        self.is_recorded = False
 
     async def __call__(self, message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"].append((b"x-request-id", self.call.request_id.encode()))
-            if not self.call.is_read:
-                # What is left of the body would have to be read before the next request.
+            message["headers"].append((b"x-request-id", self.request.id.encode()))
+            if not self.request.is_read:
+                # The rest of the body would have to be read before the next request.
                 message["headers"].append((b"connection", b"close"))
         elif not message.get("more_body", False):
-            self.note()  # who has the answer finds the request in the counts
+            self.record()  # first, so that a client that has its response finds the request in the metrics
         await self.send(message)
 
-    def note(self) -> None:
-        """Count the request and log it, once."""
-        if not self.is_noted:
-            self.is_noted = True
-            _note(self.call, self.scope, self.status)
+    def record(self) -> None:
+        if self.is_recorded:
+            return
+        self.is_recorded = True
+        request, metrics = self.request, self.request.services.metrics
+        seconds = time.monotonic() - request.started_s
+        if request.received_bytes:
+            metrics.received(request.received_bytes)
+        metrics.answered(request.route, self.status, seconds)
+        client = self.scope.get("client")
+        logs.log_request(
+            method=self.scope["method"],
+            route=request.route,
+            model=request.model,
+            status=self.status,
+            seconds=seconds,
+            received_bytes=request.received_bytes,
+            client=client[0] if client else "",
+        )
 
 
 def make_app(services: Services) -> Application:
     """The application that serves all protocols.
 
-    Whatever goes wrong is answered in the one form of `pictag.server.refusals.describe_error`.
+    Every error becomes a response in the format of `pictag.server.http_errors.describe_error`.
     """
     routes = [
         Route(path, _Endpoint(handler, is_open, path), methods=list(methods))
         for path, methods, handler, is_open in TABLE
     ]
-    # The first one takes POST alone, and is what most ask for.
+    # The first route takes POST only and gets most requests.
     routes = [routes[0], *page.routes(services.settings), *routes[1:]]
-    routes += [Route(path, _Absent(what)) for path, what in oip.NOT_OFFERED]
-    router = Routes(routes, models=frozenset(services.registry.names()))
+    routes += [Route(path, _NotOffered(what)) for path, what in oip.NOT_OFFERED]
+    router = Router(routes, models=frozenset(services.registry.names()))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await _live(receive, send)
-            return
         headers = dict(scope["headers"])
-        call = Exchange(scope, receive, services=services, headers=headers, request_id=_choose_id(headers))
-        logs.request_id.set(call.request_id)
-        scope[_CALL] = call
-        sender = _Sender(send, call, scope)
+        request = Request(scope, receive, services=services, headers=headers, request_id=_choose_id(headers))
+        logs.request_id.set(request.id)
+        scope[_REQUEST] = request
+        sender = _Sender(send, request, scope)
         try:
             if scope["path"] == "*" and scope["method"] == "OPTIONS":
-                await _send_reply(_METHODS, sender)
+                await Response(headers={"Allow": _ALL_METHODS})(scope, receive, sender)
             else:
                 await router.find(scope).app(scope, receive, sender)
         except ClientLeft:
             sender.status = _CLIENT_LEFT
         except asyncio.CancelledError:
-            if call.client_left:
+            if request.client_left:
                 sender.status = _CLIENT_LEFT
-            elif services.readiness.is_stopping and not sender.status:
-                await _send_error(_explain_stop(call), call, scope, sender)
+            elif services.is_stopping and not sender.status:
+                response = _render_error(_explain_stop(request), request, scope)
+                await response(scope, receive, sender)
             else:
                 raise
-        except Exception as error:  # a door: it is logged, and the client is told as much as it may know
+        except Exception as error:  # the outermost handler: logged, and described to the client
             if sender.status:
                 raise
-            await _send_error(error, call, scope, sender)
+            await _render_error(error, request, scope)(scope, receive, sender)
         finally:
-            call.close()
-            sender.note()
+            request.close()
+            sender.record()
 
     return app
 
 
-def _note(call: Exchange, scope: Scope, status: int) -> None:
-    """Count a request that is done, and log it."""
-    seconds = time.monotonic() - call.started_s
-    metrics = call.services.metrics
-    if call.received_bytes:
-        metrics.received(call.received_bytes)
-    metrics.answered(call.route, status, seconds)
-    client = scope.get("client")
-    logs.log_request(
-        method=scope["method"],
-        route=call.route,
-        model=call.model,
-        status=status,
-        seconds=seconds,
-        received_bytes=call.received_bytes,
-        client=client[0] if client else "",
-    )
+def _render_error(error: Exception, request: Request, scope: Scope) -> Response:
+    request.stop_watching()
+    if isinstance(error, ModelNotServed) and not _has_key(request):
+        # Only clients with the key may see which models there are.
+        name = request.path_params.get("model", "")
+        if name not in request.services.registry.names():
+            error = ModelNotServed(f"There is no model {shorten(repr(name), 100)}.")
+    return error_response(error, request_id=request.id, v2=scope["path"].startswith("/v2"))
 
 
-async def _live(receive: Receive, send: Send) -> None:
-    """There is nothing to do when the server starts or stops: who made the services closes them."""
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return
-
-
-async def _send_error(error: Exception, call: Exchange, scope: Scope, send: Send) -> None:
-    call.stop_watching()
-    if isinstance(error, ModelUnknown) and not _has_key(call):
-        error = _keep_names(error, call)
-    v2 = scope["path"].startswith("/v2")
-    await _send_reply(describe_error(error, request_id=call.request_id, v2=v2), send)
-
-
-def _explain_stop(call: Exchange) -> Refusal:
-    """What is said to one who is cut off, since the time to stop in is over."""
-    if not call.is_read:
-        return BodyTooSlow("The server is stopping, and the body was not complete.")
-    return refuse_while_stopping()
-
-
-def _keep_names(error: ModelUnknown, call: Exchange) -> ModelUnknown:
-    """Which models there are is for those alone who have the key."""
-    name = call.path_params.get("model", "")
-    if name in call.services.registry.names():
-        return error  # of a version that it has not
-    return ModelUnknown(f"There is no model {shorten(repr(name), 100)}.")
-
-
-async def _send_reply(reply: Reply, send: Send) -> None:
-    headers = [
-        (name.encode(), value.encode("latin-1"))
-        for name, value in reply.headers.items()
-        if name not in _SENDERS_OWN
-    ]
-    headers.append((b"content-length", str(len(reply.body)).encode()))
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": reply.body})
+def _explain_stop(request: Request) -> HTTPError:
+    """The error for a request that is cut off because the server's time to stop is over."""
+    if not request.is_read:
+        return BodyTimeout("The server is stopping, and the body was not complete.")
+    return stopping_error()
 
 
 def _choose_id(headers: Mapping[bytes, bytes]) -> str:
-    """The client's own id, where it is one that no log or header trips over; otherwise a new one."""
+    """The client's own id if it is safe in logs and headers, otherwise a new one."""
     given = headers.get(b"x-request-id")
-    if given is not None and _SANE_ID.fullmatch(given):
+    if given is not None and _VALID_ID.fullmatch(given):
         return given.decode()
     return secrets.token_hex(8)
 
 
-def _has_key(call: Exchange) -> bool:
-    """Whether the request has the server's key, or needs none because there is none."""
-    key = call.services.settings.api_key
+def _has_key(request: Request) -> bool:
+    """Whether the request has the server's key, or the server has none."""
+    key = request.services.settings.api_key
     if key is None:
         return True
-    scheme, _, credential = call.headers.get(b"authorization", b"").partition(b" ")
+    scheme, _, credential = request.headers.get(b"authorization", b"").partition(b" ")
     bearer = credential.strip() if scheme.lower() == b"bearer" else b""
-    right = key.get_secret_value().encode()
-    # Both are compared, whichever was given, in the same time.
-    return hmac.compare_digest(bearer, right) | hmac.compare_digest(
-        call.headers.get(b"x-api-key", b""), right
+    expected = key.get_secret_value().encode()
+    # Both are always compared, in constant time.
+    return hmac.compare_digest(bearer, expected) | hmac.compare_digest(
+        request.headers.get(b"x-api-key", b""), expected
     )

@@ -1,4 +1,4 @@
-"""Where the server's settings come from: command line, environment, file, defaults, in this order."""
+"""Reading the server's settings: command line, environment, file, defaults, in this order."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from pictag.server.settings import ServerSettings, write_value
 PREFIX = "PICTAG_SERVER_"
 CONFIG_VARIABLE = "PICTAG_SERVER_CONFIG"
 
-# Kubernetes gives each container these for every service there is; those of a service that is called
-# pictag-server, or pictag-server-blue, look like settings.
-_OF_KUBERNETES = re.compile(r"(^|_)(service_(host|port(_.+)?)|port_\d+_(tcp|udp|sctp)(_.+)?)$")
-_ADDRESS_OF_KUBERNETES = re.compile(r"(?i)(tcp|udp|sctp)://")
+# Kubernetes sets these in each container for every service. Those of a service named pictag-server or
+# pictag-server-blue look like settings.
+_KUBERNETES_NAME = re.compile(r"(^|_)(service_(host|port(_.+)?)|port_\d+_(tcp|udp|sctp)(_.+)?)$")
+_KUBERNETES_VALUE = re.compile(r"(?i)(tcp|udp|sctp)://")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
-    """The settings, and where each value comes from."""
+    """The settings, and the source of each value."""
 
     settings: ServerSettings
-    origins: Mapping[str, str]
+    sources: Mapping[str, str]
 
     def render(self) -> str:
-        """All settings as TOML that can be given back as a file, each with its origin.
+        """All settings as TOML, each with its source; the result is a valid configuration file.
 
-        The key is not in it: a comment says that there is one.
+        The key is left out; a comment says that there is one.
         """
         lines = []
         for name in ServerSettings.model_fields:
-            value, origin = getattr(self.settings, name), self.origins[name]
+            value, source = getattr(self.settings, name), self.sources[name]
             written = f"{name} = {write_value(value)}" if value is not None else f"# {name} ="
             if isinstance(value, SecretStr):
-                written, origin = f"# {written}", f"{origin}; hidden"
-            lines.append(f"{written:<48} # {origin}")
+                written, source = f"# {written}", f"{source}; hidden"
+            lines.append(f"{written:<48} # {source}")
         return "\n".join(lines) + "\n"
 
 
@@ -52,10 +52,10 @@ def read_configuration(
     file: Path | None = None,
     model: str | None = None,
 ) -> Configuration:
-    """The settings that hold: ``given`` on the command line, then ``environ``, then ``file``, then defaults.
+    """The settings from ``given`` (the command line), ``environ``, ``file`` and defaults, in this order.
 
-    ``model`` is the default model where nothing names one. Raises `OptionError` for a value that means
-    nothing and `UnknownOption` for a name that there is not, saying where it stands.
+    ``model`` is the model if no source names any. Raises `OptionError` for an invalid value and
+    `UnknownOption` for an unknown name, with its source.
     """
     file = file or (Path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None)
     layers = [
@@ -65,44 +65,44 @@ def read_configuration(
         ("command line", given),
     ]
     values: dict[str, Any] = {}
-    origins = dict.fromkeys(ServerSettings.model_fields, "default")
-    for origin, layer in layers:
+    sources = dict.fromkeys(ServerSettings.model_fields, "default")
+    for source, layer in layers:
         for name, value in layer.items():
             if name not in ServerSettings.model_fields:
                 if isinstance(value, Mapping):
                     raise UnknownOption(
-                        f"{origin}: [{shorten(name, 80)}] is a table, and settings stand in none; "
-                        "write them at the top of the file."
+                        f"{source}: [{shorten(name, 80)}] is a table, but settings don't belong in tables. "
+                        "Write them at the top of the file."
                     )
                 raise UnknownOption(
-                    f"{origin}: there is no setting {shorten(repr(name), 80)}.{_name_near(name)}"
+                    f"{source}: there is no setting {shorten(repr(name), 80)}.{_suggest(name)}"
                 )
             values[name] = value
-            origins[name] = f"environment {PREFIX}{name.upper()}" if origin == "environment" else origin
+            sources[name] = f"environment {PREFIX}{name.upper()}" if source == "environment" else source
     try:
         settings = ServerSettings(**values)
     except ValidationError as error:
-        raise OptionError(_explain(error, values, origins)) from None  # its own text might show the key
-    return Configuration(settings=settings, origins=origins)
+        raise OptionError(_explain(error, values, sources)) from None  # pydantic's message might show the key
+    return Configuration(settings=settings, sources=sources)
 
 
 def _read_variables(environ: Mapping[str, str]) -> dict[str, str]:
-    """The settings among the environment variables; one that is empty says nothing."""
+    """The settings among the environment variables; empty variables are ignored."""
     found = {}
     for variable in sorted(environ):
         if not variable.upper().startswith(PREFIX) or variable.upper() == CONFIG_VARIABLE:
             continue
         name = variable[len(PREFIX) :].lower()
-        if _OF_KUBERNETES.search(name) or (
-            name.rpartition("_")[2] == "port" and _ADDRESS_OF_KUBERNETES.match(environ[variable])
+        if _KUBERNETES_NAME.search(name) or (
+            name.rpartition("_")[2] == "port" and _KUBERNETES_VALUE.match(environ[variable])
         ):
             raise UnknownOption(
-                f"environment {shorten(variable, 80)}: Kubernetes sets this for a service whose name begins "
-                "with pictag-server; enableServiceLinks: false in the pod's spec keeps it from that."
+                f"environment {shorten(variable, 80)}: Kubernetes sets this variable for a service whose "
+                "name starts with pictag-server. Set enableServiceLinks: false in the pod's spec."
             )
         if name not in ServerSettings.model_fields:
             raise UnknownOption(
-                f"environment {shorten(variable, 80)}: there is no such setting.{_name_near(name)}"
+                f"environment {shorten(variable, 80)}: there is no such setting.{_suggest(name)}"
             )
         if environ[variable]:
             found[name] = environ[variable]
@@ -114,21 +114,23 @@ def _read_file(file: Path) -> dict[str, Any]:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise OptionError(
-            f"The configuration file {shorten(file)} cannot be read: {error.strerror}."
+            f"The configuration file {shorten(file)} can't be read: {error.strerror}."
         ) from error
-    except ValueError as error:  # no TOML, or no UTF-8
-        raise OptionError(f"The configuration file {shorten(file)} is no TOML: {shorten(error)}.") from error
+    except ValueError as error:  # invalid TOML or UTF-8
+        raise OptionError(
+            f"The configuration file {shorten(file)} is not valid TOML: {shorten(error)}."
+        ) from error
 
 
-def _name_near(name: str) -> str:
+def _suggest(name: str) -> str:
     return suggest(name, ServerSettings.model_fields) or " 'pictag serve --show-config' shows all settings."
 
 
-def _explain(error: ValidationError, values: Mapping[str, Any], origins: Mapping[str, str]) -> str:
+def _explain(error: ValidationError, values: Mapping[str, Any], sources: Mapping[str, str]) -> str:
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     message = first["msg"].removeprefix("Value error, ")
     if not first["loc"]:
         return f"{message}."
     name = str(first["loc"][0])
     shown = "****" if name == "api_key" else shorten(repr(values.get(name)), 80)
-    return f"{name}={shown} ({origins.get(name, 'command line')}): {message[:1].lower()}{message[1:]}."
+    return f"{name}={shown} ({sources.get(name, 'command line')}): {message[:1].lower()}{message[1:]}."

@@ -1,4 +1,4 @@
-"""From a request's image to its logits: let in or refused at once, worked on in threads, awaited."""
+"""From an image to its logits: admitted or rejected at once, processed in worker threads, awaited."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,46 +16,31 @@ from pictag.images.header import read_size
 from pictag.images.sniff import HEAD_BYTES, recognise
 from pictag.preprocess.sizes import check_resized_size
 from pictag.server.admission import Admission, WorkLimits
-from pictag.server.fetching import Fetcher
-from pictag.server.loop_pause import LoopPause
+from pictag.server.fetcher import Fetcher
+from pictag.server.http_errors import BadRequest, DeadlineExceeded, Overloaded, stopping_error
 from pictag.server.queue import WorkQueue
-from pictag.server.refusals import BadRequest, DeadlinePassed, Overloaded, refuse_while_stopping
 from pictag.server.work import Work
-from pictag.server.workers import RunMetrics, Workers
+from pictag.server.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from pictag.server.served import ServedModel
+    from pictag.server.metrics import Metrics
+    from pictag.server.served_model import ServedModel
 
-__all__ = ["DispatchMetrics", "Dispatcher", "WorkLimits"]
-
-_CROWD = 8  # images that wait for each worker: there is work for a while
-
-
-class DispatchMetrics(RunMetrics, Protocol):
-    """What the dispatcher counts."""
-
-    def refused(self, reason: str) -> None:
-        """An image was not let in."""
-
-    def abandoned(self) -> None:
-        """An image was not run because nobody waited for it any more."""
-
-    def expired(self) -> None:
-        """An image was not run because its deadline had passed."""
+__all__ = ["Dispatcher", "WorkLimits"]
 
 
 class Dispatcher:
     """Classifies images for many clients at a time. Used from one event loop.
 
-    ``workers`` threads (one for each core) decode and run; at most ``max_batch`` images go into one run.
-    Deadlines are on `time.monotonic`. Whoever is cancelled while waiting has their image forgotten.
+    ``workers`` threads decode images and run the model on at most ``max_batch`` images at a time. Deadlines
+    are on `time.monotonic`. An image whose awaiting task is cancelled is dropped.
     """
 
-    def __init__(self, *, workers: int, max_batch: int, limits: WorkLimits, metrics: DispatchMetrics) -> None:
+    def __init__(self, *, workers: int, max_batch: int, limits: WorkLimits, metrics: Metrics) -> None:
         self._limits = limits
         self._image_limits = ImageLimits(max_pixels=limits.max_pixels)
         self._metrics = metrics
@@ -66,31 +51,27 @@ class Dispatcher:
         self._under_way: set[Work] = set()
         self._finished: deque[Work] = deque()
         self._is_waking = False
-        self._pause = LoopPause()
-        self._crowd = _CROWD * workers
         self._is_stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def queued(self) -> int:
-        """Images that were let in and wait for a worker."""
+        """Admitted images that wait for a worker."""
         return len(self._queue)
 
     @property
     def running(self) -> int:
-        """Images that workers have in hand."""
+        """Images that workers are processing."""
         return max(0, len(self._under_way) - len(self._queue))
 
     def check_room(self, served: ServedModel, *, size_bytes: int, deadline_s: float) -> None:
-        """Raise `Overloaded` for an image of this size that is only announced, where it would be refused."""
+        """Raise `Overloaded` if an image of this size, whose body has not arrived yet, would be rejected."""
         try:
             if self._is_stopping:
-                raise refuse_while_stopping()
+                raise stopping_error()
             self._admission.check_room(served, size_bytes=size_bytes, left_s=deadline_s - time.monotonic())
-        except Overloaded as refusal:
-            self._metrics.refused(refusal.reason)
-            if len(self._queue) >= self._crowd:  # or it is this client that is in a hurry
-                self._pause.plan()
+        except Overloaded as error:
+            self._metrics.refused(error.reason)
             raise
 
     async def classify(
@@ -100,21 +81,21 @@ class Dispatcher:
         *,
         deadline_s: float,
     ) -> NDArray[np.float32]:
-        """The logits [L] of one encoded image (or of a URL's, where the limits allow that).
+        """The logits [L] of one encoded image, or of the image behind a URL if the limits allow URLs.
 
-        Raises `Overloaded` at once where it cannot be done in time, `ImageTooLarge` from the image's
-        header, and `DeadlinePassed` at ``deadline_s``; otherwise what the pipeline raises for this image.
+        Raises `Overloaded` at once if it can't be done in time, `ImageTooLarge` from the image's header,
+        `DeadlineExceeded` at ``deadline_s``, and what the pipeline raises for this image.
         """
         source = data if isinstance(data, Source) else Source(name="<bytes>", kind="bytes", value=data)
         if source.kind == "url":
             try:
                 fetched = await self._fetcher.fetch(source.value, deadline_s=deadline_s)
-            except Overloaded as refusal:
-                self._metrics.refused(refusal.reason)
+            except Overloaded as error:
+                self._metrics.refused(error.reason)
                 raise
             source = Source(name=source.name, kind="bytes", value=fetched)
-        elif source.kind != "bytes":  # nobody's words may open a file here
-            raise BadRequest(f"A server takes an image's bytes or its URL, and this is a {source.kind}.")
+        elif source.kind != "bytes":  # a client must not open the server's files
+            raise BadRequest(f"An image must be bytes or a URL, not a {source.kind}.")
         pixels = self._count_pixels(served, source)
         work = self._admit(
             served, source, None, size_bytes=len(source.value), pixels=pixels, deadline_s=deadline_s
@@ -128,9 +109,9 @@ class Dispatcher:
         *,
         deadline_s: float,
     ) -> NDArray[np.float32]:
-        """The logits [L] of one image that is prepared already: float32 [1, C, H, W].
+        """The logits [L] of one preprocessed image: float32 [1, C, H, W].
 
-        Raises `BadRequest` for a tensor that the model does not take, and as `classify` does.
+        Raises `BadRequest` for a tensor that doesn't fit the model, and what `classify` raises.
         """
         _check_tensor(served, pixel_values)
         work = self._admit(
@@ -138,16 +119,8 @@ class Dispatcher:
         )
         return await self._finish(work)
 
-    async def drain(self, timeout_s: float) -> bool:
-        """Let nothing more in and finish what was let in; false where ``timeout_s`` did not suffice."""
-        self._is_stopping = True
-        until = time.monotonic() + timeout_s
-        while self._under_way and time.monotonic() < until:
-            await asyncio.sleep(0.01)
-        return not self._under_way
-
     def close(self) -> None:
-        """Stop the workers, each after what it has in hand; what still waits is refused."""
+        """Stop the workers after what they are processing; waiting images fail with `Overloaded`."""
         self._is_stopping = True
         left = self._queue.close()
         if left:
@@ -157,11 +130,11 @@ class Dispatcher:
             self._settle()
 
     def _count_pixels(self, served: ServedModel, source: Source) -> int:
-        """Pixels that the header announces; where it tells nothing, as many as there may be."""
+        """Pixels according to the header; if it says nothing, the maximum."""
         size = read_size(source.value)
         if size is None:
             form = recognise(source.value[:HEAD_BYTES])
-            # What will not be opened costs nothing.
+            # A format that is not opened costs nothing.
             return self._limits.max_pixels if form is not None and form.opened else 0
         if size[0] > 0 and size[1] > 0:
             check_size(size, name=source.name, limits=self._image_limits)
@@ -183,11 +156,11 @@ class Dispatcher:
             self._loop, self._is_waking = loop, False
         try:
             if self._is_stopping:
-                raise refuse_while_stopping()
+                raise stopping_error()
             left_s = deadline_s - time.monotonic()
             cost = self._admission.admit(served, size_bytes=size_bytes, pixels=pixels, left_s=left_s)
-        except Overloaded as refusal:
-            self._metrics.refused(refusal.reason)
+        except Overloaded as error:
+            self._metrics.refused(error.reason)
             raise
         work = Work(
             served=served,
@@ -209,7 +182,7 @@ class Dispatcher:
         finally:
             timer.cancel()
             if work.future.done() and not work.future.cancelled():
-                work.future.exception()  # or one who left just now would be told of in the log
+                work.future.exception()  # marks it as retrieved, so that asyncio does not log it
             self._forget(work)
 
     def _expire(self, work: Work) -> None:
@@ -218,21 +191,21 @@ class Dispatcher:
             self._forget(work)
 
     def _forget(self, work: Work) -> None:
-        """Nobody waits for it: it leaves now, or when the worker that has it sees that."""
+        """Drop work that nobody awaits, now or when the worker that has it is done."""
         work.is_wanted = False
         if work in self._under_way and self._queue.discard(work):
             self._leave(work)
 
     def _hand_over(self, works: Sequence[Work]) -> None:
-        """Called by workers. One wake-up of the loop serves all who finish until it comes."""
+        """Called by workers. One wake-up of the loop handles everything finished until then."""
         self._finished.extend(works)
         if not self._is_waking and self._loop is not None:
             self._is_waking = True
-            with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
+            with contextlib.suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._settle)
 
     def _settle(self) -> None:
-        self._is_waking = False  # before looking: who comes later wakes the loop again
+        self._is_waking = False  # first: work finished from now on wakes the loop again
         while self._finished:
             work = self._finished.popleft()
             if work not in self._under_way:
@@ -243,7 +216,7 @@ class Dispatcher:
                 elif work.error is not None:
                     work.future.set_exception(work.error)
                 elif self._is_stopping and time.monotonic() < work.deadline_s:
-                    work.future.set_exception(refuse_while_stopping())
+                    work.future.set_exception(stopping_error())
                 else:
                     work.future.set_exception(_too_late())
             self._admission.learn(work)
@@ -261,12 +234,12 @@ class Dispatcher:
         work.source = work.pixel_values = None
 
 
-def _too_late() -> DeadlinePassed:
-    return DeadlinePassed("The time allowed for the request was over before its image was classified.")
+def _too_late() -> DeadlineExceeded:
+    return DeadlineExceeded("The request's deadline passed before its image was classified.")
 
 
 def _check_tensor(served: ServedModel, pixel_values: NDArray[np.float32]) -> None:
-    """Raise `BadRequest` for what would fail, or spoil, a run that others are part of."""
+    """Raise `BadRequest` for a tensor that would make a shared run fail or spoil its results."""
     model, taken = served.classifier.model, served.classifier.engine.inputs[0].shape
     sides = taken[2:] if model.layout == "NCHW" else taken[1:3]
     wanted: list[int | None] = [None, model.spec.channels, *sides]
@@ -274,6 +247,6 @@ def _check_tensor(served: ServedModel, pixel_values: NDArray[np.float32]) -> Non
     fits = len(shape) == 4 and shape[0] == 1
     if not fits or any(want not in (None, have) for want, have in zip(wanted, shape, strict=True)):
         shown = ", ".join("any" if want is None else str(want) for want in [1, *wanted[1:]])
-        raise BadRequest(f"The model takes a tensor of shape [{shown}], and this one is {list(shape)}.")
+        raise BadRequest(f"The model takes a tensor of shape [{shown}], not {list(shape)}.")
     if pixel_values.dtype != np.float32 or not np.isfinite(pixel_values).all():
-        raise BadRequest("The model takes finite numbers in float32.")
+        raise BadRequest("The model takes finite float32 numbers.")

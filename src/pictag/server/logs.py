@@ -1,32 +1,29 @@
-"""The server's log: a line an event, in JSON or as text, without secrets and without surprises.
+"""The server's log: one line per event, as JSON or text.
 
-Credentials in URLs, their queries, tokens and keys are blotted out of whatever is logged, and what could
-move a cursor or begin a line of its own is escaped. Images and headers are never logged.
+Credentials, URL queries, tokens and the API key are replaced by ``***``. Control characters are escaped, so
+that nothing a client sends can start a new line or control a terminal. Images and headers are never logged.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import functools
 import json
 import logging
 import re
 import sys
-import time
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
+
+from pictag.errors import escape
 
 if TYPE_CHECKING:
     from pictag.server.settings import ServerSettings
 
-# The id of the request that this task works on; it stands in each of its lines.
 request_id: ContextVar[str] = ContextVar("request_id", default="")
+"""The id of the request that the current task handles; part of each of its lines."""
 
 _LOGGERS = ("pictag", "uvicorn", "asyncio")
 _REQUESTS = logging.getLogger("pictag.server.requests")
-_GATHER_S = 0.05
-_MOST_GATHERED = 256
 _REDACTED = "***"
 _SECRETS = (
     (re.compile(r"(?i)\b([a-z][a-z0-9+.-]{1,20}://)[^\s/?#@]*@"), rf"\1{_REDACTED}@"),
@@ -41,18 +38,15 @@ _SECRETS = (
     (re.compile(r"\bhf_[A-Za-z0-9]{8,}"), _REDACTED),
 )
 
-# One look in place of five: what has none of these has none of the secrets above.
-_SUSPICIOUS = re.compile(r"(?i)://|bearer|basic|token|authorization|key|cookie|password|hf_")
-
 
 def configure_logging(settings: ServerSettings, stream: TextIO | None = None) -> None:
-    """Send what the server, uvicorn and asyncio log to ``stream``, standard error by default."""
+    """Send the log of the server, uvicorn and asyncio to ``stream``, by default standard error."""
     stream = sys.stderr if stream is None else stream
     form = settings.log_format
     if form == "auto":
         form = "text" if stream.isatty() else "json"
     key = settings.api_key.get_secret_value() if settings.api_key is not None else None
-    handler = _Gatherer(stream)
+    handler = _Handler(stream)
     handler.setFormatter((JsonFormatter if form == "json" else TextFormatter)(key))
     for name in _LOGGERS:
         logger = logging.getLogger(name)
@@ -65,7 +59,7 @@ def configure_logging(settings: ServerSettings, stream: TextIO | None = None) ->
 def log_request(
     *, method: str, route: str, model: str, status: int, seconds: float, received_bytes: int, client: str
 ) -> None:
-    """A line for a request that is done; ``route`` is its pattern, for paths and queries may hold secrets."""
+    """Log a finished request by its ``route``, since its path and query may contain secrets."""
     fields = {
         "method": method,
         "route": route,
@@ -75,101 +69,48 @@ def log_request(
         "bytes": received_bytes,
         "client": client,
     }
-    if _REQUESTS.isEnabledFor(logging.INFO):
-        # `Logger.info` would look through the stack for who called it, which no line shows.
-        record = _REQUESTS.makeRecord(
-            _REQUESTS.name, logging.INFO, "", 0, "request", (), None, extra={"fields": fields}
-        )
-        _REQUESTS.handle(record)
-
-
-def flush() -> None:
-    """Write what is still held back; for those who end the process without a word."""
-    for handler in logging.getLogger(_LOGGERS[0]).handlers:
-        handler.flush()
+    _REQUESTS.info("request", extra={"fields": fields})
 
 
 def redact(text: str, key: str | None = None) -> str:
-    """The text without the secrets that it may have; ``key`` is the server's own.
+    """The text without secrets; ``key`` is the server's API key.
 
     >>> redact("GET https://me:secret@host/a.jpg?sig=1 failed")
     'GET https://***@host/a.jpg?*** failed'
     """
     if key is not None:
         text = text.replace(key, _REDACTED)
-    if _SUSPICIOUS.search(text) is None:
-        return text
     for pattern, replacement in _SECRETS:
         text = pattern.sub(replacement, text)
     return text
 
 
-_conceal_again = functools.lru_cache(maxsize=256)(redact)  # of paths, models and clients there are few
+class _Handler(logging.StreamHandler[TextIO]):
+    """Drops lines that can't be written: a closed pipe must not stop the server."""
 
-
-def escape(text: str) -> str:
-    r"""The text on one line of printable characters.
-
-    >>> escape("two\nlines \x1b[31m")
-    'two\\nlines \\x1b[31m'
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-
-
-class _Gatherer(logging.StreamHandler[TextIO]):
-    """Writes the lines of requests together, the others at once.
-
-    Each call of the system gives the interpreter away, and waits for it while workers have it: with a line
-    for each request that is refused, an eighth of the event loop's time under overload. A line waits for
-    `_GATHER_S` at most.
-    """
-
-    def __init__(self, stream: TextIO) -> None:
-        super().__init__(stream)
-        self._held: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Take one record."""
-        try:
-            line = self.format(record)
-        except Exception:  # noqa: BLE001 - as all handlers of logging do: a line is lost, and the server goes on
-            self.handleError(record)
-            return
-        loop = None
-        if record.name == _REQUESTS.name:
-            with contextlib.suppress(RuntimeError):  # no loop that could come back to it
-                loop = asyncio.get_running_loop()
-        self._held.append(line)
-        if loop is None or len(self._held) >= _MOST_GATHERED:
-            self.flush()
-        elif len(self._held) == 1:
-            loop.call_later(_GATHER_S, self.flush)
-
-    def flush(self) -> None:
-        """Write what was held back."""
-        with self.lock or contextlib.nullcontext():
-            held, self._held = self._held, []
-            with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
-                if held:
-                    self.stream.write("".join(f"{line}{self.terminator}" for line in held))
-                super().flush()
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - overrides logging's method
+        """Do nothing."""
 
 
 class _Formatter(logging.Formatter):
-    """What both forms share: the fields of a line, free of secrets."""
+    """What both formats share."""
 
     def __init__(self, key: str | None = None) -> None:
         super().__init__()
         self.key = key
 
     def read(self, record: logging.LogRecord) -> tuple[dict[str, Any], str]:
-        """The fields of a record, and its traceback or nothing."""
-        fields: dict[str, Any] = {"message": redact(record.getMessage(), self.key)}
-        named = request_id.get() or getattr(record, "request_id", "")
-        if named:
-            fields["request_id"] = redact(str(named), self.key)
+        """A record's time, level, message and fields, and its traceback or an empty string."""
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        fields: dict[str, Any] = {
+            "time": time.replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "message": redact(record.getMessage(), self.key),
+        }
+        if request_id.get():
+            fields["request_id"] = redact(request_id.get(), self.key)
         fields |= {
-            name: value if isinstance(value, int | float) else _conceal_again(str(value), self.key)
+            name: value if isinstance(value, int | float) else redact(str(value), self.key)
             for name, value in getattr(record, "fields", {}).items()
             if value != ""
         }
@@ -177,34 +118,23 @@ class _Formatter(logging.Formatter):
         return fields, redact(trace, self.key)
 
 
-def _show_time(seconds: float) -> str:
-    return f"{_show_second(int(seconds))}.{int(seconds % 1 * 1000):03}Z"
-
-
-@functools.lru_cache(maxsize=2)
-def _show_second(seconds: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-
-
 class JsonFormatter(_Formatter):
-    """A JSON object a line."""
+    """One JSON object per line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record in JSON, in ASCII."""
+        """The record as JSON in ASCII."""
         fields, trace = self.read(record)
-        line = {"time": _show_time(record.created), "level": record.levelname.lower(), **fields}
         if trace:
-            line["traceback"] = trace
-        return json.dumps(line).replace("\x7f", "\\u007f")
+            fields["traceback"] = trace
+        return json.dumps(fields).replace("\x7f", "\\u007f")
 
 
 class TextFormatter(_Formatter):
-    """A line for a person's eyes; a traceback stands below it, each of its lines marked with a bar."""
+    """One line of text; the lines of a traceback follow, each marked with a bar."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as text."""
         fields, trace = self.read(record)
-        message = escape(fields.pop("message"))
+        head = f"{fields.pop('time')} {fields.pop('level'):<7} {escape(fields.pop('message'))}"
         rest = "".join(f" {name}={escape(str(value))}" for name, value in fields.items())
-        line = f"{_show_time(record.created)} {record.levelname.lower():<7} {message}{rest}"
-        return "\n".join([line, *(f"  | {escape(part)}" for part in trace.splitlines())])
+        return "\n".join([head + rest, *(f"  | {escape(line)}" for line in trace.splitlines())])

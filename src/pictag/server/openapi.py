@@ -1,4 +1,4 @@
-"""The description of the interface, in the words of OpenAPI 3.1."""
+"""The OpenAPI 3.1 description of the HTTP API."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from pictag.server.openapi_schemas import (
 )
 
 _REASONS = {
-    400: "The request means nothing; on /v2, also an image that cannot be used, or not ready.",
-    401: "The key is missing or wrong.",
-    404: "There is no such model or version.",
-    405: "The model's name ends like another address, which takes another method: see Allow.",
+    400: "The request is invalid; on /v2 also an unusable image, or not ready.",
+    401: "The API key is missing or wrong.",
+    404: "No such model or version.",
+    405: "The model's name ends like another path, which takes other methods: see Allow.",
     408: "The headers or the body were not complete in time.",
-    413: "The body has too many bytes.",
-    415: "No image, or of a format that is not opened.",
-    422: "An image that is broken or has too many pixels.",
-    429: "More work or connections than there may be: try again after Retry-After seconds.",
+    413: "The body is too large.",
+    415: "Not an image, or an unsupported format.",
+    422: "The image is corrupt or has too many pixels.",
+    429: "The server is overloaded. Try again after Retry-After seconds.",
     431: "The request line or the headers are too large.",
-    500: "The server failed.",
+    500: "Internal server error.",
     503: "Not ready.",
-    504: "The deadline passed before the work was done.",
+    504: "The deadline passed before the image was classified.",
 }
 _JSON = "application/json"
-_ANY_REQUEST = (400, 408, 429, 431)  # whatever it asks for
+_ANY_REQUEST = (400, 408, 429, 431)  # any request may get these
 _CLASSIFY_ERRORS = (401, 404, 413, 415, 422, 500, 504)
 _SCORING: Schema = {"top_k": TOP_K, "function_to_apply": FUNCTION, "min_score": MIN_SCORE}
 _RAW_IMAGE = {"image/*": {"schema": BINARY}, "application/octet-stream": {"schema": BINARY}}
 
 
 def describe_interface() -> dict[str, Any]:
-    """The whole description, ready for JSON.
+    """The complete description, ready for `json.dumps`.
 
     >>> sorted(describe_interface())
     ['components', 'info', 'openapi', 'paths', 'security']
@@ -57,9 +57,9 @@ def describe_interface() -> dict[str, Any]:
             "version": __version__,
             "description": (
                 "Image classification over the protocols of Hugging Face inference, the Open Inference "
-                "Protocol (v2) and TorchServe. Names of models may have slashes in them, as they are. Bodies "
-                "may come in gzip or deflate. Every answer has an X-Request-Id: the client's, if it sent "
-                "one. A method that a path does not take is answered with 405 and Allow."
+                "Protocol (v2) and TorchServe. Model names may contain slashes, unescaped. Bodies may be "
+                "compressed with gzip or deflate. Every response has an X-Request-Id, the client's own if it "
+                "sent one. A method that a path doesn't take gets 405 with Allow."
             ),
         },
         "security": [{}, {"bearer": []}, {"key": []}],
@@ -75,7 +75,7 @@ def describe_interface() -> dict[str, Any]:
 
 
 def _add_head(item: Schema) -> Schema:
-    """What takes GET takes HEAD, and answers it alike but without a body."""
+    """Every path that takes GET also takes HEAD, whose responses have no body."""
     if "get" not in item:
         return item
     responses = {
@@ -85,7 +85,11 @@ def _add_head(item: Schema) -> Schema:
 
 
 def _describe_hugging_face() -> Schema:
-    first = _operation("What is served; a page for who accepts text/html.", reply="Info", errors=(401,))
+    first = _operation(
+        "The server and its models; a web page for clients that accept text/html.",
+        reply="Info",
+        errors=(401,),
+    )
     first["responses"]["200"]["content"]["text/html"] = {"schema": TEXT}
     return {
         "/": {"post": _classification("Classify an image with the default model."), "get": first},
@@ -100,7 +104,7 @@ def _describe_hugging_face() -> Schema:
             )
         },
         "/models/{model}/info": {
-            "get": _operation("What is known of a model.", reply="Info", errors=(401, 404), path=("model",))
+            "get": _operation("Information about a model.", reply="Info", errors=(401, 404), path=("model",))
         },
     }
 
@@ -120,7 +124,7 @@ def _classification(summary: str, *, path: tuple[str, ...] = ()) -> Schema:
 def _describe_oip() -> Schema:
     paths: Schema = {
         "/v2": {"get": _operation("The server and its extensions.", reply="Server", errors=(401,))},
-        "/v2/health/live": {"get": _operation("Whether the server lives.", reply="Live", is_open=True)},
+        "/v2/health/live": {"get": _operation("Whether the server is live.", reply="Live", is_open=True)},
         "/v2/health/ready": {"get": _operation("Whether the server is ready.", reply="Ready", is_open=True)},
         "/v2/repository/index": {
             "post": _operation(
@@ -153,7 +157,7 @@ def _describe_oip() -> Schema:
         }
         paths[f"{prefix}/infer"] = {
             "post": _operation(
-                "Run a model on a tensor or on images: a row of results for each, or one error.",
+                "Run a model on a tensor or on images: one row of results per image, or one error.",
                 body={
                     _JSON: {"schema": refer("InferRequest")},
                     "application/octet-stream": {"schema": BINARY},
@@ -165,7 +169,7 @@ def _describe_oip() -> Schema:
                     "Inference-Header-Content-Length": {
                         "type": "integer",
                         "minimum": 0,
-                        "description": "Bytes of JSON before the binary data; 0: the body is one image.",
+                        "description": "Bytes of JSON before the binary data; 0: the body is an image.",
                     }
                 },
                 has_deadline=True,
@@ -201,13 +205,13 @@ def _describe_torchserve() -> Schema:
 
 
 def _describe_rest() -> Schema:
-    metrics = _operation("Metrics in Prometheus' text form.", reply=None, errors=(401,))
+    metrics = _operation("Metrics in Prometheus' text format.", reply=None, errors=(401,))
     metrics["responses"]["200"] = {"description": "The metrics.", "content": {"text/plain": {"schema": TEXT}}}
     return {
         "/health": {
             "get": _operation("Whether the server is ready.", reply="Status", errors=(503,), is_open=True)
         },
-        "/info": {"get": _operation("What is served.", reply="Info", errors=(401,))},
+        "/info": {"get": _operation("The server and its models.", reply="Info", errors=(401,))},
         "/models": {"get": _operation("The models and their states.", reply="Models", errors=(401,))},
         "/metrics": {"get": metrics},
         "/openapi.json": {"get": _operation("This description.", reply=None, is_open=True)},
@@ -228,9 +232,9 @@ def _operation(
     is_binary_too: bool = False,
     is_open: bool = False,
 ) -> Schema:
-    """One operation; ``is_open`` needs no key, ``is_binary_too`` may answer with a binary tail.
+    """One operation. ``errors`` are the statuses beyond those that any request may get.
 
-    ``errors`` are those that not every request may meet.
+    ``is_open``: no API key required; ``is_binary_too``: the response may contain binary data.
     """
     statuses = sorted({*errors, *_ANY_REQUEST, *((405,) if "model" in path else ())})
     content: Schema = {_JSON: {"schema": refer(reply) if reply is not None else {"type": "object"}}}
@@ -239,7 +243,7 @@ def _operation(
     operation: Schema = {
         "summary": summary,
         "responses": {
-            "200": {"description": "Done.", "content": content},
+            "200": {"description": "Success.", "content": content},
             **{
                 str(status): {"description": _REASONS[status], "content": {_JSON: {"schema": refer("Error")}}}
                 for status in statuses
@@ -253,7 +257,7 @@ def _operation(
                 "type": "integer",
                 "minimum": 1,
                 "maximum": 10**12 - 1,
-                "description": "Answer within so many milliseconds from when the body has come, or with 504.",
+                "description": "Time limit in milliseconds from when the body was received; then 504.",
             },
         }
     parameters = [

@@ -1,4 +1,4 @@
-"""The shapes that the description of the interface refers to."""
+"""The schemas of the OpenAPI description."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ TOP_K: Schema = {
     "type": "integer",
     "minimum": 1,
     "maximum": MAX_TOP_K,
-    "description": "How many labels; more than the model has are all.",
+    "description": "Number of labels; a number above the model's returns all.",
 }
 FUNCTION: Schema = {
     "type": "string",
     "enum": list(ACTIVATIONS),
-    "description": "What turns the model's output into scores; by default what the model's files say.",
+    "description": "The function that turns outputs into scores; default: the model's own.",
 }
 MIN_SCORE: Schema = {
     "type": "number",
     "default": 0,
-    "description": "Labels with a lower score are left out; 0 leaves none out.",
+    "description": "Labels with a lower score are omitted; 0 omits none.",
 }
 
 
@@ -39,7 +39,7 @@ def refer(name: str) -> Schema:
 
 
 def make_object(properties: Schema, *, required: tuple[str, ...] = (), closed: bool = False) -> Schema:
-    """The schema of an object; ``closed`` has no other members than these."""
+    """The schema of an object; if ``closed``, other members are not allowed."""
     schema: Schema = {"type": "object", "properties": properties}
     if required:
         schema["required"] = list(required)
@@ -59,7 +59,7 @@ def _nullable(schema: Schema) -> Schema:
 
 _IMAGE_TEXT = TEXT | {
     "contentEncoding": "base64",
-    "description": "An image in base64 or as a data: URL; an http(s) URL where the server allows it.",
+    "description": "An image in base64 or as a data: URL; an http(s) URL if the server allows URLs.",
 }
 _SHAPE = make_list(COUNT)
 _SIGNATURE = make_list(
@@ -78,7 +78,7 @@ SCHEMAS: dict[str, Schema] = {
             "error": TEXT,
             "message": TEXT,
             "code": {"type": "integer"},
-            "type": TEXT | {"description": "The kind of error in words, such as corrupt_image."},
+            "type": TEXT | {"description": "The kind of error, such as corrupt_image."},
             "request_id": TEXT,
         },
         required=("error", "message", "code", "type", "request_id"),
@@ -102,18 +102,18 @@ SCHEMAS: dict[str, Schema] = {
                 ]
             },
             "parameters": _nullable(refer("Parameters")),
-            "options": {"description": "Ignored: it is for the Hub's own servers."},
+            "options": {"description": "Ignored; only for the Hub's own servers."},
         },
         required=("inputs",),
         closed=True,
     ),
     "ClassifyReply": {
-        "description": "One image: its labels. A list of images: for each its labels or its error.",
+        "description": "The labels of one image; for a list of images, each one's labels or error.",
         "anyOf": [refer("Labels"), make_list({"anyOf": [refer("Labels"), refer("Error")]})],
     },
     "Predictions": {
         "type": "object",
-        "description": "Labels to scores, the best first.",
+        "description": "Scores by label, best first.",
         "additionalProperties": NUMBER,
     },
     "Form": make_object({"data": BINARY}, required=("data",)),
@@ -123,7 +123,8 @@ SCHEMAS: dict[str, Schema] = {
             {
                 "name": TEXT,
                 "state": {"type": "string", "enum": ["unloaded", "loading", "ready", "failed"]},
-                "labels": _nullable(COUNT) | {"description": "How many; null before the model is loaded."},
+                "labels": _nullable(COUNT)
+                | {"description": "Number of labels; null before the model is loaded."},
             },
             required=("name", "state", "labels"),
         )

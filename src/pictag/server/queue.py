@@ -1,4 +1,4 @@
-"""What waits for the workers: images to be decoded, and pixels to be run. The one place they all meet."""
+"""The queue of the workers: images to decode, and preprocessed images to run."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pictag.server.served import ServedModel
+    from pictag.server.served_model import ServedModel
     from pictag.server.work import Work
 
-    Kind = tuple[ServedModel, tuple[int, ...]]  # what can be run together: one model, one shape
+    Kind = tuple[ServedModel, tuple[int, ...]]  # what can be run together
 
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """Images that one worker is to decode; they are run together where they fit."""
+    """Images for one worker to decode."""
 
     works: list[Work]
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Pixels of one model and one shape, for one run."""
+    """Preprocessed images of one model and shape, for one run."""
 
     served: ServedModel
     works: list[Work]
 
 
 class WorkQueue:
-    """Hands work to workers: what is ready to be run first, and otherwise the images that came first.
+    """Hands out work: what is ready to run first, then images to decode in the order of arrival.
 
-    Nothing waits for a batch to fill: several images are given out together only where no worker is idle
-    who could take one of them.
+    Nothing waits for a batch to fill: a worker gets several images at once only if no idle worker could
+    take one of them.
     """
 
     def __init__(self, *, workers: int, max_batch: int) -> None:
         self._workers = workers
         self._max_batch = max_batch
-        self._most_ready = 2 * max(max_batch, workers)  # decoded ahead of runs that are not begun yet
+        self._max_ready = 2 * max(max_batch, workers)  # images decoded ahead of the runs
         self._changed = threading.Condition()
         self._waiting: OrderedDict[Work, None] = OrderedDict()
         self._ready: OrderedDict[Kind, OrderedDict[Work, None]] = OrderedDict()
@@ -54,7 +54,7 @@ class WorkQueue:
         return len(self._waiting) + self._ready_count
 
     def put(self, works: Iterable[Work]) -> bool:
-        """Add work: images wait to be decoded, pixels to be run. After `close` nothing is taken: false."""
+        """Add images to decode or to run; false after `close`."""
         with self._changed:
             if self._is_closed:
                 return False
@@ -69,7 +69,7 @@ class WorkQueue:
             return True
 
     def discard(self, work: Work) -> bool:
-        """Take work back; false where a worker has it already."""
+        """Remove work; false if a worker has it already."""
         with self._changed:
             if work in self._waiting:
                 del self._waiting[work]
@@ -85,7 +85,7 @@ class WorkQueue:
             return True
 
     def take(self) -> Decoding | Batch | None:
-        """The next work for one worker; waits where there is none. ``None`` after `close`."""
+        """Wait for the next work for one worker; ``None`` after `close`."""
         with self._changed:
             while not self._is_closed:
                 task = self._take_batch() or self._take_images()
@@ -97,7 +97,7 @@ class WorkQueue:
             return None
 
     def finish_run(self, batch: Batch) -> None:
-        """A run has ended: another of that model may begin."""
+        """Note the end of a run, so that another run of that model may start."""
         if batch.served.max_concurrency is not None:
             with self._changed:
                 self._runs[batch.served] -= 1
@@ -106,7 +106,7 @@ class WorkQueue:
                 self._changed.notify()
 
     def close(self) -> list[Work]:
-        """Give out nothing more; what was still waiting is given back."""
+        """Stop handing out work; returns what was still waiting."""
         with self._changed:
             self._is_closed = True
             left = [*self._waiting, *(work for group in self._ready.values() for work in group)]
@@ -127,10 +127,10 @@ class WorkQueue:
         else:
             return None
         group = self._ready[kind]
-        most = min(served.max_batch or self._max_batch, -(-len(group) // free))
-        works = [group.popitem(last=False)[0] for _ in range(most)]
-        self._ready_count -= most
-        # Other models and shapes have their turn before what is left of this one.
+        count = min(served.max_batch or self._max_batch, -(-len(group) // free))
+        works = [group.popitem(last=False)[0] for _ in range(count)]
+        self._ready_count -= count
+        # Other models and shapes come before the rest of this one.
         self._ready.move_to_end(kind)
         if not group:
             del self._ready[kind]
@@ -139,13 +139,13 @@ class WorkQueue:
         return Batch(served, works)
 
     def _take_images(self) -> Decoding | None:
-        if not self._waiting or self._ready_count >= self._most_ready:
+        if not self._waiting or self._ready_count >= self._max_ready:
             return None
         share = -(-len(self._waiting) // self._workers)
         works = [self._waiting.popitem(last=False)[0]]
         served = works[0].served
         if not self._idle:
-            most = min(served.tuning.next_batch(), served.max_batch or self._max_batch, share)
-            while len(works) < most and self._waiting and next(iter(self._waiting)).served is served:
+            count = min(served.tuning.next_batch(), served.max_batch or self._max_batch, share)
+            while len(works) < count and self._waiting and next(iter(self._waiting)).served is served:
                 works.append(self._waiting.popitem(last=False)[0])
         return Decoding(works)

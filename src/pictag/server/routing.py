@@ -1,4 +1,4 @@
-"""From an address to what answers there. Names of models have slashes in them, so that addresses overlap."""
+"""Finding the route of a request. Model names may contain slashes, so paths are ambiguous."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 from starlette.routing import Match, Route
 
 from pictag.errors import shorten
-from pictag.server.refusals import MethodRefused, RouteUnknown
+from pictag.server.http_errors import MethodNotAllowed, RouteNotFound
 
 Scope = MutableMapping[str, Any]
 
 
-class Routes:
-    """Routes in the order in which they are tried; ``models`` are the names that there are.
+class Router:
+    """Routes in the order in which they are tried; ``models`` are the names of the served models.
 
-    ``/v2/models/a/infer`` could be the address of a model ``a``, or that of a model ``a/infer``. What takes
-    the request's method and names a model that there is comes first, so that every model can be reached.
-    Otherwise the first route of that form decides what is wrong, and which methods it takes.
+    ``/v2/models/a/infer`` may address a model ``a`` or a model ``a/infer``. A route that takes the request's
+    method and names an existing model wins, so that every model can be reached. Otherwise the first route
+    that matches the path decides what the error says and which methods are allowed.
     """
 
     def __init__(self, routes: Sequence[Route], *, models: Container[str]) -> None:
@@ -26,11 +26,11 @@ class Routes:
         self._models = models
 
     def find(self, scope: Scope) -> Route:
-        """The route of a request, whose ``path_params`` go into its scope.
+        """The route of a request; its ``path_params`` are added to the scope.
 
-        Raises `RouteUnknown`, and `MethodRefused` with the methods that the address takes.
+        Raises `RouteNotFound`, and `MethodNotAllowed` with the methods that the path takes.
         """
-        refused: Route | None = None
+        first: Route | None = None
         fallback: tuple[Route, Scope] | None = None
         allowed: set[str] = set()
         for route in self._routes:
@@ -42,16 +42,16 @@ class Routes:
                 if model is None or model in self._models:
                     scope.update(found)
                     return route
-            refused = refused or route
-            if route.path == refused.path:
+            first = first or route
+            if route.path == first.path:
                 allowed |= route.methods or set()
                 if match is Match.FULL and fallback is None:
                     fallback = route, found
         if fallback is not None:
             scope.update(fallback[1])
             return fallback[0]
-        if refused is None:
+        if first is None:
             path = shorten(scope["path"], 80)
-            raise RouteUnknown(f"There is nothing at {path}; /openapi.json says what there is.")
+            raise RouteNotFound(f"There is no path {path}. /openapi.json lists all paths.")
         methods = tuple(sorted(allowed))
-        raise MethodRefused(f"This path takes {', '.join(methods)}.", allowed=methods)
+        raise MethodNotAllowed(f"This path takes {', '.join(methods)}.", allowed=methods)

@@ -1,4 +1,4 @@
-"""What a client may ask for beside its image: how many labels, by which function, from which score on."""
+"""How a client wants its labels: how many, with which scoring function, above which score."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pictag.errors import shorten, suggest
 from pictag.options import check_count, check_min_score
 from pictag.postprocess import ACTIVATIONS, activate, choose_activation, pick_labels
-from pictag.server.refusals import BadRequest
+from pictag.server.http_errors import BadRequest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from pictag.postprocess import Activation
     from pictag.records import Label
 
-MAX_TOP_K = 1_000_000  # more labels than any model has; above the model's number it means all of them
+MAX_TOP_K = 1_000_000  # more than any model has; a top_k above the model's number of labels returns all
 PARAMETERS = ("top_k", "function_to_apply", "min_score")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scoring:
-    """How logits become labels; ``function_to_apply`` is ``None`` for what the model says."""
+    """How logits become labels; ``function_to_apply=None`` uses the model's own function."""
 
     top_k: int
     function_to_apply: str | None = None
     min_score: float = 0.0
 
     def choose(self, classifier: ImageClassificationPipeline) -> Activation:
-        """The function that applies; raises `OptionError` where the model has had one already."""
+        """The function to apply; raises `OptionError` if the model's outputs are scores already."""
         model = classifier.model
         return choose_activation(
             self.function_to_apply,
@@ -48,20 +48,22 @@ class Scoring:
 
 
 def read_scoring(parameters: Mapping[str, Any], query: Mapping[str, str], *, default_top_k: int) -> Scoring:
-    """The scoring that a request asks for in its JSON ``parameters``, or else in its query.
+    """The scoring in a request's JSON ``parameters``, which take precedence over its query.
 
-    Raises `BadRequest` for names that there are not, and `OptionError` for values that mean nothing.
+    Raises `BadRequest` for unknown names and functions, and `OptionError` for invalid values.
 
     >>> read_scoring({}, {"top_k": "3"}, default_top_k=5).top_k
     3
     """
-    refuse_unknown(parameters, PARAMETERS, what="parameter")
-    refuse_unknown(query, PARAMETERS, what="query parameter")
+    check_names(parameters, PARAMETERS, what="parameter")
+    check_names(query, PARAMETERS, what="query parameter")
     asked = {name: _read_number(name, text) for name, text in query.items()}
     asked.update((name, value) for name, value in parameters.items() if value is not None)
     function = asked.get("function_to_apply")
     if function is not None and function not in ACTIVATIONS:
-        raise BadRequest(f"function_to_apply={shorten(repr(function))} is none of: {', '.join(ACTIVATIONS)}.")
+        raise BadRequest(
+            f"function_to_apply={shorten(repr(function))} is not one of: {', '.join(ACTIVATIONS)}."
+        )
     return Scoring(
         top_k=check_count("top_k", asked.get("top_k", default_top_k), at_most=MAX_TOP_K),
         function_to_apply=function,
@@ -69,8 +71,8 @@ def read_scoring(parameters: Mapping[str, Any], query: Mapping[str, str], *, def
     )
 
 
-def refuse_unknown(given: Mapping[str, Any], known: Sequence[str], *, what: str) -> None:
-    """Raise `BadRequest` for a name that is not among the ``known`` ones, naming the nearest."""
+def check_names(given: Mapping[str, Any], known: Sequence[str], *, what: str) -> None:
+    """Raise `BadRequest` for a name that isn't known, suggesting the nearest one."""
     for name in given:
         if name not in known:
             hint = suggest(name, known) or f" Known: {', '.join(known)}."
@@ -78,7 +80,7 @@ def refuse_unknown(given: Mapping[str, Any], known: Sequence[str], *, what: str)
 
 
 def _read_number(name: str, text: str) -> Any:
-    """A query's text as the number that it says; as it is where it says none, for the check to refuse."""
+    """A query parameter as a number if it is one; otherwise the text, which the caller rejects."""
     try:
         if name == "top_k" and text.removeprefix("-").isdecimal() and text.isascii() and len(text) <= 32:
             return int(text)

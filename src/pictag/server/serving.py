@@ -1,4 +1,4 @@
-"""Running the server: everything is made, started, and stopped without losing a request."""
+"""Starting and running the server, and stopping it without losing a request."""
 
 from __future__ import annotations
 
@@ -20,16 +20,14 @@ from pictag.models.hub_client import is_offline
 from pictag.models.options import LoadOptions
 from pictag.server import logs
 from pictag.server.app import make_app
-from pictag.server.arrivals import Arrivals
+from pictag.server.body_budget import BodyBudget
 from pictag.server.dispatch import Dispatcher, WorkLimits
-from pictag.server.limits import make_limits
-from pictag.server.listening import accept_all, bind, explain, raise_file_limit
 from pictag.server.metrics import Metrics
-from pictag.server.naming import read_model
+from pictag.server.model_names import read_model
 from pictag.server.registry import Registry
-from pictag.server.reloads import Reloads
 from pictag.server.services import Services
-from pictag.server.stopping import ALL_WELL, SOME_CUT_OFF, Stop
+from pictag.server.signals import CUT_OFF, STOPPED, SignalHandler
+from pictag.server.sockets import accept_pending, bind, explain_bind_error, raise_file_limit
 from pictag.server.transport import make_protocol
 
 if TYPE_CHECKING:
@@ -39,23 +37,23 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("pictag.server")
 
-CANNOT_BEGIN, BROKEN = 2, 70
-TRY_AGAIN = 75  # sysexits.h calls it EX_TEMPFAIL
-# So long the event loop waits for its turn while a worker holds the interpreter. Python's own 5 ms made it
-# wait 11 ms at the ninetieth percentile under load, this 8 ms; still less gained nothing more.
+CONFIGURATION_ERROR = 2
+INTERNAL_ERROR, TEMPORARY_FAILURE = 70, 75  # EX_SOFTWARE and EX_TEMPFAIL of sysexits.h
+# How long the event loop waits while a worker holds the interpreter. With Python's default of 5 ms it waited
+# 11 ms at the 90th percentile under load, with this value 8 ms; still smaller values gained nothing.
 SWITCH_INTERVAL_S = 0.0005
-# So many new objects until the garbage collector looks for circles among them; with Python's 700 it took a
-# tenth of the event loop's time.
+# New objects between two runs of the garbage collector; with Python's default of 700 it took a tenth of the
+# event loop's time.
 GARBAGE_THRESHOLD = 20_000
 _BACKLOG = 2048
-_LAST_WORDS_S = 2.0  # of the time to stop in, kept for last answers and for closing models
+_FINAL_S = 2.0  # of shutdown_timeout_s, reserved for the last responses and for closing models
 
 
 def serve(settings: ServerSettings, *, debug: bool = False) -> int:
-    """Serve until SIGTERM or SIGINT; 0 when every request was finished, 1 when some had to be cut off.
+    """Serve until SIGTERM or SIGINT. Returns 0 if every request was finished, 1 if some were cut off.
 
-    A second signal ends the process at once. Where it cannot begin, the log says why, with ``debug`` also
-    where, and the status is that of `choose_status`.
+    A second signal ends the process at once. If the server can't start, the log has the reason (with
+    ``debug`` also the traceback), and the exit status is that of `choose_status`.
     """
     logs.configure_logging(settings)
     if debug:
@@ -65,38 +63,38 @@ def serve(settings: ServerSettings, *, debug: bool = False) -> int:
     try:
         raise_file_limit(settings.max_connections)
         with contextlib.closing(bind(settings.host, settings.port)) as listener:
-            stop = Stop(settings.shutdown_timeout_s)
-            with stop.listen(), asyncio.Runner(loop_factory=choose_loop()) as runner:
-                return runner.run(_run(settings, listener, stop))
+            signals = SignalHandler(settings.shutdown_timeout_s)
+            with signals.installed(), asyncio.Runner(loop_factory=choose_loop()) as runner:
+                return runner.run(_run(settings, listener, signals))
     except PictagError as error:
         _log.error("%s", error, exc_info=error if debug else None)
         return choose_status(error, settings)
-    except Exception as error:  # noqa: BLE001 - a door: it is logged, in the form that was asked for
+    except Exception as error:  # noqa: BLE001 - the outermost handler: logged in the configured format
         what = f"{type(error).__name__}: {shorten(error)}"
-        _log.critical("something went wrong inside pictag, please report it: %s", what, exc_info=error)
-        return BROKEN
+        _log.critical("internal error, please report it: %s", what, exc_info=error)
+        return INTERNAL_ERROR
 
 
 def choose_status(error: Exception, settings: ServerSettings) -> int:
-    """The exit status for what kept a server from beginning.
+    """The exit status of a server that can't start.
 
-    75 where trying again may help: the address is taken or not there yet, or the Hub does not answer or broke
-    off. 2 where it cannot, and 70 for a defect.
+    75 if trying again may help: the address is in use or not available yet, or the Hub doesn't respond or the
+    download broke off. Otherwise 2, and 70 for an internal error.
     """
     if not isinstance(error, PictagError):
-        return BROKEN
+        return INTERNAL_ERROR
     cause = error.__cause__
     if isinstance(error, ModelUnavailable):
-        may_pass = not is_offline(LoadOptions(local_files_only=settings.offline))
+        is_temporary = not is_offline(LoadOptions(local_files_only=settings.offline))
     elif isinstance(error, CorruptModel):
-        may_pass = isinstance(cause, OSError)  # the download was cut short
+        is_temporary = isinstance(cause, OSError)  # the download broke off
     else:
-        may_pass = isinstance(cause, OSError) and cause.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
-    return TRY_AGAIN if may_pass else CANNOT_BEGIN
+        is_temporary = isinstance(cause, OSError) and cause.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
+    return TEMPORARY_FAILURE if is_temporary else CONFIGURATION_ERROR
 
 
 def make_services(settings: ServerSettings) -> Services:
-    """The rooms behind the protocols, as the settings say. Raises `OptionError` for a model's name."""
+    """Create everything behind the protocols. Raises `OptionError` for an invalid or duplicate model name."""
     metrics = Metrics()
     specs = [read_model(text, settings) for text in settings.models]
     names = [spec.name for spec in specs]
@@ -118,7 +116,7 @@ def make_services(settings: ServerSettings) -> Services:
         else None,
     )
     dispatcher = Dispatcher(
-        # One fills the gaps of the others: 3 % more images with float weights, as many with 8-bit ones.
+        # One more than cores: 3 % more images per second with float weights, no difference with 8-bit ones.
         workers=settings.threads or count_cores() + 1,
         max_batch=settings.max_batch,
         limits=limits,
@@ -130,24 +128,24 @@ def make_services(settings: ServerSettings) -> Services:
         settings=settings,
         registry=registry,
         dispatcher=dispatcher,
-        arrivals=Arrivals(settings.max_queued_bytes),
+        body_budget=BodyBudget(settings.max_queued_bytes),
         metrics=metrics,
     )
 
 
 class GracefulServer(uvicorn.Server):
-    """uvicorn's server, which leaves signals to us and forgets nobody who is at the door when it closes."""
+    """uvicorn's server without its signal handling; when stopped, it still accepts pending connections."""
 
     def __init__(self, services: Services) -> None:
         settings = services.settings
         self.services = services
         self.url = ""
         self.cut_off = 0
-        self._last_words_s = min(settings.shutdown_timeout_s / 2, _LAST_WORDS_S)
+        self._final_s = min(settings.shutdown_timeout_s / 2, _FINAL_S)
         super().__init__(
             uvicorn.Config(
                 make_app(services),
-                http=make_protocol(make_limits(settings), services.metrics),  # type: ignore[arg-type]
+                http=make_protocol(settings, services.metrics),  # type: ignore[arg-type]
                 ws="none",
                 lifespan="off",
                 workers=1,
@@ -157,61 +155,61 @@ class GracefulServer(uvicorn.Server):
                 proxy_headers=bool(settings.trusted_proxies),
                 forwarded_allow_ips=list(settings.trusted_proxies),
                 backlog=_BACKLOG,
-                timeout_graceful_shutdown=settings.shutdown_timeout_s - self._last_words_s,  # type: ignore[arg-type]
+                timeout_graceful_shutdown=settings.shutdown_timeout_s - self._final_s,  # type: ignore[arg-type]
             )
         )
 
     def stop(self) -> None:
-        """Say that it is not ready any more, and begin to stop."""
-        self.services.readiness.is_stopping = True
+        """Report "not ready" and start to stop."""
+        self.services.is_stopping = True
         self.should_exit = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """`Stop` has them: uvicorn would end the process by the signal, and not with a status of ours."""
+        """Leave signals to `SignalHandler`: uvicorn would end the process with its own exit status."""
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Open the door, and say where it is."""
+        """Start to listen, and log the URL."""
         host, port = (sockets or [])[0].getsockname()[:2]
         try:
             await super().startup(sockets)
-        except OSError as error:  # sockets may share an address until one of them listens
-            raise explain(error, host, port) from error
+        except OSError as error:  # two sockets may be bound to an address until one of them listens
+            raise explain_bind_error(error, host, port) from error
         self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         _log.info("serving", extra={"fields": {"url": self.url}})
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take in who has knocked, close the door, and finish."""
+        """Accept pending connections, stop listening, and finish all requests."""
         fields: dict[str, object] = {"connections": len(self.server_state.connections)}
         if self.server_state.tasks:
             fields |= {
                 "requests": len(self.server_state.tasks),
-                "note": "a second signal ends it at once",
+                "note": "a second signal ends the process at once",
             }
         _log.info("stopping", extra={"fields": fields})
-        knocking = [arrived for listener in sockets or [] for arrived in accept_all(listener)]
+        pending = [sock for listener in sockets or [] for sock in accept_pending(listener)]
         for server in self.servers:
             server.close()
         loop = asyncio.get_running_loop()
-        for arrived in knocking:
+        for sock in pending:
             try:
-                await loop.connect_accepted_socket(self._make_connection, arrived)
-            except OSError:  # it has left again
-                arrived.close()
+                await loop.connect_accepted_socket(self._make_connection, sock)
+            except OSError:  # the client is gone
+                sock.close()
         await super().shutdown(sockets)
         self.cut_off = len(self.server_state.tasks)
-        await self._part()
+        await self._send_last_responses()
 
-    async def _part(self) -> None:
-        """Let those who were cut off hear of it: what ends with the process may lose its last answer."""
+    async def _send_last_responses(self) -> None:
+        """Wait until the responses to requests that were cut off are sent, before the process ends."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + self._last_words_s / 2
+        until = loop.time() + self._final_s / 2
         while self.server_state.connections and loop.time() < until:
             await asyncio.sleep(0.01)
         for connection in list(self.server_state.connections):
             connection.transport.abort()
-        await asyncio.sleep(0)  # the loop closes them at its next turn
+        await asyncio.sleep(0)  # the event loop closes them in its next iteration
 
     def _make_connection(self) -> asyncio.Protocol:
         make: Any = self.config.http_protocol_class
@@ -221,7 +219,7 @@ class GracefulServer(uvicorn.Server):
         return connection
 
 
-async def _run(settings: ServerSettings, listener: socket.socket, stop: Stop) -> int:
+async def _run(settings: ServerSettings, listener: socket.socket, signals: SignalHandler) -> int:
     services = make_services(settings)
     try:
         await services.registry.start()
@@ -229,20 +227,28 @@ async def _run(settings: ServerSettings, listener: socket.socket, stop: Stop) ->
         services.dispatcher.close()
         if not isinstance(error, Exception):
             raise
-        return choose_status(error, settings)  # the registry has logged it, with the model's name
-    gc.freeze()  # what was imported and loaded stays
-    loop, reloads = asyncio.get_running_loop(), Reloads(services.registry)
-    stop.reload = lambda: loop.call_soon_threadsafe(reloads.ask)
-    stop.server = server = GracefulServer(services)
+        return choose_status(error, settings)  # the registry has already logged it
+    gc.freeze()  # imported modules and loaded models are not garbage
+    loop, reload = asyncio.get_running_loop(), asyncio.Event()
+    reloading = asyncio.create_task(_reload_when(reload, services))
+    server = GracefulServer(services)
+    signals.reload, signals.stop = lambda: loop.call_soon_threadsafe(reload.set), server.stop
     await server.serve(sockets=[listener])
-    stop.reload = None
-    await services.dispatcher.drain(0)
+    reloading.cancel()
     services.dispatcher.close()
     await services.registry.close()
     _log.info("stopped", extra={"fields": {"cut_off": server.cut_off}})
-    return SOME_CUT_OFF if server.cut_off else ALL_WELL
+    return CUT_OFF if server.cut_off else STOPPED
+
+
+async def _reload_when(reload: asyncio.Event, services: Services) -> None:
+    """Reload the models each time the event is set; a signal during a reload starts one more."""
+    while True:
+        await reload.wait()
+        reload.clear()
+        await services.registry.reload()
 
 
 def choose_loop() -> Any:
-    """uvloop's loop where it is installed."""
+    """uvloop's event loop if it is installed."""
     return uvicorn.Config(None, log_config=None).get_loop_factory()  # type: ignore[arg-type]

@@ -1,10 +1,11 @@
-"""Work that may take minutes, in threads that do not hold up the end of the process."""
+"""Running slow work in threads that don't delay the end of the process."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING, Any, TypeVar
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -12,37 +13,23 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class ThreadRefused(RuntimeError):
-    """The system gives no thread now: nothing was begun."""
-
-
 async def run_in_thread(function: Callable[[], T], *, name: str) -> T:
-    """The function's result, from a thread of its own.
+    """The result of ``function``, called in a new daemon thread.
 
-    ``asyncio.to_thread`` has few threads for everything, and the process waits for them when it ends; a model
-    may take minutes to come from the Hub. Where the caller is cancelled, the thread goes on and its result is
-    dropped. Raises `ThreadRefused`, and what the function raises.
+    `asyncio.to_thread` shares a few threads among all callers, and the process waits for them when it ends;
+    downloading a model may take minutes. If the caller is cancelled, the thread continues and its result is
+    dropped. Raises what the function raises, and `RuntimeError` if no thread can be started.
     """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def settle(setter: Callable[[Any], None], value: Any) -> None:
-        if not future.done():
-            setter(value)
+    future: Future[T] = Future()
+    future.set_running_or_notify_cancel()  # from now on it can't be cancelled
 
     def work() -> None:
         try:
-            arguments: tuple[Any, Any] = (future.set_result, function())
-        except BaseException as error:  # noqa: BLE001 - handed to whoever waits, who would wait for ever
-            ended = error if isinstance(error, Exception) else RuntimeError(repr(error))
-            arguments = (future.set_exception, ended)
-        try:
-            loop.call_soon_threadsafe(settle, *arguments)
-        except RuntimeError:  # the loop has ended: nobody waits any more
-            return
+            future.set_result(function())
+        except Exception as error:  # noqa: BLE001 - raised in the caller
+            future.set_exception(error)
+        except BaseException as error:  # noqa: BLE001 - such as SystemExit, which would end the event loop
+            future.set_exception(RuntimeError(repr(error)))
 
-    try:
-        threading.Thread(target=work, daemon=True, name=name).start()
-    except RuntimeError as error:
-        raise ThreadRefused(f"No thread could be started: {error}.") from error
-    return await future
+    threading.Thread(target=work, daemon=True, name=name).start()
+    return await asyncio.wrap_future(future)

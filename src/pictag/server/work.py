@@ -1,4 +1,4 @@
-"""One image's way through the server: what is to be done, and who waits for it."""
+"""One image on its way through the server."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pictag.images import Source
-    from pictag.server.served import ServedModel
+    from pictag.server.served_model import ServedModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What an image takes up while it is under way: bytes, pixels, and (expected) seconds of a worker."""
+    """What an admitted image takes up: bytes, pixels, and expected seconds of a worker."""
 
     size_bytes: int
     pixels: int
@@ -26,10 +26,10 @@ class Cost:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Work:
-    """One admitted image. The event loop owns ``future``; a worker owns the rest from when it takes it.
+    """One admitted image. The event loop owns ``future``; a worker owns the rest once it has taken it.
 
-    It comes with a ``source`` to decode, or with the finished ``pixel_values`` [1, C, H, W]; ``logits`` [L]
-    or an ``error`` is what becomes of it. ``is_wanted`` turns false when nobody waits any more.
+    It starts with a ``source`` to decode or with ``pixel_values`` [1, C, H, W], and ends with ``logits`` [L]
+    or an ``error``. ``is_wanted`` becomes false when nobody awaits it any more.
     """
 
     served: ServedModel
@@ -48,5 +48,5 @@ class Work:
 
     @property
     def is_due(self) -> bool:
-        """Whether it is still worth doing."""
+        """Whether somebody still awaits it and its deadline has not passed."""
         return self.is_wanted and time.monotonic() < self.deadline_s

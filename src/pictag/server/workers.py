@@ -1,4 +1,4 @@
-"""The threads that work: each decodes images and runs models, whatever comes next."""
+"""Worker threads, which decode images and run models."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,31 +19,21 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from pictag.server.metrics import Metrics
     from pictag.server.queue import WorkQueue
-    from pictag.server.served import ServedModel
+    from pictag.server.served_model import ServedModel
     from pictag.server.work import Work
 
-_PATIENCE_S = 5.0  # with a run that is under way when the server has stopped
-# Below the event loop: under overload, refusals are to be told at once, and cost little beside the work.
+_JOIN_TIMEOUT_S = 5.0  # for a run that is still under way when the server stops
+# Below the event loop, so that the server can still reject requests promptly under overload.
 _NICENESS = 3
-
-
-class RunMetrics(Protocol):
-    """What workers count."""
-
-    def executed(self, model: str, batch: int, seconds: float) -> None:
-        """A model has run once, on ``batch`` images."""
-
-    def waited(self, model: str, seconds: float) -> None:
-        """An image has waited so long between its admission and the work on it."""
 
 
 class Workers:
     """Threads that take work from a queue until it is closed.
 
-    ``finish`` is called, in the worker's thread, with the works that have their ``logits`` or ``error``.
-    Work that nobody waits for, or whose deadline has passed, is put aside without either: it is neither
-    decoded nor run.
+    ``finish`` is called in the worker's thread with work that has its ``logits`` or ``error``, and with work
+    that was skipped because nobody awaits it or its deadline has passed.
     """
 
     def __init__(
@@ -52,7 +42,7 @@ class Workers:
         *,
         count: int,
         finish: Callable[[Sequence[Work]], None],
-        metrics: RunMetrics,
+        metrics: Metrics,
     ) -> None:
         self._queue = queue
         self._finish = finish
@@ -65,13 +55,13 @@ class Workers:
             thread.start()
 
     def join(self) -> None:
-        """Wait for the threads to end, after the queue was closed; for a while, if a run does not end."""
-        until = time.monotonic() + _PATIENCE_S
+        """Wait for the threads to end after the queue was closed, for at most five seconds."""
+        until = time.monotonic() + _JOIN_TIMEOUT_S
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
 
     def _work(self) -> None:
-        if sys.platform == "linux":  # elsewhere a priority is the whole process's
+        if sys.platform == "linux":  # elsewhere a priority applies to the whole process
             with contextlib.suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS + os.nice(0))
         while (task := self._queue.take()) is not None:
@@ -80,12 +70,11 @@ class Workers:
                     self._decode(task.works)
                 else:
                     self._run(task)
-            except BaseException as error:  # noqa: BLE001 - whoever waits gets it, and the worker lives on
+            except BaseException as error:  # noqa: BLE001 - raised where the work is awaited; the worker continues
                 for work in task.works:
                     work.error = error if isinstance(error, Exception) else RuntimeError(repr(error))
                 self._finish(task.works)
-            # Or the images would stay in memory for as long as this worker waits for the next.
-            del task
+            del task  # or its images would stay in memory while this worker waits
 
     def _decode(self, works: Sequence[Work]) -> None:
         decoded, ended = [], []
@@ -134,13 +123,13 @@ class Workers:
                 work.logits = result
 
     def _forward(self, served: ServedModel, arrays: Sequence[Any]) -> list[NDArray[np.float32] | Exception]:
-        """Logits [L] or an error for each image; where a run of several fails, each is run alone."""
+        """Logits [L] or an error for each image; if a run of several images fails, each is run alone."""
         begun = time.monotonic()
         pixels = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
         logits = capture_error(served.classifier.forward, pixels)
         if not isinstance(logits, Exception):
             self._metrics.executed(served.name, len(arrays), time.monotonic() - begun)
-            # Copies: an engine may give a view of memory that it fills anew.
+            # Copies, since an engine may return a view of memory that it reuses.
             return [np.array(row) for row in logits]
         if len(arrays) == 1:
             return [logits]

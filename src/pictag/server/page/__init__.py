@@ -1,4 +1,4 @@
-"""The page for a browser: drop images, see their labels. Plain files, no build step, no other host."""
+"""The web page for trying a model in a browser. Static files, no build step, no other hosts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from starlette.requests import Request
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
@@ -29,8 +29,8 @@ _ASSETS = {
     "icon.svg": "image/svg+xml",
 }
 
-# Everything that is not named is forbidden: code from elsewhere, code or style inside the page, frames around
-# it, forms that leave it, and any text that a script would turn into markup (trusted-types).
+# Everything not listed is forbidden: other origins, inline scripts and styles, frames around the page, forms,
+# and text that a script turns into markup (trusted-types).
 _POLICY = "; ".join(
     [
         "default-src 'none'",
@@ -51,15 +51,15 @@ _HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-cache",  # asked again each time, and answered with 304 while nothing has changed
+    "Cache-Control": "no-cache",  # revalidated each time, answered with 304 if unchanged
 }
 
 
 def routes(settings: ServerSettings) -> list[Route]:
-    """Where a browser finds the page: ``GET /`` that accepts ``text/html``, and its files below ``/page/``.
+    """The page at ``GET /`` for clients that accept ``text/html``, and its files below ``/page/``.
 
-    They stand before the other routes: a request to ``/`` that does not ask for HTML is left to them. They
-    hold nothing that needs a key. Without ``settings.page`` there are none.
+    They must come before the other routes, which handle requests to ``/`` that don't ask for HTML. They work
+    without the API key. Without ``settings.page`` there are none.
     """
     if not settings.page:
         return []
@@ -79,17 +79,15 @@ def routes(settings: ServerSettings) -> list[Route]:
 
 
 class _PageRoute(Route):
-    """Matches only who asks for HTML by name; ``*/*``, which curl sends, is not that."""
+    """Matches only requests that accept ``text/html`` by name; curl sends ``*/*``."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        match, child = super().matches(scope)
-        if match is Match.FULL and _accepts_html(Request(scope).headers.get("accept", "")):
-            return match, child
-        return Match.NONE, {}
+        accepts_html = "text/html" in Headers(scope=scope).get("accept", "")
+        return super().matches(scope) if accepts_html else (Match.NONE, {})
 
 
 class _Static:
-    """An endpoint whose answer is known when the server starts."""
+    """An endpoint whose response is known when the server starts."""
 
     def __init__(self, content: bytes, media_type: str, headers: Mapping[str, str]) -> None:
         self.content = content
@@ -97,29 +95,13 @@ class _Static:
         self.headers = {**headers, "ETag": f'"{hashlib.sha256(content).hexdigest()[:32]}"'}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        unchanged = Request(scope).headers.get("if-none-match") == self.headers["ETag"]
+        unchanged = Headers(scope=scope).get("if-none-match") == self.headers["ETag"]
         response = (
             Response(status_code=304, headers=self.headers)
             if unchanged
             else Response(self.content, headers=self.headers, media_type=self.media_type)
         )
         await response(scope, receive, send)
-
-
-def _accepts_html(accept: str) -> bool:
-    """Whether ``text/html`` is named, and not with a weight of nothing.
-
-    >>> _accepts_html("text/html,application/xhtml+xml,*/*;q=0.8")
-    True
-    >>> _accepts_html("*/*"), _accepts_html("application/json, text/html;q=0")
-    (False, False)
-    """
-    for part in accept.lower().split(","):
-        name, *parameters = (piece.strip() for piece in part.split(";"))
-        if name == "text/html":
-            weight = next((p[2:] for p in parameters if p.startswith("q=")), "1")
-            return weight.strip("0.") != ""
-    return False
 
 
 def _read(name: str) -> bytes:

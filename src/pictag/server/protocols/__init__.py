@@ -1,1 +1,1 @@
-"""The protocols that clients speak: each turns a request into images, and results into its own reply."""
+"""The protocols: each one parses requests and renders results in its own format."""

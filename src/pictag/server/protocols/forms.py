@@ -1,17 +1,21 @@
-"""The file in a form (multipart/form-data) whose body has been read already."""
+"""Reading a file from a form (multipart/form-data) that is already in memory."""
 
 from __future__ import annotations
 
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from pictag.server.refusals import BadRequest
+from pictag.server.http_errors import BadRequest
 
 _MAX_FIELDS = 16
 _MAX_BOUNDARY_CHARACTERS = 70  # RFC 2046
+_CALLBACKS = (
+    "on_part_begin", "on_header_begin", "on_header_field", "on_header_value", "on_header_end", "on_part_data",
+    "on_part_end", "on_end",
+)  # fmt: skip
 
 
 class _Fields:
-    """Gathers the fields while the parser calls."""
+    """Callbacks of the parser; ``found`` are the contents of the fields with the given names."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.names = names
@@ -55,7 +59,7 @@ class _Fields:
 
 
 def read_field(body: bytes, content_type: str, names: tuple[str, ...]) -> bytes:
-    """The content of the one field that has one of these ``names``; raises `BadRequest`.
+    """The content of the one field with one of these ``names``; raises `BadRequest`.
 
     >>> body = b'--x\\r\\nContent-Disposition: form-data; name="data"\\r\\n\\r\\nGIF\\r\\n--x--\\r\\n'
     >>> read_field(body, "multipart/form-data; boundary=x", ("data",))
@@ -63,20 +67,11 @@ def read_field(body: bytes, content_type: str, names: tuple[str, ...]) -> bytes:
     """
     boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
     if not 1 <= len(boundary) <= _MAX_BOUNDARY_CHARACTERS:
-        raise BadRequest("The Content-Type of the form states no boundary.")
+        raise BadRequest("The form's Content-Type has no valid boundary.")
     fields = _Fields(names)
     parser = MultipartParser(
         boundary,
-        {
-            "on_part_begin": fields.on_part_begin,
-            "on_header_begin": fields.on_header_begin,
-            "on_header_field": fields.on_header_field,
-            "on_header_value": fields.on_header_value,
-            "on_header_end": fields.on_header_end,
-            "on_part_data": fields.on_part_data,
-            "on_part_end": fields.on_part_end,
-            "on_end": fields.on_end,
-        },
+        {name: getattr(fields, name) for name in _CALLBACKS},  # type: ignore[arg-type]  # a TypedDict of these
     )
     try:
         parser.write(body)
@@ -86,9 +81,9 @@ def read_field(body: bytes, content_type: str, names: tuple[str, ...]) -> bytes:
             raise
         raise BadRequest("The form is malformed.") from error
     if not fields.is_complete:
-        raise BadRequest("The form was cut off.")
+        raise BadRequest("The form is cut off.")
     if len(fields.found) != 1:
         raise BadRequest(
-            f"The form has {len(fields.found)} fields {' or '.join(names)}; send one image in it."
+            f"The form has {len(fields.found)} fields named {' or '.join(names)}. Send exactly one image."
         )
     return fields.found[0]

@@ -1,8 +1,7 @@
-"""Hugging Face inference: an image, or JSON with base64 in it, gives a list of labels with their scores."""
+"""Hugging Face inference: an image, or JSON with images in base64, gives labels and scores."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,36 +9,34 @@ from typing import TYPE_CHECKING, Any
 from pictag.errors import EngineError, InputError, shorten
 from pictag.images import Source
 from pictag.images.sniff import HEAD_BYTES, recognise
-from pictag.server.bodies import decode_image_text, parse_aside, parse_json
+from pictag.server.bodies import decode_image_text, parse_json, parse_off_loop
 from pictag.server.classification import (
-    check_count_of_images,
+    check_image_count,
     check_room,
     classify_each,
     classify_one,
     use_model,
 )
-from pictag.server.exchange import answer_json
-from pictag.server.readiness import find_model
-from pictag.server.refusals import BadRequest, describe_error
-from pictag.server.scoring import Scoring, read_scoring, refuse_unknown
+from pictag.server.http_errors import BadRequest, describe_error, json_response
+from pictag.server.scoring import Scoring, check_names, read_scoring
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy as np
     from numpy.typing import NDArray
+    from starlette.responses import Response
 
     from pictag import ImageClassificationPipeline
-    from pictag.server.exchange import Exchange
-    from pictag.server.refusals import Reply
+    from pictag.server.request import Request
 
-_MEMBERS = ("inputs", "parameters", "options")  # options are for the Hub's own servers: waiting, caching
+_MEMBERS = ("inputs", "parameters", "options")  # options (waiting, caching) only matter on the Hub's servers
 _MAX_VALUES = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassifyRequest:
-    """What is asked for: ``is_list`` says that the images came as a list, and so do their results."""
+    """A parsed body. If the images came as a list (``is_list``), so do their results."""
 
     images: tuple[bytes | Source, ...]
     is_list: bool
@@ -54,18 +51,18 @@ def parse_request(
     default_top_k: int,
     allow_urls: bool,
 ) -> ClassifyRequest:
-    """The request in a body that is an image or JSON: its content decides, not what it is called.
+    """The request in a body that is an image or JSON. The content decides which, not ``content_type``.
 
     >>> parse_request(b"GIF89a...", {}, content_type="", default_top_k=5, allow_urls=False).scoring.top_k
     5
     """
     if not body:
-        raise BadRequest("The body is empty: send an image, or JSON with an image in base64 as 'inputs'.")
+        raise BadRequest("The body is empty. Send an image, or JSON with an image in base64 as 'inputs'.")
     if is_json(body, content_type):
         return _parse_json_request(body, query, default_top_k=default_top_k, allow_urls=allow_urls)
-    if _kind_of(content_type) == "multipart/form-data":
+    if _media_type(content_type) == "multipart/form-data":
         raise BadRequest(
-            "Forms are taken at /predictions/{model}; here, send the image itself as the body "
+            "Forms are accepted at /predictions/{model}. Here, send the image itself as the body "
             "(curl --data-binary @photo.jpg)."
         )
     return ClassifyRequest(
@@ -74,17 +71,17 @@ def parse_request(
 
 
 def is_json(body: bytes, content_type: str) -> bool:
-    """Whether a body is JSON and no image: its content decides where its type may be wrong.
+    """Whether a body is JSON rather than an image. A wrong content type is ignored.
 
     >>> is_json(b' {"inputs": ""}', "image/png"), is_json(b"GIF89a", "application/json")
     (True, False)
     """
     return body[:64].lstrip()[:1] == b"{" or (
-        _kind_of(content_type) == "application/json" and recognise(body[:HEAD_BYTES]) is None
+        _media_type(content_type) == "application/json" and recognise(body[:HEAD_BYTES]) is None
     )
 
 
-def _kind_of(content_type: str) -> str:
+def _media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
@@ -94,7 +91,7 @@ def _parse_json_request(
     value = parse_json(body, max_numbers=_MAX_VALUES)
     if not isinstance(value, dict):
         raise BadRequest("The JSON body is not an object with the member 'inputs'.")
-    refuse_unknown(value, _MEMBERS, what="member")
+    check_names(value, _MEMBERS, what="member")
     parameters = value.get("parameters")
     if parameters is not None and not isinstance(parameters, dict):
         raise BadRequest("'parameters' is not an object.")
@@ -102,67 +99,66 @@ def _parse_json_request(
     inputs = value.get("inputs")
     if inputs is None:
         raise BadRequest("The JSON body has no 'inputs': an image in base64, or a list of them.")
-    several = inputs if isinstance(inputs, list) else [inputs]
-    check_count_of_images(len(several))
-    images = tuple(read_input(text, allow_urls=allow_urls) for text in several)
+    texts = inputs if isinstance(inputs, list) else [inputs]
+    check_image_count(len(texts))
+    images = tuple(read_input(text, allow_urls=allow_urls) for text in texts)
     return ClassifyRequest(images=images, is_list=isinstance(inputs, list), scoring=scoring)
 
 
 def read_input(text: object, *, allow_urls: bool) -> bytes | Source:
-    """The image that one of the ``inputs`` is: base64, a ``data:`` URL or, where allowed, a URL."""
+    """The image in one of the ``inputs``: base64, a ``data:`` URL or, if allowed, a URL."""
     if not isinstance(text, str) or not text:
-        raise BadRequest("'inputs' is not a text in base64, nor a list of such texts.")
+        raise BadRequest("'inputs' is not a string in base64 or a list of such strings.")
     if "://" in text[:16]:
         if not text.lower().startswith(("http://", "https://")):
-            raise BadRequest(f"'inputs' is no base64, and {shorten(text, 16)}: URLs are not read.")
+            raise BadRequest(f"'inputs' is not base64, and URLs such as {shorten(text, 16)} are not fetched.")
         if not allow_urls:
             raise BadRequest(
-                "'inputs' is a URL, and this server reads none. Send the image itself in base64, or start "
-                "the server with --allow-urls."
+                "'inputs' is a URL, and this server doesn't fetch URLs. Send the image itself in base64, or "
+                "start the server with --allow-urls."
             )
         return Source(name=text, kind="url", value=text)
     return decode_image_text(text)
 
 
-async def classify(call: Exchange) -> Reply:
+async def classify(request: Request) -> Response:
     """``POST /`` and ``POST /models/{model}``."""
-    services = call.services
-    name = call.model = call.path_params.get("model") or services.registry.default
-    find_model(services, name)  # a model that there is not is refused before its image is read
-    query = call.query()
-    check_room(call, name)
-    body = await call.read()
-    content_type = call.header(b"content-type") or ""
+    registry, settings = request.services.registry, request.services.settings
+    # Before the body is read.
+    model = request.model = registry.check(request.path_params.get("model") or registry.default)
+    query = request.query()
+    check_room(request, model)
+    body = await request.read()
+    content_type = request.header(b"content-type") or ""
     parse = partial(
         parse_request,
         body,
         query,
         content_type=content_type,
-        default_top_k=services.settings.default_top_k,
-        allow_urls=services.settings.allow_urls,
+        default_top_k=settings.default_top_k,
+        allow_urls=settings.allow_urls,
     )
-    request = await parse_aside(len(body) if is_json(body, content_type) else 0, parse)
-    del parse
-    del body
-    deadline_s = call.deadline_s()
-    async with use_model(call, name, deadline_s=deadline_s) as served:
+    parsed = await parse_off_loop(len(body) if is_json(body, content_type) else 0, parse)
+    del parse, body  # the images are in `parsed`
+    deadline_s = request.deadline_s()
+    async with use_model(request, model, deadline_s=deadline_s) as served:
         classifier = served.classifier
-        request.scoring.choose(classifier)
-        if not request.is_list:
-            logits = await classify_one(call, served, request.images[0], deadline_s=deadline_s)
-            return answer_json(_entries(request.scoring, classifier, logits))
-        results = await classify_each(call, served, request.images, deadline_s=deadline_s)
-        return answer_json(
+        parsed.scoring.choose(classifier)
+        if not parsed.is_list:
+            logits = await classify_one(request, served, parsed.images[0], deadline_s=deadline_s)
+            return json_response(_labels(parsed.scoring, classifier, logits))
+        results = await classify_each(request, served, parsed.images, deadline_s=deadline_s)
+        return json_response(
             [
-                json.loads(describe_error(result, request_id=call.request_id, v2=False).body)
+                describe_error(result, request_id=request.id)
                 if isinstance(result, InputError | EngineError)
-                else _entries(request.scoring, classifier, result)
+                else _labels(parsed.scoring, classifier, result)
                 for result in results
             ]
         )
 
 
-def _entries(
+def _labels(
     scoring: Scoring, classifier: ImageClassificationPipeline, logits: NDArray[np.float32]
 ) -> list[dict[str, Any]]:
     return [{"label": label.label, "score": label.score} for label in scoring.pick(classifier, logits)]

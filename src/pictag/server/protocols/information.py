@@ -1,4 +1,4 @@
-"""What the server says of itself: health, models, metrics, the description of its interface."""
+"""Health, models, metrics and the OpenAPI description."""
 
 from __future__ import annotations
 
@@ -6,47 +6,47 @@ import json
 from functools import cache
 from typing import TYPE_CHECKING
 
+from starlette.responses import Response
+
 from pictag import __version__
-from pictag.server.exchange import answer_json
+from pictag.server.http_errors import json_response
 from pictag.server.openapi import describe_interface
-from pictag.server.readiness import check_model_ready, check_ready, find_model
-from pictag.server.refusals import Reply
 
 if TYPE_CHECKING:
-    from pictag.server.exchange import Exchange
+    from pictag.server.request import Request
 
 
-async def say_healthy(call: Exchange) -> Reply:
+async def server_health(request: Request) -> Response:
     """``GET /health``."""
-    check_ready(call.services)
-    return answer_json({"status": "ok"})
+    request.services.check_ready()
+    return json_response({"status": "ok"})
 
 
-async def say_model_healthy(call: Exchange) -> Reply:
+async def model_health(request: Request) -> Response:
     """``GET /models/{model}/health``."""
-    check_model_ready(call.services, call.path_params["model"])
-    return answer_json({"status": "ok"})
+    request.services.check_ready(request.path_params["model"])
+    return json_response({"status": "ok"})
 
 
-async def describe_server(call: Exchange) -> Reply:
-    """``GET /info``, and ``GET /`` for who does not ask for HTML."""
-    return _describe(call, call.services.registry.default)
+async def describe_server(request: Request) -> Response:
+    """``GET /info``, and ``GET /`` unless the client asks for HTML."""
+    return _describe(request, request.services.registry.default)
 
 
-async def describe_model(call: Exchange) -> Reply:
+async def describe_model(request: Request) -> Response:
     """``GET /models/{model}/info``."""
-    return _describe(call, find_model(call.services, call.path_params["model"]))
+    return _describe(request, request.path_params["model"])
 
 
-def _describe(call: Exchange, name: str) -> Reply:
-    services = call.services
-    status = services.registry.describe(name)
-    return answer_json(
+def _describe(request: Request, model: str) -> Response:
+    services = request.services
+    status = services.registry.describe(model)
+    return json_response(
         {
             "server": "pictag",
             "version": __version__,
             "task": "image-classification",
-            "model_id": name,
+            "model_id": model,
             "model_state": status.state,
             "model_sha": status.card.revision if status.card is not None else None,
             "models": services.registry.names(),
@@ -57,11 +57,11 @@ def _describe(call: Exchange, name: str) -> Reply:
     )
 
 
-async def list_models(call: Exchange) -> Reply:
+async def list_models(request: Request) -> Response:
     """``GET /models``."""
-    registry = call.services.registry
+    registry = request.services.registry
     found = [registry.describe(name) for name in registry.names()]
-    return answer_json(
+    return json_response(
         [
             {
                 "name": status.name,
@@ -73,20 +73,17 @@ async def list_models(call: Exchange) -> Reply:
     )
 
 
-async def show_metrics(call: Exchange) -> Reply:
+async def metrics(request: Request) -> Response:
     """``GET /metrics``."""
-    return Reply(
-        status=200,
-        headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
-        body=call.services.metrics.render(),
-    )
+    text = request.services.metrics.render()
+    return Response(text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
 
 @cache
-def _description() -> bytes:
+def _openapi_json() -> bytes:
     return json.dumps(describe_interface()).encode()
 
 
-async def show_description(call: Exchange) -> Reply:
+async def openapi(request: Request) -> Response:
     """``GET /openapi.json``."""
-    return Reply(status=200, headers={"Content-Type": "application/json"}, body=_description())
+    return Response(_openapi_json(), media_type="application/json")

@@ -1,4 +1,4 @@
-"""What a model takes and gives, in the words of the Open Inference Protocol."""
+"""A model's inputs and outputs in the terms of the Open Inference Protocol."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pictag.engines.base import choose_output
 from pictag.server.classification import MAX_IMAGES
-from pictag.server.refusals import BadRequest
+from pictag.server.http_errors import BadRequest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from pictag import ImageClassificationPipeline
     from pictag.server.settings import ServerSettings
 
-VERSION = "1"  # of every model: which files are served is the server's matter
-_HEAD_BYTES = 1024  # of a body: its JSON, before the tensor
+VERSION = "1"  # of every model
+_HEAD_BYTES = 1024  # the JSON before the tensor
 _FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
-    """The names and sizes of a graph's tensors; -1 is a dimension of any size, the first one the batch.
+    """The names and shapes of a graph's tensors, in the graph's own ``layout``.
 
-    ``shape`` has the axes in the graph's own order, ``layout``.
+    -1 is a dimension of any size; the first dimension is the batch.
     """
 
     input: str
@@ -37,9 +37,9 @@ class Signature:
     platform: str
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Raise `BadRequest` for a tensor that is not of this shape."""
+        """Raise `BadRequest` if a tensor doesn't have this shape."""
         if len(shape) != len(self.shape) or any(
-            mine not in (-1, theirs) for mine, theirs in zip(self.shape, shape, strict=True)
+            expected not in (-1, given) for expected, given in zip(self.shape, shape, strict=True)
         ):
             raise BadRequest(f"The input {self.input!r} has the shape {list(self.shape)}, not {list(shape)}.")
 
@@ -49,7 +49,7 @@ class Signature:
 
 
 def read_signature(classifier: ImageClassificationPipeline) -> Signature:
-    """The signature of a model that is loaded."""
+    """The signature of a loaded model."""
     model, engine = classifier.model, classifier.engine
     graph = engine.inputs[0]
     size = model.spec.output_size or (None, None)
@@ -65,8 +65,8 @@ def read_signature(classifier: ImageClassificationPipeline) -> Signature:
     )
 
 
-def describe_metadata(name: str, signature: Signature) -> dict[str, Any]:
-    """The reply to ``GET /v2/models/{model}``."""
+def metadata_of(name: str, signature: Signature) -> dict[str, Any]:
+    """The response to ``GET /v2/models/{model}``."""
     return {
         "name": name,
         "versions": [VERSION],
@@ -76,18 +76,18 @@ def describe_metadata(name: str, signature: Signature) -> dict[str, Any]:
     }
 
 
-def count_fitting(settings: ServerSettings, signature: Signature) -> int:
-    """How many images as tensors one request may have, by all limits of the server; at least one.
+def max_batch_size(settings: ServerSettings, signature: Signature) -> int:
+    """How many images one request may send as a tensor within the server's limits; at least one.
 
-    A side of any size counts as the smallest.
+    A dimension of any size counts as 1.
     """
     size_bytes = _FLOAT_BYTES * math.prod(max(1, side) for side in signature.shape[1:])
     room_bytes = min(settings.max_body_bytes - _HEAD_BYTES, settings.max_queued_bytes)
     return max(1, min(MAX_IMAGES, settings.max_queue, room_bytes // size_bytes))
 
 
-def describe_config(name: str, signature: Signature, *, max_batch_size: int) -> dict[str, Any]:
-    """The reply to ``GET /v2/models/{model}/config``: dimensions are those of one image."""
+def config_of(name: str, signature: Signature, *, max_batch_size: int) -> dict[str, Any]:
+    """The response to ``GET /v2/models/{model}/config``; dimensions are those of one image."""
     return {
         "name": name,
         "platform": signature.platform,

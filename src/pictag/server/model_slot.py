@@ -1,4 +1,4 @@
-"""What the registry keeps of each model."""
+"""What the registry knows about each model."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import asyncio
 
-    from pictag.server.served import ModelSpec, ModelState, ServedModel
+    from pictag.server.served_model import ModelSpec, ModelState, ServedModel
 
-FIRST_PAUSE_S = 1.0  # after a failed load
+FIRST_BACKOFF_S = 1.0
 
 
 @dataclass(slots=True, eq=False)
 class Loaded:
-    """A model in memory, and how many use it now; a retired one is closed when its last use ends."""
+    """A model in memory and its number of users; a retired one is closed when its last use ends."""
 
     served: ServedModel
     uses: int = 0
@@ -25,28 +25,28 @@ class Loaded:
 
 
 @dataclass(slots=True, eq=False)
-class Entry:
+class ModelSlot:
     """One of the models that a server offers, loaded or not. Times are on `time.monotonic`."""
 
     spec: ModelSpec
-    waiting: int = 0  # for the load that is under way
+    waiting: int = 0  # for the current load
     loaded: Loaded | None = None
     loading: asyncio.Task[Loaded] | None = None
     error: Exception | None = None
-    pause_s: float = FIRST_PAUSE_S
+    backoff_s: float = FIRST_BACKOFF_S  # until the next attempt after a failed load
     retry_at: float = 0.0
     was_loaded: bool = False
-    size_bytes: int = 0  # of the weights, once they are known
+    size_bytes: int = 0  # of the weights, known after the first load
     timer: asyncio.TimerHandle | None = None
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody uses the model that is loaded, or is about to."""
+        """Whether the model is neither in use nor about to be."""
         return self.waiting == 0 and (self.loaded is None or self.loaded.uses == 0)
 
     @property
     def state(self) -> ModelState:
-        """One that failed counts as unloaded when it may be tried again."""
+        """The model's state; after a failed load "unloaded" once it may be tried again."""
         if self.loaded is not None:
             return "ready"
         if self.loading is not None:

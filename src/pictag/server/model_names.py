@@ -1,4 +1,4 @@
-"""Models as they are given, and the names that clients call them by."""
+"""The names under which models are served."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ from typing import TYPE_CHECKING
 
 from pictag.errors import OptionError, shorten
 from pictag.models.reference import parse_reference
-from pictag.server.served import ModelSpec
+from pictag.server.served_model import ModelSpec
 
 if TYPE_CHECKING:
     from pictag.server.settings import ServerSettings
 
-_PATHS = ("./", "../", "/", "~/")  # what begins so has no name in front of a =
+_PATH_PREFIXES = ("./", "../", "/", "~/")  # a path may contain "=" itself
 
 
 def read_model(text: str, settings: ServerSettings) -> ModelSpec:
-    """A model as it is given, ``REFERENCE`` or ``NAME=REFERENCE``; raises `OptionError` or `ModelNotFound`.
+    """The model in ``REFERENCE`` or ``NAME=REFERENCE``; raises `OptionError` or `ModelNotFound`.
 
-    A folder or file is named after its last part, and a model of the Hub without its revision.
+    By default a folder or file is named after the last part of its path, and a model of the Hub after its
+    repository.
     """
     name, equals, reference = text.partition("=")
-    if not equals or name.startswith(_PATHS) or _is_there(text):
-        name, reference = _name_after(text), text
+    if not equals or name.startswith(_PATH_PREFIXES) or _exists(text):
+        name, reference = _default_name(text), text
     parts = name.split("/")
     if not name.isprintable() or not reference or any(part in ("", ".", "..") for part in parts):
         raise OptionError(
-            f"models: {shorten(repr(text), 80)} does not name a model; give REFERENCE or NAME=REFERENCE."
+            f"models: {shorten(repr(text), 80)} is not a model. Use REFERENCE or NAME=REFERENCE."
         )
     return ModelSpec(
         name=name,
@@ -41,19 +42,19 @@ def read_model(text: str, settings: ServerSettings) -> ModelSpec:
     )
 
 
-def _is_there(text: str) -> bool:
+def _exists(text: str) -> bool:
     try:
         return Path(text).exists()
-    except OSError:  # too long a name, or a folder that may not be entered
+    except OSError:  # the name is too long, or a folder is not accessible
         return False
 
 
-def _name_after(text: str) -> str:
+def _default_name(text: str) -> str:
     found = parse_reference(text)
     if found.path is None:
         return found.name
     path = found.path.resolve()
     name = path.stem if found.kind == "file" else path.name
     if not name:
-        raise OptionError(f"models: {shorten(repr(text), 80)} has no name of its own; give NAME={text}.")
+        raise OptionError(f"models: {shorten(repr(text), 80)} has no name. Use NAME={text}.")
     return name

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pictag.errors import ModelNotFound, OptionError, PictagError
-from pictag.server.naming import read_model
+from pictag.server.model_names import read_model
 from pictag.server.settings import ServerSettings
 
 
@@ -56,7 +56,7 @@ def test_the_folder_where_one_is_can_be_served(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_folder_without_a_name_needs_one() -> None:
-    with pytest.raises(OptionError, match="'/' has no name of its own; give NAME=/"):
+    with pytest.raises(OptionError, match=r"'/' has no name\. Use NAME=/"):
         read_model("/", ServerSettings())
 
 

@@ -1,4 +1,4 @@
-"""The models of a server as values: what is to be opened, what is open, and what is known of it."""
+"""A server's models as values: what to open, what is open, and its status."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 ModelState = Literal["unloaded", "loading", "ready", "failed"]
 MAX_PIXELS = 50_000_000
-_MOST_TOGETHER = 4  # images that a core decodes and runs together, where that is faster: as the library does
+_MAX_CPU_BATCH = 4  # images that a core decodes and runs together if that is faster, as in the library
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
-    """A model that a server offers: its name there, where it comes from, and `pictag.pipeline`'s options."""
+    """A model that a server offers: its name, its reference, and options for `pictag.pipeline`."""
 
     name: str
     reference: str
@@ -39,10 +39,10 @@ class ModelSpec:
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, kw_only=True, eq=False)
 class ServedModel:
-    """A model that is loaded; two of one name are different models.
+    """A loaded model. After a reload there may be two of the same name for a while.
 
-    At most ``max_concurrency`` runs go on at once. ``max_batch`` is the limit of one run, ``None`` for no
-    limit. ``tuning`` says how many images a worker should take together.
+    At most ``max_concurrency`` runs at a time and ``max_batch`` images per run (``None``: no limit).
+    ``tuning`` decides how many images a worker takes at once.
     """
 
     name: str
@@ -55,9 +55,9 @@ class ServedModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelStatus:
-    """What is known of a model; ``labels`` and ``card`` while it is loaded, ``error`` where that failed.
+    """A model's status; ``labels`` and ``card`` while it is loaded, ``error`` after a failed load.
 
-    ``takes_requests`` says whether clients should ask for it now: one that is not loaded is loaded then.
+    ``takes_requests`` says whether clients should send requests now; an unloaded model is loaded by them.
     """
 
     name: str
@@ -70,11 +70,11 @@ class ModelStatus:
 
 
 def open_pipeline(spec: ModelSpec) -> ImageClassificationPipeline:
-    """Open a model for serving: every run on one thread, several runs beside each other.
+    """Open a model for serving: each run uses one thread, and several runs are made in parallel.
 
-    It is run once: the first run takes many times as long as those that follow, and no client should wait
-    for that, or be refused for it by a forecast. Raises an error of the ``ModelError`` branch, `EngineError`,
-    `OptionError` or `MissingExtra`.
+    The model is run once, since the first run takes many times as long as the others and would distort the
+    estimated waiting times. Raises an error of the ``ModelError`` branch, `EngineError`, `OptionError` or
+    `MissingExtra`.
     """
     classifier = pipeline(
         model=spec.reference,
@@ -96,20 +96,19 @@ def open_pipeline(spec: ModelSpec) -> ImageClassificationPipeline:
 
 
 def make_served(spec: ModelSpec, classifier: ImageClassificationPipeline) -> ServedModel:
-    """What the dispatcher needs to know of a model that was opened."""
+    """The opened model with the limits of its runs."""
     model = classifier.model
     fixed = classifier.engine.inputs[0].shape[0]
-    # Where ranges of 8-bit integers are found as the graph runs, they span the whole batch: an image's
-    # scores would depend on its neighbours.
+    # With dynamic quantization the value range spans the whole batch, so an image's scores would depend on
+    # the others in it.
     max_batch = 1 if model.quantization == "dynamic" else None
-    on_card = spec.device != "cpu"
-    sizes = (1,) if max_batch == 1 or on_card else (1, _MOST_TOGETHER) if fixed is None else (fixed,)
+    on_gpu = spec.device != "cpu"
+    sizes = (1,) if max_batch == 1 or on_gpu else (1, _MAX_CPU_BATCH) if fixed is None else (fixed,)
     return ServedModel(
         name=spec.name,
         classifier=classifier,
-        # A card does one run after the other, and the larger they are, the better: images that are
-        # decoded meanwhile gather for the next.
-        max_concurrency=1 if on_card else None,
+        # A GPU is fastest with one large run at a time; images decoded meanwhile form the next batch.
+        max_concurrency=1 if on_gpu else None,
         max_batch=max_batch,
         tuning=Tuning(batch_sizes=sizes, cores=1, workers=1),
         size_bytes=_measure_weights(classifier),
@@ -117,7 +116,7 @@ def make_served(spec: ModelSpec, classifier: ImageClassificationPipeline) -> Ser
 
 
 def _measure_weights(classifier: ImageClassificationPipeline) -> int:
-    """The bytes of a model's weights: what it takes in memory is about that, and more while it runs."""
+    """The bytes of a model's weights, about what it takes in memory when it is not running."""
     weights = classifier.model.weights
     size = 0
     with contextlib.suppress(OSError, InvalidModel):
