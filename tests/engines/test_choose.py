@@ -1,4 +1,4 @@
-"""The choice of an engine is pure, and says why."""
+"""The choice of an engine, and the reason that it gives."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ BOTH = ("onnxruntime", "openvino")
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("quantization", ["none", "static", "dynamic"])
-def test_what_is_asked_for_is_taken(mode: Mode, quantization: Quantization) -> None:
+def test_a_requested_engine_is_always_used(mode: Mode, quantization: Quantization) -> None:
     for asked in BOTH:
         choice = choose_engine(asked, mode=mode, quantization=quantization, device="cpu", installed=())
-        assert (choice.name, choice.why) == (asked, f"engine={asked} was asked for")
+        assert (choice.name, choice.why) == (asked, f"engine={asked} was requested")
 
 
 @pytest.mark.parametrize(
@@ -27,13 +27,13 @@ def test_what_is_asked_for_is_taken(mode: Mode, quantization: Quantization) -> N
     [
         ("latency", "static", BOTH, "onnxruntime", "starts fastest"),
         ("latency", "none", BOTH, "onnxruntime", "starts fastest"),
-        ("throughput", "none", BOTH, "onnxruntime", "in float"),
+        ("throughput", "none", BOTH, "onnxruntime", "float weights"),
         ("throughput", "dynamic", BOTH, "onnxruntime", "as it runs"),
         ("throughput", "static", BOTH, "openvino", "faster"),
         ("throughput", "static", BOTH[:1], "onnxruntime", "pip install 'pictag[openvino]'"),
     ],
 )
-def test_auto_goes_by_the_job_the_weights_and_what_is_installed(
+def test_auto_depends_on_the_mode_the_weights_and_the_installed_packages(
     mode: Mode, quantization: Quantization, installed: tuple[str, ...], name: str, why: str
 ) -> None:
     choice = choose_engine("auto", mode=mode, quantization=quantization, device="cpu", installed=installed)
@@ -42,7 +42,7 @@ def test_auto_goes_by_the_job_the_weights_and_what_is_installed(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_card_is_onnx_runtimes(mode: Mode) -> None:
+def test_gpus_are_used_through_onnx_runtime(mode: Mode) -> None:
     choice = choose_engine("auto", mode=mode, quantization="static", device="cuda:1", installed=BOTH)
     assert choice.name == "onnxruntime"
     assert "cuda:1" in choice.why

@@ -15,7 +15,7 @@ from pictag.engines.providers import (
     Device,
     check_device,
     check_providers,
-    choose_part,
+    choose_chunk_size,
     choose_providers,
     name_device,
     parse_device,
@@ -53,7 +53,7 @@ def test_a_device_is_read_and_named(text: str, device: Device, name: str) -> Non
      "cuda:²", None, 0, b"cuda"],
 )  # fmt: skip
 def test_a_device_of_no_meaning_is_refused_by_what_there_is(text: object) -> None:
-    with pytest.raises(OptionError, match="there are: cpu, cuda, tensorrt"):
+    with pytest.raises(OptionError, match="Use cpu, cuda or tensorrt"):
         parse_device(text)  # type: ignore[arg-type]
 
 
@@ -153,16 +153,16 @@ def test_tensorrt_is_told_nothing_where_the_batch_is_fixed_or_the_size_is_open(
 @pytest.mark.parametrize("device", [Device(kind="cpu"), CARD])
 def test_batches_run_as_they_come_or_as_the_graph_fixes_them(device: Device) -> None:
     for count in (1, 5, 1000):
-        assert choose_part(device, (None, 3, None, None), count) is None
-        assert choose_part(device, (4, 3, 8, 8), count) == 4
+        assert choose_chunk_size(device, (None, 3, None, None), count) is None
+        assert choose_chunk_size(device, (4, 3, 8, 8), count) == 4
 
 
 def test_tensorrt_meets_few_sizes_of_batches_where_it_could_not_be_told() -> None:
-    sizes = {choose_part(TRT, (None, 3, None, None), count) for count in range(1, 300)}
+    sizes = {choose_chunk_size(TRT, (None, 3, None, None), count) for count in range(1, 300)}
     assert sizes == {1, 2, 4, 8, 16, 32, LARGEST_BATCH}
-    assert choose_part(TRT, (2, 3, None, None), 5) == 2
+    assert choose_chunk_size(TRT, (2, 3, None, None), 5) == 2
 
 
 def test_tensorrt_takes_no_more_than_it_was_told() -> None:
-    assert choose_part(TRT, (None, 3, 8, 8), LARGEST_BATCH) is None
-    assert choose_part(TRT, (None, 3, 8, 8), LARGEST_BATCH + 1) == LARGEST_BATCH
+    assert choose_chunk_size(TRT, (None, 3, 8, 8), LARGEST_BATCH) is None
+    assert choose_chunk_size(TRT, (None, 3, 8, 8), LARGEST_BATCH + 1) == LARGEST_BATCH

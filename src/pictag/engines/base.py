@@ -1,4 +1,4 @@
-"""What every inference engine offers, and the check of a graph against what its files say."""
+"""The protocol of engines, and the check of a graph against the model's files."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 Layout = Literal["NCHW", "NHWC"]
 
-FLOATS = ("float32", "float16", "float64")  # what numpy has too: bfloat16 and float8 are not among them
+FLOATS = ("float32", "float16", "float64")  # the types that numpy has too, so not bfloat16 or float8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorInfo:
-    """A graph's input or output: ``shape`` has ``None`` where the graph leaves a dimension open."""
+    """A graph's input or output. ``None`` in ``shape`` is a dynamic dimension."""
 
     name: str
     shape: tuple[int | None, ...]
@@ -44,16 +44,16 @@ class Engine(Protocol):
         """The graph's outputs."""
 
     def run(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Run the graph on ``pixel_values`` [N, C, H, W] and give its output as float32 [N, labels]."""
+        """Run the graph on ``pixel_values`` [N, C, H, W]; returns its output as float32 [N, labels]."""
 
     def close(self) -> None:
         """Release the session; calling it again does nothing."""
 
 
 def choose_output(outputs: Sequence[TensorInfo]) -> TensorInfo:
-    """The output that holds one score a label: the one called ``logits``, or else the first of rank 2 or 4.
+    """The output with one score per label: the one named ``logits``, or the first of rank 2 or 4.
 
-    Exported classifiers may carry hidden states or pooled features beside their scores.
+    Exported classifiers can also output hidden states or pooled features.
     """
     for output in outputs:
         if output.name == "logits":
@@ -64,7 +64,7 @@ def choose_output(outputs: Sequence[TensorInfo]) -> TensorInfo:
             return output
     names = ", ".join(f"{o.name}{list(o.shape)}" for o in outputs) or "none"
     raise InvalidModel(
-        f"The graph has no output of one score a label [batch, labels]; its outputs are: {names}."
+        f"The graph has no output with one score per label [batch, labels]; its outputs are: {names}."
     )
 
 
@@ -77,10 +77,10 @@ def check_graph(
     size: tuple[int, int] | None,
     layout: str = "NCHW",
 ) -> None:
-    """Refuse a graph that its files describe wrongly: a shifted label is worse than an error.
+    """Raise `InvalidModel` if the graph contradicts the model's files: a wrong label is worse than an error.
 
-    ``size`` is the (height, width) that preprocessing makes, ``None`` where it varies by image.
-    Raises `InvalidModel`, naming both sides of the contradiction.
+    ``size`` is the (height, width) that preprocessing produces, ``None`` if it varies by image.
+    The message names both values.
     """
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].dtype not in FLOATS:
         found = ", ".join(f"{i.name}{list(i.shape)} {i.dtype}" for i in inputs) or "none"
@@ -104,14 +104,14 @@ def check_graph(
     if width is not None and width != label_count:
         raise InvalidModel(
             f"The graph scores {width} labels, but the model's files name {label_count}. "
-            "Labels would be wrong, so nothing is classified; correct id2label or labels.txt."
+            "Labels would be wrong, so the model is not used. Correct id2label or labels.txt."
         )
 
 
 def to_layout(
     pixel_values: NDArray[np.float32], *, layout: Layout, dtype: np.dtype[Any] | None
 ) -> NDArray[Any]:
-    """Pixel values [N, C, H, W] as the graph takes them: its layout, its type, contiguous."""
+    """Convert pixel values [N, C, H, W] to the graph's layout and type, contiguous in memory."""
     values = pixel_values if layout == "NCHW" else pixel_values.transpose(0, 2, 3, 1)
     return np.ascontiguousarray(values, dtype=dtype)
 
@@ -119,9 +119,9 @@ def to_layout(
 def run_in_chunks(
     values: NDArray[Any], *, fixed: int | None, run: Callable[[NDArray[Any]], NDArray[Any]]
 ) -> NDArray[np.float32]:
-    """Scores as float32 [N, labels], from as many runs as a graph's ``fixed`` batch makes necessary.
+    """Scores as float32 [N, labels], from several runs if the graph has a ``fixed`` batch size.
 
-    The last part is padded with zeros. Raises `EngineError` where a run gives no row for each image.
+    The last chunk is padded with zeros. Raises `EngineError` if a run doesn't return one row per image.
     """
     if fixed is None or fixed == len(values):
         return _as_rows(run(values), len(values))

@@ -1,4 +1,4 @@
-"""Which engine a mode is done with: a pure choice, so that it can be foretold, shown and tested."""
+"""Chooses the engine. A pure function, so that the choice can be shown and tested."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ Quantization = Literal["none", "static", "dynamic"]
 MODES: tuple[Mode, ...] = ("latency", "throughput")
 ENGINES = ("auto", "onnxruntime", "openvino")
 THROUGHPUT_MIN_IMAGES = 256
-"""From so many images on a run is worth the second that OpenVINO takes to compile a graph."""
-
+"""Minimum number of images for which OpenVINO's compile time (about 1 s) pays off."""
 
 _WHY_NOT_OPENVINO: dict[Quantization, str] = {
-    "none": "with weights in float it is about as fast as any",
+    "none": "with float weights, it is about as fast as OpenVINO",
     "static": "OpenVINO, faster with 8-bit integers, is not installed: pip install 'pictag[openvino]'",
-    "dynamic": "the graph finds its 8-bit ranges as it runs, which OpenVINO does slowly",
+    "dynamic": "the graph computes its 8-bit ranges as it runs, which is slow in OpenVINO",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineChoice:
-    """The engine's name (its module in `pictag.engines`) and the reason, for people."""
+    """The engine's name (its module in `pictag.engines`) and the reason for the choice."""
 
     name: str
     why: str
@@ -34,11 +33,11 @@ class EngineChoice:
 def choose_engine(
     asked: str, *, mode: Mode, quantization: Quantization, device: str, installed: Collection[str]
 ) -> EngineChoice:
-    """Choose for one image or for many (`THROUGHPUT_MIN_IMAGES` and more).
+    """Choose the engine for a few images (``latency``) or many (``throughput``).
 
-    ``asked`` is one of `ENGINES`; ``quantization`` says whether the graph computes in 8-bit integers with
-    ranges that were calibrated (``static``) or that it finds as it runs (``dynamic``); ``installed`` names
-    the engines whose packages are there.
+    ``asked`` is one of `ENGINES`. ``quantization`` is ``static`` for an 8-bit graph with calibrated ranges
+    and ``dynamic`` for one that computes its ranges as it runs. ``installed`` names the engines whose
+    packages are installed.
 
     >>> both = ("onnxruntime", "openvino")
     >>> choose_engine("auto", mode="throughput", quantization="static", device="cpu", installed=both).name
@@ -47,11 +46,11 @@ def choose_engine(
     'onnxruntime'
     """
     if asked != "auto":
-        return EngineChoice(name=asked, why=f"engine={asked} was asked for")
+        return EngineChoice(name=asked, why=f"engine={asked} was requested")
     if device != "cpu":
         return EngineChoice(name="onnxruntime", why=f"it is the engine that runs on {device}")
     if mode == "latency":
-        return EngineChoice(name="onnxruntime", why="it starts fastest, which decides for few images")
+        return EngineChoice(name="onnxruntime", why="it starts fastest, which matters most for few images")
     if quantization == "static" and "openvino" in installed:
         return EngineChoice(name="openvino", why="it is faster with calibrated 8-bit integers")
     return EngineChoice(name="onnxruntime", why=_WHY_NOT_OPENVINO[quantization])

@@ -1,4 +1,4 @@
-"""ONNX Runtime: the engine that is always there, on the CPU and (extra ``pictag[gpu]``) on NVIDIA's cards."""
+"""ONNX Runtime: the default engine, on the CPU and (extra ``pictag[gpu]``) on NVIDIA GPUs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pictag.engines.cores import count_cores
 from pictag.engines.providers import (
     INSTALL,
     check_providers,
-    choose_part,
+    choose_chunk_size,
     choose_providers,
     name_device,
     parse_device,
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
     from pictag.engines.choose import Mode
     from pictag.engines.providers import Device, Provider
 
-# Each kind of failure that this release of ONNX Runtime raises: they share no base class but Exception.
+# All errors that this release of ONNX Runtime raises: they share no base class but Exception.
 NATIVE_ERRORS: tuple[type[Exception], ...] = (
     RuntimeError,
     *(c for c in vars(_native).values() if isinstance(c, type) and issubclass(c, Exception)),
 )
 _WARNINGS, _FATAL_ONLY = 2, 4
-# In messages from the depths: what the card's driver says, and the place in the source that stands before.
-_DRIVER_SAYS = re.compile(r"(?:CUDA|CUDNN|CUBLAS)\w* failure \d+: [^;]+")
+# In ONNX Runtime's messages: the driver's own message, and the source location in front of it.
+_DRIVER_MESSAGE = re.compile(r"(?:CUDA|CUDNN|CUBLAS)\w* failure \d+: [^;]+")
 _SIGNATURE = re.compile(r"^/\S+:\d+ .*?\) ")
 _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
 
@@ -60,14 +60,14 @@ def open_session(
 ) -> Engine:
     """Open a graph file for inference.
 
-    ``layout`` is what the graph takes; callers always pass [N, C, H, W]. ``threads`` are those of one run,
-    by default every core that the process may use; with ``mode="throughput"`` a run has one thread, because
-    several threads each decode and run their own images. ``device`` is as `pictag.engines.providers` says.
-    ``compiled_cache`` is a folder that keeps what TensorRT compiled for the next start.
+    ``layout`` is the graph's; callers always pass [N, C, H, W]. ``threads`` is the number of threads per
+    run, by default one per available core. With ``mode="throughput"``, a run has one thread, because several
+    threads each decode and run their own images. For ``device``, see `pictag.engines.providers`.
+    ``compiled_cache`` is a folder where TensorRT keeps compiled graphs.
 
-    Raises `InvalidModel` for a file that is no usable graph, `OptionError` for a device of no meaning,
-    `MissingExtra` where the installed ONNX Runtime was not built for it, and `EngineError` where it was, but
-    the card, its driver or a library is missing: the CPU never takes a card's place unasked.
+    Raises `InvalidModel` if the file is not a usable graph, `OptionError` for an unknown device,
+    `MissingExtra` if the installed ONNX Runtime doesn't support it, and `EngineError` if the GPU, its driver
+    or a library is missing. The CPU is never used in place of a GPU.
     """
     return OnnxRuntimeEngine(
         weights,
@@ -87,19 +87,20 @@ class OnnxRuntimeEngine:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        # Threads that spin while they wait take the cores from those that decode: measured on two cores, a
-        # stream of images is 10 to 50 % faster without, and one image alone at most 0.4 ms slower.
+        # Waiting threads that spin take cores from the decoders. Without spinning, a stream of images is 10
+        # to 50 % faster (measured on two cores), and a single image at most 0.4 ms slower.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # On x86 processors without VNNI, the fastest 8-bit products saturate and labels change silently. This
         # setting selects exact kernels there, unless all weights are within ±64; it has no effect elsewhere.
-        # MobileNetV2 on AVX2 then agrees with float on 195 of 200 labels instead of 179, and is 4 % slower.
+        # MobileNetV2 on AVX2 then agrees with float on 195 of 200 labels instead of 179, and is 10 to 20 %
+        # slower.
         options.add_session_config_entry("session.x64quantprecision", "1")
         # Failures arrive as exceptions; the library's own log lines would reach the user's terminal.
         options.log_severity_level = _FATAL_ONLY
         if device.kind == "cpu":
             self._session = _open_graph(weights, options, choose_providers(device))
         else:
-            self._session = _open_on_card(weights, options, device, compiled_cache)
+            self._session = _open_on_gpu(weights, options, device, compiled_cache)
         self._layout = layout
         self._device = device
         self.inputs = tuple(_describe(i) for i in self._session.get_inputs())
@@ -116,15 +117,15 @@ class OnnxRuntimeEngine:
     def run(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run the graph on float32 [N, C, H, W]; gives float32 [N, labels].
 
-        A graph with a fixed batch is run as often as needed, the last time padded with zeros; one compiled
-        by TensorRT likewise for more images than it was compiled for.
-        Raises `EngineError` when the run fails.
+        A graph with a fixed batch size runs several times, with the last batch padded with zeros. So does a
+        graph compiled by TensorRT if there are more images than it was compiled for.
+        Raises `EngineError` if the run fails.
         """
-        session = self._session  # close() may come from another thread: this run is finished all the same
+        session = self._session  # close() in another thread lets this run finish
         if session is None:
             raise EngineError("The engine was closed.")
         values = to_layout(pixel_values, layout=self._layout, dtype=self._input_type)
-        part = choose_part(self._device, self._input.shape, len(values))
+        part = choose_chunk_size(self._device, self._input.shape, len(values))
         return run_in_chunks(values, fixed=part, run=lambda values: self._run(session, values))
 
     def close(self) -> None:
@@ -134,7 +135,7 @@ class OnnxRuntimeEngine:
     def _run(self, session: Any, values: NDArray[Any]) -> NDArray[Any]:
         memory = "cpu" if self._device.kind == "cpu" else "cuda"
         try:
-            binding = session.io_binding()  # of this run alone: others may be under way
+            binding = session.io_binding()  # one per run: several may be in progress
             bound = onnxruntime.OrtValue.ortvalue_from_numpy(values, memory, self._device.index)
             binding.bind_ortvalue_input(self._input.name, bound)
             binding.bind_output(self._output, "cpu")
@@ -148,9 +149,9 @@ class OnnxRuntimeEngine:
 
 
 def check_installed(device: str) -> None:
-    """Raise `MissingExtra` where the installed ONNX Runtime was not built for the device.
+    """Raise `MissingExtra` if the installed ONNX Runtime doesn't support the device.
 
-    It needs no model, so it can be asked before one is downloaded.
+    It needs no model, so it can run before the download.
     """
     check_providers(
         parse_device(device),
@@ -161,51 +162,51 @@ def check_installed(device: str) -> None:
 
 def _open_graph(weights: Path, options: Any, providers: Sequence[Provider]) -> Any:
     try:
-        # Its own way of falling back to the CPU prints, and says nothing to the caller.
+        # Its own fallback to the CPU prints, and doesn't tell the caller.
         return onnxruntime.InferenceSession(
             os.fspath(weights), options, providers=list(providers), enable_fallback=0
         )
     except NATIVE_ERRORS as error:
-        # A provider that cannot start is the one failure that has no class of its own.
-        if len(providers) > 1 and (type(error) is RuntimeError or _DRIVER_SAYS.search(str(error))):
+        # Only a provider that cannot start raises a plain RuntimeError.
+        if len(providers) > 1 and (type(error) is RuntimeError or _DRIVER_MESSAGE.search(str(error))):
             raise
         raise InvalidModel(
             f"{shorten(weights)} cannot be opened as an ONNX graph: {shorten(error)}"
         ) from error
 
 
-def _open_on_card(weights: Path, options: Any, device: Device, compiled_cache: Path | None) -> Any:
+def _open_on_gpu(weights: Path, options: Any, device: Device, compiled_cache: Path | None) -> Any:
     check_installed(device.kind)
     unloaded = _load_libraries()
     tensor = None
     if device.kind == "tensorrt":
         tensor = _look_at_input(weights)
-        # So its package loads TensorRT; one that the system has is found without.
+        # Importing the package loads TensorRT. An installation of the system is found without it.
         with contextlib.suppress(ImportError, OSError):
             importlib.import_module("tensorrt_libs")
     providers = choose_providers(device, tensor, compiled_cache=compiled_cache)
-    # A provider's library that cannot be loaded is only logged, by a logger that all sessions share.
+    # A provider library that can't be loaded is only logged, by a logger shared by all sessions.
     onnxruntime.set_default_logger_severity(_FATAL_ONLY)
     try:
         session = _open_graph(weights, options, providers)
     except NATIVE_ERRORS as error:
-        says = _DRIVER_SAYS.search(str(error))
+        driver = _DRIVER_MESSAGE.search(str(error))
         raise EngineError(
-            _explain(device, says[0] if says else unloaded or _SIGNATURE.sub("", str(error)))
+            _explain(device, driver[0] if driver else unloaded or _SIGNATURE.sub("", str(error)))
         ) from error
     finally:
         onnxruntime.set_default_logger_severity(_WARNINGS)
     if providers[0][0] not in session.get_providers():
-        raise EngineError(_explain(device, unloaded or "its library or the card's driver cannot be loaded"))
+        raise EngineError(_explain(device, unloaded or "its library or the GPU's driver cannot be loaded"))
     return session
 
 
 def _explain(device: Device, reason: str) -> str:
-    needs = " TensorRT 10 comes with: pip install 'tensorrt-cu13~=10.0'." * (device.kind == "tensorrt")
+    needs = " To install TensorRT 10: pip install 'tensorrt-cu13~=10.0'." * (device.kind == "tensorrt")
     return (
-        f"device='{device.kind}:{device.index}' was asked for, but ONNX Runtime cannot compute there: "
-        f"{shorten(reason.strip().strip('.'))}. nvidia-smi says whether the card and its driver are there; "
-        f"CUDA's libraries come with: {INSTALL}.{needs} Or use device='cpu'."
+        f"device='{device.kind}:{device.index}' was requested, but ONNX Runtime cannot use it: "
+        f"{shorten(reason.strip().strip('.'))}. nvidia-smi shows whether the GPU and its driver work. "
+        f"To install CUDA's libraries: {INSTALL}.{needs} Or use device='cpu'."
     )
 
 
@@ -215,18 +216,18 @@ def _look_at_input(weights: Path) -> TensorInfo | None:
     options.log_severity_level = _FATAL_ONLY
     try:
         session = _open_graph(weights, options, choose_providers(parse_device("cpu")))
-    except InvalidModel:  # the card may run what the CPU does not
+    except InvalidModel:  # the GPU may support operations that the CPU doesn't
         return None
     return next((_describe(tensor) for tensor in session.get_inputs()), None)
 
 
 @functools.cache
 def _load_libraries() -> str:
-    """Load CUDA and cuDNN from where pip put them; gives what could not be loaded, in words."""
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said):  # it prints, and raises nothing
+    """Load CUDA and cuDNN from pip's packages; returns the message about a failure, or ``""``."""
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):  # it prints, and raises nothing
         onnxruntime.preload_dlls()
-    return next((line for line in said.getvalue().splitlines() if line.startswith("Failed")), "")
+    return next((line for line in output.getvalue().splitlines() if line.startswith("Failed")), "")
 
 
 def _find_packages() -> list[str]:

@@ -34,9 +34,9 @@ except ImportError as missing:
 
 Precision = Literal["f32", "bf16"]
 
-_SMALL_BYTES = 8 * 2**20  # so small a graph takes a few milliseconds for an image
+_SMALL_BYTES = 8 * 2**20  # graphs below this size take a few milliseconds per image
 
-# What the reader of ONNX files raises; these share no base class but Exception.
+# The errors of the ONNX reader, which share no base class but Exception.
 _UNREADABLE: tuple[type[Exception], ...] = (
     RuntimeError,
     frontend.GeneralFailure,
@@ -59,14 +59,14 @@ def open_session(
 ) -> Engine:
     """Compile a graph file for inference.
 
-    ``layout`` is what the graph takes; callers always pass [N, C, H, W]. ``threads`` are those of all runs
-    together, by default every core that the process may use: with ``mode="latency"`` they share one run, with
-    ``"throughput"`` each has a run of its own (of a small graph in the caller's own thread, and no more at a
-    time). ``precision="bf16"`` is faster where the processor has it, and changes scores in the third decimal.
-    ``compiled_cache`` is a folder that keeps the compiled graph for the next start.
+    ``layout`` is the graph's; callers always pass [N, C, H, W]. ``threads`` is the total number of threads,
+    by default one per available core. With ``mode="latency"`` they share one run; with ``"throughput"`` each
+    thread has its own run, and small graphs run in the caller's thread. ``precision="bf16"`` is faster on
+    processors that support it, and changes the third decimal of scores. ``compiled_cache`` is a folder that
+    keeps the compiled graph for the next start.
 
-    Raises `InvalidModel` for a file that is no usable graph and `OptionError` for a device that is not
-    there, or a precision that the processor does not have.
+    Raises `InvalidModel` if the file is not a usable graph, and `OptionError` if the device is unavailable or
+    the processor doesn't support the precision.
     """
     if device != "cpu":
         raise OptionError(f"device={shorten(device)!r} is not available with OpenVINO; use device='cpu'.")
@@ -99,12 +99,12 @@ class OpenVinoEngine:
         compiled_cache: Path | None,
     ) -> None:
         try:
-            # By name: left to itself, OpenVINO offers the file to all its readers, and some of them print.
+            # By name, because OpenVINO would otherwise try all its readers, and some of them print.
             reader = frontend.FrontEndManager().load_by_framework("onnx")
             graph = reader.convert(reader.load(os.fspath(weights)))
-            # OpenVINO does several runs at a time in threads of its own. For a small graph the way there
-            # and back is a tenth of the time, and what the caller's core had in its cache is lost. A graph
-            # that is compiled for one thread is run in the caller's: so there is one for each of them.
+            # OpenVINO runs concurrent requests in its own threads. For small graphs, switching threads takes
+            # a tenth of the time and loses the caller's cache. A graph compiled for one thread runs in the
+            # caller's thread, so small graphs are compiled once per thread.
             constants = [op for op in graph.get_ops() if op.get_type_name() == "Constant"]
             has_copies = mode == "throughput" and sum(op.get_byte_size() for op in constants) <= _SMALL_BYTES
             self._max_copies = threads if has_copies else 0
@@ -149,13 +149,12 @@ class OpenVinoEngine:
     def run(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run the graph on float32 [N, C, H, W]; gives float32 [N, labels].
 
-        Raises `EngineError` when the run fails.
+        Raises `EngineError` if the run fails.
         """
-        compiled = self._compiled  # close() may come from another thread: this run is finished all the same
+        compiled = self._compiled  # close() in another thread lets this run finish
         if compiled is None:
             raise EngineError("The engine was closed.")
         values = to_layout(pixel_values, layout=self._layout, dtype=self._input_type)
-        # A request belongs to one run at a time.
         idle = self._idle
         request = self._take_request(idle, compiled)
         try:
@@ -187,7 +186,7 @@ class OpenVinoEngine:
 
     def _run(self, request: Any, values: NDArray[Any]) -> NDArray[Any]:
         try:
-            # The request reads the array where it lies; the result is copied out of the request.
+            # The input is shared with the request, the result is copied.
             request.infer({0: values}, share_inputs=True)
             return np.array(request.get_output_tensor(self._output).data)
         except (RuntimeError, ValueError) as error:
@@ -217,7 +216,7 @@ def _describe(port: Any) -> TensorInfo:
 
 
 def _explain(error: Exception) -> str:
-    """The last line that says something: before it stand places in OpenVINO's own source."""
+    """The first informative line of the message, after the locations in OpenVINO's source."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
-    return shorten((telling or lines or ["no reason given"])[0])
+    informative = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
+    return shorten((informative or lines or ["no reason given"])[0])

@@ -1,4 +1,4 @@
-"""Which 8-bit arithmetic the processor has, and so which integers a quantised graph should hold."""
+"""The processor's 8-bit arithmetic, which decides on the integers of a quantised graph."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-# vnni: Intel and AMD with the instruction that adds up products of bytes without saturating. x86: those
-# without it. arm: processors that multiply signed bytes.
+# vnni: Intel and AMD with instructions that add 8-bit products in 32 bits. x86: those without, whose fast
+# instructions saturate at 16 bits. arm: processors that multiply signed bytes.
 Target = Literal["vnni", "x86", "arm"]
 TARGETS: tuple[Target, ...] = get_args(Target)
 
@@ -20,10 +20,10 @@ _ARM = ("arm64", "aarch64", "armv8l")
 
 
 def choose_target(machine: str, flags: Collection[str]) -> Target:
-    """The target for a kind of machine and the features that its processor states.
+    """The target for a machine type and its processor's feature flags.
 
-    Where nothing is known of an Intel or AMD processor it counts as one without VNNI: that is right
-    everywhere and a little less exact. The rules are those of ONNX Runtime's guide to quantisation.
+    An Intel or AMD processor with unknown features counts as one without VNNI, which is safe everywhere. The
+    rules are those of ONNX Runtime's quantisation guide.
 
     >>> choose_target("x86_64", {"avx2", "avx512_vnni"}), choose_target("AMD64", ())
     ('vnni', 'x86')

@@ -1,14 +1,12 @@
 """The geometry of resizing and cropping: sizes in, sizes out, no pixels.
 
-Sizes are (height, width). Fractions of a pixel are cut off, as transformers and torchvision do, unless a
-step says otherwise. An edge never becomes zero: where the reference would fail on a very thin image, one
-pixel stays.
+Sizes are (height, width). Fractions of a pixel are rounded down, as in transformers and torchvision, unless a
+step says otherwise. An edge is at least one pixel, even for very thin images on which the reference fails.
 """
 
 from __future__ import annotations
 
 import math
-from functools import singledispatch
 
 from pictag.preprocess.steps import (
     CenterCrop,
@@ -25,11 +23,11 @@ Size = tuple[int, int]
 """(height, width)"""
 
 Box = tuple[int, int, int, int]
-"""(left, top, right, bottom), as Pillow's ``crop`` takes it; what lies outside the image is border."""
+"""(left, top, right, bottom), as in Pillow's ``crop``; parts outside the image become border."""
 
 
 def resized_size(step: ResizeStep, size: Size) -> Size:
-    """The size that an image of ``size`` has after the step.
+    """The size of an image of ``size`` after the step.
 
     >>> from pictag.preprocess.steps import ResizeShortest
     >>> resized_size(ResizeShortest(edge=256, resample="bilinear"), (480, 641))
@@ -39,23 +37,32 @@ def resized_size(step: ResizeStep, size: Size) -> Size:
     return max(1, height), max(1, width)
 
 
-@singledispatch
 def _target_size(step: ResizeStep, size: Size) -> Size:
-    raise TypeError(f"no geometry for {type(step).__name__}")
+    height, width = size
+    match step:
+        case Resize():
+            return step.height, step.width
+        case ResizeShortest():
+            return _fit_shortest(step, size)
+        case ResizeLongest():
+            other = int(step.edge * min(size) / max(size))
+            return (step.edge, other) if width <= height else (other, step.edge)
+        case ResizeWithin() if step.rounding == "down":
+            scale = min(step.height / height, step.width / width)
+            return int(height * scale), int(width * scale)
+        case ResizeWithin():  # timm divides by the ratio; multiplying would differ in the last bit
+            ratio = max(height / step.height, width / step.width)
+        case ResizeToCover():
+            ratio = min(height / step.height, width / step.width)
+    return round(height / ratio), round(width / ratio)
 
 
-@_target_size.register
-def _(step: Resize, size: Size) -> Size:
-    return step.height, step.width
-
-
-@_target_size.register
-def _(step: ResizeShortest, size: Size) -> Size:
+def _fit_shortest(step: ResizeShortest, size: Size) -> Size:
     short, long = min(size), max(size)
     if step.longest is not None and long / short * step.edge > step.longest:
-        new_short_exact = step.longest * short / long
-        new_short = round(new_short_exact)
-        new_long = long if new_short == short else int(new_short_exact * long / short)
+        exact = step.longest * short / long
+        new_short = round(exact)
+        new_long = long if new_short == short else int(exact * long / short)
     elif step.rounding == "nearest":
         scale = step.edge / short
         new_short, new_long = round(short * scale), round(long * scale)
@@ -65,40 +72,14 @@ def _(step: ResizeShortest, size: Size) -> Size:
     return (new_long, new_short) if size[1] <= size[0] else (new_short, new_long)
 
 
-@_target_size.register
-def _(step: ResizeLongest, size: Size) -> Size:
-    short, long = min(size), max(size)
-    new_short = int(step.edge * short / long)
-    return (step.edge, new_short) if size[1] <= size[0] else (new_short, step.edge)
-
-
-@_target_size.register
-def _(step: ResizeWithin, size: Size) -> Size:
-    height, width = size
-    if (
-        step.rounding == "nearest"
-    ):  # timm divides by the ratio, and so must we: the products differ in the last bit
-        ratio = max(height / step.height, width / step.width)
-        return round(height / ratio), round(width / ratio)
-    scale = min(step.height / height, step.width / width)
-    return int(height * scale), int(width * scale)
-
-
-@_target_size.register
-def _(step: ResizeToCover, size: Size) -> Size:
-    height, width = size
-    ratio = min(height / step.height, width / step.width)
-    return round(height / ratio), round(width / ratio)
-
-
 def fraction_size(step: CropFraction, size: Size) -> Size:
-    """The size of the box that the step cuts from an image of ``size``; an edge may come out as 0."""
+    """The size of the box that the step cuts from an image of ``size``; an edge can be 0."""
     short = min(size)
     return int(step.height * short), int(step.width * short)
 
 
 def center_box(step: CenterCrop, size: Size) -> Box:
-    """The box that the step cuts from an image of ``size``; it reaches outside where the image is smaller.
+    """The box that the step cuts from an image of ``size``; it exceeds an image that is smaller.
 
     >>> from pictag.preprocess.steps import CenterCrop
     >>> center_box(CenterCrop(height=2, width=4), (5, 3))

@@ -1,14 +1,13 @@
-"""From an image to the array that the model takes: one function for each type of step.
+"""Converts an image to the array that the model takes, step by step.
 
-All geometry happens in Pillow on 8-bit pixels. What follows depends on nothing but a pixel's value and its
-channel, so it is worked out once for the 256 values, in the reference's own order of float operations, and
-then looked up: the result is the reference's to the bit, and looking up costs less than the arithmetic.
+Geometry is done by Pillow on 8-bit pixels. The steps that follow depend only on a pixel's value and channel,
+so they are computed once for the 256 values, in the reference's order of float operations, and then looked
+up. The result equals the reference's bit for bit, and a lookup is faster than the arithmetic.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache, singledispatch
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -29,26 +28,21 @@ from pictag.preprocess.steps import (
     Normalize,
     PixelStep,
     Rescale,
-    Resize,
-    ResizeLongest,
-    ResizeShortest,
     ResizeStep,
-    ResizeToCover,
-    ResizeWithin,
     ToGrayscale,
 )
 
 MAX_RESIZED_PIXELS = 2**27
-"""A thin image grows when its shorter edge is enlarged; beyond this (half a gigabyte) it is refused."""
+"""Enlarging the shorter edge of a thin image makes it huge; larger results (half a gigabyte) are refused."""
 
 
 def preprocess(image: Image.Image, spec: PreprocessSpec, *, is_exact: bool = True) -> NDArray[np.float32]:
     """The pixel values that the model takes: float32 [channels, height, width], contiguous.
 
-    ``image`` is 8-bit RGB, upright (as `pictag.images` makes it). Without ``is_exact`` what is cropped away
-    is not resized before: for a photograph of 4:3 that saves a third of the work, and single pixels differ
-    from the reference's by a step or two of 255. Raises `ImageTooLarge` where the steps would blow the
-    image up beyond all measure.
+    ``image`` is 8-bit RGB, upright (as `pictag.images` makes it). With ``is_exact=False``, parts that will be
+    cropped off aren't resized: this saves a third of the work for a 4:3 photograph, and a few pixels differ
+    from the reference by 1 or 2 of 255. Raises `ImageTooLarge` if the resized image would exceed
+    `MAX_RESIZED_PIXELS`.
 
     >>> from pictag.preprocess.spec import plain_spec
     >>> red = Image.new("RGB", (640, 480), "red")
@@ -65,8 +59,10 @@ def preprocess(image: Image.Image, spec: PreprocessSpec, *, is_exact: bool = Tru
         else:
             image = window
             del steps[:2]
-    tones = _tones(tuple(step for step in spec.steps if isinstance(step, PixelStep)), spec.channels)
-    values = _look_up(image, tones)
+    table, order = _make_table(
+        tuple(step for step in spec.steps if isinstance(step, PixelStep)), spec.channels
+    )
+    values = _look_up(image, table, order)
     for step in spec.steps:
         if isinstance(step, ArrayStep):
             values = _pad(step, values)
@@ -74,11 +70,11 @@ def preprocess(image: Image.Image, spec: PreprocessSpec, *, is_exact: bool = Tru
 
 
 def _resize_window(steps: list[ImageStep], image: Image.Image) -> Image.Image | None:
-    """What two steps make of the image that resize it and then cut from within it; otherwise ``None``."""
+    """A resize and the centre crop after it in one operation; ``None`` if the steps aren't such a pair."""
     resize, crop = steps if len(steps) == 2 else (None, None)
     if not isinstance(resize, ResizeStep) or not isinstance(crop, CenterCrop):
         return None
-    if resize.resample == "nearest":  # a pixel that is one off is another pixel, and it costs nothing anyway
+    if resize.resample == "nearest":  # it is fast anyway, and would pick other pixels
         return None
     height, width = resized_size(resize, (image.height, image.width))
     left, top, right, bottom = center_box(crop, (height, width))
@@ -92,44 +88,37 @@ def _resize_window(steps: list[ImageStep], image: Image.Image) -> Image.Image | 
     )
 
 
-@singledispatch
 def _edit(step: ImageStep, image: Image.Image) -> Image.Image:
-    raise TypeError(f"no function for {type(step).__name__}")
+    match step:
+        case FlattenOnWhite():
+            return _flatten(image)
+        case ToGrayscale():
+            return image.convert("L")
+        case CropFraction():
+            height, width = fraction_size(step, (image.height, image.width))
+            if height and width:
+                return _crop(CenterCrop(height=height, width=width), image)
+            # For example 0.875 of one pixel: black, as in the reference.
+            return Image.new(image.mode, (max(1, width), max(1, height)))
+        case CenterCrop():
+            return _crop(step, image)
+    return _resize(step, image)
 
 
-@_edit.register
-def _(step: FlattenOnWhite, image: Image.Image) -> Image.Image:
-    # The alpha channel is gone by now, but a colour that the file declares transparent is still known.
+def _flatten(image: Image.Image) -> Image.Image:
+    # The alpha channel was dropped before, but a colour that the file declares transparent is still known.
     if image.info.get("transparency") is None:
         return image
     white = Image.new("RGBA", image.size, (255, 255, 255, 255))
     return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
 
 
-@_edit.register
-def _(step: ToGrayscale, image: Image.Image) -> Image.Image:
-    return image.convert("L")
-
-
-@_edit.register
-def _(step: CropFraction, image: Image.Image) -> Image.Image:
-    height, width = fraction_size(step, (image.height, image.width))
-    if not (height and width):  # 0.875 of one pixel is none: the reference goes on with black, and so do we
-        return Image.new(image.mode, (max(1, width), max(1, height)))
-    return _edit(CenterCrop(height=height, width=width), image)
-
-
-@_edit.register(Resize)
-@_edit.register(ResizeShortest)
-@_edit.register(ResizeLongest)
-@_edit.register(ResizeWithin)
-@_edit.register(ResizeToCover)
-def _(step: ResizeStep, image: Image.Image) -> Image.Image:
+def _resize(step: ResizeStep, image: Image.Image) -> Image.Image:
     height, width = resized_size(step, (image.height, image.width))
     if height * width > MAX_RESIZED_PIXELS:
         raise ImageTooLarge(
             f"The image is {image.width}×{image.height} (width×height); resized as the model asks, it "
-            f"would be {width}×{height}, more than {MAX_RESIZED_PIXELS:,} pixels. Crop it before."
+            f"would be {width}×{height}, more than {MAX_RESIZED_PIXELS:,} pixels. Crop it first."
         )
     return image.resize((width, height), resample=_filter(step))
 
@@ -138,8 +127,7 @@ def _filter(step: ResizeStep) -> Image.Resampling:
     return Image.Resampling(RESAMPLE_NAMES.index(step.resample))
 
 
-@_edit.register
-def _(step: CenterCrop, image: Image.Image) -> Image.Image:
+def _crop(step: CenterCrop, image: Image.Image) -> Image.Image:
     left, top, right, bottom = center_box(step, (image.height, image.width))
     if any(step.fill) and (left < 0 or top < 0 or right > image.width or bottom > image.height):
         framed = Image.new("RGB", (step.width, step.height), step.fill).convert(image.mode)
@@ -148,52 +136,32 @@ def _(step: CenterCrop, image: Image.Image) -> Image.Image:
     return image.crop((left, top, right, bottom))  # Pillow's border is black
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Tones:
-    """What becomes of the 8-bit values: ``table`` is [rows, 256]; row n reads the channel ``order[n]``."""
-
-    table: NDArray[Any]
-    order: tuple[int, ...]
-
-
 @lru_cache(maxsize=256)
-def _tones(steps: tuple[PixelStep, ...], channels: int) -> _Tones:
-    untouched = np.tile(np.arange(256, dtype=np.uint8), (channels, 1))
-    tones = _Tones(table=untouched, order=tuple(range(channels)))
+def _make_table(steps: tuple[PixelStep, ...], channels: int) -> tuple[NDArray[np.float32], tuple[int, ...]]:
+    """The result for each 8-bit value, float32 [rows, 256], and the channel that each row reads."""
+    table: NDArray[Any] = np.tile(np.arange(256, dtype=np.uint8), (channels, 1))
+    order = tuple(range(channels))
     for step in steps:
-        tones = _tone(step, tones)
-    return _Tones(table=tones.table.astype(np.float32), order=tones.order)
+        match step:
+            case Rescale():
+                # In double precision, then rounded, as in the reference. The offset is added in single.
+                table = (table.astype(np.float64) * step.factor).astype(np.float32)
+                if step.offset:
+                    table += np.float32(step.offset)
+            case Normalize():
+                mean, std = (np.array(values, np.float32)[:, None] for values in (step.mean, step.std))
+                table = (table.astype(np.float32) - mean) / std
+            case FlipChannels():
+                table, order = table[::-1], order[::-1]
+    return table.astype(np.float32), order
 
 
-@singledispatch
-def _tone(step: PixelStep, tones: _Tones) -> _Tones:
-    raise TypeError(f"no function for {type(step).__name__}")
-
-
-@_tone.register
-def _(step: Rescale, tones: _Tones) -> _Tones:
-    # In double precision, then rounded: the order that the reference keeps. Its offset is added in single.
-    table = (tones.table.astype(np.float64) * step.factor).astype(np.float32)
-    return _Tones(table=table + np.float32(step.offset) if step.offset else table, order=tones.order)
-
-
-@_tone.register
-def _(step: Normalize, tones: _Tones) -> _Tones:
-    mean, std = (np.array(values, dtype=np.float32)[:, None] for values in (step.mean, step.std))
-    return _Tones(table=(tones.table.astype(np.float32) - mean) / std, order=tones.order)
-
-
-@_tone.register
-def _(step: FlipChannels, tones: _Tones) -> _Tones:
-    return _Tones(table=tones.table[::-1], order=tones.order[::-1])
-
-
-def _look_up(image: Image.Image, tones: _Tones) -> NDArray[np.float32]:
+def _look_up(image: Image.Image, table: NDArray[np.float32], order: tuple[int, ...]) -> NDArray[np.float32]:
     planes = image.split()
     values = np.empty((len(planes), image.height, image.width), dtype=np.float32)
-    for row, channel in enumerate(tones.order):
-        # "clip" spares numpy a copy: no 8-bit value lies outside the 256
-        np.take(tones.table[row], np.asarray(planes[channel]), out=values[row], mode="clip")
+    for row, channel in enumerate(order):
+        # mode="clip" saves a copy, and no value is out of range
+        np.take(table[row], np.asarray(planes[channel]), out=values[row], mode="clip")
     return values
 
 
@@ -202,7 +170,7 @@ def _pad(step: ArrayStep, values: NDArray[np.float32]) -> NDArray[np.float32]:
     if height > step.height or width > step.width:
         raise ImageTooLarge(
             f"The image is {width}×{height} (width×height) after resizing, but the model pads images to "
-            f"{step.width}×{step.height}. Crop it before, or make it smaller."
+            f"{step.width}×{step.height}. Crop or shrink it first."
         )
     padded = np.zeros((channels, step.height, step.width), dtype=np.float32)
     padded[:, :height, :width] = values

@@ -1,4 +1,4 @@
-"""How much of an image a model really needs, and how large it becomes on the way."""
+"""The size to which a model resizes an image, and the check that it stays within limits."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pictag.preprocess.spec import PreprocessSpec
 from pictag.preprocess.steps import CenterCrop, CropFraction, FlattenOnWhite, ResizeStep, ToGrayscale
 
 ALWAYS_ALLOWED_PIXELS = 2**24
-"""An image may be resized to so many, however low the limit for images as they come: models ask for far
-less, and only very thin images become larger."""
+"""Images may always be resized to this many pixels, even if the limit for input images is lower: only very
+thin images become larger."""
 
 
 def target_size(spec: PreprocessSpec, size: Size) -> Size | None:
-    """The (height, width) to which an image of ``size`` is resized first, ``None`` where it is cut before.
+    """The (height, width) to which an image of ``size`` is resized first, ``None`` if it is cropped before.
 
-    A decoder may give a smaller image than the file holds, as long as it is not smaller than this.
+    A decoder may scale an image down while decoding, but not below this size.
 
     >>> from pictag.preprocess.spec import plain_spec
     >>> target_size(plain_spec(size=(224, 224), mean=[0.5], std=[0.5], crop=0.875), (3000, 4000))
@@ -30,10 +30,10 @@ def target_size(spec: PreprocessSpec, size: Size) -> Size | None:
 
 
 def check_resized_size(spec: PreprocessSpec, size: Size, *, max_pixels: int) -> None:
-    """Raise `ImageTooLarge` for an image that grows beyond ``max_pixels`` while it is prepared.
+    """Raise `ImageTooLarge` if preprocessing would enlarge an image beyond ``max_pixels``.
 
-    ``size`` is its (height, width): a line of 30000×1 pixels whose shorter edge is enlarged to 224 would
-    become one of a gigapixel and a half. `ALWAYS_ALLOWED_PIXELS` are allowed in any case.
+    ``size`` is its (height, width). An image of 30000×1 pixels whose shorter edge is enlarged to 224 would
+    have 1.5 gigapixels. `ALWAYS_ALLOWED_PIXELS` are always allowed.
 
     >>> from pictag.preprocess.spec import plain_spec
     >>> spec = plain_spec(size=(224, 224), mean=[0.5], std=[0.5], crop=True)
@@ -53,6 +53,6 @@ def check_resized_size(spec: PreprocessSpec, size: Size, *, max_pixels: int) -> 
             height, width = step.height, step.width
         if height * width > limit and isinstance(step, ResizeStep):
             raise ImageTooLarge(
-                f"The image is {size[1]}×{size[0]} (width×height); resized as the model asks, it would be "
-                f"{width}×{height}, more than {limit:,} pixels. Crop it before."
+                f"The image is {size[1]}×{size[0]} (width×height); resized as the model asks, it "
+                f"would be {width}×{height}, more than {limit:,} pixels. Crop it first."
             )

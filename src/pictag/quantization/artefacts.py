@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,10 +69,8 @@ def hash_file(path: Path) -> str:
 
 def _measure_speed(engine: str, file: Path, model: Model, samples: Samples, on_progress: OnProgress) -> Speed:
     on_progress(Progress(step=f"Measuring speed with {ENGINES[engine]}"))
-    original = open_engine(engine, model.weights, model)
-    quantized = open_engine(engine, file, model)
-    try:
+    with (
+        closing(open_engine(engine, model.weights, model)) as original,
+        closing(open_engine(engine, file, model)) as quantized,
+    ):
         return race(original, quantized, samples)
-    finally:
-        original.close()
-        quantized.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,8 +12,8 @@ import numpy as np
 
 from pictag.engines.base import to_layout
 from pictag.engines.cores import count_cores
-from pictag.errors import ImageNotFound, InputError, OptionError, PictagError, shorten
-from pictag.images import Failed, FetchLimits, ImageLimits, Source, expand, read_image
+from pictag.errors import ImageNotFound, OptionError, PictagError, shorten
+from pictag.images import FetchLimits, ImageLimits, Source, expand, read_image
 from pictag.images.source import exists
 from pictag.preprocess.run import preprocess
 from pictag.quantization.records import OnProgress, Progress, Skipped
@@ -119,7 +120,7 @@ def _select(place: Path, *, recursive: bool, most: int, skipped: list[Skipped]) 
         elif len(entries) == 1:
             raise entry.error
         else:
-            skipped.append(_explain(entry))
+            skipped.append(Skipped(source=entry.name, reason=str(entry.error)))
     if len(sources) == 1 and not exists(sources[0].name):
         raise ImageNotFound(f"{shorten(place)} doesn't exist. Give a folder or glob of images.")
     if len(sources) <= most:
@@ -132,33 +133,25 @@ def _prepare(
 ) -> list[Path]:
     folder.mkdir()
 
-    def prepare(numbered: tuple[int, Source]) -> Path | Failed:
-        number, source = numbered
+    def prepare(number: int, source: Source) -> Path | Skipped:
         path = folder / f"{number:06}.npy"
         try:
             image = read_image(source, limits=ImageLimits(), fetch=FetchLimits())
-            values = preprocess(image.rgb, model.spec)
-        except InputError as error:
-            return Failed(name=source.name, error=error)
+            np.save(path, preprocess(image.rgb, model.spec)[None])
         except PictagError as error:
-            return Failed(name=source.name, error=InputError(str(error)))
-        np.save(path, values[None])
+            return Skipped(source=source.name, reason=str(error))
         return path
 
     made = []
     with ThreadPoolExecutor(count_cores()) as pool:
         try:
-            for number, result in enumerate(pool.map(prepare, enumerate(sources)), start=1):
+            for number, result in enumerate(pool.map(prepare, itertools.count(), sources), start=1):
                 on_progress(Progress(step="Reading images", done=number, total=len(sources)))
-                if isinstance(result, Failed):
-                    skipped.append(_explain(result))
+                if isinstance(result, Skipped):
+                    skipped.append(result)
                 else:
                     made.append(result)
         except BaseException:  # interrupted: drop the images still in the queue
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return made
-
-
-def _explain(failed: Failed) -> Skipped:
-    return Skipped(source=failed.name, reason=str(failed.error))

@@ -8,6 +8,7 @@ is reached or half of the nodes are in float.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -142,11 +143,8 @@ class Search:
                 method=found.candidate.method,
                 float_nodes=(*found.candidate.float_nodes, *left),
             )
-            best = max(
-                best,
-                Found(candidate=candidate, agreement=agreement),
-                key=lambda entry: entry.agreement.rank,
-            )
+            found_now = Found(candidate=candidate, agreement=agreement)
+            best = max(best, found_now, key=lambda entry: entry.agreement.rank)
             if agreement.top1 >= self.threshold:
                 break
             count *= 2
@@ -167,13 +165,10 @@ class Search:
 
     def score_original(self, samples: Samples) -> NDArray[np.float32]:
         """The float graph's scores of the samples."""
-        engine = open_engine("onnxruntime", self.model.weights, self.model)
-        try:
+        with closing(open_engine("onnxruntime", self.model.weights, self.model)) as engine:
             return score(
                 engine, samples, self.model, step="Scoring with the original", on_progress=self.on_progress
             )
-        finally:
-            engine.close()
 
     def _check(
         self,
@@ -184,18 +179,14 @@ class Search:
         *,
         samples: Samples | None = None,
     ) -> Agreement:
-        engine = open_engine(name, file, self.model)
-        quiet = samples is not None
-        try:
+        with closing(open_engine(name, file, self.model)) as engine:
             scores = score(
                 engine,
-                self.check if samples is None else samples,
+                samples or self.check,
                 self.model,
                 step=f"Checking with {ENGINES[name]}{remark}",
-                on_progress=(lambda _: None) if quiet else self.on_progress,
+                on_progress=(lambda _: None) if samples else self.on_progress,
             )
-        finally:
-            engine.close()
         return compare(original, scores)
 
     def _static(self, ranges: Ranges, *, full_range: bool = False) -> Candidate:
