@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pictag.errors import CorruptImage, ImageTooLarge, UnsupportedInput
-from pictag.images import ImageLimits, make_source, read_image
+from pictag.errors import CorruptImage, UnsupportedInput
+from pictag.images import make_source, read_image
 
 
 def pixels(array: NDArray[Any]) -> NDArray[np.uint8]:
@@ -25,14 +25,10 @@ def test_every_shape_and_type_is_read(shape: tuple[int, ...], dtype: str) -> Non
     assert image.format is None
 
 
-def test_8_bit_colour_is_unchanged() -> None:
-    array = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
-    assert np.array_equal(pixels(array), array)
-
-
-def test_non_contiguous_views_are_read() -> None:
-    array = np.arange(120, dtype=np.uint8).reshape(4, 10, 3)[:, ::-2]
-    assert np.array_equal(pixels(array), array)
+def test_8_bit_colour_is_unchanged_even_in_non_contiguous_views() -> None:
+    array = np.arange(120, dtype=np.uint8).reshape(4, 10, 3)
+    for view in (array, array[:, ::-2]):
+        assert np.array_equal(pixels(view), view)
 
 
 def test_one_channel_is_grey_with_or_without_a_channel_axis() -> None:
@@ -91,8 +87,3 @@ def test_the_array_is_not_changed() -> None:
     before = array.copy()
     pixels(array)
     assert np.array_equal(array, before)
-
-
-def test_max_pixels_applies_to_arrays() -> None:
-    with pytest.raises(ImageTooLarge, match="5×4"):
-        read_image(make_source(np.zeros((4, 5), dtype=np.uint8)), limits=ImageLimits(max_pixels=19))

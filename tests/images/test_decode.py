@@ -25,9 +25,9 @@ from pictag.errors import (
     NotAnImage,
     OptionError,
 )
-from pictag.images import ImageLimits, make_source, read_image
+from pictag.images import FetchLimits, ImageLimits, make_source, read_image
 from pictag.images.decode import decode_bytes
-from pictag.images.sniff import opened_names, recognise
+from pictag.images.sniff import AVIF, WEBP, opened_names, recognise
 
 Encode = Callable[..., bytes]
 
@@ -115,9 +115,7 @@ def test_the_error_for_heic_names_the_missing_package() -> None:
 
 @pytest.mark.parametrize("brands", [b"avifmif1", b"mif1avif"])
 def test_avif_is_distinguished_from_heic_by_its_brands(brands: bytes) -> None:
-    found = recognise(b"\0\0\0\x18ftyp" + brands[:4] + bytes(4) + brands + bytes(9))
-    assert found is not None
-    assert found.name == "AVIF"
+    assert recognise(b"\0\0\0\x18ftyp" + brands[:4] + bytes(4) + brands + bytes(9)) == AVIF
 
 
 @pytest.mark.parametrize("length", [b"\x11\xaf", b"\xaf\x11", b"\x12\xaf"])
@@ -130,9 +128,7 @@ def test_a_length_that_looks_like_a_magic_number_is_ignored(
     assert decode_bytes(data[:2] + b"\xff\xe1" + length + bytes(size) + data[2:]).format == "JPEG"
     webp = bytearray(encode(photo, "WEBP"))
     webp[4:6] = length
-    found = recognise(bytes(webp))
-    assert found is not None
-    assert found.name == "WebP"
+    assert recognise(bytes(webp)) == WEBP
 
 
 @pytest.mark.parametrize(
@@ -197,9 +193,12 @@ def test_a_webp_canvas_is_checked_before_it_is_allocated() -> None:
         decode_bytes(data)
 
 
-def test_max_pixels_applies_to_pil_images(photo: Image.Image) -> None:
-    with pytest.raises(ImageTooLarge):
-        read_image(make_source(photo), limits=ImageLimits(max_pixels=100))
+@pytest.mark.parametrize(
+    "value", [Image.new("RGB", (5, 4)), np.zeros((4, 5), np.uint8)], ids=["PIL", "array"]
+)
+def test_max_pixels_applies_to_images_in_memory(value: object) -> None:
+    with pytest.raises(ImageTooLarge, match="5×4"):
+        read_image(make_source(value), limits=ImageLimits(max_pixels=19))
 
 
 def test_an_image_without_pixels_is_corrupt() -> None:
@@ -263,10 +262,21 @@ def test_messages_are_short_and_name_the_image() -> None:
         decode_bytes(png(1, 1), name="two\nlines.png")
 
 
-@pytest.mark.parametrize("options", [{"alpha": "black"}, {"max_pixels": 0}, {"max_bytes": -1}])
-def test_invalid_limits_are_errors(options: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (ImageLimits, {"alpha": "black"}),
+        (ImageLimits, {"max_pixels": 0}),
+        (ImageLimits, {"max_bytes": -1}),
+        (FetchLimits, {"timeout_s": 0}),
+        (FetchLimits, {"timeout_s": float("nan")}),
+        (FetchLimits, {"max_bytes": 0}),
+        (FetchLimits, {"max_redirects": -1}),
+    ],
+)
+def test_invalid_limits_are_errors(kind: type, options: dict[str, Any]) -> None:
     with pytest.raises(OptionError):
-        ImageLimits(**options)
+        kind(**options)
 
 
 def test_several_threads_can_decode_at_once(photo: Image.Image, encode: Encode) -> None:

@@ -163,9 +163,3 @@ def test_one_image_is_distinguished_from_several() -> None:
         assert is_single(wrong), "it is one value, which make_source rejects"
     for several in ([], ["a.jpg"], (b"",), iter(["a"]), (path for path in "ab"), {"a.jpg"}, range(3)):
         assert not is_single(several), several
-
-
-def test_an_open_file_is_one_image_although_it_can_be_iterated(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"")
-    with (tmp_path / "a").open("rb") as file:
-        assert is_single(file)
