@@ -42,7 +42,7 @@ def main() -> int:
     arguments = parser.parse_args()
     unknown = set(arguments.names) - {*NAMES, *LONG}
     if unknown:
-        parser.error(f"there is no {', '.join(sorted(unknown))}; there are: {', '.join((*NAMES, *LONG))}")
+        parser.error(f"unknown: {', '.join(sorted(unknown))}. Choose from {', '.join((*NAMES, *LONG))}")
     options = Options(
         quick=arguments.quick, save=arguments.save, races=tuple(arguments.race), base=arguments.base
     )

@@ -66,7 +66,7 @@ def run(options: Options) -> list[Figure]:
                 device, shape=TINY if options.quick else Shape(), rounds=5 if options.quick else 30
             )
         except (MissingExtra, EngineError) as error:
-            print(f"  left out: {device}: {error}")
+            print(f"  skipped: {device}: {error}")
     return found
 
 
@@ -77,12 +77,12 @@ def measure(device: str, *, shape: Shape, rounds: int) -> list[Figure]:
         make_transformer(half, shape, np.dtype(np.float16))
         make_transformer(single, shape, np.dtype(np.float32))
         print_progress(f"opening the graph on {device}; TensorRT compiles for minutes")
-        card, cpu = open_session(half, device=device), open_session(single)
-        difference = _compare(card, cpu, shape)
+        gpu, cpu = open_session(half, device=device), open_session(single)
+        difference = _compare(gpu, cpu, shape)
         host = _time_runs(cpu, shape, batch=1, rounds=5)
-        speeds = [_time_runs(card, shape, batch=batch, rounds=rounds) for batch in BATCHES]
+        speeds = [_time_runs(gpu, shape, batch=batch, rounds=rounds) for batch in BATCHES]
     first, middle, last = speeds
-    title = f"{'ViT-B/16' if shape == Shape() else 'tiny ViT'} float16, {card.name}"
+    title = f"{'ViT-B/16' if shape == Shape() else 'tiny ViT'} float16, {gpu.name}"
     return [
         Figure(
             name=f"{title}: scores' largest difference from float32 on the CPU, over their spread",
@@ -110,10 +110,10 @@ def _draw_pixels(shape: Shape, count: int) -> NDArray[np.float32]:
     return np.random.default_rng(0).standard_normal((count, 3, shape.size, shape.size), np.float32)
 
 
-def _compare(card: Engine, cpu: Engine, shape: Shape) -> float:
+def _compare(gpu: Engine, cpu: Engine, shape: Shape) -> float:
     pixels = _draw_pixels(shape, 4)
     reference = cpu.run(pixels)
-    return float(np.abs(card.run(pixels) - reference).max() / reference.std())
+    return float(np.abs(gpu.run(pixels) - reference).max() / reference.std())
 
 
 def _time_runs(engine: Engine, shape: Shape, *, batch: int, rounds: int) -> Speed:

@@ -72,7 +72,7 @@ def _compare_int8(photographs: Sequence[Path]) -> list[Agreement]:
 
     models = prepare_models()["mobilenet_v2"]
     if models.int8 is None:
-        print(f"  left out: int8: {models.why_missing.get('int8')}")
+        print(f"  skipped: int8: {models.why_missing.get('int8')}")
         return []
     with pipeline(model=MOBILENET_V2, dtype="fp32", engine="onnxruntime") as classifier:
         exact = _score(classifier, photographs)
@@ -81,7 +81,7 @@ def _compare_int8(photographs: Sequence[Path]) -> list[Agreement]:
     found = []
     for engine in ENGINES:
         if importlib.util.find_spec(engine) is None:
-            print(f"  left out: int8 with {engine}: pip install 'pictag[{engine}]'")
+            print(f"  skipped: int8 with {engine}: pip install 'pictag[{engine}]'")
             continue
         with pipeline(model=models.int8, dtype="q8", engine=engine) as classifier:
             scores = _score(classifier, photographs)

@@ -90,7 +90,7 @@ def compare_processes(commands: dict[str, Sequence[str]], *, rounds: int) -> dic
 def require_shared() -> bool:
     if MOBILENET_V2.is_dir():
         return True
-    print("  left out: needs the folder ../shared beside the project (real models and images)")
+    print("  skipped: needs the folder ../shared next to the project (models and photographs)")
     return False
 
 

@@ -110,7 +110,7 @@ def main() -> int:
     parser.add_argument("--save", action="store_true", help="write the results into docs/performance")
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - set(PARTS):
-        parser.error(f"there is no {', '.join(sorted(unknown))}; there are: {', '.join(PARTS)}")
+        parser.error(f"unknown: {', '.join(sorted(unknown))}. Choose from {', '.join(PARTS)}")
     figures = run(Options(quick=arguments.quick, save=arguments.save), arguments.parts or tuple(PARTS))
     for figure in figures:
         print_figure(figure)

@@ -1,1 +1,1 @@
-"""What the races run, each in a process of its own; `runs` says how they are spoken to."""
+"""Programs that the benchmarks start as separate processes; `runs` has their protocol."""

@@ -40,5 +40,5 @@ def test_subfolders_are_read_on_request(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ImageNotFound, match="missing: there is no such folder"):
+    with pytest.raises(ImageNotFound, match="missing: no such folder"):
         choose_images(tmp_path / "missing", count=5, recursive=False)

@@ -63,7 +63,7 @@ def choose_images(folder: Path, *, count: int, recursive: bool) -> list[Source |
     if len(found) == 1 and isinstance(found[0], Failed):
         raise found[0].error
     if len(found) == 1 and not exists(found[0].name):
-        raise ImageNotFound(f"{shorten(folder)}: there is no such folder.")
+        raise ImageNotFound(f"{shorten(folder)}: no such folder.")
     return [found[index * len(found) // count] for index in range(count)] if len(found) > count else found
 
 
