@@ -32,7 +32,7 @@ def read_lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_a_folder_gives_a_line_an_image_in_order(
+def test_a_folder_gives_one_line_per_image_in_order(
     tiny: str, colours: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["classify", "images", "--model", tiny]) == 0
@@ -48,7 +48,7 @@ def test_a_folder_gives_a_line_an_image_in_order(
     assert err == ""
 
 
-def test_options_of_the_labels_reach_the_line(
+def test_label_options_affect_the_results(
     tiny: str, colours: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["classify", colours[0], "-m", tiny, "-k", "1"]) == 0
@@ -74,11 +74,11 @@ def test_a_corrupt_image_fails_alone(
         "missing.png": "ImageNotFound",
     }
     assert sum("labels" in line for line in lines) == 3
-    assert len(err.splitlines()) == 3  # and each is named on stderr, in a line
+    assert len(err.splitlines()) == 3  # each is named on stderr in one line
     assert err.count("missing.png") == 1
 
 
-def test_quiet_says_nothing_on_stderr(tiny: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_quiet_prints_nothing_on_stderr(tiny: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["classify", "missing.png", "--model", tiny, "--quiet"]) == 1
     out, err = capfd.readouterr()
     assert (out.count("\n"), err) == (1, "")
@@ -101,7 +101,7 @@ def test_a_table_has_bars(tiny: str, colours: list[str], capfd: pytest.CaptureFi
         ("run.ndjson", read_jsonl),
     ],
 )
-def test_the_name_of_the_output_says_its_format(
+def test_the_name_of_the_output_sets_its_format(
     tiny: str, colours: list[str], name: str, reader: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["classify", "images", "--model", tiny, "--output", name]) == 0
@@ -110,7 +110,7 @@ def test_the_name_of_the_output_says_its_format(
 
 
 @pytest.mark.parametrize("name", ["run.jsonl", "run.csv", "run.parquet"])
-def test_resume_skips_what_is_done_and_retries_what_failed_when_asked(
+def test_resume_skips_finished_images_and_retries_failed_ones_if_asked(
     tiny: str, colours: list[str], name: str
 ) -> None:
     reader: Any = {"run.jsonl": read_jsonl, "run.csv": read_csv, "run.parquet": read_parquet}[name]
@@ -133,32 +133,25 @@ def test_resume_skips_what_is_done_and_retries_what_failed_when_asked(
     assert len(list(reader(Path(name)))) == 5
 
 
-def test_an_output_that_is_there_is_not_lost(
+def test_an_existing_output_is_only_replaced_by_a_run_that_can_start(
     tiny: str, colours: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     Path("run.csv").write_text("precious")
-    assert main(["classify", "images", "--model", tiny, "--output", "run.csv"]) == 2
-    assert "--overwrite" in capfd.readouterr().err
-    assert main(["classify", "images", "--model", tiny, "--output", "run.csv", "--resume"]) == 2
-    assert (
-        main(["classify", "images", "--model", "no/where", "--offline", "--overwrite", "-o", "run.csv"]) == 2
-    )
-    assert Path("run.csv").read_text() == "precious"
-    assert main(["classify", "images", "--model", tiny, "--output", "run.csv", "--overwrite"]) == 0
+    run = ["classify", "images", "--model", tiny, "--output", "run.csv"]
+    for options, said in (
+        ([], "--overwrite"),
+        (["--resume"], "run.csv"),
+        (["--overwrite", "--model", "no/where", "--offline"], "no/where"),
+        (["--overwrite", "--min-score", "nan"], "min_score"),
+    ):
+        assert main([*run, *options]) == 2
+        assert said in capfd.readouterr().err
+        assert Path("run.csv").read_text() == "precious"
+    assert main([*run, "--overwrite"]) == 0
     assert len(list(read_csv(Path("run.csv")))) == 3
 
 
-def test_an_option_of_no_meaning_is_refused_before_the_old_output_is_begun_anew(
-    tiny: str, colours: list[str], capfd: pytest.CaptureFixture[str]
-) -> None:
-    Path("run.csv").write_text("kept")
-    command = ["classify", *colours, "--model", tiny, "--output", "run.csv", "--overwrite"]
-    assert main([*command, "--min-score", "nan"]) == 2
-    assert "min_score" in capfd.readouterr().err
-    assert Path("run.csv").read_text() == "kept"
-
-
-def test_a_list_names_images_by_line_or_by_nul(
+def test_a_list_has_one_name_per_line_or_nul(
     tiny: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     make_image(tmp_path / "two words.png")
@@ -196,7 +189,7 @@ def test_the_model_may_come_from_the_environment(
         (["classify", "a.jpg", "--retry-failed"], "--resume"),
         (["classify", "a.jpg", "-o", "a.txt", "--resume"], "table"),
         (["classify", "a.jpg", "-o", "a.csv", "--resume", "--overwrite"], "contradict"),
-        (["classify", "a.jpg", "-o", "a.json"], ".jsonl"),  # what would be written is not one JSON value
+        (["classify", "a.jpg", "-o", "a.json"], ".jsonl"),  # the output would not be one JSON value
         (["classify", "a.jpg", "-o", "no/folder/a.csv"], "no/folder"),
         (["classify", "-", "--from-file", "-"], "once"),
         (["classify", "a.jpg", "--model", "./nowhere"], "nowhere"),
@@ -205,7 +198,7 @@ def test_the_model_may_come_from_the_environment(
         (["."], "pictag classify ."),
     ],
 )
-def test_wrong_usage_is_one_sentence_with_a_way_out(
+def test_wrong_usage_is_one_sentence_with_advice(
     arguments: list[str], hint: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments) == 2
@@ -216,7 +209,7 @@ def test_wrong_usage_is_one_sentence_with_a_way_out(
     assert len(err.splitlines()) == 1
 
 
-def test_a_name_that_reads_like_an_option_says_how_to_write_it(
+def test_the_error_for_a_name_like_an_option_says_how_to_write_it(
     tiny: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     make_image(tmp_path / "-dash.png")
@@ -226,7 +219,7 @@ def test_a_name_that_reads_like_an_option_says_how_to_write_it(
 
 
 @pytest.mark.parametrize("name", [".", "results", "results.csv"])
-def test_an_output_that_is_a_folder_is_called_one(
+def test_a_folder_is_rejected_as_output(
     tiny: str, colours: list[str], capfd: pytest.CaptureFixture[str], name: str
 ) -> None:
     Path(name).mkdir(exist_ok=True)
@@ -245,7 +238,7 @@ def test_debug_shows_the_traceback(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_is_a_sentence(tiny: str, colours: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk_is_reported(tiny: str, colours: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     for format_ in ("jsonl", "csv", "table"):
         assert main(["classify", "images", "-m", tiny, "-f", format_, "-o", "/dev/full"]) == 2
         assert "No space left" in capfd.readouterr().err
@@ -274,7 +267,7 @@ def test_every_file_name_works(tiny: str, tmp_path: Path, capfd: pytest.CaptureF
     assert {os.fsencode(name) for name in found[1:]} == {os.fsencode(f"./{name}") for name in names[:-1]}
 
 
-def test_a_hostile_name_reaches_no_terminal_unescaped(
+def test_control_characters_in_names_are_escaped(
     tiny: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "\x1b[31mred\x9b.png").write_text("no image")
@@ -284,7 +277,7 @@ def test_a_hostile_name_reaches_no_terminal_unescaped(
     assert not {"\x1b", "\x9b"} & set(out + err)
 
 
-def test_help_and_version_are_there(capfd: pytest.CaptureFixture[str]) -> None:
+def test_help_and_version_are_printed(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert main(["--help"]) == 0
     assert main(["classify", "--help"]) == 0
@@ -293,7 +286,7 @@ def test_help_and_version_are_there(capfd: pytest.CaptureFixture[str]) -> None:
     assert "--min-score" in out
 
 
-def test_every_option_has_a_help() -> None:
+def test_every_option_has_help() -> None:
     from pictag.cli.classify import classify
 
     for parameter in classify.params[1:]:

@@ -1,9 +1,10 @@
-"""What only a process of its own can show: streams, signals, terminals, what is imported."""
+"""Streams, signals and imports, which need a process of their own."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -60,9 +61,10 @@ def wait_for(path: Path, size: int) -> None:
         ("run.jsonl", (signal.SIGINT, 130)),
         ("run.csv", (signal.SIGTERM, 143)),
         ("run.parquet", (signal.SIGINT, 130)),
+        ("run.jsonl", (signal.SIGKILL, -9)),
     ],
 )
-def test_an_interrupted_run_leaves_a_whole_file_and_goes_on(
+def test_an_interrupted_run_leaves_a_whole_file_and_can_be_resumed(
     tmp_path: Path, tiny: str, many: list[str], name: str, ending: tuple[int, int]
 ) -> None:
     path = tmp_path / name
@@ -77,16 +79,15 @@ def test_an_interrupted_run_leaves_a_whole_file_and_goes_on(
     process.send_signal(number)
     _, err = process.communicate(timeout=30)
     assert process.returncode == status, err
-    assert b"Interrupted after" in err
-    assert b"--resume" in err
-    assert len(err.splitlines()) == 1
+    if number == signal.SIGKILL:
+        with path.open("ab") as stream:
+            stream.write(b'{"source": "many/02')  # as a crash of the machine would leave it
+    else:
+        assert re.fullmatch(rb"pictag: Interrupted after \d+ images?\. .* --resume to continue\.\n", err)
     reader = {".jsonl": read_jsonl, ".csv": read_csv, ".parquet": read_parquet}[path.suffix]
     finished = [prediction.source for prediction in reader(path)]
     assert 0 < len(finished) < len(many)
     assert finished == many[: len(finished)]
-    if path.suffix != ".parquet":
-        assert path.read_bytes().endswith(b"\n")
-
     process = start(*run, "--resume", cwd=tmp_path)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
@@ -94,51 +95,22 @@ def test_an_interrupted_run_leaves_a_whole_file_and_goes_on(
 
 
 @posix_only
-def test_an_interruption_does_not_wait_for_a_server_that_is_silent(tmp_path: Path, tiny: str) -> None:
+def test_an_interruption_does_not_wait_for_a_silent_server(tmp_path: Path, tiny: str) -> None:
     make_image(tmp_path / "red.png")
     with socket.create_server(("127.0.0.1", 0), backlog=50) as silent:
         urls = [f"http://127.0.0.1:{silent.getsockname()[1]}/{number}.png" for number in range(20)]
         options = ["--allow-private-urls", "--timeout", "60", "--batch-size", "1", "--output", "run.jsonl"]
         process = start("classify", "red.png", *urls, "--model", tiny, *options, cwd=tmp_path)
         wait_for(tmp_path / "run.jsonl", 0)
-        begun = time.monotonic()
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=70)
-    assert time.monotonic() - begun < 20
+        _, err = process.communicate(timeout=30)  # less than the run's own --timeout
     assert process.returncode == 130, err
     assert err.startswith(b"pictag: Interrupted after 1 image. Results: run.jsonl. Use --resume")
     assert [prediction.source for prediction in read_jsonl(tmp_path / "run.jsonl")] == ["red.png"]
 
 
 @posix_only
-def test_a_killed_run_goes_on_too(tmp_path: Path, tiny: str, many: list[str]) -> None:
-    path = tmp_path / "run.jsonl"
-    run = [
-        "classify",
-        "many",
-        "--model",
-        tiny,
-        "--output",
-        "run.jsonl",
-        "--batch-size",
-        "2",
-        "--threads",
-        "1",
-    ]
-    process = start(*run, cwd=tmp_path)
-    wait_for(path, 1000)
-    process.kill()
-    process.communicate(timeout=30)
-    with path.open("ab") as stream:
-        stream.write(b'{"source": "many/02')  # as a crash of the machine would leave it
-    process = start(*run, "--resume", cwd=tmp_path)
-    process.communicate(timeout=60)
-    assert process.returncode == 0
-    assert [prediction.source for prediction in read_jsonl(path)] == many
-
-
-@posix_only
-def test_a_reader_that_stops_ends_the_run_quietly(tmp_path: Path, tiny: str, many: list[str]) -> None:
+def test_a_closed_pipe_ends_the_run_quietly(tmp_path: Path, tiny: str, many: list[str]) -> None:
     for format_ in ("jsonl", "table"):
         process = start("classify", "many", "--model", tiny, "--format", format_, cwd=tmp_path)
         assert process.stdout is not None
@@ -151,6 +123,26 @@ def test_a_reader_that_stops_ends_the_run_quietly(tmp_path: Path, tiny: str, man
         assert err == b""
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["--version", "--help", "classify --help", "serve --help", "classify red.png --model TINY"],
+)
+def test_a_command_imports_only_what_it_needs(tmp_path: Path, tiny: str, command: str) -> None:
+    make_image(tmp_path / "red.png")
+    heavy = {"huggingface_hub", "httpx2", "pyarrow", "rich", "uvicorn", "starlette", "pydantic"}
+    if "TINY" not in command:
+        heavy |= {"numpy", "PIL", "onnxruntime"}
+    code = (
+        "import sys; from pictag.cli import main\n"
+        f"status = main({command.replace('TINY', tiny).split()!r})\n"
+        f"print(status, sorted({heavy!r} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert done.stdout.splitlines()[-1] == "0 []"
+
+
 def test_an_image_from_standard_input(pictag: Pictag, tmp_path: Path, tiny: str) -> None:
     image = make_image(tmp_path / "red.png").read_bytes()
     done = pictag("classify", "-", "--model", tiny, stdin=image)
@@ -160,11 +152,11 @@ def test_an_image_from_standard_input(pictag: Pictag, tmp_path: Path, tiny: str)
 
 
 @posix_only
-def test_a_list_from_standard_input_with_names_that_are_no_text(
+def test_a_list_from_standard_input_may_have_names_that_are_not_utf8(
     pictag: Pictag, tmp_path: Path, tiny: str
 ) -> None:
     image = make_image(tmp_path / "red.png").read_bytes()
-    with open(os.fsencode(tmp_path) + b"/caf\xe9.png", "wb") as stream:  # noqa: PTH123 - the name is no valid text
+    with open(os.fsencode(tmp_path) + b"/caf\xe9.png", "wb") as stream:  # noqa: PTH123 - the name is not valid text
         stream.write(image)
     done = pictag(
         "classify", b"caf\xe9.png", "--from-file", "-", "--model", tiny, stdin=b"red.png\ncaf\xe9.png\n"
@@ -174,33 +166,8 @@ def test_a_list_from_standard_input_with_names_that_are_no_text(
     assert names == [b"caf\xe9.png", b"red.png", b"caf\xe9.png"]
 
 
-def test_help_and_version_import_nothing_heavy() -> None:
-    for argument in ("--version", "--help", "classify --help"):
-        code = (
-            "import sys; from pictag.cli import main\n"
-            f"status = main({argument.split()!r})\n"
-            "heavy = {'numpy', 'PIL', 'onnxruntime', 'huggingface_hub', 'pyarrow', 'httpx2', 'rich'}\n"
-            "print(status, sorted(heavy & set(sys.modules)))"
-        )
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        assert done.stdout.splitlines()[-1] == "0 []", argument
-
-
-def test_one_image_and_a_folder_model_need_no_network_code(tmp_path: Path, tiny: str) -> None:
-    make_image(tmp_path / "red.png")
-    code = (
-        "import sys; from pictag.cli import main\n"
-        f"status = main(['classify', 'red.png', '--model', {tiny!r}])\n"
-        "print(status, sorted({'huggingface_hub', 'httpx2', 'pyarrow', 'rich'} & set(sys.modules)))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
-    )
-    assert done.stdout.splitlines()[-1] == "0 []"
-
-
 @posix_only
-def test_streams_that_are_closed_are_no_crash(tmp_path: Path, tiny: str) -> None:
+def test_closed_streams_do_not_crash_the_command(tmp_path: Path, tiny: str) -> None:
     make_image(tmp_path / "red.png")
     for closed, status in (("<&-", 0), ("2>&-", 0), (">&-", 2)):
         command = f'"$0" -m pictag classify red.png --model "$1" {closed}'
@@ -211,7 +178,7 @@ def test_streams_that_are_closed_are_no_crash(tmp_path: Path, tiny: str) -> None
         assert b"inside pictag" not in done.stderr
 
 
-def test_a_url_of_this_machine_needs_leave(tmp_path: Path, tiny: str, pictag: Pictag) -> None:
+def test_a_url_of_this_machine_needs_an_option(tmp_path: Path, tiny: str, pictag: Pictag) -> None:
     image = make_image(tmp_path / "red.png").read_bytes()
 
     class Handler(BaseHTTPRequestHandler):
@@ -222,7 +189,7 @@ def test_a_url_of_this_machine_needs_leave(tmp_path: Path, tiny: str, pictag: Pi
             self.end_headers()
             self.wfile.write(image)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - so it is called
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in the base class
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:

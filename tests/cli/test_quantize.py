@@ -1,10 +1,12 @@
-"""``pictag quantize`` as a shell sees it."""
+"""``pictag quantize`` in a process of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
+
+import pytest
 
 from tinymodel import make_image
 
@@ -36,19 +38,18 @@ def test_a_model_is_quantised_used_and_inspected(pictag: Pictag, tiny: str, tmp_
     assert b"red" in labels.stdout
 
 
-def test_what_cannot_be_done_is_one_sentence_and_status_2(pictag: Pictag, tiny: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--output", "int8"], b"--calibrate"),
+        (["--output", "there", "--calibrate", "photos"], b"--overwrite"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_status_2(
+    pictag: Pictag, tiny: str, tmp_path: Path, options: list[str], said: bytes
+) -> None:
     draw(tmp_path / "photos")
-    (tmp_path / "there").mkdir()
-    (tmp_path / "there" / "file").touch()
-    done = pictag("quantize", tiny, "--calibrate", "photos", "--output", "there")
-    assert done.returncode == 2
-    assert done.stdout == b""
-    assert done.stderr.decode().splitlines() == [
-        "pictag: there exists. Use --overwrite (overwrite=True) to replace it."
-    ]
-
-
-def test_the_images_must_be_named(pictag: Pictag, tiny: str) -> None:
-    done = pictag("quantize", tiny, "--output", "int8")
-    assert done.returncode == 2
-    assert b"--calibrate" in done.stderr
+    draw(tmp_path / "there")
+    done = pictag("quantize", tiny, *options)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, b"", 1)
+    assert said in done.stderr

@@ -1,4 +1,4 @@
-"""What a person sees: stdout and stderr on one terminal."""
+"""Stdout and stderr on one terminal."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def run_on_terminal(
     stdout_too: bool = True,
     environ: dict[str, str] | None = None,
 ) -> tuple[int, str]:
-    """Run pictag with a terminal of its own; gives the exit status and all that was sent to the terminal."""
+    """Run pictag with a terminal of its own; returns the exit status and the terminal's output."""
     import fcntl
     import pty
     import struct
@@ -44,7 +44,7 @@ def run_on_terminal(
     while True:
         try:
             block = os.read(master, 65536)
-        except OSError:  # Linux says so when the last writer has closed
+        except OSError:  # Linux: the last writer has closed
             break
         if not block:
             break
@@ -102,21 +102,21 @@ def test_table_and_progress_share_a_terminal_without_garbling_it(images: Path, t
     assert re.fullmatch(r"pictag: 30 images in [\d.]+ s \([\d.,]+/s\), 1 failed\.", lines[-2])
 
 
-def test_colours_are_left_out_where_nobody_wants_them(images: Path, tiny: str) -> None:
+def test_no_color_turns_colours_off(images: Path, tiny: str) -> None:
     coloured = run_on_terminal("classify", "images/1.png", "-m", tiny, cwd=images)[1]
     plain = run_on_terminal("classify", "images/1.png", "-m", tiny, cwd=images, environ={"NO_COLOR": "1"})[1]
     assert "\x1b[36m" in coloured
     assert "\x1b[36m" not in plain
 
 
-def test_quiet_is_quiet_on_a_terminal_too(images: Path, tiny: str) -> None:
+def test_quiet_prints_nothing_on_a_terminal(images: Path, tiny: str) -> None:
     _, sent = run_on_terminal(
         "classify", "images", "-m", tiny, "--quiet", "-o", "run.jsonl", cwd=images, stdout_too=False
     )
     assert sent == ""
 
 
-def test_a_run_into_a_file_shows_progress_failures_and_where_the_results_are(images: Path, tiny: str) -> None:
+def test_a_run_into_a_file_shows_failures_and_a_summary(images: Path, tiny: str) -> None:
     status, sent = run_on_terminal(
         "classify", "images", "-m", tiny, "-o", "run.jsonl", cwd=images, columns=100, stdout_too=False
     )
@@ -126,7 +126,7 @@ def test_a_run_into_a_file_shows_progress_failures_and_where_the_results_are(ima
     assert lines[-2].endswith("1 failed. Results: run.jsonl")
 
 
-def test_waiting_for_a_terminal_to_send_an_image_is_refused(images: Path, tiny: str) -> None:
+def test_an_image_cannot_be_read_from_a_terminal(images: Path, tiny: str) -> None:
     status, sent = run_on_terminal("classify", "-", "-m", tiny, cwd=images)
     assert status == 2
     assert "pipe an image" in sent
