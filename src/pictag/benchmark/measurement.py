@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,9 +25,8 @@ from pictag.records import Failure
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
-    from pictag.images import Failed, Source
     from pictag.models.load import DownloadProgress, Model
 
 
@@ -132,7 +131,8 @@ def measure(
         if on_progress is not None:
             on_progress(Progress(step=step, number=number, total=1 + len(tasks), report=report))
 
-    with _provide_images(found, count) as given:
+    with tempfile.TemporaryDirectory(prefix="pictag-bench-") as scratch:
+        given = draw_images(Path(scratch), count) if found is None else found
         tell("checking the images", 1)
         usable, facts = check_images(given, spec, folder=None if place is None else str(place))
         report = replace(report, images=facts)
@@ -192,14 +192,3 @@ def _fetch(
     if failures and (require_all or not models):
         raise failures[0]
     return models[0]
-
-
-@contextmanager
-def _provide_images(
-    found: Sequence[Source | Failed] | None, count: int
-) -> Iterator[Sequence[Source | Failed]]:
-    if found is not None:
-        yield found
-        return
-    with tempfile.TemporaryDirectory(prefix="pictag-bench-") as folder:
-        yield draw_images(Path(folder), count)
