@@ -57,7 +57,7 @@ def test_weights_named_by_their_file_are_described_by_the_folder_above(tmp_path:
     folder = make_tiny_model(tmp_path / "m", files=("onnx/model.onnx", "onnx/model_quantized.onnx"))
     model = load(folder / "onnx" / "model.onnx")
     assert (model.card.kind, model.card.weights, model.card.dtype) == ("file", "onnx/model.onnx", "fp32")
-    with pytest.raises(OptionError, match="leave out dtype"):
+    with pytest.raises(OptionError, match="Leave out dtype"):
         load(folder / "onnx" / "model.onnx", dtype="q8")
 
 
@@ -65,7 +65,8 @@ def test_a_folder_without_a_configuration_says_what_is_missing_and_what_there_is
     folder = make_tiny_model(tmp_path / "m")
     (folder / "config.json").unlink()
     with pytest.raises(
-        ModelFileMissing, match=r"no config\.json .*There are: preprocessor_config\.json, onnx/model\.onnx"
+        ModelFileMissing,
+        match=r"neither a config\.json .*contains: preprocessor_config\.json, onnx/model\.onnx",
     ):
         load(folder)
     (tmp_path / "empty").mkdir()

@@ -1,4 +1,4 @@
-"""What a model's name means."""
+"""Parsing the names of models."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_the_default_model_is_a_name_on_the_hub() -> None:
     assert parse_reference(DEFAULT_MODEL) == ModelRef(kind="hub", name=DEFAULT_MODEL)
 
 
-def test_a_revision_stands_in_the_name_or_beside_it() -> None:
+def test_a_revision_is_given_in_the_name_or_as_an_argument() -> None:
     assert parse_reference("org/name@v1.0").revision == "v1.0"
     assert parse_reference("org/name", revision="refs/pr/1").revision == "refs/pr/1"
     assert parse_reference("org/name@v1.0", revision="v1.0").revision == "v1.0"
@@ -31,13 +31,13 @@ def test_two_different_revisions_are_an_error() -> None:
         parse_reference("org/name@v1", revision="v2")
 
 
-def test_only_a_whole_commit_is_pinned() -> None:
+def test_only_a_full_commit_is_pinned() -> None:
     assert parse_reference(f"org/name@{COMMIT.upper()}").revision == COMMIT
     assert parse_reference(f"org/name@{COMMIT}").is_pinned
     assert not parse_reference(f"org/name@{COMMIT[:12]}").is_pinned
 
 
-def test_folders_and_files_are_found_however_they_are_written(
+def test_folders_and_files_are_found_in_every_notation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "org" / "name").mkdir(parents=True)
@@ -51,25 +51,25 @@ def test_folders_and_files_are_found_however_they_are_written(
         assert parse_reference(text).kind == "file", text
 
 
-def test_embedded_is_a_name_of_its_own() -> None:
+def test_embedded_is_a_built_in_name() -> None:
     assert parse_reference("embedded") == ModelRef(kind="embedded", name="embedded")
     with pytest.raises(OptionError, match="only models on the Hub have revisions"):
         parse_reference("embedded", revision="main")
 
 
 def test_a_name_without_an_organisation_is_explained() -> None:
-    with pytest.raises(ModelNotFound, match=f"organisation in front of it, as in {DEFAULT_MODEL}"):
+    with pytest.raises(ModelNotFound, match=f"starts with an organisation, as in {DEFAULT_MODEL}"):
         parse_reference("resnet50")
 
 
 def test_a_url_is_explained() -> None:
-    with pytest.raises(OptionError, match="name a model as org/name"):
+    with pytest.raises(OptionError, match="Give a model as org/name"):
         parse_reference("https://huggingface.co/org/name")
 
 
 def test_a_file_of_another_kind_is_explained(tmp_path: Path) -> None:
     (tmp_path / "model.bin").touch()
-    with pytest.raises(OptionError, match=r"not an \.onnx file"):
+    with pytest.raises(OptionError, match=r"nor an \.onnx file"):
         parse_reference(str(tmp_path / "model.bin"))
 
 
@@ -97,7 +97,7 @@ def test_a_file_of_another_kind_is_explained(tmp_path: Path) -> None:
         "@main",
     ],
 )
-def test_a_hostile_name_never_reaches_the_hub_or_the_disk(name: str) -> None:
+def test_a_malicious_name_never_reaches_the_hub_or_the_disk(name: str) -> None:
     with pytest.raises((OptionError, ModelNotFound)) as caught:
         parse_hub_name(name)
     assert len(str(caught.value)) < 500
@@ -107,7 +107,7 @@ def test_a_hostile_name_never_reaches_the_hub_or_the_disk(name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["./nowhere", "/nowhere/at/all", "~nobody-of-that-name/x", "nowhere.onnx", "x" * 300]
 )
-def test_a_path_that_leads_nowhere_is_not_found(name: str) -> None:
+def test_a_path_that_does_not_exist_is_not_found(name: str) -> None:
     with pytest.raises(ModelNotFound):
         parse_reference(name)
 
@@ -115,19 +115,19 @@ def test_a_path_that_leads_nowhere_is_not_found(name: str) -> None:
 @pytest.mark.parametrize(
     "revision", ["", "..", "a/../b", "/etc", "a b", "a\x00", "-x", "x" * 300, "a\\b", "a~1"]
 )
-def test_a_revision_that_git_would_refuse_is_refused(revision: str) -> None:
-    with pytest.raises(OptionError, match="no branch, tag or commit"):
+def test_a_revision_that_git_would_reject_is_an_error(revision: str) -> None:
+    with pytest.raises(OptionError, match="not a branch, tag or commit"):
         parse_hub_name("org/name", revision=revision)
 
 
 @pytest.mark.parametrize("value", [None, 3, b"org/name", ["org/name"]])
-def test_what_is_no_text_is_an_option_error(value: object) -> None:
+def test_a_value_that_is_not_a_string_is_an_option_error(value: object) -> None:
     with pytest.raises(OptionError):
         parse_reference(value)  # type: ignore[arg-type]
 
 
 @given(st.text(max_size=60))
-def test_any_text_is_a_reference_or_an_error_of_ours(text: str) -> None:
+def test_every_string_is_a_reference_or_a_pictag_error(text: str) -> None:
     try:
         ref = parse_hub_name(text)
     except PictagError:

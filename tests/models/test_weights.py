@@ -1,4 +1,4 @@
-"""Which weights are taken, and why."""
+"""Which weights are chosen, and why."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def test_each_dtype_has_the_hubs_file_name(dtype: str, suffix: str) -> None:
         (["README.md", "mobilenet.onnx"], "cpu", "mobilenet.onnx"),
     ],
 )
-def test_auto_takes_what_is_fastest_on_the_device(files: list[str], device: str, expected: str) -> None:
+def test_auto_chooses_the_fastest_dtype_on_the_device(files: list[str], device: str, expected: str) -> None:
     choice = choose_weights(files, model="m", device=device)
     assert choice.path == expected
 
 
-def test_the_reason_names_what_was_passed_over() -> None:
+def test_the_reason_names_the_other_dtypes() -> None:
     choice = choose_weights(["onnx/model.onnx", "onnx/model_quantized.onnx"], model="m")
     assert choice.why == "dtype=auto takes q8 on a CPU before fp32"
 
 
-def test_a_missing_dtype_names_those_that_exist() -> None:
+def test_a_missing_dtype_names_the_existing_ones() -> None:
     with pytest.raises(ModelFileMissing, match=r"onnx/model\.onnx \(fp32\), onnx/model_q4\.onnx \(q4\)"):
         choose_weights(["onnx/model.onnx", "onnx/model_q4.onnx"], model="m", dtype="fp16")
 
@@ -49,8 +49,8 @@ def test_a_model_without_onnx_says_how_to_export_it() -> None:
         choose_weights(["model.safetensors", "config.json"], model="org/name")
 
 
-def test_several_unknown_names_must_be_chosen_from() -> None:
-    with pytest.raises(ModelFileMissing, match="Say which with model_file"):
+def test_several_files_without_a_standard_name_are_an_error() -> None:
+    with pytest.raises(ModelFileMissing, match="Choose one with model_file"):
         choose_weights(["a.onnx", "b.onnx"], model="m")
 
 
@@ -67,18 +67,18 @@ def test_a_model_file_outside_the_model_is_refused(name: str) -> None:
         choose_weights(ALL, model="m", model_file=name)
 
 
-def test_options_that_contradict_each_other_are_refused() -> None:
+def test_dtype_and_model_file_exclude_each_other() -> None:
     with pytest.raises(OptionError, match="both given"):
         choose_weights(ALL, model="m", dtype="fp32", model_file="model.onnx")
 
 
-def test_an_unknown_dtype_names_the_near_ones() -> None:
+def test_an_unknown_dtype_gets_a_suggestion() -> None:
     with pytest.raises(OptionError, match="Did you mean 'fp16'"):
         choose_weights(ALL, model="m", dtype="pf16")
 
 
 @pytest.mark.parametrize("path", ["a//b", "./a", "a/.", "a/..", "~/a", "a\x00b"])
-def test_odd_paths_do_not_count_as_inside(path: str) -> None:
+def test_paths_that_are_not_normalized_do_not_count_as_inside(path: str) -> None:
     assert not is_inside(path)
 
 
@@ -86,7 +86,7 @@ TWO_OF_A_KIND = ["onnx/model.onnx", "onnx/model_quantized.onnx", "onnx/model_qua
 
 
 @pytest.mark.parametrize("dtype", ["auto", "q8"])
-def test_each_engine_takes_the_file_made_for_it(dtype: str) -> None:
+def test_each_engine_gets_the_file_made_for_it(dtype: str) -> None:
     def path(engine: str) -> str:
         return choose_weights(TWO_OF_A_KIND, model="m", dtype=dtype, engine=engine).path
 
@@ -94,10 +94,10 @@ def test_each_engine_takes_the_file_made_for_it(dtype: str) -> None:
     assert path("onnxruntime") == "onnx/model_quantized.onnx"
 
 
-def test_an_engine_without_a_file_of_its_own_takes_the_common_one() -> None:
+def test_an_engine_without_its_own_file_gets_the_common_one() -> None:
     assert choose_weights(TWO_OF_A_KIND[:2], model="m", engine="openvino").path == "onnx/model_quantized.onnx"
 
 
-def test_a_file_for_openvino_alone_is_not_given_to_another_engine() -> None:
+def test_a_file_for_openvino_is_not_used_by_another_engine() -> None:
     with pytest.raises(ModelFileMissing, match=r"model_quantized_openvino\.onnx \(q8\)"):
         choose_weights(TWO_OF_A_KIND[2:], model="m", dtype="q8")

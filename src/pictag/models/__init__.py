@@ -1,5 +1,5 @@
-"""Models: what a name leads to, its files, its labels, and what is known of it.
+"""Models: names, files, labels and cards.
 
-A model is data: files, a `ModelCard` and a preprocessing spec. `reference` reads the name, `hub` and `folder`
-find the files, `load` puts them together.
+A model is data: files, a `ModelCard` and a preprocessing spec. `reference` parses a model's name, `hub` and
+`folder` find its files, and `load` reads them.
 """

@@ -1,7 +1,7 @@
-"""The files beside an ``.onnx`` file that its weights lie in: which they are, and that they stay inside.
+"""External data: weights in files beside the ``.onnx`` file.
 
-A graph may name any file on the machine as its weights. Names that are absolute, go up with ``..`` or lead
-out through a link are refused by name, before an engine opens anything.
+A malicious graph could name any file on the machine. Absolute names, names with ``..`` and links out of the
+model's folder are therefore rejected before an engine opens anything.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pictag.models.weights import is_inside
 
 
 def resolve_in_model(weights: str, locations: Iterable[str]) -> tuple[str, ...]:
-    """The paths inside the model of the files that the graph in ``weights`` names.
+    """The paths in the model of the files that the graph in ``weights`` names.
 
     >>> resolve_in_model("onnx/model.onnx", ["model.onnx_data"])
     ('onnx/model.onnx_data',)
@@ -24,11 +24,11 @@ def resolve_in_model(weights: str, locations: Iterable[str]) -> tuple[str, ...]:
 
 
 def check_external_data(weights: Path, locations: Iterable[str]) -> tuple[Path, ...]:
-    """The files that the graph in ``weights`` names, each present and inside the model's folder.
+    """The files that the graph in ``weights`` names, if all of them exist inside the model's folder.
 
-    The Hub's cache keeps every file as a link into one folder of blobs; so a file counts as inside when it
-    lies beside the link or beside what the link leads to, which is also ONNX Runtime's rule. Raises
-    `InvalidModel` for a name that leads out and `ModelFileMissing` for one that leads nowhere.
+    The Hub's cache stores every file as a link into a folder of blobs, so a file may be beside the link or
+    beside its target; ONNX Runtime has the same rule. Raises `InvalidModel` for a file outside of the folder
+    and `ModelFileMissing` for one that doesn't exist.
     """
     inside = {weights.parent.resolve(), weights.resolve().parent}
     found = []
@@ -38,8 +38,7 @@ def check_external_data(weights: Path, locations: Iterable[str]) -> tuple[Path, 
         if not any(target.is_relative_to(folder) for folder in inside):
             raise InvalidModel(
                 f"{shorten(weights)} keeps weights in {shorten(location)!r}, a link that leads out of the "
-                "model. "
-                "It is refused; put the file itself beside the model."
+                "model. Put the file itself beside the model."
             )
         if not target.is_file():
             raise ModelFileMissing(
@@ -53,7 +52,6 @@ def _check_name(location: str, weights: str) -> str:
     name = location.removeprefix("./")
     if not is_inside(name) or any(ord(c) < 32 for c in name):
         raise InvalidModel(
-            f"{shorten(weights)} keeps weights in {shorten(location)!r}, which leads out of the model. It "
-            "is refused."
+            f"{shorten(weights)} keeps weights in {shorten(location)!r}, which leads out of the model."
         )
     return name

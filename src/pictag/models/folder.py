@@ -1,4 +1,4 @@
-"""Models in a folder: the Hub's layout, the embedded model, plain ``.onnx`` files with labels."""
+"""Models in a folder: the Hub's layout, the embedded model, and ``.onnx`` files with labels."""
 
 from __future__ import annotations
 
@@ -18,20 +18,19 @@ _DESCRIPTIONS = (CONFIG, PREPROCESSOR, PROCESSOR, LABELS, SETTINGS)
 
 
 def embedded_folder() -> Path:
-    """The folder of the model inside the package."""
+    """The folder of the model in the package."""
     return Path(str(resources.files("pictag.models"))) / "embedded"
 
 
 def find_folder(folder: Path, options: LoadOptions, *, name: str) -> ModelFiles:
-    """The files of a model in a folder, with the weights chosen and the files they refer to checked.
+    """The files of a model in a folder, with the weights chosen and their external files checked.
 
-    Raises `ModelFileMissing`, naming what is missing and what there is, and `InvalidModel`.
+    Raises `ModelFileMissing`, which names the missing and the existing files, or `InvalidModel`.
     """
     files = list_model_files(folder)
     if not any(known in files for known in (CONFIG, LABELS)):
-        raise ModelFileMissing(
-            f"{shorten(name)} has no {CONFIG} (or, for a plain .onnx file, {LABELS}). {_found(files)}"
-        )
+        found = f"It contains: {shorten(', '.join(files), 300)}." if files else "The folder is empty."
+        raise ModelFileMissing(f"{shorten(name)} has neither a {CONFIG} nor a {LABELS}. {found}")
     choice = choose_weights(
         files,
         model=name,
@@ -44,22 +43,22 @@ def find_folder(folder: Path, options: LoadOptions, *, name: str) -> ModelFiles:
 
 
 def find_file(path: Path, options: LoadOptions) -> ModelFiles:
-    """The files of a model that is named by its ``.onnx`` file.
+    """The files of a model that is given by its ``.onnx`` file.
 
-    The file's folder describes it; for ``onnx/model.onnx`` in the Hub's layout, the folder above does.
+    They are in the file's folder; for ``onnx/model.onnx`` in the Hub's layout, in the folder above.
     """
     if options.model_file is not None or options.dtype != AUTO:
-        raise OptionError(f"{shorten(path)} names the weights by itself; leave out dtype and model_file.")
+        raise OptionError(f"{shorten(path)} already names the weights. Leave out dtype and model_file.")
     folder, inside = path.parent, path.name
     above = folder.absolute().parent
     if not (folder / CONFIG).is_file() and not (folder / LABELS).is_file() and (above / CONFIG).is_file():
         inside = f"{folder.absolute().name}/{path.name}"
         folder = above
-    return _collect(folder, Choice(path=inside, dtype=dtype_of(inside), why="it was named"))
+    return _collect(folder, Choice(path=inside, dtype=dtype_of(inside), why="given by its path"))
 
 
 def list_model_files(folder: Path) -> tuple[str, ...]:
-    """What lies in a model's folder and in its ``onnx`` folder, as paths with ``/``."""
+    """The files in a model's folder and in its ``onnx`` folder, as paths with ``/``."""
     try:
         return tuple(
             path.relative_to(folder).as_posix()
@@ -83,9 +82,3 @@ def _collect(folder: Path, choice: Choice) -> ModelFiles:
         files=tuple(FileFact(path=name, size=(folder / name).stat().st_size) for name in names),
         licence=read_licence(folder / "README.md"),
     )
-
-
-def _found(files: tuple[str, ...]) -> str:
-    if not files:
-        return "The folder is empty."
-    return f"There are: {shorten(', '.join(files), 300)}."

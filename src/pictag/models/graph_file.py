@@ -1,8 +1,8 @@
-"""What an ``.onnx`` file says of itself, read from its bytes without loading the weights.
+"""Facts about an ``.onnx`` file, read from its bytes without loading the weights.
 
-ONNX is protobuf. Only a few fields matter here, so the wire format is walked directly over a memory map:
-weights are skipped, never copied, and a file of gigabytes costs no more than its list of nodes. Field numbers
-are those of ``onnx.proto`` (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
+ONNX is protobuf. Only a few fields are needed, so the wire format is read directly from a memory map: weights
+are skipped, never copied, and a file of gigabytes takes no longer than its list of nodes. Field numbers are
+those of ``onnx.proto`` (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
 """
 
 from __future__ import annotations
@@ -16,17 +16,30 @@ from typing import Literal
 from pictag.errors import InvalidModel, ModelFileMissing, shorten
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_MAX_DEPTH = 64
+_MAX_DEPTH = 200
 
-# What may stand between the activation and the output without changing what the numbers are.
+# Operations after the activation that don't change the meaning of the output.
 _TRANSPARENT = frozenset(
     {"Cast", "Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "QuantizeLinear", "DequantizeLinear"}
 )
 _PROBABILITY = frozenset({"Softmax", "Sigmoid", "QLinearSigmoid", "QLinearSoftmax"})
 
-# Where a graph rounds what flows through it, it computes in 8 bits; weights alone may be stored so.
+# Operations that round activations, so that the graph computes in 8 bits. Weights alone may be stored so.
 _STATIC = frozenset({"QuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"})
 _DYNAMIC = "DynamicQuantizeLinear"
+
+# The fields of each message that can contain a tensor, by number.
+_CONTAINERS = {
+    "training": {1: "graph", 2: "graph"},
+    "function": {7: "node"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse tensor"},
+    "node": {5: "attribute"},
+    "attribute": {
+        5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse tensor", 23: "sparse tensor",
+    },
+    "sparse tensor": {1: "tensor", 2: "tensor"},
+    "tensor": {},
+}  # fmt: skip
 
 Quantization = Literal["none", "static", "dynamic"]
 Span = tuple[int, int]
@@ -34,13 +47,14 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphFacts:
-    """``external`` are the files that weights lie in, as the graph names them; ``metadata`` its free text.
+    """Facts about a graph.
 
-    ``activation`` is the operation that the output comes from where it makes probabilities (``Softmax``,
-    ``Sigmoid``), otherwise ``None``. ``input_shape`` is that of the first input that is no weight, with
-    ``None`` where the graph leaves a dimension open; it is ``None`` where the graph does not say.
-    ``quantization`` says whether the graph computes in 8-bit integers, with ranges that were calibrated
-    (``static``) or that it finds as it runs, over all images of a batch (``dynamic``).
+    ``external`` lists the files that contain its weights, as the graph names them; ``metadata`` is its free
+    text. ``activation`` is the operation that turns the output into probabilities (``Softmax`` or
+    ``Sigmoid``), or ``None``. ``input_shape`` is the shape of the first input that isn't a weight, with
+    ``None`` for a variable dimension; it is ``None`` if the graph doesn't state it. ``quantization`` says
+    whether the graph computes in 8-bit integers: with calibrated ranges (``static``), or with ranges that it
+    finds for each batch (``dynamic``).
     """
 
     external: tuple[str, ...]
@@ -51,13 +65,13 @@ class GraphFacts:
 
 
 def read_graph_file(path: Path) -> GraphFacts:
-    """Read what an ``.onnx`` file refers to and how it ends. Raises `InvalidModel` for no ONNX."""
+    """Read an ``.onnx`` file's external files and facts. Raises `InvalidModel` if it isn't ONNX."""
     try:
         with path.open("rb") as file:
             if file.seek(0, 2) == 0:
-                raise InvalidModel(f"{shorten(path)} is empty, so it is no ONNX model.")
+                raise InvalidModel(f"{shorten(path)} is empty, so it is not an ONNX model.")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return _Walk(data, path).facts()
+                return _Reader(data, path).facts()
     except FileNotFoundError as error:
         raise ModelFileMissing(f"There is no file {shorten(path)}.") from error
     except OSError as error:
@@ -65,15 +79,15 @@ def read_graph_file(path: Path) -> GraphFacts:
 
 
 @dataclass(slots=True)
-class _Walk:
+class _Reader:
     data: mmap.mmap
     path: Path
     external: dict[str, None] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
     outputs: list[str] = field(default_factory=list)
-    # output name → (operation, its first input), of the top graph only
+    # output name → (operation, its first input), of the main graph only
     producers: dict[str, tuple[str, str]] = field(default_factory=dict)
-    # older graphs list their weights among the inputs too
+    # older graphs list their weights among the inputs
     inputs: dict[str, Span] = field(default_factory=dict)
     weights: set[str] = field(default_factory=set)
     has_graph: bool = False
@@ -82,12 +96,12 @@ class _Walk:
         try:
             self._model((0, len(self.data)))
             shape = next(
-                (self._shape(t) for name, t in self.inputs.items() if name not in self.weights), None
+                (self._shape(type_) for name, type_ in self.inputs.items() if name not in self.weights), None
             )
         except (ValueError, IndexError, UnicodeDecodeError) as error:
-            raise InvalidModel(f"{shorten(self.path)} is no ONNX model, or is damaged.") from error
+            raise InvalidModel(f"{shorten(self.path)} is not an ONNX model, or it is damaged.") from error
         if not self.has_graph:
-            raise InvalidModel(f"{shorten(self.path)} is no ONNX model: there is no graph in it.")
+            raise InvalidModel(f"{shorten(self.path)} is not an ONNX model: it contains no graph.")
         return GraphFacts(
             external=tuple(self.external),
             metadata=self.metadata,
@@ -103,9 +117,7 @@ class _Walk:
         return "none" if operations.isdisjoint(_STATIC) else "static"
 
     def _activation(self) -> str | None:
-        if not self.outputs:
-            return None
-        name = "logits" if "logits" in self.outputs else self.outputs[0]
+        name = "logits" if "logits" in self.outputs else next(iter(self.outputs), "")
         for _ in range(_MAX_DEPTH):
             operation, first_input = self.producers.get(name, ("", ""))
             if operation in _PROBABILITY:
@@ -119,36 +131,58 @@ class _Walk:
         for number, child in self._children(span):
             if number == 7:
                 self.has_graph = True
-                self._graph(child, 0, is_top=True)
+                self._main_graph(child)
             elif number == 14:
                 key, value = self._entry(child)
                 self.metadata[key] = value
-            elif number == 20:  # training info: two graphs
-                for _, graph in self._children(child):
-                    self._graph(graph, 1, is_top=False)
-            elif number == 25:  # a function: its nodes have field 7
-                for inner, node in self._children(child):
-                    if inner == 7:
-                        self._node(node, 1, is_top=False)
+            elif number == 20:
+                self._find_external("training", child)
+            elif number == 25:
+                self._find_external("function", child)
 
-    def _graph(self, span: Span, depth: int, *, is_top: bool) -> None:
-        if depth > _MAX_DEPTH:
-            raise ValueError("graphs are nested too deeply")
+    def _main_graph(self, span: Span) -> None:
         for number, child in self._children(span):
             if number == 1:
-                self._node(child, depth, is_top=is_top)
+                self._main_node(child)
             elif number == 5:
-                name = self._tensor(child)
-                if is_top:
-                    self.weights.add(name)
-            elif number == 15:
-                self._sparse(child)
-            elif number == 11 and is_top:
+                parts = dict(self._children(child))
+                self.weights.add(self._text(parts.get(8, (0, 0))))
+                if 13 in parts:
+                    self._find_external("tensor", child)
+            elif number == 11:
                 parts = dict(self._children(child))
                 if 1 in parts and 2 in parts:
                     self.inputs[self._text(parts[1])] = parts[2]
-            elif number == 12 and is_top:
+            elif number == 12:
                 self.outputs.extend(self._text(c) for n, c in self._children(child) if n == 1)
+            elif number == 15:
+                self._find_external("sparse tensor", child)
+
+    def _main_node(self, span: Span) -> None:
+        first_input, operation = "", ""
+        outputs = []
+        for number, child in self._children(span):
+            if number == 5:
+                self._find_external("attribute", child)
+            elif number == 1:
+                first_input = first_input or self._text(child)
+            elif number == 2:
+                outputs.append(self._text(child))
+            elif number == 4:
+                operation = self._text(child)
+        self.producers.update((output, (operation, first_input)) for output in outputs)
+
+    def _find_external(self, kind: str, span: Span, depth: int = 0) -> None:
+        """Collect the files of all tensors in a message."""
+        if depth > _MAX_DEPTH:
+            raise ValueError("messages are nested too deeply")
+        for number, child in self._children(span):
+            if number in _CONTAINERS[kind]:
+                self._find_external(_CONTAINERS[kind][number], child, depth + 1)
+            elif kind == "tensor" and number == 13:
+                key, value = self._entry(child)
+                if key == "location":
+                    self.external[value] = None
 
     def _shape(self, type_: Span) -> tuple[int | None, ...] | None:
         """TypeProto → tensor_type (1) → shape (2) → dim (1, repeated) → dim_value (1)."""
@@ -159,59 +193,15 @@ class _Walk:
         dimensions = (dict(self._fields(dimension)).get(1) for _, dimension in self._children(shape))
         return tuple(d if isinstance(d, int) and 0 < d < 1 << 31 else None for d in dimensions)
 
-    def _node(self, span: Span, depth: int, *, is_top: bool) -> None:
-        first_input, operation = "", ""
-        outputs = []
-        for number, child in self._children(span):
-            if number == 5:
-                self._attribute(child, depth)
-            elif is_top and number == 1:
-                first_input = first_input or self._text(child)
-            elif is_top and number == 2:
-                outputs.append(self._text(child))
-            elif is_top and number == 4:
-                operation = self._text(child)
-        self.producers.update((output, (operation, first_input)) for output in outputs)
-
-    def _attribute(self, span: Span, depth: int) -> None:
-        for number, child in self._children(span):
-            if number in (5, 10):
-                self._tensor(child)
-            elif number in (22, 23):
-                self._sparse(child)
-            elif number in (6, 11):
-                self._graph(child, depth + 1, is_top=False)
-
-    def _sparse(self, span: Span) -> None:
-        for number, child in self._children(span):
-            if number in (1, 2):
-                self._tensor(child)
-
-    def _tensor(self, span: Span) -> str:
-        name = ""
-        for number, child in self._children(span):
-            if number == 8:
-                name = self._text(child)
-            elif number == 13:
-                key, value = self._entry(child)
-                if key == "location":
-                    self.external[value] = None
-        return name
-
     def _entry(self, span: Span) -> tuple[str, str]:
-        key = value = ""
-        for number, child in self._children(span):
-            if number == 1:
-                key = self._text(child)
-            elif number == 2:
-                value = self._text(child)
-        return key, value
+        parts = dict(self._children(span))
+        return self._text(parts.get(1, (0, 0))), self._text(parts.get(2, (0, 0)))
 
     def _text(self, span: Span) -> str:
         return self.data[span[0] : span[1]].decode("utf-8")
 
     def _children(self, span: Span) -> Iterator[tuple[int, Span]]:
-        """The length-delimited fields of a message; plain numbers are left out."""
+        """The length-delimited fields of a message, without its numbers."""
         for number, value in self._fields(span):
             if not isinstance(value, int):
                 yield number, value
@@ -250,4 +240,4 @@ class _Walk:
             if byte < 0x80:
                 return value, position
             shift += 7
-        raise ValueError("a number has no end")
+        raise ValueError("an unfinished number")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from typing import Any, Literal, cast
 
@@ -13,17 +14,18 @@ ProblemType = Literal["single_label_classification", "multi_label_classification
 
 _PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
 _MAX_LABELS = 1_000_000
+_WHOLE_NUMBER = re.compile(r"\s*\+?\d{1,9}\s*")
 _WORDNET_ID = re.compile(r"n\d{8}")
 IMAGENET_1K = 1000
 
 
 def read_labels(config: Mapping[str, Any], *, where: str = "config.json") -> tuple[str, ...]:
-    """The labels that a configuration names, by their place in the output.
+    """The labels in a configuration, in the order of the output. Raises `InvalidModel`.
 
-    In this order: ``id2label``; timm's ``label_names`` (with ``label_descriptions`` for WordNet ids) or its
-    legacy ``labels``; ``label2id``; the ImageNet-1k labels for a timm model of 1000 classes; ``LABEL_0`` …
-    for as many as ``num_labels`` or ``num_classes`` say, which is 2 by default as in the reference
-    implementation. An id that ``id2label`` leaves out is called ``LABEL_<id>`` too. Raises `InvalidModel`.
+    The first of these that is present: ``id2label``; timm's ``label_names`` (with ``label_descriptions`` for
+    WordNet ids) or its legacy ``labels``; ``label2id``; the ImageNet-1k labels for a timm model of 1000
+    classes; ``LABEL_0`` … for as many as ``num_labels`` or ``num_classes`` says, by default 2 as in
+    transformers. An id that is missing in ``id2label`` also becomes ``LABEL_<id>``.
 
     >>> read_labels({"id2label": {"0": "cat", "1": "dog"}})
     ('cat', 'dog')
@@ -31,11 +33,14 @@ def read_labels(config: Mapping[str, Any], *, where: str = "config.json") -> tup
     ('LABEL_0', 'LABEL_1', 'LABEL_2')
     """
     if config.get("id2label"):
-        return _from_id2label(config["id2label"], where)
+        return _from_table("id2label", config["id2label"], where)
     if (named := _timm_labels(config, where)) is not None:
         return named
     if config.get("label2id"):
-        return _from_label2id(config["label2id"], where)
+        table = config["label2id"]
+        if not isinstance(table, Mapping):
+            raise InvalidModel(f"label2id in {where} is {shorten(table, 60)!r}, not a table of ids by label.")
+        return _from_ids(((index, label) for label, index in table.items()), where)
     count = _count(config, where)
     if count == IMAGENET_1K and is_timm(config):
         return read_imagenet_labels()
@@ -54,7 +59,7 @@ def read_imagenet_labels() -> tuple[str, ...]:
 
 
 def read_problem_type(config: Mapping[str, Any], *, where: str = "config.json") -> ProblemType:
-    """What kind of classification the model does; single-label where the configuration does not say.
+    """The kind of classification; single-label if the configuration doesn't say.
 
     >>> read_problem_type({"problem_type": "regression"})
     'regression'
@@ -70,106 +75,76 @@ def read_problem_type(config: Mapping[str, Any], *, where: str = "config.json") 
 
 
 def is_timm(config: Mapping[str, Any]) -> bool:
-    """Whether a configuration was written by timm, or by transformers for a timm model."""
+    """Whether a configuration comes from timm, or from transformers for a timm model."""
     if config.get("model_type") == "timm_wrapper" or isinstance(config.get("pretrained_cfg"), Mapping):
         return True
     return "architecture" in config and "num_classes" in config
 
 
-def _from_id2label(table: object, where: str) -> tuple[str, ...]:
+def _from_table(key: str, table: object, where: str) -> tuple[str, ...]:
     if isinstance(table, Sequence) and not isinstance(table, str | bytes):
         table = dict(enumerate(table))
     if not isinstance(table, Mapping):
-        raise InvalidModel(f"id2label in {where} is {shorten(table, 60)!r}, not a table of labels by id.")
-    return _fill({_id(key, where): value for key, value in table.items()}, where)
+        raise InvalidModel(f"{key} in {where} is {shorten(table, 60)!r}, not a table of labels by id.")
+    return _from_ids(table.items(), where)
 
 
-def _from_label2id(table: object, where: str) -> tuple[str, ...]:
-    if not isinstance(table, Mapping):
-        raise InvalidModel(f"label2id in {where} is {shorten(table, 60)!r}, not a table of ids by label.")
-    return _fill({_id(value, where): key for key, value in table.items()}, where)
-
-
-def _fill(by_id: Mapping[int, object], where: str) -> tuple[str, ...]:
-    count = max(by_id) + 1
-    if count > _MAX_LABELS:
-        raise InvalidModel(f"A label in {where} has the id {count - 1}, which no model's output reaches.")
-    return tuple(_text(by_id.get(i), i, where) for i in range(count))
-
-
-def _id(key: object, where: str) -> int:
-    try:
-        if isinstance(key, bool) or not isinstance(key, int | str):
-            raise ValueError
-        number = int(key)
-        if number < 0:
-            raise ValueError
-    except ValueError:
-        raise InvalidModel(
-            f"A label in {where} has the id {shorten(key, 60)!r}, which is no whole number."
-        ) from None
-    return number
+def _from_ids(pairs: Iterable[tuple[object, object]], where: str) -> tuple[str, ...]:
+    by_id = {}
+    for key, label in pairs:
+        # "7" and 7 are ids, True and 7.0 aren't.
+        index = int(str(key)) if _WHOLE_NUMBER.fullmatch(str(key)) else _MAX_LABELS
+        if index >= _MAX_LABELS:
+            raise InvalidModel(
+                f"A label in {where} has the id {shorten(key, 60)!r}; an id is a whole number from 0 to "
+                f"{_MAX_LABELS - 1}."
+            )
+        by_id[index] = label
+    return tuple(_text(by_id.get(index), index, where) for index in range(max(by_id) + 1))
 
 
 def _text(label: object, index: int, where: str) -> str:
     if label is None:
         return f"LABEL_{index}"
-    if isinstance(label, str):
-        return label
-    if isinstance(label, bool | int | float):
-        return str(label)
-    raise InvalidModel(f"Label {index} in {where} is {shorten(label, 60)!r}, not text.")
+    if not isinstance(label, str | int | float):
+        raise InvalidModel(f"Label {index} in {where} is {shorten(label, 60)!r}, not text.")
+    return str(label)
+
+
+def _tables(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The configuration, and timm's configuration inside of it."""
+    yield config
+    if isinstance(nested := config.get("pretrained_cfg"), Mapping):
+        yield nested
 
 
 def _timm_labels(config: Mapping[str, Any], where: str) -> tuple[str, ...] | None:
-    nested = config.get("pretrained_cfg")
-    nested = nested if isinstance(nested, Mapping) else {}
-    names = next(
-        (
-            table[key]
-            for table, key in (
-                (config, "label_names"),
-                (config, "labels"),
-                (nested, "label_names"),
-                (nested, "labels"),
-            )
-            if table.get(key)
-        ),
-        None,
-    )
+    pairs = itertools.product(_tables(config), ("label_names", "labels"))
+    names = next((table[key] for table, key in pairs if table.get(key)), None)
     if names is None:
         return None
-    if not isinstance(names, Sequence) or isinstance(names, str | bytes):
-        if not isinstance(names, Mapping):
-            raise InvalidModel(f"label_names in {where} is {shorten(names, 60)!r}, not a list of labels.")
-        return _from_id2label(names, where)
-    descriptions = config.get("label_descriptions") or nested.get("label_descriptions")
-    return tuple(_describe(_text(name, i, where), i, descriptions) for i, name in enumerate(names))
-
-
-def _describe(name: str, index: int, descriptions: object) -> str:
-    # A WordNet id says nothing to a person; any other name is the label itself, as in the reference.
-    if not _WORDNET_ID.fullmatch(name):
-        return name
-    if isinstance(descriptions, Mapping):
-        found = descriptions.get(name)
-    elif (
-        isinstance(descriptions, Sequence) and not isinstance(descriptions, str) and index < len(descriptions)
-    ):
-        found = descriptions[index]
-    else:
-        found = None
-    return found if isinstance(found, str) else name
+    if isinstance(names, str | bytes) or not isinstance(names, Sequence):
+        return _from_table("label_names", names, where)
+    labels = [_text(name, index, where) for index, name in enumerate(names)]
+    found = (table["label_descriptions"] for table in _tables(config) if table.get("label_descriptions"))
+    descriptions = next(found, None)
+    if isinstance(descriptions, Sequence) and not isinstance(descriptions, str):
+        descriptions = dict(zip(labels, descriptions, strict=False))
+    if not isinstance(descriptions, Mapping):
+        return tuple(labels)
+    # A WordNet id means nothing to a person; any other name is the label itself, as in timm.
+    described = (descriptions.get(name) if _WORDNET_ID.fullmatch(name) else None for name in labels)
+    return tuple(
+        text if isinstance(text, str) else name for name, text in zip(labels, described, strict=True)
+    )
 
 
 def _count(config: Mapping[str, Any], where: str) -> int | None:
-    nested = config.get("pretrained_cfg")
-    for table in (config, nested if isinstance(nested, Mapping) else {}):
-        for key in ("num_labels", "num_classes"):
-            value = table.get(key)
-            if value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MAX_LABELS:
-                raise InvalidModel(f"{key} in {where} is {shorten(value, 60)!r}, not a number of labels.")
-            return value
+    for table, key in itertools.product(_tables(config), ("num_labels", "num_classes")):
+        value = table.get(key)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MAX_LABELS:
+            raise InvalidModel(f"{key} in {where} is {shorten(value, 60)!r}, not a number of labels.")
+        return value
     return None

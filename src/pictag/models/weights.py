@@ -1,4 +1,4 @@
-"""Which of a model's ``.onnx`` files to take, and why."""
+"""Choose one of a model's ``.onnx`` files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from pictag.errors import ModelFileMissing, OptionError, shorten, suggest
 
-# dtype → what stands behind "model" in the file's name, as transformers.js and the Hub's ONNX models have it.
+# dtype → the suffix of "model" in the file's name, as in transformers.js and the Hub's ONNX models.
 SUFFIXES = {
     "fp32": "",
     "fp16": "_fp16",
@@ -19,13 +19,12 @@ SUFFIXES = {
     "q4f16": "_q4f16",
     "bnb4": "_bnb4",
 }
-# An engine may have a file of its own: `pictag quantize` writes model_quantized_openvino.onnx.
+# A file for one engine: `pictag quantize` writes model_quantized_openvino.onnx.
 OPENVINO_SUFFIX = "_openvino"
 AUTO = "auto"
 DTYPES = (AUTO, *SUFFIXES)
 
-# 8-bit integers are fastest on a processor; a graphics card is fastest in half precision and slow in
-# integers.
+# 8-bit integers are fastest on a CPU; a GPU is fastest in half precision and slow with integers.
 _PREFERENCE = {
     "cpu": ("q8", "int8", "uint8", "fp32", "fp16", "q4", "q4f16", "bnb4"),
     "cuda": ("fp16", "fp32", "q8", "int8", "uint8", "q4f16", "q4", "bnb4"),
@@ -35,7 +34,7 @@ _FOLDERS = ("onnx/", "")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """The chosen weights: ``path`` inside the model, ``dtype`` where the name says it, ``why`` in words."""
+    """The chosen weights: ``path`` in the model, ``dtype`` if it is in the name, ``why`` in words."""
 
     path: str
     dtype: str | None
@@ -43,10 +42,10 @@ class Choice:
 
 
 def check_dtype(dtype: str) -> None:
-    """Raise `OptionError` for a dtype that does not exist, naming the near ones."""
+    """Raise `OptionError` for a dtype that does not exist, with a suggestion."""
     if dtype not in DTYPES:
         raise OptionError(
-            f"There is no dtype {shorten(dtype, 60)!r}: it is one of {', '.join(DTYPES)}."
+            f"There is no dtype {shorten(dtype, 60)!r}. The dtypes are {', '.join(DTYPES)}."
             f"{suggest(dtype, DTYPES)}"
         )
 
@@ -60,12 +59,11 @@ def choose_weights(
     device: str = "cpu",
     engine: str = "onnxruntime",
 ) -> Choice:
-    """Choose the weights among a model's ``files`` (their paths inside the model, with ``/``).
+    """Choose the weights from a model's ``files`` (paths in the model, with ``/``).
 
-    Of two files of one dtype, ``engine="openvino"`` has the one that was made for it.
+    ``engine="openvino"`` prefers a file that was made for it over another of the same dtype.
 
-    Raises `ModelFileMissing` naming the ``.onnx`` files that exist, and `OptionError` for options that mean
-    nothing.
+    Raises `ModelFileMissing`, which names the ``.onnx`` files that exist, or `OptionError`.
 
     >>> choose_weights(["onnx/model.onnx", "onnx/model_quantized.onnx"], model="org/name").path
     'onnx/model_quantized.onnx'
@@ -87,12 +85,12 @@ def choose_weights(
                 f"{shorten(model)} has no weights of dtype {dtype} (model{SUFFIXES[dtype]}.onnx). "
                 f"{_existing(onnx)}"
             )
-        return Choice(path=found, dtype=dtype, why=f"dtype={dtype} was asked for")
+        return Choice(path=found, dtype=dtype, why=f"dtype={dtype} was requested")
     return _choose_automatically(onnx, model, device, engine)
 
 
 def dtype_of(path: str) -> str | None:
-    """The dtype that a file's name says, or ``None``.
+    """The dtype in a file's name, or ``None``.
 
     >>> dtype_of("onnx/model_q4f16.onnx"), dtype_of("model_quantized_openvino.onnx"), dtype_of("vit.onnx")
     ('q4f16', 'q8', None)
@@ -120,35 +118,35 @@ def _find(onnx: Collection[str], dtype: str, engine: str) -> str | None:
 
 def _existing(onnx: Collection[str]) -> str:
     listed = ", ".join(f"{shorten(name, 80)} ({dtype_of(name) or 'no dtype in the name'})" for name in onnx)
-    return f"There are: {shorten(listed, 600)}."
+    return f"It has {shorten(listed, 600)}."
 
 
 def _choose_named(onnx: list[str], model: str, dtype: str, model_file: str) -> Choice:
     if dtype != AUTO:
-        raise OptionError("model_file and dtype were both given; model_file names the weights by itself.")
+        raise OptionError(
+            "model_file and dtype were both given. Leave out dtype: model_file already names the weights."
+        )
     if not is_inside(model_file):
         raise OptionError(
-            f"model_file={shorten(model_file)!r} leads out of the model; give a path inside it."
+            f"model_file={shorten(model_file)!r} leads out of the model. Give a path inside it."
         )
     for name in (model_file, f"onnx/{model_file}"):
         if name in onnx:
-            return Choice(path=name, dtype=dtype_of(name), why="model_file was asked for")
+            return Choice(path=name, dtype=dtype_of(name), why="model_file was requested")
     raise ModelFileMissing(f"{shorten(model)} has no weights {shorten(model_file)!r}. {_existing(onnx)}")
 
 
 def _choose_automatically(onnx: list[str], model: str, device: str, engine: str) -> Choice:
     order = _PREFERENCE["cpu" if device == "cpu" else "cuda"]
-    present = [dtype for dtype in order if _find(onnx, dtype, engine)]
-    if present:
-        chosen = present[0]
-        others = f" before {', '.join(present[1:])}" if present[1:] else ", the only one there is"
+    found = {dtype: path for dtype in order if (path := _find(onnx, dtype, engine))}
+    if found:
+        chosen, *others = found
+        rest = f" before {', '.join(others)}" if others else ", the only one there is"
         where = "a CPU" if device == "cpu" else device
-        path = _find(onnx, chosen, engine)
-        assert path is not None
-        return Choice(path=path, dtype=chosen, why=f"dtype=auto takes {chosen} on {where}{others}")
+        return Choice(path=found[chosen], dtype=chosen, why=f"dtype=auto takes {chosen} on {where}{rest}")
     if len(onnx) == 1:
         return Choice(path=onnx[0], dtype=None, why="it is the only .onnx file of the model")
     raise ModelFileMissing(
-        f"{shorten(model)} has several .onnx files, and none is called as the Hub calls them "
-        f"(model.onnx, model_quantized.onnx, …). {_existing(onnx)} Say which with model_file."
+        f"{shorten(model)} has several .onnx files, and none has a standard name (model.onnx, "
+        f"model_quantized.onnx, …). {_existing(onnx)} Choose one with model_file."
     )
