@@ -1,4 +1,4 @@
-"""Any prediction there can be, for hypothesis: names that are no valid text, and every control character."""
+"""Hypothesis strategies for predictions, with names that aren't valid text and all control characters."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from pictag.records import Failure, Label, Prediction
 
-# What os.fsdecode gives: any text, and lone surrogates for bytes that are not UTF-8. NUL cannot be in a name,
-# but can be in a label.
+# What os.fsdecode returns: any text, and lone surrogates for bytes that are not UTF-8. NUL can't be in a
+# name, but it can be in a label.
 NAMES = st.text(
     st.one_of(
         st.characters(exclude_categories=["Cs"]),

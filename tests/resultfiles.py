@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
+
+import pytest
 
 from pictag.records import Failure, Label, Prediction
 from pictag.sinks.csv import read_csv
@@ -11,7 +14,8 @@ from pictag.sinks.parquet import read_parquet
 from pictag.sinks.resume import FileFormat, open_sink
 
 READERS = {"jsonl": read_jsonl, "csv": read_csv, "parquet": read_parquet}
-FORMATS: list[FileFormat] = ["jsonl", "csv", "parquet"]
+NO_PYARROW = pytest.mark.skipif(find_spec("pyarrow") is None, reason="pip install 'pictag[parquet]'")
+FORMATS = ["jsonl", "csv", pytest.param("parquet", marks=NO_PYARROW)]
 CAT = Prediction(source="cat.jpg", labels=(Label(label="cat", score=0.25, index=7),) * 3)
 DOG = Prediction(source="dog\n.jpg", labels=(Label(label="dog", score=0.5, index=8),))
 TORN = Prediction(source="torn.jpg", error=Failure(kind="CorruptImage", message="It ends, too soon."))

@@ -1,4 +1,4 @@
-"""The error tree is what its drawing says, and each leaf is also what Python users catch."""
+"""The error tree matches its drawing, and each leaf is also a built-in error."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ LEAVES = [c for c in vars(errors).values() if isinstance(c, type) and issubclass
 
 
 @pytest.mark.parametrize("error", LEAVES, ids=lambda c: c.__name__)
-def test_every_error_has_a_reason_in_words(error: type[errors.PictagError]) -> None:
+def test_every_error_is_documented(error: type[errors.PictagError]) -> None:
     assert error.__doc__
     assert error.__doc__.endswith(".")
     assert str(error("what happened")) == "what happened"
 
 
 @pytest.mark.parametrize("error", LEAVES, ids=lambda c: c.__name__)
-def test_the_drawing_shows_every_error_with_its_built_in_kind(error: type[errors.PictagError]) -> None:
+def test_the_drawing_shows_every_error_with_its_built_in_type(error: type[errors.PictagError]) -> None:
     assert errors.__doc__
     match = re.search(rf"\b{error.__name__}\b(?: \((\w+)\))?", errors.__doc__)
     assert match, f"{error.__name__} is not in the drawing"

@@ -1,4 +1,4 @@
-"""Options: what means nothing is an error that names the value."""
+"""Invalid options are errors that name the value."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pictag.options import (
 
 
 @pytest.mark.parametrize("good", [1, 5, 2**70, np.int64(3), np.uint8(1)])
-def test_a_whole_number_is_taken_whatever_its_integer_type(good: Any) -> None:
+def test_any_integer_type_is_accepted(good: Any) -> None:
     assert check_top_k(good) == int(good)
     assert check_count("batch_size", good) == int(good)
 
@@ -30,7 +30,7 @@ def test_no_top_k_means_all_labels() -> None:
 
 
 @pytest.mark.parametrize("bad", [0, -1, True, False, 2.0, "5", [1], np.array([1, 2]), float("nan")])
-def test_what_is_no_number_of_labels_is_refused(bad: Any) -> None:
+def test_a_value_that_is_not_a_count_is_rejected(bad: Any) -> None:
     with pytest.raises(OptionError, match="top_k="):
         check_top_k(bad)
     with pytest.raises(OptionError, match="threads="):
@@ -38,7 +38,7 @@ def test_what_is_no_number_of_labels_is_refused(bad: Any) -> None:
 
 
 @pytest.mark.parametrize("bad", [True, "0.5", None, float("nan"), float("inf")])
-def test_a_score_that_is_no_number_is_refused(bad: Any) -> None:
+def test_a_score_that_is_not_finite_is_rejected(bad: Any) -> None:
     with pytest.raises(OptionError, match="min_score="):
         check_min_score(bad)
 
@@ -49,13 +49,13 @@ def test_seconds_must_be_above_zero(bad: Any) -> None:
         check_seconds("timeout_s", bad)
 
 
-def test_a_folder_is_a_path_of_any_kind() -> None:
+def test_a_folder_is_a_str_or_a_path() -> None:
     assert check_folder("cache_dir", "a/b") == check_folder("cache_dir", Path("a/b")) == Path("a/b")
     with pytest.raises(OptionError, match="cache_dir=5"):
         check_folder("cache_dir", 5)
 
 
-def test_an_unknown_option_names_the_nearest() -> None:
+def test_the_error_for_an_unknown_option_names_the_nearest() -> None:
     @refuse_unknown_options
     def classify(*, top_k: int = 1) -> int:
         return top_k

@@ -6,17 +6,17 @@ from pictag.errors import OptionError
 from pictag.settings import Settings, read_settings
 
 
-def test_an_empty_environment_says_nothing() -> None:
+def test_an_empty_environment_gives_the_defaults() -> None:
     assert read_settings({}) == Settings()
     assert read_settings({"PICTAG_MODEL": " ", "PICTAG_DEBUG": ""}) == Settings()
 
 
 @pytest.mark.parametrize(("text", "meaning"), [("1", True), ("Yes", True), ("off", False), ("0", False)])
-def test_booleans_are_read_as_people_write_them(text: str, meaning: bool) -> None:
+def test_booleans_have_several_spellings(text: str, meaning: bool) -> None:
     assert read_settings({"PICTAG_DEBUG": text}).debug is meaning
 
 
-def test_a_value_that_means_nothing_names_its_variable() -> None:
+def test_the_error_for_an_invalid_value_names_the_variable() -> None:
     with pytest.raises(OptionError, match="PICTAG_DEBUG='perhaps'"):
         read_settings({"PICTAG_DEBUG": "perhaps"})
 

@@ -1,4 +1,4 @@
-"""A model that names colours and a way to call the command line as a shell does."""
+"""A model that names colours, and a function that runs the command line in a process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Pictag = Callable[..., subprocess.CompletedProcess[bytes]]
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The folder of a model that says red, green or blue."""
+    """The folder of a model with the labels red, green and blue."""
     return str(make_tiny_model(tmp_path_factory.mktemp("model") / "tiny"))
 
 

@@ -1,4 +1,4 @@
-"""What ``inspect`` says of a model."""
+"""A model's card as ``pictag models inspect`` shows it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_the_embedded_models_card_says_what_it_was_made_of_and_what_it_is_not_good_for() -> None:
+def test_the_card_of_the_embedded_model_has_its_training_and_its_limitations() -> None:
     model = load_model(parse_reference("embedded"))
     told = dict(describe_card(model, {}, {"throughput": {"name": "openvino", "why": "it is faster"}}))
     assert told["engine"] == "openvino for 256 images and more: it is faster"
@@ -26,7 +26,7 @@ def test_the_embedded_models_card_says_what_it_was_made_of_and_what_it_is_not_go
     assert {"licence", "method", "training", "limitation", "not for", "sha256"} <= told.keys()
 
 
-def test_a_card_of_another_form_is_passed_over(tmp_path: Path) -> None:
+def test_card_values_of_an_unexpected_type_are_skipped(tmp_path: Path) -> None:
     make_tiny_model(tmp_path)
     card = {"status": 3, "data": "all", "training": [], "evaluation": {"top1": "high"}, "limitations": "none"}
     (tmp_path / "card.json").write_text(json.dumps(card))
@@ -38,5 +38,5 @@ def test_a_card_of_another_form_is_passed_over(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("size", "shown"), [(None, "size unknown"), (0, "0 B"), (999, "999 B"), (3_691_395, "3.7 MB")]
 )
-def test_sizes_are_shown_in_the_unit_that_fits(size: int | None, shown: str) -> None:
+def test_sizes_are_shown_in_a_suitable_unit(size: int | None, shown: str) -> None:
     assert show_size(size) == shown

@@ -60,9 +60,7 @@ def _describe_details(details: Mapping[str, Any]) -> Iterator[tuple[str, object]
     """The contents of a ``card.json`` beside the weights; values of an unexpected type are skipped."""
     yield "status", _text(details.get("status"))
     data = _mapping(details.get("data"))
-    yield "data", _text(data.get("name"))
-    yield "data", _text(data.get("content"))
-    yield "data", _text(data.get("terms"))
+    yield from (("data", _text(data.get(key))) for key in ("name", "content", "terms"))
     yield "method", _text(details.get("method"))
     training = _mapping(details.get("training"))
     if _is_number(training.get("epochs")) and _is_number(training.get("minutes")):
