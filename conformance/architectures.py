@@ -1,7 +1,7 @@
 """One tiny, randomly initialised model for every architecture with a classification head.
 
 `ARCHITECTURES` maps a ``model_type`` to the edge of its input and the values of its configuration: as few and
-as narrow layers as the architecture takes. What cannot be compared stands in `LEFT_OUT`, with the reason.
+as narrow layers as the architecture allows. `LEFT_OUT` lists those that cannot be compared, with the reason.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _VIT = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "in
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
-    """``edge``: the side of the square that the model takes. ``processor``: the class that its files name."""
+    """``edge`` is the side of the model's square input, ``processor`` the class named in its files."""
 
     processor: str
     edge: int
@@ -288,10 +288,10 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 LEFT_OUT = {
-    "dinat": "needs the package natten, which is compiled on the spot",
+    "dinat": "needs the package natten, which has to be compiled",
     "donut-swin": "its processor reads documents (unsupported)",
     "imagegpt": "takes colour clusters, not pixel values (unsupported)",
-    "shieldgemma2": "takes text beside the image (unsupported)",
+    "shieldgemma2": "also takes text (unsupported)",
     "siglip2": "takes a varying number of patches (unsupported)",
     "timm_wrapper": "needs timm and torchvision; see the golden numbers",
 }

@@ -1,4 +1,4 @@
-"""What the conformance tests share: the images, and the results that become a page."""
+"""Fixtures of the conformance tests: the images, and the results for the generated page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from results import Results
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
-    torch.set_num_threads(1)  # the models are tiny: threads would only wait for each other
+    torch.set_num_threads(1)  # the models are too small for several threads
 
 
 @pytest.fixture(scope="session")

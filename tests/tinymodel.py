@@ -1,6 +1,6 @@
-"""A classifier of a few hundred bytes that names an image's colour, in the Hub's layout.
+"""A tiny classifier of an image's colour, in the Hub's layout.
 
-It averages each channel, so what it says can be foretold: a red image is "red", whatever its size.
+It averages each channel, so its result is predictable: a red image of any size is "red".
 Tests write ``from tinymodel import make_tiny_model, make_image``.
 """
 
@@ -27,7 +27,7 @@ def make_graph(
 ) -> onnx.ModelProto:
     """The graph: [N, 3, size, size] in -1…1 → mean of each channel × ``sharpness`` → [N, labels].
 
-    Labels beyond the third score the negated channels 0, 1, 2, 0, … a little lower each time.
+    Labels beyond the third score the negated channels 0, 1, 2, 0, … each a little lower.
     """
     weights = np.zeros((3, labels), np.float32)
     for index in range(labels):
@@ -62,7 +62,7 @@ def make_tiny_model(
     sharpness: float = 2.0,
     files: tuple[str, ...] = ("onnx/model.onnx",),
 ) -> Path:
-    """Write a model that names colours into ``folder`` (made when missing) and give the folder back."""
+    """Write the model into ``folder``, which is created if missing, and return the folder."""
     graph = make_graph(size=size, labels=len(labels), batch=batch, sharpness=sharpness)
     for name in files:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +92,7 @@ def make_tiny_model(
 
 
 def make_image(path: Path, colour: str = "red", *, size: tuple[int, int] = (12, 9)) -> Path:
-    """Write an image of one colour ("red", "green", "blue") and give its path back."""
+    """Write an image of one colour ("red", "green", "blue") and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, COLOURS[colour]).save(path)
     return path

@@ -1,4 +1,4 @@
-"""Cores are counted as the process may use them, not as the machine has them."""
+"""Counts the cores available to the process, not those of the machine."""
 
 from __future__ import annotations
 

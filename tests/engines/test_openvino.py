@@ -1,4 +1,4 @@
-"""OpenVINO behind the protocol gives what ONNX Runtime gives, and its errors are ours."""
+"""The OpenVINO engine: it agrees with ONNX Runtime, and raises pictag's errors."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from pictag.engines.base import Engine
+
 pytest.importorskip("openvino", reason="needs pip install 'pictag[openvino]'")
 from pictag.engines import openvino
 
@@ -32,6 +34,13 @@ from pictag.engines import openvino
 @pytest.fixture
 def pixels() -> NDArray[np.float32]:
     return np.random.default_rng(0).normal(size=(5, 3, 8, 8)).astype(np.float32)
+
+
+def run_in_threads(engine: Engine, *, threads: int) -> None:
+    batches = [np.full((1 + n % 3, 3, 8, 8), n, np.float32) for n in range(300)]
+    with ThreadPoolExecutor(threads) as pool:
+        for batch, scores in zip(batches, pool.map(engine.run, batches), strict=True):
+            np.testing.assert_allclose(scores, 2 * batch.mean(axis=(2, 3)), atol=1e-4)
 
 
 @pytest.mark.parametrize("batch", [None, 1, 2, 5, 7])
@@ -56,27 +65,21 @@ def test_large_8_bit_products_are_exact_on_every_processor(tmp_path: Path, engin
     np.testing.assert_array_equal(scores, np.full((2, 3), 192))
 
 
-def test_runs_at_the_same_time_do_not_disturb_each_other(tmp_path: Path) -> None:
+def test_concurrent_runs_get_their_own_scores(tmp_path: Path) -> None:
     onnx.save(make_graph(), tmp_path / "m.onnx")
     engine = openvino.open_session(tmp_path / "m.onnx", threads=2)
-    batches = [np.full((1 + n % 3, 3, 8, 8), n, np.float32) for n in range(200)]
-    with ThreadPoolExecutor(4) as pool:
-        for batch, scores in zip(batches, pool.map(engine.run, batches), strict=True):
-            np.testing.assert_allclose(scores, 2 * batch.mean(axis=(2, 3)), atol=1e-4)
+    run_in_threads(engine, threads=4)
 
 
-def test_a_small_graph_is_run_in_the_threads_that_ask_for_it(tmp_path: Path) -> None:
+def test_a_small_graph_runs_in_the_calling_threads(tmp_path: Path) -> None:
     onnx.save(make_graph(), tmp_path / "m.onnx")
     engine = openvino.open_session(tmp_path / "m.onnx", threads=3, mode="throughput")
     assert isinstance(engine, openvino.OpenVinoEngine)
-    batches = [np.full((1 + n % 3, 3, 8, 8), n, np.float32) for n in range(300)]
-    with ThreadPoolExecutor(8) as pool:
-        for batch, scores in zip(batches, pool.map(engine.run, batches), strict=True):
-            np.testing.assert_allclose(scores, 2 * batch.mean(axis=(2, 3)), atol=1e-4)
+    run_in_threads(engine, threads=8)
     requests = [engine._idle.get_nowait() for _ in range(engine._idle.qsize())]
-    assert 1 <= len(requests) <= 3  # no more than there are threads, however many ask
+    assert 1 <= len(requests) <= 3  # at most `threads`, even with more callers
     streams = {request.get_compiled_model().get_property("NUM_STREAMS") for request in requests}
-    assert streams == {1}  # which is what has a run done in the caller's thread
+    assert streams == {1}  # such a graph runs in the caller's thread
 
 
 def test_a_large_graph_is_compiled_once_for_all_threads(
@@ -87,13 +90,10 @@ def test_a_large_graph_is_compiled_once_for_all_threads(
     engine = openvino.open_session(tmp_path / "m.onnx", threads=2, mode="throughput")
     assert isinstance(engine, openvino.OpenVinoEngine)
     assert engine._compiled.get_property("NUM_STREAMS") == 2
-    batches = [np.full((1, 3, 8, 8), n, np.float32) for n in range(50)]
-    with ThreadPoolExecutor(4) as pool:
-        for batch, scores in zip(batches, pool.map(engine.run, batches), strict=True):
-            np.testing.assert_allclose(scores, 2 * batch.mean(axis=(2, 3)), atol=1e-4)
+    run_in_threads(engine, threads=4)
 
 
-def test_an_engine_that_is_closed_while_threads_wait_for_it_lets_them_finish(tmp_path: Path) -> None:
+def test_a_waiting_run_finishes_after_close(tmp_path: Path) -> None:
     onnx.save(make_graph(), tmp_path / "m.onnx")
     engine = openvino.open_session(tmp_path / "m.onnx", threads=1, mode="throughput")
     assert isinstance(engine, openvino.OpenVinoEngine)
@@ -117,7 +117,7 @@ def test_the_compiled_graph_is_kept_for_the_next_start(tmp_path: Path, pixels: N
     np.testing.assert_array_equal(again.run(pixels), first.run(pixels))
 
 
-def test_a_file_that_is_no_graph_is_refused_in_silence(
+def test_an_invalid_file_is_rejected_without_output(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "broken.onnx"
@@ -128,7 +128,7 @@ def test_a_file_that_is_no_graph_is_refused_in_silence(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_run_that_fails_is_an_engine_error_and_the_next_one_works(
+def test_a_failed_run_is_an_engine_error_and_the_next_one_works(
     tmp_path: Path, pixels: NDArray[np.float32]
 ) -> None:
     onnx.save(make_graph(), tmp_path / "m.onnx")
@@ -142,13 +142,13 @@ def test_a_run_that_fails_is_an_engine_error_and_the_next_one_works(
         engine.run(pixels)
 
 
-def test_a_device_that_is_not_there_is_an_option_error(tmp_path: Path) -> None:
+def test_an_unavailable_device_is_an_option_error(tmp_path: Path) -> None:
     onnx.save(make_graph(), tmp_path / "m.onnx")
     with pytest.raises(OptionError, match="'tpu'"):
         openvino.open_session(tmp_path / "m.onnx", device="tpu")
 
 
-def test_a_pipeline_runs_on_it_when_asked_to(tmp_path: Path) -> None:
+def test_a_pipeline_uses_it_on_request(tmp_path: Path) -> None:
     image = np.full((6, 5, 3), COLOURS["green"], np.uint8)
     with pipeline(model=make_tiny_model(tmp_path), engine="openvino") as classifier:
         assert "openvino" in classifier.engine.name

@@ -1,4 +1,4 @@
-"""Graphs are told apart, refused, and changed without changing what they compute."""
+"""Graphs are inspected, rejected, and edited without changing their results."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ def smooth() -> Graph:
 
 
 @pytest.mark.parametrize(("text", "expected"), [(ATTENTION, True), (CONVOLUTIONS, False)])
-def test_attention_is_seen_in_the_graph(text: str, expected: bool) -> None:
+def test_attention_is_detected_in_the_graph(text: str, expected: bool) -> None:
     assert has_attention(make_graph(text)) is expected
 
 
-def test_every_node_gets_a_name_of_its_own(tmp_path: Path) -> None:
+def test_every_node_gets_a_unique_name(tmp_path: Path) -> None:
     graph = make_graph(CONVOLUTIONS)
     graph.graph.node[1].name = "Conv_0"
     names = [node.name for node in read_float_graph(save(graph, tmp_path)).graph.node]
@@ -97,7 +97,7 @@ def _empty(graph: onnx.ModelProto) -> None:
         (_empty, "nothing to quantise"),
     ],
 )
-def test_what_cannot_be_quantised_is_refused_with_the_reason(
+def test_graphs_that_cannot_be_quantised_are_rejected_with_the_reason(
     tmp_path: Path, spoil: Callable[[onnx.ModelProto], None], said: str
 ) -> None:
     graph = make_graph(CONVOLUTIONS)
@@ -106,14 +106,14 @@ def test_what_cannot_be_quantised_is_refused_with_the_reason(
         read_float_graph(save(graph, tmp_path))
 
 
-def test_a_damaged_file_is_an_error_of_ours(tmp_path: Path) -> None:
+def test_a_damaged_file_is_an_invalid_model(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"\x08\xff\xff\xff not a graph")
     with pytest.raises(InvalidModel, match=r"model\.onnx"):
         read_float_graph(tmp_path / "model.onnx")
 
 
 @pytest.mark.parametrize("ranges", ["minmax", "percentile", "entropy"])
-def test_each_method_gives_a_graph_of_integers_that_agrees(tmp_path: Path, ranges: Ranges) -> None:
+def test_each_method_gives_an_integer_graph_that_agrees(tmp_path: Path, ranges: Ranges) -> None:
     graph = read_float_graph(save(make_graph(CONVOLUTIONS), tmp_path))
     seen: list[int] = []
     file = quantize_statically(
@@ -128,9 +128,7 @@ def test_each_method_gives_a_graph_of_integers_that_agrees(tmp_path: Path, range
 
 
 @pytest.mark.parametrize(("target", "signed"), [("vnni", False), ("x86", False), ("arm", True)])
-def test_activations_have_the_integers_that_the_processor_multiplies_best(
-    tmp_path: Path, target: object, signed: bool
-) -> None:
+def test_integer_types_and_ranges_depend_on_the_target(tmp_path: Path, target: object, signed: bool) -> None:
     assert target in ("vnni", "x86", "arm")
     graph = read_float_graph(save(make_graph(CONVOLUTIONS), tmp_path))
     file = quantize_statically(
@@ -145,7 +143,7 @@ def test_activations_have_the_integers_that_the_processor_multiplies_best(
     assert max(np.abs(w.astype(int)).max() for w in weights) == (64 if target == "x86" else 127)
 
 
-def test_nodes_that_are_freed_compute_in_float_again(tmp_path: Path) -> None:
+def test_excluded_nodes_compute_in_float_again(tmp_path: Path) -> None:
     graph = read_float_graph(save(make_graph(CONVOLUTIONS), tmp_path))
     quantized = load_graph(
         quantize_statically(
@@ -155,15 +153,15 @@ def test_nodes_that_are_freed_compute_in_float_again(tmp_path: Path) -> None:
     names = list_quantized(quantized)
     one = exclude_nodes(quantized, names[:1])
     assert list_quantized(one) == names[1:]
-    freed = exclude_nodes(quantized, names)
-    assert list_quantized(freed) == ()
+    in_float = exclude_nodes(quantized, names)
+    assert list_quantized(in_float) == ()
     original = run(graph)
     # What is left is the rounding of the weights.
-    assert np.abs(run(freed) - original).max() < np.abs(run(quantized) - original).max()
+    assert np.abs(run(in_float) - original).max() < np.abs(run(quantized) - original).max()
     assert list_quantized(quantized) == names  # the graph that was given is as it was
 
 
-def test_a_graph_suited_to_onnx_runtime_gives_the_same_numbers(smooth: onnx.ModelProto) -> None:
+def test_a_graph_adapted_to_onnx_runtime_gives_the_same_results(smooth: onnx.ModelProto) -> None:
     signed, unsigned = (suit_onnxruntime(smooth, signed=signed) for signed in (True, False))
     assert np.allclose(run(signed), run(unsigned), atol=1e-6)
     tensors = {tensor.name: tensor.data_type for tensor in unsigned.graph.initializer}

@@ -1,4 +1,4 @@
-"""NNCF is quiet, tells nobody, and is missed with the line that installs it."""
+"""NNCF prints and sends nothing, and the error without it says how to install it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_without_the_package_the_error_says_how_to_install_it(monkeypatch: pytes
         import_nncf()
 
 
-def test_convolutions_are_quantised_without_a_word(capfd: pytest.CaptureFixture[str]) -> None:
+def test_convolutions_are_quantised_without_output(capfd: pytest.CaptureFixture[str]) -> None:
     graph = make_graph(CONVOLUTIONS)
     for number, node in enumerate(graph.graph.node):
         node.name = f"{node.op_type}_{number}"
@@ -42,7 +42,7 @@ def test_convolutions_are_quantised_without_a_word(capfd: pytest.CaptureFixture[
     assert capfd.readouterr() == ("", "")
 
 
-def test_what_goes_wrong_in_it_is_an_error_of_ours() -> None:
+def test_failures_of_nncf_are_engine_errors() -> None:
     with pytest.raises(EngineError, match="NNCF could not quantise"):
         quantize_with_nncf(
             make_graph(CONVOLUTIONS), [], attention=False, target="vnni", on_sample=lambda _: None

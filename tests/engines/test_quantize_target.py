@@ -1,4 +1,4 @@
-"""Which integers a processor multiplies best."""
+"""The choice of the quantisation target."""
 
 from __future__ import annotations
 
@@ -24,14 +24,12 @@ def test_the_processor_decides(machine: str, flags: list[str], expected: str) ->
     assert choose_target(machine, flags) == expected
 
 
-def test_a_machine_that_states_no_features_has_a_target_too(tmp_path: Path) -> None:
+def test_unknown_features_still_give_a_target(tmp_path: Path) -> None:
     assert find_target(tmp_path / "missing") in ("x86", "arm")
     assert find_target() in TARGETS
 
 
-def test_features_are_read_from_what_the_system_states(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_features_are_read_from_cpuinfo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     (tmp_path / "cpuinfo").write_text("processor\t: 0\nflags\t\t: fpu avx2 avx512_vnni\n")
     assert find_target(tmp_path / "cpuinfo") == "vnni"

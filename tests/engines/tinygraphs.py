@@ -1,4 +1,4 @@
-"""Graphs of a few hundred weights with the parts that quantisation has to tell apart."""
+"""Tiny graphs with the features that quantisation distinguishes."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ convolutions (float[batch,3,8,8] pixel_values) => (float[batch,3] logits) {
   logits = Softmax(scores)
 }
 """
-# Its first layer has a channel of values a thousand times as large, which the second one ignores: one scale
-# for all channels rounds the others away.
+# One channel of the first layer is a thousand times larger than the others, and ignored by the second layer:
+# a common scale for all channels rounds the others to zero.
 LOUD_CHANNEL = """
 <ir_version: 8, opset_import: ["" : 17]>
 loud (float[batch,3,8,8] pixel_values) => (float[batch,3] logits) {

@@ -1,6 +1,6 @@
-"""Images drawn by code: the same bytes on every machine, for the golden numbers and the conformance tests.
+"""Images drawn by code, identical on every machine, for the golden values and the conformance tests.
 
-Whole-number arithmetic only, no random generator: what a generator gives may change between versions.
+They use integer arithmetic only, because random generators can change between versions.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from PIL import Image
 
 
 def draw(width: int, height: int, seed: int = 0) -> Image.Image:
-    """An image with something of everything: slopes, edges and noise."""
+    """An image with gradients, edges and noise."""
     x, y, c = np.meshgrid(
         np.arange(width, dtype=np.uint64),
         np.arange(height, dtype=np.uint64),
@@ -34,7 +34,7 @@ def draw(width: int, height: int, seed: int = 0) -> Image.Image:
 
 
 def draw_images() -> dict[str, Image.Image]:
-    """RGB images of ordinary and of odd shapes, by name."""
+    """RGB images of usual and unusual shapes, by name."""
     keyed = draw(23, 31, seed=5)
     keyed.putpixel((3, 4), (1, 2, 3))
     keyed.paste((1, 2, 3), (5, 5, 15, 20))
@@ -51,7 +51,7 @@ def draw_images() -> dict[str, Image.Image]:
 
 
 def write_images(folder: Path) -> dict[str, Path]:
-    """Files of many formats and modes, by name. 16-bit is left out: there pictag differs on purpose."""
+    """Files of many formats and modes, by name. Not 16-bit, where pictag differs on purpose."""
     rgb = draw(61, 43)
     alpha = draw(61, 43, seed=9).convert("L")
     rgba = rgb.copy()
@@ -86,7 +86,7 @@ def write_images(folder: Path) -> dict[str, Path]:
 
 
 def sample(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> dict[str, Any]:
-    """What is kept of a result: its shape, its mean, and eight values spread over it."""
+    """The summary of a result: its shape, its mean, and eight values spread over it."""
     flat = values.reshape(-1)
     places = [(n * 2_654_435_761 + 12_345) % flat.size for n in range(8)]
     return {

@@ -1,4 +1,4 @@
-"""The reference's own numbers, recorded by conformance/make_goldens.py."""
+"""The reference's values, recorded by conformance/make_goldens.py."""
 
 from __future__ import annotations
 

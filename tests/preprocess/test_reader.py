@@ -1,4 +1,4 @@
-"""Which file counts, which class is meant, and what happens to values that mean nothing."""
+"""The choice of file and class, and the handling of invalid values."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read(config: dict[str, Any] | None = None, **values: Any) -> PreprocessSpec:
     )
 
 
-def test_a_nested_processor_config_comes_before_the_preprocessor_config() -> None:
+def test_a_nested_processor_config_takes_precedence() -> None:
     spec = read_spec(
         config={},
         preprocessor={"image_processor_type": "BeitImageProcessor"},
@@ -35,7 +35,7 @@ def test_a_nested_processor_config_comes_before_the_preprocessor_config() -> Non
     assert (spec.processor, spec.output_size) == ("ViTImageProcessor", (32, 32))
 
 
-def test_a_processor_config_without_an_image_processor_is_passed_over() -> None:
+def test_a_processor_config_without_an_image_processor_is_ignored() -> None:
     spec = read_spec(config={"model_type": "beit"}, preprocessor={}, processor={"processor_class": "X"})
     assert spec.processor == "BeitImageProcessor"
 
@@ -61,7 +61,9 @@ def test_a_processor_config_without_an_image_processor_is_passed_over() -> None:
         ),
     ],
 )
-def test_the_class_is_found_by_its_names(values: dict[str, Any], config: dict[str, Any], name: str) -> None:
+def test_the_class_is_found_by_any_of_its_names(
+    values: dict[str, Any], config: dict[str, Any], name: str
+) -> None:
     assert read_spec(config=config, preprocessor=values).processor == name
 
 
@@ -75,7 +77,7 @@ def test_the_class_is_found_by_its_names(values: dict[str, Any], config: dict[st
         "My\nOwn",
     ],
 )
-def test_a_class_that_is_not_done_is_named(name: str) -> None:
+def test_an_unsupported_class_is_named(name: str) -> None:
     with pytest.raises(UnsupportedProcessor, match=name[:5].replace("\n", r"\\n")) as caught:
         read(image_processor_type=name)
     assert "pictag.toml" in str(caught.value)
@@ -116,7 +118,7 @@ def test_a_model_without_any_preprocessing_file_is_an_error() -> None:
         ("image_processor_type", 7),
     ],
 )
-def test_a_value_that_means_nothing_is_named_with_its_file(key: str, value: Any) -> None:
+def test_an_invalid_value_is_named_with_its_file(key: str, value: Any) -> None:
     with pytest.raises(InvalidModel) as caught:
         read(**{key: value})
     assert key in str(caught.value)
@@ -124,13 +126,13 @@ def test_a_value_that_means_nothing_is_named_with_its_file(key: str, value: Any)
     assert len(str(caught.value)) < 400
 
 
-def test_a_hostile_configuration_cannot_ask_for_gigabytes() -> None:
+def test_a_hostile_configuration_cannot_request_gigabytes() -> None:
     for value in ({"shortest_edge": 10**7}, {"height": 2**40, "width": 1}):
         with pytest.raises(InvalidModel):
             read(size=value)
 
 
-def test_what_is_plainly_meant_is_understood_where_the_reference_would_fail() -> None:
+def test_clear_values_are_accepted_even_if_the_reference_fails() -> None:
     steps = read(size={"longest_edge": 64}, do_center_crop=True, crop_size={"shortest_edge": 32}).steps
     assert steps[:2] == (ResizeLongest(edge=64, resample="bilinear"), CenterCrop(height=32, width=32))
     aliases = read(image_size=48, mean=[0.1, 0.2, 0.3], std=0.5)
@@ -138,7 +140,7 @@ def test_what_is_plainly_meant_is_understood_where_the_reference_would_fail() ->
     assert Normalize(mean=(0.1, 0.2, 0.3), std=(0.5, 0.5, 0.5)) in aliases.steps
 
 
-def test_a_switch_that_is_null_is_off() -> None:
+def test_a_null_flag_is_false() -> None:
     assert read(do_resize=None, do_rescale=None, do_normalize=None).steps == ()
 
 
@@ -174,7 +176,7 @@ def test_timm_is_read_nested_and_flat() -> None:
     assert nested.steps[0] == ResizeShortest(edge=266, resample="bicubic")
 
 
-def test_timm_crop_modes_decide_the_geometry() -> None:
+def test_timm_crop_modes_determine_the_geometry() -> None:
     def steps(**cfg: Any) -> tuple[str, ...]:
         return read_spec(config={"pretrained_cfg": {"input_size": [3, 224, 224], **cfg}}).describe()[:2]
 
@@ -198,6 +200,6 @@ def test_timm_crop_modes_decide_the_geometry() -> None:
         ("crop_pct", 0),
     ],
 )
-def test_a_timm_value_that_means_nothing_is_named(key: str, value: object) -> None:
+def test_an_invalid_timm_value_is_named(key: str, value: object) -> None:
     with pytest.raises(InvalidModel, match=key):
         read_spec(config={"pretrained_cfg": {key: value}})

@@ -1,4 +1,4 @@
-"""The geometry of resizing: properties that hold for every image."""
+"""Properties of the resize geometry that hold for every image."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ targets = st.integers(1, 2048)
 
 
 @given(sizes, targets)
-def test_the_shorter_edge_is_hit_and_the_longer_is_cut_off_to_a_whole_pixel(
-    size: tuple[int, int], edge: int
-) -> None:
+def test_the_shorter_edge_is_exact_and_the_longer_is_rounded_down(size: tuple[int, int], edge: int) -> None:
     new = resized_size(ResizeShortest(edge=edge, resample="bilinear"), size)
     assert min(new) == edge
     exact = edge * max(size) / min(size)
@@ -34,10 +32,10 @@ def test_the_shorter_edge_is_hit_and_the_longer_is_cut_off_to_a_whole_pixel(
 
 @given(sizes, targets, st.integers(0, 2048))
 @example(size=(1, 5), edge=1, more=2)
-def test_a_bound_on_the_longer_edge_is_kept(size: tuple[int, int], edge: int, more: int) -> None:
+def test_a_limit_on_the_longer_edge_holds(size: tuple[int, int], edge: int, more: int) -> None:
     new = resized_size(ResizeShortest(edge=edge, longest=edge + more, resample="bilinear"), size)
-    # The reference leaves an image as it is when its shorter edge already has the length that comes out,
-    # even where its longer one is beyond the bound.
+    # The reference doesn't resize an image whose shorter edge already has the resulting length, even if its
+    # longer edge exceeds the limit.
     assert max(new) <= edge + more + 1 or new == size
     assert min(new) >= 1
 
@@ -52,7 +50,7 @@ def test_multiples_are_rounded_up(size: tuple[int, int], edge: int, multiple: in
 
 
 @given(sizes, targets, targets)
-def test_what_fits_within_a_box_is_inside_and_never_empty(
+def test_a_fitting_size_is_inside_the_box_and_never_empty(
     size: tuple[int, int], height: int, width: int
 ) -> None:
     new = resized_size(ResizeWithin(height=height, width=width, resample="bicubic"), size)
@@ -61,14 +59,14 @@ def test_what_fits_within_a_box_is_inside_and_never_empty(
 
 
 @given(sizes, targets, targets)
-def test_what_covers_a_box_leaves_nothing_free(size: tuple[int, int], height: int, width: int) -> None:
+def test_a_covering_size_fills_the_box(size: tuple[int, int], height: int, width: int) -> None:
     new = resized_size(ResizeToCover(height=height, width=width, resample="bicubic"), size)
     assert new[0] >= height
     assert new[1] >= width
 
 
 @given(sizes, targets)
-def test_the_longer_edge_is_hit(size: tuple[int, int], edge: int) -> None:
+def test_the_longer_edge_is_exact(size: tuple[int, int], edge: int) -> None:
     assert max(resized_size(ResizeLongest(edge=edge, resample="bicubic"), size)) == edge
 
 
@@ -82,7 +80,7 @@ def test_a_crop_has_the_size_asked_for_and_lies_in_the_centre(
     assert abs(left + right - size[1]) <= 1
 
 
-def test_the_odd_pixel_goes_where_each_rule_says() -> None:
+def test_the_odd_pixel_follows_each_rule() -> None:
     def left(odd_pixel: CenterRounding, edge: int, wanted: int) -> int:
         return center_box(CenterCrop(height=1, width=wanted, odd_pixel=odd_pixel), (1, edge))[0]
 

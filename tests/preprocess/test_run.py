@@ -1,4 +1,4 @@
-"""The steps at work: shapes, order, borders, limits."""
+"""Execution of the steps: shapes, order, borders, limits."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_result_is_contiguous_float32_with_channels_first() -> None:
     assert values.flags.c_contiguous
 
 
-def test_every_tone_is_what_the_reference_arithmetic_gives() -> None:
+def test_every_value_equals_the_reference_arithmetic() -> None:
     tones = np.arange(256, dtype=np.uint8).reshape(16, 16)
     image = Image.fromarray(np.stack([tones] * 3, axis=-1))
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -45,13 +45,13 @@ def test_every_tone_is_what_the_reference_arithmetic_gives() -> None:
         assert np.array_equal(ours[channel], theirs)
 
 
-def test_channels_are_flipped_after_they_were_normalised() -> None:
+def test_channels_are_flipped_after_normalisation() -> None:
     red = Image.new("RGB", (1, 1), (255, 0, 0))
     flip = spec(Normalize(mean=(5.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)), FlipChannels())
     assert preprocess(red, flip)[:, 0, 0].tolist() == [0.0, 0.0, 250.0]
 
 
-def test_a_small_image_gets_a_border_in_the_colour_asked_for() -> None:
+def test_a_small_image_gets_a_border_in_the_given_colour() -> None:
     framed = preprocess(
         Image.new("RGB", (1, 1), "white"), spec(CenterCrop(height=3, width=3, fill=(1, 2, 3)))
     )
@@ -69,12 +69,12 @@ def test_padding_comes_last_and_is_zero() -> None:
         preprocess(draw(2, 3), spec(Pad(height=2, width=2)))
 
 
-def test_a_very_thin_image_is_refused_before_it_is_blown_up() -> None:
+def test_a_very_thin_image_is_rejected_before_it_is_enlarged() -> None:
     with pytest.raises(ImageTooLarge, match="30000×1"):
         preprocess(Image.new("RGB", (30_000, 1)), spec(ResizeShortest(edge=256, resample="bilinear")))
 
 
-def test_steps_in_the_wrong_order_are_refused() -> None:
+def test_steps_in_the_wrong_order_are_rejected() -> None:
     with pytest.raises(ValueError, match="order"):
         spec(Rescale(factor=1 / 255), Resize(height=1, width=1, resample="box"))
 
@@ -119,7 +119,7 @@ def test_a_wrong_value_of_a_plain_model_names_its_key(options: dict[str, object]
     ("width", "height"), [(500, 375), (375, 500), (1000, 751), (224, 224), (256, 400), (90, 60)]
 )
 @pytest.mark.parametrize("resample", ["bilinear", "bicubic", "lanczos", "box", "nearest"])
-def test_what_is_cropped_away_need_not_be_resized(width: int, height: int, resample: Resample) -> None:
+def test_a_resize_of_the_crop_alone_is_nearly_exact(width: int, height: int, resample: Resample) -> None:
     steps = spec(ResizeShortest(edge=256, resample=resample), CenterCrop(height=224, width=224))
     image = draw(width, height)
     exact, quick = preprocess(image, steps), preprocess(image, steps, is_exact=False)
@@ -129,7 +129,7 @@ def test_what_is_cropped_away_need_not_be_resized(width: int, height: int, resam
     assert (differences > 0).mean() < 0.05
 
 
-def test_a_crop_beyond_the_image_is_made_exactly() -> None:
+def test_a_crop_beyond_the_image_is_exact() -> None:
     steps = spec(
         ResizeShortest(edge=20, resample="bilinear"), CenterCrop(height=30, width=24, fill=(9, 9, 9))
     )
@@ -137,7 +137,7 @@ def test_a_crop_beyond_the_image_is_made_exactly() -> None:
     assert np.array_equal(preprocess(image, steps, is_exact=False), preprocess(image, steps))
 
 
-def test_a_very_thin_image_is_refused_however_little_of_it_is_kept() -> None:
+def test_a_very_thin_image_is_rejected_even_if_most_is_cropped_off() -> None:
     steps = spec(ResizeShortest(edge=256, resample="bilinear"), CenterCrop(height=224, width=224))
     with pytest.raises(ImageTooLarge, match="30000×1"):
         preprocess(Image.new("RGB", (30_000, 1)), steps, is_exact=False)

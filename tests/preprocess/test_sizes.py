@@ -1,4 +1,4 @@
-"""How much of an image a model needs, by its first step, and how large it may become."""
+"""The size that a model resizes an image to first, and the limit on it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pictag.preprocess.steps import CenterCrop, CropFraction, FlattenOnWhite, Re
 
 
 @pytest.mark.parametrize(
-    ("steps", "needed"),
+    ("steps", "expected"),
     [
         ((ResizeShortest(edge=256, resample="bilinear"), CenterCrop(height=224, width=224)), (256, 341)),
         ((FlattenOnWhite(), Resize(height=224, width=224, resample="bicubic")), (224, 224)),
@@ -20,19 +20,19 @@ from pictag.preprocess.steps import CenterCrop, CropFraction, FlattenOnWhite, Re
         ((), None),
     ],
 )
-def test_the_first_resize_decides(steps: tuple[Step, ...], needed: tuple[int, int] | None) -> None:
-    assert target_size(PreprocessSpec(processor="test", steps=steps), (3000, 4000)) == needed
+def test_the_first_resize_decides(steps: tuple[Step, ...], expected: tuple[int, int] | None) -> None:
+    assert target_size(PreprocessSpec(processor="test", steps=steps), (3000, 4000)) == expected
 
 
 @pytest.mark.parametrize("size", [(1, 30_000), (30_000, 1), (2, 9_000)])
-def test_a_thin_image_that_would_grow_beyond_the_limit_is_refused(size: tuple[int, int]) -> None:
+def test_a_thin_image_that_would_exceed_the_limit_is_rejected(size: tuple[int, int]) -> None:
     spec = plain_spec(size=(224, 224), mean=[0.5], std=[0.5], crop=True)
     with pytest.raises(ImageTooLarge, match=f"{size[1]}×{size[0]}"):
         check_resized_size(spec, size, max_pixels=50_000_000)
 
 
 @pytest.mark.parametrize("max_pixels", [1, 50_000_000])
-def test_what_a_model_asks_for_itself_is_allowed_however_low_the_limit(max_pixels: int) -> None:
+def test_ordinary_model_sizes_are_allowed_under_any_limit(max_pixels: int) -> None:
     for crop in (False, True, 0.875):
         spec = plain_spec(size=(512, 512), mean=[0.5], std=[0.5], crop=crop)
         for size in ((1, 1), (480, 640), (8000, 6000)):

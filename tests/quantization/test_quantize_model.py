@@ -1,4 +1,4 @@
-"""A model in float becomes a folder of 8-bit weights that works, or nothing at all."""
+"""`quantize_model` writes a working folder of 8-bit weights, or nothing."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def draw_near_ties(folder: Path) -> Path:
-    """Images whose best label hangs on half a step of a pixel's value."""
+    """Images whose best label depends on less than one step of a pixel's value."""
     folder.mkdir()
     for number in range(12):
         pixels = np.full((8, 8, 3), 100 + number, np.uint8)
@@ -51,7 +51,7 @@ def draw_near_ties(folder: Path) -> Path:
     return folder
 
 
-def test_the_folder_works_with_both_engines_by_itself(model: Path, photos: Path, tmp_path: Path) -> None:
+def test_the_folder_works_with_both_engines(model: Path, photos: Path, tmp_path: Path) -> None:
     report = quantize_model(model, calibrate=photos, output=tmp_path / "int8")
     assert report.lowest_top1 == 1.0
     assert (report.calibration_images, report.check_images, report.check_held_back) == (9, 3, True)
@@ -70,10 +70,11 @@ def test_the_folder_works_with_both_engines_by_itself(model: Path, photos: Path,
     assert list(tmp_path.iterdir()) == [tmp_path / "int8"]  # no working folder is left
 
 
-def test_the_card_says_what_was_made_of_what_and_no_path(model: Path, photos: Path, tmp_path: Path) -> None:
+def test_the_card_describes_the_quantisation_without_paths(model: Path, photos: Path, tmp_path: Path) -> None:
     quantize_model(model, calibrate=photos, output=tmp_path / "int8", check=photos)
     text = (tmp_path / "int8" / "card.json").read_text()
     card = json.loads(text)["quantization"]
+    assert card["schema"] == 2
     assert str(photos.parent) not in text
     assert str(model.parent) not in text
     assert card["original"]["model"] == "colours"
@@ -90,7 +91,7 @@ def test_the_card_says_what_was_made_of_what_and_no_path(model: Path, photos: Pa
         assert classifier.card.sha256 == stated
 
 
-def test_attention_gets_a_file_for_each_engine(model: Path, photos: Path, tmp_path: Path) -> None:
+def test_a_model_with_attention_gets_one_file_per_engine(model: Path, photos: Path, tmp_path: Path) -> None:
     make_tiny_model(tmp_path / "attention")
     onnx.save(make_graph(ATTENTION), tmp_path / "attention" / "onnx" / "model.onnx")
     report = quantize_model(tmp_path / "attention", calibrate=photos, output=tmp_path / "int8")
@@ -102,7 +103,7 @@ def test_attention_gets_a_file_for_each_engine(model: Path, photos: Path, tmp_pa
     ]
 
 
-def test_nodes_that_suffer_most_stay_in_float_until_the_labels_agree(tmp_path: Path) -> None:
+def test_sensitive_nodes_stay_in_float_until_the_labels_agree(tmp_path: Path) -> None:
     noise = tmp_path / "noise"
     noise.mkdir()
     rng = np.random.default_rng(7)
@@ -118,14 +119,14 @@ def test_nodes_that_suffer_most_stay_in_float_until_the_labels_agree(tmp_path: P
     assert artefact.float_nodes == ("Conv_1",)  # the layer that reads the loud channel
 
 
-def test_too_little_agreement_leaves_nothing(model: Path, photos: Path, tmp_path: Path) -> None:
+def test_too_little_agreement_writes_nothing(model: Path, photos: Path, tmp_path: Path) -> None:
     ties = draw_near_ties(tmp_path / "ties")
     with pytest.raises(QuantizationRejected, match=r"on 12 images: ONNX Runtime \d.*accept_below=True"):
         quantize_model(model, calibrate=photos, check=ties, output=tmp_path / "int8")
     assert list(tmp_path.iterdir()) == [ties]
 
 
-def test_too_little_agreement_can_be_accepted_and_is_written_down(
+def test_too_little_agreement_can_be_accepted_and_is_recorded(
     model: Path, photos: Path, tmp_path: Path
 ) -> None:
     ties = draw_near_ties(tmp_path / "ties")
@@ -134,7 +135,7 @@ def test_too_little_agreement_can_be_accepted_and_is_written_down(
     assert not json.loads((tmp_path / "int8" / "card.json").read_text())["quantization"]["reaches_threshold"]
 
 
-def test_broken_images_are_named_and_left_out(model: Path, photos: Path, tmp_path: Path) -> None:
+def test_broken_images_are_reported_and_skipped(model: Path, photos: Path, tmp_path: Path) -> None:
     mixed = tmp_path / "mixed"
     mixed.mkdir()
     for path in photos.iterdir():
@@ -147,7 +148,7 @@ def test_broken_images_are_named_and_left_out(model: Path, photos: Path, tmp_pat
     assert report.calibration_images + report.check_images == 11
 
 
-def test_an_interruption_leaves_nothing(model: Path, photos: Path, tmp_path: Path) -> None:
+def test_an_interruption_writes_nothing(model: Path, photos: Path, tmp_path: Path) -> None:
     def interrupt(progress: Progress) -> None:
         if progress.step.startswith("Checking"):
             raise KeyboardInterrupt
@@ -157,9 +158,11 @@ def test_an_interruption_leaves_nothing(model: Path, photos: Path, tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_there_already_is_kept_unless_it_may_go(model: Path, photos: Path, tmp_path: Path) -> None:
+def test_an_existing_output_is_only_replaced_with_overwrite(
+    model: Path, photos: Path, tmp_path: Path
+) -> None:
     output = tmp_path / "int8"
-    output.mkdir()  # an empty folder is no loss
+    output.mkdir()  # an empty folder may be replaced
     quantize_model(model, calibrate=photos, output=output)
     with pytest.raises(OutputError, match="--overwrite"):
         quantize_model(model, calibrate=photos, output=output)
@@ -172,7 +175,7 @@ def test_what_is_there_already_is_kept_unless_it_may_go(model: Path, photos: Pat
     assert list(tmp_path.iterdir()) == [output]
 
 
-def test_a_folder_of_someone_elses_is_never_overwritten(model: Path, photos: Path, tmp_path: Path) -> None:
+def test_a_foreign_folder_is_never_overwritten(model: Path, photos: Path, tmp_path: Path) -> None:
     (tmp_path / "diary.txt").write_text("dear")
     with pytest.raises(OutputError, match="was not written by 'pictag quantize'"):
         quantize_model(model, calibrate=photos, output=tmp_path, overwrite=True)
@@ -180,7 +183,7 @@ def test_a_folder_of_someone_elses_is_never_overwritten(model: Path, photos: Pat
 
 
 @pytest.mark.parametrize("place", ["model", "photos", "above", "nowhere", "file"])
-def test_an_output_that_cannot_be_is_refused_before_the_work(
+def test_an_invalid_output_is_rejected_before_any_work(
     model: Path, photos: Path, tmp_path: Path, place: str
 ) -> None:
     (tmp_path / "file").touch()
@@ -197,18 +200,18 @@ def test_an_output_that_cannot_be_is_refused_before_the_work(
     assert (photos / "1.png").is_file()
 
 
-def test_too_few_images_are_an_error_that_says_how_many(model: Path, tmp_path: Path) -> None:
+def test_too_few_images_are_an_error_with_the_minimum(model: Path, tmp_path: Path) -> None:
     make_image(tmp_path / "one" / "1.png")
     with pytest.raises(OptionError, match="1 usable images; calibration needs at least 4"):
         quantize_model(model, calibrate=tmp_path / "one", output=tmp_path / "int8")
 
 
-def test_a_folder_that_is_not_there_is_an_error(model: Path, tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_error(model: Path, tmp_path: Path) -> None:
     with pytest.raises(ImageNotFound, match="missing"):
         quantize_model(model, calibrate=tmp_path / "missing", output=tmp_path / "int8")
 
 
-def test_a_model_that_is_quantised_already_is_refused(model: Path, photos: Path, tmp_path: Path) -> None:
+def test_an_already_quantised_model_is_rejected(model: Path, photos: Path, tmp_path: Path) -> None:
     quantize_model(model, calibrate=photos, output=tmp_path / "int8")
     with pytest.raises(InvalidModel, match="already quantised"):
         quantize_model(tmp_path / "int8", calibrate=photos, output=tmp_path / "again")
@@ -224,14 +227,14 @@ def test_a_model_that_is_quantised_already_is_refused(model: Path, photos: Path,
         {"most_images": 0},
     ],
 )
-def test_an_option_of_no_meaning_is_an_error(
+def test_an_invalid_option_is_an_error(
     model: Path, photos: Path, tmp_path: Path, options: dict[str, object]
 ) -> None:
     with pytest.raises(OptionError):
         quantize_model(model, calibrate=photos, output=tmp_path / "int8", **options)  # type: ignore[arg-type]
 
 
-def test_an_option_that_there_is_not_names_the_nearest(model: Path, photos: Path, tmp_path: Path) -> None:
+def test_an_unknown_option_suggests_the_nearest(model: Path, photos: Path, tmp_path: Path) -> None:
     with pytest.raises(UnknownOption, match="calibrate"):
         quantize_model(model, calibrat=photos, output=tmp_path / "int8")  # type: ignore[call-arg]
 

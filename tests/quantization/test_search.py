@@ -1,4 +1,4 @@
-"""A method that fails on a graph is passed over, and only where all fail is that the end."""
+"""A method that fails on a graph is skipped; only if all fail, the search fails."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def fail() -> Candidate:
     raise EngineError("not this graph")
 
 
-def test_the_next_method_is_taken(search: Search, tmp_path: Path) -> None:
+def test_the_search_continues_with_the_next_method(search: Search, tmp_path: Path) -> None:
     (tmp_path / "broken.onnx").write_bytes(b"nothing")
     onnx.save(make_graph(), tmp_path / "good.onnx")
     broken, good = (Candidate(file=tmp_path / f"{n}.onnx", method=n) for n in ("broken", "good"))

@@ -1,1 +1,1 @@
-"""How an image becomes what a model takes: steps as data, their execution, readers of configurations."""
+"""Preprocessing: steps as data, their execution, and readers of configurations."""

@@ -1,6 +1,6 @@
-"""The image processors that pictag knows, with their defaults: used where a configuration leaves a key out.
+"""The supported image processors with their defaults, which apply where a configuration lacks a key.
 
-The facts are those of transformers 5.23 (its PIL processors); rows from elsewhere say so.
+The values are those of transformers 5.23 (its PIL processors) unless a comment says otherwise.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Recipe = Literal[
     "textnet",
     "pplcnet",
 ]
-"""Which order of steps a processor has; `pictag.preprocess.huggingface` has one function for each."""
+"""A processor's order of steps; `pictag.preprocess.huggingface` has one function for each."""
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 HALF = (0.5, 0.5, 0.5)
@@ -31,7 +31,7 @@ CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.261302
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SizeSetting:
-    """A ``size`` as configurations give it: two edges, the shorter, the longer, or bounds."""
+    """A ``size`` in a configuration: both edges, the shorter or longer edge, or bounds."""
 
     height: int | None = None
     width: int | None = None
@@ -42,12 +42,12 @@ class SizeSetting:
 
 
 def square(edge: int) -> SizeSetting:
-    """Both edges alike."""
+    """The size of a square."""
     return SizeSetting(height=edge, width=edge)
 
 
 def shortest(edge: int) -> SizeSetting:
-    """The shorter edge."""
+    """A size given by the shorter edge."""
     return SizeSetting(shortest_edge=edge)
 
 
@@ -55,9 +55,9 @@ def shortest(edge: int) -> SizeSetting:
 class ProcessorClass:
     """The defaults of one image processor.
 
-    ``int_is_square`` says what a bare number under ``size`` means: both edges, or the shorter one. ``pads``:
-    whether ``do_pad`` counts. ``over_white``: a colour that the file declares transparent is laid over white
-    (the processor converts to RGB itself).
+    With ``int_is_square``, a single number as ``size`` is both edges, otherwise the shorter one. ``pads``:
+    whether ``do_pad`` has an effect. ``over_white``: a colour that the file declares transparent becomes
+    white (because the processor itself converts to RGB).
     """
 
     recipe: Recipe = "plain"
@@ -128,7 +128,7 @@ CLASSES: dict[str, ProcessorClass] = {
     ),
     "MobileNetV1ImageProcessor": _MOBILENET,
     "MobileNetV2ImageProcessor": _MOBILENET_V2,
-    # transformers.js knows these two (exports of timm's models); their files state every value
+    # Used by transformers.js for exports of timm's models, whose files contain all values.
     "MobileNetV3ImageProcessor": _MOBILENET_V2,
     "MobileNetV4ImageProcessor": _MOBILENET_V2,
     "MobileViTImageProcessor": ProcessorClass(
@@ -195,7 +195,7 @@ CLASSES: dict[str, ProcessorClass] = {
         crops=True,
         flips=True,
     ),
-    # transformers 4.57 had these two, and models that name them are about
+    # Part of transformers 4.57; published models still use them.
     "ViTHybridImageProcessor": _CLIP,
     "EfficientFormerImageProcessor": ProcessorClass(
         size=square(224),
@@ -209,10 +209,10 @@ CLASSES: dict[str, ProcessorClass] = {
 }
 
 UNSUPPORTED: dict[str, str] = {
-    "ImageGPTImageProcessor": "it turns images into colour clusters (input_ids), not into pixel values",
-    "Siglip2ImageProcessor": "it cuts images into a varying number of patches (NaFlex)",
-    "DonutImageProcessor": "it reads whole documents, rotated and padded",
-    "Gemma3ImageProcessor": "its model takes text beside the image",
+    "ImageGPTImageProcessor": "it converts images to colour clusters (input_ids), not pixel values",
+    "Siglip2ImageProcessor": "it splits images into a varying number of patches (NaFlex)",
+    "DonutImageProcessor": "it rotates and pads whole documents",
+    "Gemma3ImageProcessor": "its model also takes text",
 }
 
 _FAMILIES: dict[str, str] = {
@@ -245,4 +245,4 @@ _FAMILIES: dict[str, str] = {
 CLASS_OF_MODEL_TYPE: dict[str, str] = {
     model_type: name for name, model_types in _FAMILIES.items() for model_type in model_types.split()
 }
-"""The processor of a model whose files name none, by the ``model_type`` of its ``config.json``."""
+"""The default processor for each ``model_type`` in ``config.json``, if the files don't name one."""

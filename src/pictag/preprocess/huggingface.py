@@ -1,8 +1,8 @@
-"""Reading the image processor configurations of the Hugging Face Hub, as transformers 5.23 understands them.
+"""Reads the image processor configurations of the Hugging Face Hub as transformers 5.23 does.
 
-A key that is missing takes the default of its class (`pictag.preprocess.classes`); a switch that is null is
-off, another value that is null is missing. Where transformers would fail, and what is meant is plain, pictag
-goes on: ``longest_edge`` alone keeps the aspect ratio, ``shortest_edge`` under ``crop_size`` is a square, and
+A missing key takes the default of its class (`pictag.preprocess.classes`); a null flag is false, any other
+null value counts as missing. Some values on which transformers fails are accepted because their meaning is
+clear: ``longest_edge`` alone keeps the aspect ratio, ``shortest_edge`` under ``crop_size`` is a square, and
 ``image_size``, ``mean`` and ``std`` are older names for ``size``, ``image_mean`` and ``image_std``.
 """
 
@@ -38,8 +38,7 @@ LEVIT_ENLARGES_BY = 256 / 224
 def read_processor(name: str, settings: Settings, *, channels: int) -> PreprocessSpec:
     """The steps of the image processor ``name`` with these settings.
 
-    Raises `UnsupportedProcessor` where pictag does not know the class, `InvalidModel` where a value means
-    nothing.
+    Raises `UnsupportedProcessor` for an unknown class, and `InvalidModel` for an invalid value.
     """
     defaults = CLASSES.get(name)
     if defaults is None:
@@ -55,11 +54,11 @@ def read_processor(name: str, settings: Settings, *, channels: int) -> Preproces
 
 
 def unsupported(name: str, file: str) -> UnsupportedProcessor:
-    """The error that names a class, why it is not done, and what to do."""
-    why = UNSUPPORTED.get(name, "pictag does not know it")
+    """The error that names a class, why it isn't supported, and what to do."""
+    why = UNSUPPORTED.get(name, "it is unknown")
     return UnsupportedProcessor(
-        f"{file} asks for the image processor {shorten(name, 80)}: {why}. Take another export of the model, "
-        "or write its preprocessing into a pictag.toml beside a plain .onnx file."
+        f"{file} requires the image processor {shorten(name, 80)}, which is unsupported: {why}. Use another "
+        "export of the model, or describe its preprocessing in a pictag.toml beside a plain .onnx file."
     )
 
 
@@ -74,9 +73,7 @@ def _segformer(o: Options) -> list[Step]:
 def _convnext(o: Options) -> list[Step]:
     steps: list[Step] = []
     if o.do_resize:
-        edge = o.size.shortest_edge
-        if edge is None:
-            raise o.settings.error("size", _shown(o.size), "this processor needs shortest_edge")
+        edge = _shortest_edge(o)
         if edge < CONVNEXT_WARP_FROM:
             if o.crop_pct is None:
                 raise o.settings.error("crop_pct", None, f"a shortest_edge of {edge} needs it")
@@ -102,7 +99,7 @@ def _levit(o: Options) -> list[Step]:
 
 
 def _mobilevit(o: Options) -> list[Step]:
-    # The reference rescales before it crops. A black border is black before and after, so the order is free.
+    # The reference rescales before it crops. The result is the same, because the border is black either way.
     steps: list[Step] = [*_resize(o), *_crop(o)]
     if o.do_rescale:
         steps.append(Rescale(factor=o.rescale_factor))
@@ -142,15 +139,13 @@ def _poolformer(o: Options) -> list[Step]:
 def _textnet(o: Options) -> list[Step]:
     steps: list[Step] = []
     if o.do_resize:
-        edge = o.size.shortest_edge
-        if edge is None:
-            raise o.settings.error("size", _shown(o.size), "this processor needs shortest_edge")
-        steps.append(ResizeShortest(edge=edge, resample=o.resample, multiple=o.size_divisor))
+        step = ResizeShortest(edge=_shortest_edge(o), resample=o.resample, multiple=o.size_divisor)
+        steps.append(step)
     return [*steps, *_crop(o), *_tones(o)]
 
 
 def _pplcnet(o: Options) -> list[Step]:
-    # transformers has this processor on torchvision only; pictag does its geometry, with Pillow's filters.
+    # In transformers this processor needs torchvision; pictag uses its geometry with Pillow's filters.
     steps: list[Step] = []
     if o.do_resize and o.resize_short is None:
         steps += _resize(o)
@@ -220,7 +215,7 @@ def _tones(o: Options, offset: float = 0.0) -> list[Step]:
 
 
 def _pad(o: Options) -> list[Step]:
-    if not o.do_pad or o.pad_size is None:  # without a size, images are padded to the largest of their batch
+    if not o.do_pad or o.pad_size is None:  # without a size, the batch decides: no padding
         return []
     size = o.pad_size
     if size.height is None or size.width is None:
@@ -228,10 +223,16 @@ def _pad(o: Options) -> list[Step]:
     return [Pad(height=size.height, width=size.width)]
 
 
+def _shortest_edge(o: Options) -> int:
+    if o.size.shortest_edge is None:
+        raise o.settings.error("size", _shown(o.size), "this processor needs shortest_edge")
+    return o.size.shortest_edge
+
+
 def _enlarged(o: Options, exact: float) -> int:
     edge = int(exact)
     if not 1 <= edge <= 2 * MAX_EDGE:
-        raise o.settings.error("size", _shown(o.size), f"once enlarged it becomes {edge} pixels")
+        raise o.settings.error("size", _shown(o.size), f"it would be enlarged to {edge} pixels")
     return edge
 
 

@@ -1,4 +1,4 @@
-"""The values of one image processor configuration, read and checked, with its class's defaults filled in."""
+"""Reads and validates an image processor configuration, with the defaults of its class."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pictag.preprocess.values import Settings, check_edge, read_flag, read_numbe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """All values of one processor, under the names that configurations use."""
+    """All values of one processor, named as in its configuration."""
 
     settings: Settings
     do_resize: bool
@@ -36,16 +36,16 @@ class Options:
 
 
 def read_options(defaults: ProcessorClass, settings: Settings, *, channels: int) -> Options:
-    """The values of one configuration, those of its class where it is silent. Raises `InvalidModel`."""
+    """The values of a configuration, or its class's defaults. Raises `InvalidModel`."""
     int_is_square = read_flag(settings, "default_to_square", defaults.int_is_square)
     size = _read_size(settings, ("size", "image_size"), int_is_square=int_is_square) or defaults.size
     if read_flag(settings, "use_square_size", False) and defaults.size.shortest_edge:
-        size = square(defaults.size.shortest_edge)  # KOSMOS-2 says so, whatever its size is
+        size = square(defaults.size.shortest_edge)  # KOSMOS-2: overrides size
     divisor = settings.get("size_divisor")
     short = settings.get("resize_short")
     normalizes = read_flag(settings, "do_normalize", defaults.normalizes)
     include_top = read_flag(settings, "include_top", defaults.include_top)
-    # Numbers that are never used may be wrong: three for a grey model that does not normalise, for example.
+    # Unused numbers may be invalid, for example three for a grey model that doesn't normalise.
     numbers = settings if normalizes or include_top else Settings(file=settings.file, values={})
     mean, std = (defaults.mean, defaults.std) if numbers is settings else (HALF, HALF)
     return Options(

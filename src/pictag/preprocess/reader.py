@@ -1,9 +1,9 @@
-"""Which of a model's files says how its images are prepared, and in which dialect.
+"""Finds the file that describes a model's preprocessing, and the class of its image processor.
 
-As transformers 5.23 does: ``image_processor`` in ``processor_config.json`` comes before
-``preprocessor_config.json``, and where neither is there, a ``config.json`` of timm's. The processor's name is
-``image_processor_type``, or the older ``feature_extractor_type``, or ``image_processor_type`` in
-``config.json``, or what is usual for the ``model_type``.
+As in transformers 5.23, ``image_processor`` in ``processor_config.json`` takes precedence over
+``preprocessor_config.json``, and that over timm's ``config.json``. The class is ``image_processor_type``, the
+older ``feature_extractor_type``, ``image_processor_type`` in ``config.json``, or the default for the
+``model_type``, in this order.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PREPROCESSOR = "preprocessor_config.json"
 PROCESSOR = "processor_config.json"
 
 _NO_CLASS = {"ImageProcessor", "ImageFeatureExtractor", "BaseImageProcessor"}
-"""Names of base classes, which JavaScript's exports leave behind: they say nothing."""
+"""Base classes that exports of transformers.js name; they carry no information."""
 
 
 def read_spec(
@@ -32,10 +32,10 @@ def read_spec(
     preprocessor: Mapping[str, object] | None = None,
     processor: Mapping[str, object] | None = None,
 ) -> PreprocessSpec:
-    """How a model in the Hub's layout prepares its images, from its three JSON files.
+    """The preprocessing of a model in the Hub's layout, from its three JSON files.
 
-    Raises `UnsupportedProcessor`, naming the class, where pictag does not do what the model needs, and
-    `InvalidModel`, naming key, value and file, where a value means nothing or the files say nothing.
+    Raises `UnsupportedProcessor` for an unsupported class, and `InvalidModel` if a value is invalid or the
+    preprocessing isn't described at all. The message names the key, value and file.
 
     >>> spec = read_spec(config={"model_type": "vit"}, preprocessor={"size": 384})
     >>> spec.processor, spec.output_size
@@ -52,8 +52,8 @@ def read_spec(
         timm = timm_settings(config, CONFIG)
         if timm is None:
             raise InvalidModel(
-                f"The model has no {PREPROCESSOR}, so nobody knows how its images are to be prepared. "
-                "Add the file, or use the .onnx file on its own with a pictag.toml beside it."
+                f"The model has no {PREPROCESSOR}, so its preprocessing is unknown. Add the file, or use the "
+                ".onnx file on its own with a pictag.toml beside it."
             )
         return read_timm(timm)
     name = _class_name(settings, config)
@@ -88,9 +88,9 @@ def _class_name(settings: Settings, config: Mapping[str, object]) -> str:
         if "pretrained_cfg" in settings.values:
             return TIMM
         raise UnsupportedProcessor(
-            f"{settings.file} names no image processor (image_processor_type), and there is no usual one for "
-            f"the model_type {shorten(repr(model_type), 80)} of {CONFIG}. Add the name, or write a "
-            "pictag.toml beside a plain .onnx file."
+            f"{settings.file} names no image processor (image_processor_type), and there is no default for "
+            f"the model_type {shorten(repr(model_type), 80)} of {CONFIG}. Add the name, or use "
+            "a plain .onnx file with a pictag.toml beside it."
         )
     return CLASS_OF_MODEL_TYPE[model_type]
 
@@ -106,6 +106,6 @@ def _channels(config: Mapping[str, object]) -> int:
     if value not in (1, 3):
         raise UnsupportedProcessor(
             f"{CONFIG}: the model takes images of {value} channels; pictag makes 1 (grey) or 3 (RGB). "
-            "Take a model for ordinary images."
+            "Use a model for ordinary images."
         )
     return value

@@ -1,4 +1,4 @@
-"""What is done to an image before a model sees it, as one frozen value."""
+"""A model's preprocessing as one frozen value."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ __all__ = ["PreprocessSpec", "Step", "plain_spec"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreprocessSpec:
-    """How a model wants its images: the steps, in order, and the number of channels that come out.
+    """A model's preprocessing: the steps in order, and the number of channels of the result.
 
-    ``processor`` is the name of the image processor, or of the dialect, that the steps were read from.
+    ``processor`` is the name of the image processor or format that the steps were read from.
 
     >>> spec = plain_spec(size=(224, 224), mean=[0.5], std=[0.5])
     >>> spec.output_size
@@ -54,7 +54,7 @@ class PreprocessSpec:
 
     @property
     def output_size(self) -> Size | None:
-        """The (height, width) of what comes out; ``None`` where it depends on the image."""
+        """The (height, width) of the result; ``None`` if it depends on the image."""
         size: Size | None = None
         for step in self.steps:
             if isinstance(step, Resize | CenterCrop | ArrayStep):
@@ -64,7 +64,7 @@ class PreprocessSpec:
         return size
 
     def describe(self) -> tuple[str, ...]:
-        """One line a step, for people."""
+        """One readable line per step."""
         return tuple(str(step) for step in self.steps)
 
 
@@ -84,13 +84,13 @@ def plain_spec(
     channels: int = 3,
     file: str = "pictag.toml",
 ) -> PreprocessSpec:
-    """The steps of a plain ``.onnx`` file, as its ``pictag.toml`` states them.
+    """The steps for a plain ``.onnx`` file, from the values in its ``pictag.toml``.
 
-    ``size`` is (height, width). ``mean`` and ``std`` have one number for all channels or one for each, in
-    RGB order, on the scale that ``scale`` gives. ``crop=False`` squeezes the whole image into ``size``;
-    ``True`` resizes so that it covers ``size`` and cuts the centre; a number is the share of the resized
-    image that the cut keeps, 0.875 in the usual ImageNet recipe (224 of 256). Raises `InvalidModel`,
-    naming the key and ``file``.
+    ``size`` is (height, width). ``mean`` and ``std`` have one number for all channels or one per channel, in
+    RGB order, and apply after multiplying by ``scale``. ``crop=False`` resizes the whole image to ``size``
+    regardless of its aspect ratio; ``True`` resizes it to cover ``size`` and crops the centre; a number is
+    the share of the resized image that the crop keeps, such as the usual 0.875 for ImageNet (224 of 256).
+    Raises `InvalidModel`, naming the key and ``file``.
     """
     settings = Settings(file=file, values={"resample": resample})
     if channel_order not in ("RGB", "BGR"):

@@ -1,8 +1,8 @@
-"""The steps of preprocessing, as data: what is done to an image, never how.
+"""The steps of preprocessing as data; `pictag.preprocess.run` executes them.
 
-Three kinds, always in this order: `ImageStep` changes the image (8 bit), `PixelStep` turns each 8-bit
-value into a float, `ArrayStep` changes the finished array. `pictag.preprocess.run` has one function for each
-type. ``str(step)`` is the line that people read. Sizes are height × width everywhere.
+There are three kinds, always in this order: an `ImageStep` changes the 8-bit image, a `PixelStep` converts
+each 8-bit value to a float, and an `ArrayStep` changes the finished array. ``str(step)`` describes a step for
+people. Sizes are height × width.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ Resample = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"
 RESAMPLE_NAMES: tuple[Resample, ...] = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 
 CenterRounding = Literal["transformers", "torchvision", "timm"]
-"""Whose rule places the pixel that cannot be halved when an image is cropped or padded about its centre.
-Padding, transformers puts it before the image, torchvision and timm behind it; cropping, transformers and
-torchvision's tensor code cut it off at the end, timm (and torchvision's image code) rounds half to even."""
+"""Whose rule decides on the odd pixel when an image is cropped or padded around its centre. When padding,
+transformers adds it before the image, torchvision and timm after it. When cropping, transformers and
+torchvision's tensor code remove it at the end; timm (and torchvision's image code) rounds half to even."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlattenOnWhite:
-    """Lay the image's transparent colour over white."""
+    """Replace the colour that the file declares transparent with white."""
 
     def __str__(self) -> str:
-        return "lay a transparent colour, where the file names one, over white"
+        return "replace the transparent colour, if the file declares one, with white"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToGrayscale:
-    """Make one channel of three (ITU-R 601-2 luma)."""
+    """Convert three channels to one (ITU-R 601-2 luma)."""
 
     def __str__(self) -> str:
         return "convert to grey (one channel)"
@@ -39,7 +39,7 @@ class ToGrayscale:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CropFraction:
-    """Cut a centred box whose sides are fractions of the image's shorter edge."""
+    """Crop a centred box whose sides are fractions of the image's shorter edge."""
 
     height: float
     width: float
@@ -50,7 +50,7 @@ class CropFraction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resize:
-    """Resize to exactly this size; the aspect ratio is not kept."""
+    """Resize to exactly this size, ignoring the aspect ratio."""
 
     height: int
     width: int
@@ -64,8 +64,8 @@ class Resize:
 class ResizeShortest:
     """Resize the shorter edge to ``edge``, keeping the aspect ratio.
 
-    ``longest`` bounds the longer edge (the shorter one then gives way); ``multiple`` rounds both edges up;
-    ``rounding`` says what becomes of a fraction of a pixel in the longer edge.
+    ``longest`` limits the longer edge, and then also shrinks the shorter one. ``multiple`` rounds both edges
+    up. ``rounding`` applies to fractions of a pixel in the longer edge.
     """
 
     edge: int
@@ -93,7 +93,7 @@ class ResizeLongest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResizeWithin:
-    """Resize, keeping the aspect ratio, to the largest size that fits into height × width."""
+    """Resize to the largest size that fits into height × width, keeping the aspect ratio."""
 
     height: int
     width: int
@@ -106,7 +106,7 @@ class ResizeWithin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResizeToCover:
-    """Resize, keeping the aspect ratio, to the smallest size that covers height × width."""
+    """Resize to the smallest size that covers height × width, keeping the aspect ratio."""
 
     height: int
     width: int
@@ -118,7 +118,7 @@ class ResizeToCover:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CenterCrop:
-    """Cut the centre; where the image is smaller, a border of ``fill`` (an RGB colour) is put round it."""
+    """Crop the centre. A smaller image gets a border of colour ``fill`` (RGB)."""
 
     height: int
     width: int
@@ -132,7 +132,7 @@ class CenterCrop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rescale:
-    """Multiply each value by ``factor``, then add ``offset``."""
+    """Multiply all values by ``factor``, then add ``offset``."""
 
     factor: float
     offset: float = 0.0
@@ -145,7 +145,7 @@ class Rescale:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Normalize:
-    """Subtract the mean and divide by the deviation; one number a channel, in the image's order."""
+    """Subtract the mean and divide by the standard deviation, per channel in the image's order."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -165,7 +165,7 @@ class FlipChannels:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pad:
-    """Put zeros at the right and the bottom until the array has this size."""
+    """Pad with zeros at the right and the bottom to this size."""
 
     height: int
     width: int

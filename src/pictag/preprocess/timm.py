@@ -1,8 +1,8 @@
-"""Reading timm's ``pretrained_cfg``: how its models prepare an image for evaluation (timm 1.0).
+"""Reads timm's ``pretrained_cfg``: the preprocessing of its models for evaluation (timm 1.0).
 
-``input_size`` is [channels, height, width]; the image is first resized to that divided by ``crop_pct``,
-then cut. ``crop_mode`` says how: ``center`` covers and cuts, ``squash`` does not keep the aspect ratio,
-``border`` fits the whole image in and frames it with the mean colour.
+``input_size`` is [channels, height, width]. The image is first resized to this size divided by ``crop_pct``,
+then cropped. With ``crop_mode`` ``center`` it covers the size, with ``squash`` the aspect ratio is ignored,
+and with ``border`` the whole image fits in, with a border of the mean colour.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _FLAT_KEYS = {"input_size", "mean", "std", "interpolation", "crop_pct"}
 
 
 def timm_settings(config: Mapping[str, object], file: str) -> Settings | None:
-    """The part of a configuration that timm's preprocessing reads, or ``None`` where it is not timm's.
+    """The timm section of a configuration, or ``None`` if it isn't a timm model's.
 
-    Newer files nest it under ``pretrained_cfg``; older ones are flat, and known by ``architecture``.
+    Newer files have a ``pretrained_cfg``; older ones are flat and have an ``architecture``.
     """
     nested = config.get("pretrained_cfg")
     if isinstance(nested, Mapping):
@@ -47,7 +47,7 @@ def timm_settings(config: Mapping[str, object], file: str) -> Settings | None:
 
 
 def read_timm(settings: Settings) -> PreprocessSpec:
-    """The steps of a timm model's evaluation. Raises `InvalidModel` where a value means nothing."""
+    """The preprocessing of a timm model. Raises `InvalidModel` for an invalid value."""
     channels, height, width = _read_input_size(settings)
     mean = read_numbers(settings, ("mean",), IMAGENET_MEAN, count=channels)
     std = read_numbers(settings, ("std",), IMAGENET_STD, count=channels, nonzero=True)
@@ -68,7 +68,7 @@ def _read_input_size(settings: Settings) -> tuple[int, int, int]:
     if channels not in (1, 3):
         raise UnsupportedProcessor(
             f"{settings.file}: the model takes images of {channels} channels; pictag makes 1 (grey) or "
-            "3 (RGB). Take a model for ordinary images."
+            "3 (RGB). Use a model for ordinary images."
         )
     return channels, height, width
 
@@ -97,7 +97,7 @@ def _fit(settings: Settings, height: int, width: int, mean: tuple[float, ...]) -
 
 
 def _read_interpolation(settings: Settings) -> Resample:
-    # "random" is drawn anew for every image in training; timm evaluates such models with bilinear
+    # "random" means a random filter per image in training; timm evaluates such models with bilinear
     if settings.get("interpolation") == "random":
         return "bilinear"
     return read_resample(settings, "interpolation", "bicubic")

@@ -1,6 +1,6 @@
-"""Reading single values of a model's configuration: each is checked, and a wrong one is named with its file.
+"""Reads and validates single values of a model's configuration.
 
-A configuration is somebody else's input. Limits stand here, so that no file can ask for gigabytes.
+Configurations are untrusted input, so the limits here keep a file from requesting gigabytes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pictag.errors import InvalidModel, shorten
 from pictag.preprocess.steps import RESAMPLE_NAMES, Resample
 
 MAX_EDGE = 4096
-"""The longest edge that a configuration may ask for: 4096² is 200 MB of float32 in three channels."""
+"""The maximum edge in a configuration: 4096² with three channels of float32 is 200 MB."""
 
 MAX_NUMBER = 1e6
 MIN_DIVISOR = 1e-6
@@ -21,22 +21,22 @@ MIN_DIVISOR = 1e-6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The values of one configuration file; ``file`` is the name that messages give."""
+    """The values of one configuration file; ``file`` is its name for messages."""
 
     file: str
     values: Mapping[str, object]
 
-    def error(self, key: str, value: object, wish: str) -> InvalidModel:
-        """The error for a value that cannot be: what, which value, which file, and what it should be."""
-        return InvalidModel(f"{self.file}: {key!r} is {shorten(repr(value), 80)}, but {wish}.")
+    def error(self, key: str, value: object, problem: str) -> InvalidModel:
+        """The error for an invalid value: the file, the key, the value, and what it must be."""
+        return InvalidModel(f"{self.file}: {key!r} is {shorten(repr(value), 80)}, but {problem}.")
 
     def get(self, *keys: str) -> object:
-        """The first of the keys that has a value other than null."""
+        """The value of the first key that isn't missing or null."""
         return next((v for key in keys if (v := self.values.get(key)) is not None), None)
 
 
 def read_flag(settings: Settings, key: str, default: bool) -> bool:
-    """A switch: true or false (1 and 0 pass). A missing key is the default; null is false, as in Python."""
+    """A flag: true or false (or 1 and 0). If the key is missing, the default; null is false, as in Python."""
     if key not in settings.values:
         return default
     value = settings.values[key]
@@ -59,7 +59,7 @@ def check_edge(settings: Settings, key: str, value: object, limit: int = MAX_EDG
 def check_numbers(
     settings: Settings, key: str, value: object, *, count: int, nonzero: bool = False
 ) -> tuple[float, ...]:
-    """``count`` finite numbers; a single one stands for all, three equal ones for the one of a grey model."""
+    """``count`` finite numbers. One number applies to all channels; three equal ones suit a grey model."""
     numbers: list[float] = []
     for number in value if isinstance(value, list | tuple) else [value]:
         if isinstance(number, bool) or not isinstance(number, int | float):
@@ -86,7 +86,7 @@ def read_numbers(
     count: int,
     nonzero: bool = False,
 ) -> tuple[float, ...]:
-    """The numbers under the first of ``keys`` that is there, or the default."""
+    """The numbers under the first of ``keys`` that has a value, or the default."""
     key = next((key for key in keys if settings.get(key) is not None), keys[0])
     value = settings.get(key)
     return check_numbers(
@@ -95,7 +95,7 @@ def read_numbers(
 
 
 def read_share(settings: Settings, key: str, default: float) -> float:
-    """A share such as ``crop_pct``: what is kept of the resized image, from 0.05 to 2."""
+    """The share of the resized image to keep, such as ``crop_pct``, from 0.05 to 2."""
     value = settings.get(key)
     (share,) = check_numbers(settings, key, default if value is None else value, count=1)
     if not 0.05 <= share <= 2:
@@ -104,7 +104,7 @@ def read_share(settings: Settings, key: str, default: float) -> float:
 
 
 def read_resample(settings: Settings, key: str, default: Resample) -> Resample:
-    """A resampling filter: its code from 0 to 5, as Pillow counts them, or its name."""
+    """A resampling filter: Pillow's code from 0 to 5, or its name."""
     value = settings.get(key)
     if value is None:
         return default
