@@ -27,7 +27,7 @@ def load(path: Path, **options: object) -> Model:
     return load_model(parse_reference(path), LoadOptions(**options))  # type: ignore[arg-type]
 
 
-def make_plain(
+def make_standalone(
     folder: Path, *, labels: str | None = "red\ngreen\nblue\n", settings: str | None = None
 ) -> Path:
     folder.mkdir(exist_ok=True)
@@ -39,7 +39,7 @@ def make_plain(
     return folder / "net.onnx"
 
 
-def test_a_folder_in_the_hubs_layout_is_read(tmp_path: Path) -> None:
+def test_a_folder_in_the_hubs_layout_is_loaded(tmp_path: Path) -> None:
     model = load(make_tiny_model(tmp_path / "m", files=("onnx/model.onnx", "onnx/model_quantized.onnx")))
     assert model.labels == ("red", "green", "blue")
     assert model.weights == tmp_path / "m" / "onnx" / "model_quantized.onnx"
@@ -53,7 +53,7 @@ def test_weights_at_the_root_are_found(tmp_path: Path) -> None:
     assert model.card.weights == "model.onnx"
 
 
-def test_weights_named_by_their_file_are_described_by_the_folder_above(tmp_path: Path) -> None:
+def test_weights_in_an_onnx_folder_use_the_configuration_above(tmp_path: Path) -> None:
     folder = make_tiny_model(tmp_path / "m", files=("onnx/model.onnx", "onnx/model_quantized.onnx"))
     model = load(folder / "onnx" / "model.onnx")
     assert (model.card.kind, model.card.weights, model.card.dtype) == ("file", "onnx/model.onnx", "fp32")
@@ -61,7 +61,7 @@ def test_weights_named_by_their_file_are_described_by_the_folder_above(tmp_path:
         load(folder / "onnx" / "model.onnx", dtype="q8")
 
 
-def test_a_folder_without_a_configuration_says_what_is_missing_and_what_there_is(tmp_path: Path) -> None:
+def test_a_folder_without_a_configuration_lists_its_files(tmp_path: Path) -> None:
     folder = make_tiny_model(tmp_path / "m")
     (folder / "config.json").unlink()
     with pytest.raises(
@@ -108,8 +108,8 @@ def test_the_problem_type_comes_from_the_configuration(tmp_path: Path) -> None:
     assert load(folder).problem_type == "multi_label_classification"
 
 
-def test_a_plain_file_has_the_usual_recipe_and_its_graphs_size(tmp_path: Path) -> None:
-    model = load(make_plain(tmp_path / "m"))
+def test_a_standalone_file_gets_imagenet_preprocessing_and_its_graphs_size(tmp_path: Path) -> None:
+    model = load(make_standalone(tmp_path / "m"))
     assert model.labels == ("red", "green", "blue")
     assert model.spec.output_size == (8, 8)
     assert (model.outputs, model.layout, model.problem_type) == (
@@ -120,22 +120,31 @@ def test_a_plain_file_has_the_usual_recipe_and_its_graphs_size(tmp_path: Path) -
     assert load(tmp_path / "m").weights == model.weights
 
 
-def test_settings_beside_a_plain_file_hold(tmp_path: Path) -> None:
+def test_settings_beside_a_standalone_file_are_used(tmp_path: Path) -> None:
     settings = (
         'size = [6, 4]\nlayout = "NHWC"\noutput = "probabilities"\ncrop = false\nresample = "bicubic"\n'
     )
-    model = load(make_plain(tmp_path / "m", settings=settings + 'problem_type = "regression"\n'))
+    model = load(make_standalone(tmp_path / "m", settings=settings + 'problem_type = "regression"\n'))
     assert model.spec.output_size == (6, 4)
     assert (model.layout, model.outputs, model.problem_type) == ("NHWC", "probabilities", "regression")
     assert "bicubic" in model.spec.describe()[0]
 
 
-def test_mean_and_deviation_are_in_the_channel_order(tmp_path: Path) -> None:
-    model = load(
-        make_plain(tmp_path / "m", settings='channel_order = "BGR"\nmean = [1, 2, 3]\nstd = [4, 5, 6]\n')
-    )
-    assert "mean (3 2 1)" in " ".join(model.spec.describe())
-    assert "deviation (6 5 4)" in " ".join(model.spec.describe())
+@pytest.mark.parametrize(
+    ("settings", "mean", "std"),
+    [
+        ("mean = [1, 2, 3]\nstd = [4, 5, 6]\n", "(3 2 1)", "(6 5 4)"),
+        ("mean = [1, 2, 3]\n", "(3 2 1)", "(0.229 0.224 0.225)"),
+        ("std = [4, 5, 6]\n", "(0.485 0.456 0.406)", "(6 5 4)"),
+    ],
+)
+def test_given_mean_and_deviation_are_in_the_channel_order(
+    tmp_path: Path, settings: str, mean: str, std: str
+) -> None:
+    model = load(make_standalone(tmp_path / "m", settings='channel_order = "BGR"\n' + settings))
+    steps = " ".join(model.spec.describe())
+    assert f"mean {mean}" in steps
+    assert f"deviation {std}" in steps
     assert "BGR" in model.spec.describe()[-1]
 
 
@@ -159,29 +168,29 @@ def test_mean_and_deviation_are_in_the_channel_order(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_settings_are_named_with_their_file(tmp_path: Path, settings: str, part: str) -> None:
-    path = make_plain(tmp_path / "m", settings=settings)
+    path = make_standalone(tmp_path / "m", settings=settings)
     with pytest.raises(InvalidModel, match=part) as caught:
         load(path)
     assert "pictag.toml" in str(caught.value)
 
 
-def test_a_plain_file_without_labels_says_what_to_add(tmp_path: Path) -> None:
-    with pytest.raises(ModelFileMissing, match=r"no labels\.txt beside it \(one label a line\)"):
-        load(make_plain(tmp_path / "m", labels=None))
+def test_a_standalone_file_without_labels_says_what_to_add(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileMissing, match=r"no labels\.txt beside it \(one label per line\)"):
+        load(make_standalone(tmp_path / "m", labels=None))
 
 
-def test_an_empty_line_would_shift_labels_and_is_refused(tmp_path: Path) -> None:
+def test_an_empty_line_between_labels_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InvalidModel, match=r"Line 2 of .*labels\.txt is empty"):
-        load(make_plain(tmp_path / "m", labels="red\n\nblue\n"))
+        load(make_standalone(tmp_path / "m", labels="red\n\nblue\n"))
 
 
-def test_labels_of_any_line_ending_and_with_a_byte_order_mark_are_read(tmp_path: Path) -> None:
-    path = make_plain(tmp_path / "m", labels=None)
+def test_labels_with_any_line_ending_and_a_byte_order_mark_are_read(tmp_path: Path) -> None:
+    path = make_standalone(tmp_path / "m", labels=None)
     (tmp_path / "m" / "labels.txt").write_bytes("\ufeffred\r\ngrün\r\nblue\r\n\r\n".encode())
     assert load(path).labels == ("red", "grün", "blue")
 
 
-def test_what_ultralytics_writes_into_the_graph_is_enough(tmp_path: Path) -> None:
+def test_a_graph_exported_by_ultralytics_needs_no_other_file(tmp_path: Path) -> None:
     graph = make_graph(size=8, softmax=True)
     for key, value in (
         ("task", "classify"),
@@ -196,7 +205,7 @@ def test_what_ultralytics_writes_into_the_graph_is_enough(tmp_path: Path) -> Non
     assert "subtract the mean (0 0 0)" in " ".join(model.spec.describe())
 
 
-def test_names_in_the_metadata_are_data_and_never_run(tmp_path: Path) -> None:
+def test_names_in_the_metadata_are_never_executed(tmp_path: Path) -> None:
     graph = make_graph()
     graph.metadata_props.add(key="task", value="classify")
     graph.metadata_props.add(key="names", value="__import__('os').abort()")
@@ -205,7 +214,7 @@ def test_names_in_the_metadata_are_data_and_never_run(tmp_path: Path) -> None:
         load(tmp_path / "evil.onnx")
 
 
-def test_the_embedded_model_is_whole() -> None:
+def test_the_embedded_model_is_complete() -> None:
     model = load_model(parse_reference("embedded"))
     assert len(model.labels) == 200
     assert (model.card.licence or "").lower() == "apache-2.0"
@@ -214,7 +223,7 @@ def test_the_embedded_model_is_whole() -> None:
 
 
 @pytest.mark.shared
-def test_a_real_plain_model_names_what_is_in_photographs(shared: Path, tmp_path: Path) -> None:
+def test_a_real_standalone_model_classifies_photographs(shared: Path, tmp_path: Path) -> None:
     from pictag import pipeline
 
     folder = tmp_path / "squeezenet"

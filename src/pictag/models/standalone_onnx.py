@@ -25,7 +25,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from pictag.errors import InvalidModel, ModelFileMissing, shorten, suggest
 from pictag.models.files import ModelFiles
@@ -67,67 +67,44 @@ class Description:
 
 def read_standalone_onnx(files: ModelFiles, graph: GraphFacts) -> Description:
     """Describe an ``.onnx`` file without a ``config.json``. Raises `ModelFileMissing` or `InvalidModel`."""
-    settings = read_settings_file(files.folder / SETTINGS)
-    labels_path = files.folder / LABELS
-    ultralytics = _read_ultralytics(graph.metadata)
+    settings_path, labels_path = files.folder / SETTINGS, files.folder / LABELS
+    settings, where = read_settings_file(settings_path), str(settings_path)
+    labels = exported = _read_ultralytics(graph.metadata)
     if labels_path.is_file():
         labels = read_labels_file(labels_path)
-    elif ultralytics is not None:
-        labels = ultralytics
-    else:
+    if labels is None:
         raise ModelFileMissing(
-            f"{shorten(files.weights)} has no {LABELS} beside it (one label a line), nor a config.json. "
-            "Add one."
+            f"{shorten(files.weights)} has no {LABELS} beside it (one label per line), and no config.json. "
+            "Add one of them."
         )
-    where = str(files.folder / SETTINGS)
-    layout = _choice(settings, "layout", ("NCHW", "NHWC"), _layout_of(graph), where)
-    outputs = _choice(
-        settings,
-        "output",
-        ("logits", "probabilities"),
-        "probabilities" if graph.activation else "logits",
-        where,
-    )
+    layout = cast("Layout", _choose(settings, "layout", get_args(Layout), _layout_of(graph), where))
+    by_graph = "probabilities" if graph.activation else "logits"
     return Description(
         labels=labels,
-        spec=_read_spec(
-            settings, graph, cast("Layout", layout), is_ultralytics=ultralytics is not None, where=where
-        ),
-        layout=cast("Layout", layout),
-        outputs=cast("Outputs", outputs),
+        spec=_read_spec(settings, graph, layout, is_ultralytics=exported is not None, where=where),
+        layout=layout,
+        outputs=cast("Outputs", _choose(settings, "output", get_args(Outputs), by_graph, where)),
         problem_type=read_problem_type(settings, where=where),
     )
 
 
 def read_labels_file(path: Path) -> tuple[str, ...]:
-    """One label a line; empty lines are allowed at the end only, where they cannot shift a label."""
-    try:
-        if path.stat().st_size > _MAX_TEXT_BYTES:
-            raise InvalidModel(
-                f"{shorten(path)} has more than {_MAX_TEXT_BYTES >> 20} MB, which no list of labels has."
-            )
-        lines = path.read_text(encoding="utf-8-sig").rstrip().split("\n")
-    except UnicodeDecodeError as error:
-        raise InvalidModel(f"{shorten(path)} is not UTF-8 text (at byte {error.start}).") from error
-    except OSError as error:
-        raise InvalidModel(f"{shorten(path)} could not be read: {error.strerror}.") from error
-    labels = tuple(line.strip() for line in lines)
-    for number, label in enumerate(labels, start=1):
-        if not label:
-            raise InvalidModel(
-                f"Line {number} of {shorten(path)} is empty; each line is the label of one output."
-            )
+    """One label per line. Only the last lines may be empty, because an empty line would shift the labels."""
+    labels = tuple(line.strip() for line in _read_text(path).rstrip().split("\n"))
+    if "" in labels:
+        raise InvalidModel(
+            f"Line {labels.index('') + 1} of {shorten(path)} is empty; each line is the label of one output."
+        )
     return labels
 
 
 def read_settings_file(path: Path) -> Mapping[str, Any]:
-    """The keys of a ``pictag.toml``, none where there is no such file. Unknown keys are an `InvalidModel`."""
+    """The keys of a ``pictag.toml``, none without the file. Raises `InvalidModel` for unknown keys."""
     if not path.is_file():
         return {}
+    text = _read_text(path)
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InvalidModel(f"{shorten(path)} could not be read: {error.strerror}.") from error
+        data = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise InvalidModel(f"{shorten(path)} is not TOML: {shorten(error, 80)}.") from error
     for key in data:
@@ -137,29 +114,38 @@ def read_settings_file(path: Path) -> Mapping[str, Any]:
     return data
 
 
+def _read_text(path: Path) -> str:
+    try:
+        if path.stat().st_size > _MAX_TEXT_BYTES:
+            raise InvalidModel(f"{shorten(path)} is larger than the limit of {_MAX_TEXT_BYTES >> 20} MB.")
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidModel(f"{shorten(path)} is not UTF-8 text (at byte {error.start}).") from error
+    except OSError as error:
+        raise InvalidModel(f"{shorten(path)} could not be read: {error.strerror}.") from error
+
+
 def _read_spec(
     settings: Mapping[str, Any], graph: GraphFacts, layout: Layout, *, is_ultralytics: bool, where: str
 ) -> PreprocessSpec:
-    size = settings.get("size")
-    if size is None:
-        size = _size_of(graph, layout)
-    elif isinstance(size, int) and not isinstance(size, bool):
-        size = (size, size)
-    channels = settings.get("channels", _channels_of(graph, layout))
+    channels, *graph_size = _image_shape(graph, layout)
+    channels = settings.get("channels", channels)
+    size = settings.get("size", graph_size)
     order = settings.get("channel_order", "RGB")
-    # Ultralytics' classifiers take pixels of 0 to 1 as they are, and crop only what is too long.
-    mean = settings.get("mean", 0.0 if is_ultralytics else _grey(_MEAN, channels))
-    std = settings.get("std", 1.0 if is_ultralytics else _grey(_STD, channels))
-    mean, std = (value if isinstance(value, list | tuple) else [value] for value in (mean, std))
-    if order == "BGR":
-        # The file has them as the graph takes its channels, the spec in RGB order.
-        mean, std = (
-            value if "mean" not in settings and not is_ultralytics else value[::-1] for value in (mean, std)
-        )
+
+    def read_constants(key: str, imagenet: tuple[float, ...], ultralytics: float) -> Sequence[Any]:
+        if key not in settings:
+            default = (ultralytics,) if is_ultralytics else imagenet
+            return (sum(default) / len(default),) if channels == 1 else default
+        values = settings[key] if isinstance(settings[key], list) else [settings[key]]
+        # The file has them in channel_order, the spec always as RGB.
+        return values[::-1] if order == "BGR" else values
+
     return plain_spec(
-        size=size,
-        mean=mean,
-        std=std,
+        size=(size, size) if isinstance(size, int) and not isinstance(size, bool) else size,
+        # Ultralytics' classifiers take pixels of 0 to 1, and crop only the longer side.
+        mean=read_constants("mean", _MEAN, 0.0),
+        std=read_constants("std", _STD, 1.0),
         scale=settings.get("scale", 1 / 255),
         channel_order=order,
         resample=settings.get("resample", "bilinear"),
@@ -169,32 +155,22 @@ def _read_spec(
     )
 
 
-def _grey(values: tuple[float, ...], channels: object) -> list[float]:
-    return [sum(values) / len(values)] if channels == 1 else list(values)
-
-
-def _layout_of(graph: GraphFacts) -> str:
+def _layout_of(graph: GraphFacts) -> Layout:
     shape = graph.input_shape
     is_last = shape is not None and len(shape) == 4 and shape[3] in (1, 3) and shape[1] not in (1, 3)
     return "NHWC" if is_last else "NCHW"
 
 
-def _size_of(graph: GraphFacts, layout: Layout) -> tuple[int, int]:
+def _image_shape(graph: GraphFacts, layout: Layout) -> tuple[int, int, int]:
+    """Channels, height and width of the graph's input, with defaults for what it doesn't state."""
     shape = graph.input_shape
     if shape is None or len(shape) != 4:
-        return 224, 224
-    height, width = shape[2:] if layout == "NCHW" else shape[1:3]
-    return height or 224, width or height or 224
+        return 3, 224, 224
+    channels, height, width = shape[1:] if layout == "NCHW" else (shape[3], shape[1], shape[2])
+    return 1 if channels == 1 else 3, height or 224, width or height or 224
 
 
-def _channels_of(graph: GraphFacts, layout: Layout) -> int:
-    shape = graph.input_shape
-    if shape is None or len(shape) != 4:
-        return 3
-    return 1 if (shape[1] if layout == "NCHW" else shape[3]) == 1 else 3
-
-
-def _choice(settings: Mapping[str, Any], key: str, values: Sequence[str], default: str, where: str) -> str:
+def _choose(settings: Mapping[str, Any], key: str, values: Sequence[str], default: str, where: str) -> str:
     value = settings.get(key, default)
     if value not in values:
         raise InvalidModel(
@@ -210,5 +186,5 @@ def _read_ultralytics(metadata: Mapping[str, str]) -> tuple[str, ...] | None:
     try:
         names = ast.literal_eval(metadata["names"][: 4 * _MAX_TEXT_BYTES])
     except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
-        raise InvalidModel("The graph's metadata 'names' is no table of labels.") from error
+        raise InvalidModel("The graph's metadata 'names' is not a table of labels.") from error
     return read_labels({"id2label": names}, where="the graph's metadata 'names'")
