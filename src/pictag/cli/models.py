@@ -7,10 +7,10 @@ import json
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -25,15 +25,13 @@ from pictag.models.weights import AUTO, DTYPES
 _MARGIN = 15
 _FIRST_LABELS = 5
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
 MODEL = click.argument("model", metavar="MODEL")
 REVISION = click.option("--revision", metavar="REV", help="Branch, tag or commit on the Hub. [default: main]")
 CACHE = click.option(
     "--cache-dir",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="The Hub's cache. [default: what HF_HOME and HF_HUB_CACHE say]",
+    help="The Hub's cache. [default: HF_HUB_CACHE, or the hub folder in HF_HOME]",
 )
 FORMAT = click.option(
     "-f", "--format", "format_", type=click.Choice(("table", "json")), default="table", show_default=True
@@ -43,20 +41,19 @@ DTYPE = click.option(
     type=click.Choice(DTYPES),
     default=AUTO,
     show_default=True,
-    help="Which of the model's weights; auto takes the quantised ones on a processor.",
+    help="Which of the model's weights to use; auto prefers quantised ones on a CPU.",
 )
-MODEL_FILE = click.option("--model-file", metavar="FILE", help="Weights by their name in the model.")
-OFFLINE = click.option("--offline", is_flag=True, help="Never ask the network; use what is in the cache.")
+MODEL_FILE = click.option("--model-file", metavar="FILE", help="Weights by their path in the model.")
+OFFLINE = click.option("--offline", is_flag=True, help="Don't use the network, only the cache.")
 QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 
 
 @click.group(short_help="List, download, inspect, verify and remove models.")
 def models_app() -> None:
-    """Models in the Hub's cache, in folders, and the one inside the package.
+    """Manage models in the Hub's cache, in folders, and the one in the package.
 
     MODEL is a name on the Hub (org/name, org/name@revision), a folder, an .onnx file, or 'embedded'.
-    Downloads go into the ordinary cache of huggingface_hub: HF_HOME, HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE
-    hold.
+    Downloads go into huggingface_hub's cache; HF_HOME, HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE apply.
     """
 
 
@@ -65,7 +62,7 @@ def models_app() -> None:
 @FORMAT
 @debug_option
 def list_models(cache_dir: Path | None, format_: str) -> None:
-    """List the models that are at hand: in the cache, and the embedded one."""
+    """List the models in the cache and the embedded model."""
     from pictag.models.cache import list_cached
     from pictag.models.folder import embedded_folder
 
@@ -118,7 +115,7 @@ def download_model(
     cache_dir: Path | None,
     quiet: bool,
 ) -> None:
-    """Fetch a model into the Hub's cache and check it, for use later without a network."""
+    """Download a model into the Hub's cache and check it, for use without a network."""
     loaded = _load(
         parse_reference(model, revision=revision),
         LoadOptions(dtype=dtype, model_file=model_file, cache_dir=cache_dir),
@@ -153,7 +150,7 @@ def inspect_model(
     format_: str,
     quiet: bool,
 ) -> None:
-    """Show a model's files, which were chosen and why, its preprocessing step by step, and its labels."""
+    """Show a model's files and why they were chosen, its preprocessing, and its labels."""
     loaded = _load(
         parse_reference(model, revision=revision),
         LoadOptions(dtype=dtype, model_file=model_file, cache_dir=cache_dir, local_files_only=offline),
@@ -167,7 +164,7 @@ def inspect_model(
         facts = {"path": str(loaded.weights), "labels": list(shown), "graph": graph, "engines": engines}
         _print_json(card | facts)
         return
-    # In a pipe a value stays on its line, for grep.
+    # In a pipe, values are not wrapped, for grep.
     columns = max(40, shutil.get_terminal_size().columns - _MARGIN) if sys.stdout.isatty() else sys.maxsize
     last = None
     for name, value in describe_card(loaded, graph, engines):
@@ -223,7 +220,7 @@ def verify_model(
 @MODEL
 @REVISION
 @CACHE
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Don't ask for confirmation.")
 @debug_option
 def remove_model(model: str, *, revision: str | None, cache_dir: Path | None, yes: bool) -> None:
     """Remove a model, or with @revision one revision of it, from the Hub's cache."""
@@ -249,7 +246,7 @@ def _load(ref: ModelRef, options: LoadOptions, *, quiet: bool) -> Model:
 
 
 def _describe_graph(model: Model) -> dict[str, Any]:
-    """The graph's inputs and outputs, or why it cannot be used: what its files say is shown anyway."""
+    """The graph's inputs and outputs, or the reason why it can't be used."""
     from pictag.engines.onnxruntime import open_session
     from pictag.pipelines.graph import check_model
 
@@ -271,7 +268,7 @@ def _describe_graph(model: Model) -> dict[str, Any]:
 
 
 def _describe_engines(model: Model) -> dict[str, dict[str, str]]:
-    """What ``engine="auto"`` takes for one image and for many, and why."""
+    """The engine that ``engine="auto"`` chooses for one image and for many, and why."""
     from pictag.engines.choose import MODES, choose_engine, find_installed
 
     installed = find_installed()
@@ -286,7 +283,7 @@ def _describe_engines(model: Model) -> dict[str, dict[str, str]]:
 
 
 def _print(text: str, *, err: bool = False) -> None:
-    # Names and labels come from strangers: whatever could move a terminal's cursor is shown as text.
+    # Names and labels are untrusted: control characters of the terminal are shown as text.
     click.echo(escape(text), err=err)
 
 
