@@ -1,4 +1,4 @@
-"""Who is let in, worked out without a worker: bounds, forecasts, and the time to come again."""
+"""Admission control without workers: limits, estimates, and the time to retry after."""
 
 from __future__ import annotations
 
@@ -40,24 +40,26 @@ def admit(admission: Admission, served: ServedModel, *, left_s: float = 10.0, **
     return admission.admit(served, **{"size_bytes": 0, "pixels": 0, **size}, left_s=left_s)
 
 
-def test_the_largest_there_is_gets_in_where_nothing_else_is_under_way(served: ServedModel) -> None:
+def test_an_image_of_any_size_is_admitted_if_nothing_else_is_under_way(served: ServedModel) -> None:
     admission = Admission(WorkLimits(max_queued_bytes=10, max_queued_pixels=10), workers=1)
     admission.leave(admit(admission, served, size_bytes=100, pixels=100))
     admit(admission, served, size_bytes=100, pixels=100)
 
 
-def test_the_forecast_is_the_mean_run_of_all_that_wait_shared_among_the_workers(served: ServedModel) -> None:
+def test_the_estimated_wait_is_the_average_time_of_all_images_divided_by_the_workers(
+    served: ServedModel,
+) -> None:
     admission = Admission(WorkLimits(), workers=2)
     admission.learn(make_work(served, run_s=1.0))
     for waiting in range(4):
         assert admission.predicted_wait_s == pytest.approx(waiting / 2)
         admit(admission, served)
-    admission.learn(make_work(served, run_s=2.0))  # one measurement moves the mean by a tenth
+    admission.learn(make_work(served, run_s=2.0))  # one measurement moves the average by a tenth
     admit(admission, served)
     assert admission.predicted_wait_s == pytest.approx((4 + 1.1) / 2)
 
 
-def test_time_to_come_again_is_when_the_image_would_be_in_time(served: ServedModel) -> None:
+def test_retry_after_is_when_the_image_would_meet_its_deadline(served: ServedModel) -> None:
     admission = Admission(WorkLimits(), workers=1)
     admission.learn(make_work(served, run_s=1.0))
     for _ in range(7):
@@ -77,16 +79,16 @@ def test_larger_images_are_expected_to_take_longer(served: ServedModel) -> None:
     assert large > 5 * small
 
 
-def test_what_failed_says_nothing_about_how_long_images_take(served: ServedModel) -> None:
+def test_failed_images_do_not_change_the_estimate(served: ServedModel) -> None:
     admission = Admission(WorkLimits(), workers=1)
     cost = Cost(size_bytes=0, pixels=50_000_000, seconds=0.0)
     admission.learn(make_work(served, cost=cost, decode_s=1e-5, error=CorruptImage("cut off")))
     assert admit(admission, served, pixels=1_000_000).seconds == 0.0
 
 
-def test_an_image_that_is_only_announced_is_expected_to_take_as_long_as_others(served: ServedModel) -> None:
+def test_an_image_that_has_not_arrived_is_expected_to_take_the_average_time(served: ServedModel) -> None:
     admission = Admission(WorkLimits(), workers=1)
-    admission.check_room(served, size_bytes=10**6, left_s=0.001)  # nothing is known of any
+    admission.check_room(served, size_bytes=10**6, left_s=0.001)  # no measurements yet
     admission.learn(make_work(served, run_s=1.0))
     for _ in range(7):
         admit(admission, served, size_bytes=1000)
@@ -98,7 +100,7 @@ def test_an_image_that_is_only_announced_is_expected_to_take_as_long_as_others(s
     assert admission.count == 7
 
 
-def test_a_small_image_that_is_announced_is_not_refused_for_the_size_of_others(served: ServedModel) -> None:
+def test_a_small_image_that_has_not_arrived_is_expected_to_take_less(served: ServedModel) -> None:
     admission = Admission(WorkLimits(), workers=1)
     admission.learn(make_work(served, run_s=1.0))
     admit(admission, served, size_bytes=1_000_000)
@@ -107,7 +109,7 @@ def test_a_small_image_that_is_announced_is_not_refused_for_the_size_of_others(s
     admission.check_room(served, size_bytes=2500, left_s=2.0)
 
 
-def test_bounds_hold_for_what_is_only_announced(served: ServedModel) -> None:
+def test_limits_apply_to_images_that_have_not_arrived(served: ServedModel) -> None:
     admission = Admission(WorkLimits(max_queue=2, max_queued_bytes=200), workers=1)
     admission.check_room(served, size_bytes=300, left_s=1.0)  # nothing else is under way
     admit(admission, served, size_bytes=100)

@@ -1,4 +1,4 @@
-"""What all protocols share: ids, the key, errors, limits of bodies, clients that leave."""
+"""What all protocols share: request ids, the API key, errors, limits on bodies, clients that leave."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def count_requests(server: LiveServer, route: str, status: int) -> float:
     return float(found[1]) if found else 0.0
 
 
-def test_a_sane_request_id_is_kept_and_any_other_replaced(server: LiveServer, image: bytes) -> None:
+def test_a_safe_request_id_is_kept_and_any_other_replaced(server: LiveServer, image: bytes) -> None:
     for path, body in (("/", image), ("/", b"x"), ("/nothing", b"")):
         answer = ask(server, "POST", path, body, {"X-Request-Id": "job-7/a=b"})
         assert answer.headers["x-request-id"] == "job-7/a=b"
@@ -72,7 +72,7 @@ def test_a_sane_request_id_is_kept_and_any_other_replaced(server: LiveServer, im
         ("GET", "/models/nothing/info", 404),
     ],
 )
-def test_every_error_has_the_one_form(server: LiveServer, method: str, path: str, status: int) -> None:
+def test_all_errors_have_the_same_format(server: LiveServer, method: str, path: str, status: int) -> None:
     answer = ask(server, method, path)
     assert answer.status == status
     error = json.loads(answer.body)
@@ -96,15 +96,15 @@ def test_every_error_has_the_one_form(server: LiveServer, method: str, path: str
         ("PUT", "/v2/models/colours/ready", "GET, HEAD"),
     ],
 )
-def test_a_wrong_method_is_told_the_right_ones(
+def test_a_wrong_method_gets_405_with_the_allowed_ones(
     server: LiveServer, method: str, path: str, allowed: str
 ) -> None:
-    """A name that no model has, such as colours/infer, does not stand before the address that is meant."""
+    """colours/infer could be a model's name, but there is no such model."""
     answer = ask(server, method, path)
     assert (answer.status, answer.headers.get("allow")) == (405, allowed)
 
 
-def test_the_whole_server_is_asked_for_its_options(server: LiveServer) -> None:
+def test_options_of_the_whole_server_lists_all_methods(server: LiveServer) -> None:
     reply = talk(server, b"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert reply.startswith(b"HTTP/1.1 200 ")
     assert b"allow: GET, HEAD, POST, PUT\r\n" in reply
@@ -113,7 +113,7 @@ def test_the_whole_server_is_asked_for_its_options(server: LiveServer) -> None:
     )
 
 
-def test_models_that_are_called_like_addresses_are_reached(
+def test_models_named_like_paths_can_be_reached(
     tmp_path_factory: pytest.TempPathFactory, image: bytes
 ) -> None:
     folder = make_tiny_model(tmp_path_factory.mktemp("model"))
@@ -129,7 +129,7 @@ def test_models_that_are_called_like_addresses_are_reached(
         assert ask(server, "GET", "/v2/models/org/config/infer").status == 405
 
 
-def test_head_answers_as_get_without_a_body(server: LiveServer) -> None:
+def test_head_is_get_without_a_body(server: LiveServer) -> None:
     answer = ask(server, "HEAD", "/health")
     assert (answer.status, answer.body) == (200, b"")
 
@@ -155,12 +155,12 @@ CLOSED = ["/metrics", "/models", "/info", "/v2", "/v2/models/colours", "/models/
 
 
 @pytest.mark.parametrize("path", OPEN)
-def test_health_and_the_page_need_no_key(locked: LiveServer, path: str) -> None:
+def test_health_and_the_page_work_without_the_key(locked: LiveServer, path: str) -> None:
     assert ask(locked, "GET", path).status == 200
 
 
 @pytest.mark.parametrize("path", CLOSED)
-def test_all_else_needs_the_key(locked: LiveServer, path: str, image: bytes) -> None:
+def test_everything_else_requires_the_key(locked: LiveServer, path: str, image: bytes) -> None:
     def status(**headers: str) -> int:
         return ask(locked, "GET", path, headers={k.replace("_", "-"): v for k, v in headers.items()}).status
 
@@ -174,7 +174,7 @@ def test_all_else_needs_the_key(locked: LiveServer, path: str, image: bytes) -> 
     assert status(X_Api_Key=KEY, Authorization="Bearer hf_of_somebody_else") == 200
 
 
-def test_without_the_key_nobody_hears_which_models_there_are(locked: LiveServer) -> None:
+def test_model_names_are_only_shown_to_clients_with_the_key(locked: LiveServer) -> None:
     for path in ("/models/nope/health", "/v2/models/nope/ready"):
         for headers in ({}, {"X-Api-Key": "wrong"}):
             answer = ask(locked, "GET", path, headers=headers)
@@ -187,7 +187,7 @@ def test_without_the_key_nobody_hears_which_models_there_are(locked: LiveServer)
     assert (version.status, b"no version '2'" in version.body) == (404, True)
 
 
-def test_without_the_key_no_image_is_read(locked: LiveServer, image: bytes) -> None:
+def test_no_image_is_read_without_the_key(locked: LiveServer, image: bytes) -> None:
     for path in ("/", "/models/colours", "/predictions/colours", "/v2/models/colours/infer"):
         refused = ask(locked, "POST", path, image)
         assert refused.status == 401
@@ -198,7 +198,7 @@ def test_without_the_key_no_image_is_read(locked: LiveServer, image: bytes) -> N
 
 
 class TestBodies:
-    def test_that_announce_too_much_are_413_before_they_are_read(self, server: LiveServer) -> None:
+    def test_whose_length_is_too_large_get_413_before_they_are_read(self, server: LiveServer) -> None:
         head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000000\r\n\r\n"
         reply = talk(server, head)
         assert reply.startswith(b"HTTP/1.1 413 ")
@@ -206,12 +206,12 @@ class TestBodies:
         waiting = talk(server, head.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
         assert waiting.startswith(b"HTTP/1.1 413 ")
 
-    def test_that_never_end_are_413(self, server: LiveServer) -> None:
+    def test_that_never_end_get_413(self, server: LiveServer) -> None:
         parts = (b"x" * 10_000 for _ in range(60))
         assert ask(server, "POST", "/", parts).status == 413
 
     @pytest.mark.parametrize("path", ["/", "/predictions/colours", "/v2/models/colours/infer"])
-    def test_that_unfold_to_too_much_are_413(self, server: LiveServer, path: str) -> None:
+    def test_that_are_too_large_when_decompressed_get_413(self, server: LiveServer, path: str) -> None:
         for encoding, bomb in (
             ("gzip", gzip.compress(bytes(20_000_000))),
             ("deflate", zlib.compress(bytes(20_000_000))),
@@ -220,23 +220,21 @@ class TestBodies:
             assert answer.status == 413
             assert json.loads(answer.body)["type"] == "body_too_large"
 
-    def test_that_are_slow_are_408_and_the_end_of_the_connection(self, server: LiveServer) -> None:
+    def test_that_are_slow_get_408_and_end_the_connection(self, server: LiveServer) -> None:
         reply = talk(server, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nx")
         assert reply.startswith(b"HTTP/1.1 408 ")
         assert b"connection: close" in reply.lower()
 
-    def test_in_gzip_are_images_too(self, server: LiveServer, image: bytes) -> None:
+    def test_may_be_compressed(self, server: LiveServer, image: bytes) -> None:
         answer = ask(server, "POST", "/", gzip.compress(image), {"Content-Encoding": "gzip"})
         assert json.loads(answer.body)[0]["label"] == "red"
 
-    def test_in_pieces_are_images_too(self, server: LiveServer, image: bytes) -> None:
+    def test_may_be_chunked(self, server: LiveServer, image: bytes) -> None:
         answer = ask(server, "POST", "/", iter([image[:9], image[9:]]))
         assert json.loads(answer.body)[0]["label"] == "red"
 
 
-def test_a_connection_goes_on_after_an_error_that_was_read_to_its_end(
-    server: LiveServer, image: bytes
-) -> None:
+def test_a_connection_stays_open_after_an_error(server: LiveServer, image: bytes) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     sock = None
     for body, status in ((b"no image", 415), (image, 200), (b"{", 400), (image, 200)):
@@ -250,14 +248,14 @@ def test_a_connection_goes_on_after_an_error_that_was_read_to_its_end(
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "1.5", "x", "", "9" * 13, "٣"])
-def test_a_timeout_that_means_nothing_is_a_bad_request(server: LiveServer, image: bytes, value: str) -> None:
+def test_an_invalid_timeout_is_a_bad_request(server: LiveServer, image: bytes, value: str) -> None:
     headers = {"X-Request-Timeout-Ms": value.encode().decode("latin-1")}
     answer = ask(server, "POST", "/", image, headers)
     assert answer.status == 400
     assert "X-Request-Timeout-Ms" in json.loads(answer.body)["error"]
 
 
-def test_requests_are_counted_by_their_pattern(server: LiveServer, image: bytes) -> None:
+def test_requests_are_counted_by_the_pattern_of_their_path(server: LiveServer, image: bytes) -> None:
     before = count_requests(server, "/models/{model:path}", 404)
     ask(server, "POST", "/models/secret-name", image)
     assert count_requests(server, "/models/{model:path}", 404) == before + 1
@@ -267,15 +265,15 @@ def test_requests_are_counted_by_their_pattern(server: LiveServer, image: bytes)
     assert b"pictag_received_bytes_total" in metrics.body
 
 
-def test_who_has_the_answer_finds_the_request_in_the_counts(server: LiveServer, image: bytes) -> None:
-    """Whatever the answer is, and whether the connection is closed with it."""
+def test_a_request_is_counted_before_its_response_arrives(server: LiveServer, image: bytes) -> None:
+    """For every kind of response, whether or not the connection is closed."""
     for method, path, body, route, status in (
         ("POST", "/models/secret-name", image, "/models/{model:path}", 404),
         ("POST", "/", image, "/", 200),
         ("GET", "/health", b"", "/health", 200),
         ("POST", "/", b"no image", "/", 415),
     ):
-        for _ in range(25):
+        for _ in range(10):
             before = count_requests(server, route, status)
             assert ask(server, method, path, body).status == status
             assert count_requests(server, route, status) == before + 1
@@ -292,11 +290,11 @@ def test_work_for_a_client_that_left_is_dropped(server: LiveServer) -> None:
             time.sleep(0.05)
     until = time.monotonic() + 20
     while count_requests(server, "/", 499) < before + 3:
-        assert time.monotonic() < until, "nobody noticed that the clients had left"
+        assert time.monotonic() < until, "the server did not notice that the clients left"
         time.sleep(0.02)
 
 
-def test_a_stopping_server_is_not_ready_but_lives(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_stopping_server_is_live_but_not_ready(tmp_path_factory: pytest.TempPathFactory) -> None:
     with serve({"colours": make_tiny_model(tmp_path_factory.mktemp("model"))}) as server:
         server.services.is_stopping = True
         assert ask(server, "GET", "/health").status == 503
@@ -304,10 +302,10 @@ def test_a_stopping_server_is_not_ready_but_lives(tmp_path_factory: pytest.TempP
         assert ask(server, "GET", "/v2/health/live").status == 200
 
 
-def test_who_is_cut_off_when_the_server_stops_is_told_so(
+def test_requests_that_are_cut_off_by_a_stop_get_an_error_response(
     tmp_path_factory: pytest.TempPathFactory, image: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One whose body has not come, and one whose image is not done: neither is a defect of the server."""
+    """An incomplete body and an unfinished image; neither is an internal error."""
     model = f"colours={make_tiny_model(tmp_path_factory.mktemp('model'))}"
     with run_server(models=(model,), shutdown_timeout_s=1) as live:
         server = LiveServer(port=live.port, services=live.services)
@@ -341,7 +339,7 @@ def test_who_is_cut_off_when_the_server_stops_is_told_so(
     assert not [record for record in caplog.records if record.exc_info]
 
 
-def test_a_defect_of_ours_is_500_without_its_details(
+def test_an_internal_error_is_500_without_details(
     tmp_path_factory: pytest.TempPathFactory, image: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     with serve({"colours": make_tiny_model(tmp_path_factory.mktemp("model"))}) as server:

@@ -1,4 +1,4 @@
-"""An image's result is its own, whatever it was run together with."""
+"""An image's result doesn't depend on the other images in its batch."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def make_noise(seed: int, width: int, height: int, form: str) -> bytes:
     as_tensors=st.sets(st.integers(0, 9)),
     shape=st.tuples(st.integers(1, 3), st.sampled_from([1, 2, 4]), st.integers(1, 8)),
 )
-def test_in_any_batch_an_image_gets_what_it_gets_alone(
+def test_an_image_gets_the_same_logits_in_any_batch(
     model: str,
     images: list[tuple[int, int, int, str]],
     as_tensors: set[int],
@@ -69,14 +69,14 @@ def test_in_any_batch_an_image_gets_what_it_gets_alone(
     async def main() -> list[NDArray[np.float32]]:
         dispatcher = Dispatcher(workers=workers, max_batch=max_batch, limits=WorkLimits(), metrics=Metrics())
         deadline_s = time.monotonic() + 60
-        jobs: list[Any] = [
+        calls: list[Any] = [
             dispatcher.infer(served, pixels, deadline_s=deadline_s)
             if index in as_tensors
             else dispatcher.classify(served, data, deadline_s=deadline_s)
             for index, (data, pixels) in enumerate(zip(encoded, prepared, strict=True))
         ]
         try:
-            found: list[NDArray[np.float32]] = await asyncio.gather(*jobs)
+            found: list[NDArray[np.float32]] = await asyncio.gather(*calls)
             return found
         finally:
             dispatcher.close()

@@ -1,4 +1,4 @@
-"""A request that would be refused is told so before its body has come, and its connection stays."""
+"""Requests that would be rejected are rejected before their body arrives, and the connection stays open."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PATHS = ["/", "/models/embedded", "/predictions/embedded", "/v2/models/embedded/
 def full_server(
     *, max_queue: int = 1, run_s: float = 0.0, **settings: object
 ) -> Iterator[tuple[Live, threading.Event]]:
-    """A server whose one worker is held up until the event is set; before, it has taken ``run_s`` for one."""
+    """A server whose only worker is blocked until the event is set, after one run that took ``run_s``."""
     gate = threading.Event()
     with run_server(
         models=("embedded",), max_queue=max_queue, threads=1, log_requests=False, **settings
@@ -72,21 +72,21 @@ def head(path: str, *more: str, length: int = len(IMAGE)) -> bytes:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_request_that_would_be_refused_is_refused_before_its_body_comes(path: str) -> None:
+def test_under_overload_a_request_is_rejected_before_its_body_arrives(path: str) -> None:
     with full_server() as (live, gate), connect(live.port) as sock:
         sock.sendall(head(path))
         status, lines, body = read_answer(sock)
         assert (status, body["type"]) == (429, "overloaded")
         assert b"retry-after" in lines
         assert b"connection: close" not in lines
-        sock.sendall(IMAGE)  # it is thrown away, and the connection is as good as new
+        sock.sendall(IMAGE)  # discarded; the connection can be used again
         gate.set()
         wait_until(lambda: live.services.dispatcher.running == 0)
         sock.sendall(head(path) + IMAGE)
         assert read_answer(sock)[0] == 200
 
 
-def test_one_who_waits_for_leave_to_send_is_refused_and_the_connection_closed() -> None:
+def test_a_client_that_waits_for_100_continue_is_rejected_and_the_connection_closed() -> None:
     with full_server() as (live, _), connect(live.port) as sock:
         sock.sendall(head("/", "Expect: 100-continue"))
         status, lines, _body = read_answer(sock)
@@ -95,7 +95,7 @@ def test_one_who_waits_for_leave_to_send_is_refused_and_the_connection_closed() 
         assert sock.recv(1) == b""
 
 
-def test_a_body_of_unknown_length_is_read_and_then_refused() -> None:
+def test_a_body_of_unknown_length_is_read_before_the_request_is_rejected() -> None:
     with full_server() as (live, _), connect(live.port) as sock:
         sock.sendall(b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
         sock.sendall(b"%x\r\n%b\r\n0\r\n\r\n" % (len(IMAGE), IMAGE))
@@ -104,14 +104,14 @@ def test_a_body_of_unknown_length_is_read_and_then_refused() -> None:
         assert b"connection: close" not in lines
 
 
-def test_a_body_that_is_too_large_is_told_so_and_not_to_come_again() -> None:
+def test_a_body_that_is_too_large_gets_413_rather_than_429() -> None:
     with full_server() as (live, _), connect(live.port) as sock:
         sock.sendall(head("/", length=10**9))
         assert read_answer(sock)[0] == 413
 
 
-def test_a_timeout_in_the_body_may_be_longer_than_the_usual_one() -> None:
-    """Of the Open Inference Protocol, whose clients say in the body how long they wait."""
+def test_a_timeout_in_the_body_may_be_longer_than_the_default() -> None:
+    """Clients of the Open Inference Protocol send their timeout in the body."""
     request = json.dumps(
         {
             "inputs": [
@@ -131,7 +131,7 @@ def test_a_timeout_in_the_body_may_be_longer_than_the_usual_one() -> None:
         f"Inference-Header-Content-Length: {len(request)}\r\n\r\n"
     ).encode()
     with (
-        full_server(max_queue=10, request_timeout_s=0.5, run_s=1.0) as (live, gate),
+        full_server(max_queue=10, request_timeout_s=0.2, run_s=0.4) as (live, gate),
         connect(live.port) as sock,
     ):
         sock.sendall(head("/"))
@@ -142,7 +142,7 @@ def test_a_timeout_in_the_body_may_be_longer_than_the_usual_one() -> None:
         assert read_answer(sock)[0] == 200
 
 
-def test_an_image_of_a_list_that_the_model_fails_on_fails_alone() -> None:
+def test_if_the_model_fails_on_one_image_of_a_list_the_others_succeed() -> None:
     green, red = (base64.b64encode(encode_image(colour)).decode() for colour in ((0, 255, 0), (255, 0, 0)))
     with run_server(models=("embedded",), threads=1, log_requests=False) as live:
         served = live.services.registry.peek("embedded")
@@ -164,17 +164,17 @@ def test_an_image_of_a_list_that_the_model_fails_on_fails_alone() -> None:
         assert b"pictag_abandoned_total 0.0" in ask(live.port, "/metrics")[1]
 
 
-def test_a_load_that_gives_up_is_not_told_as_the_clients_deadline(tmp_path: Path) -> None:
+def test_a_timeout_while_loading_is_not_reported_as_the_clients_deadline(tmp_path: Path) -> None:
     with run_server(models=(f"m={tmp_path}/none",), preload=False, log_requests=False) as live:
 
         def give_up(spec: ModelSpec) -> ImageClassificationPipeline:
-            raise TimeoutError("the store did not answer")
+            raise TimeoutError("no response")
 
         live.services.registry._open = give_up
         assert ask(live.port, "/", method="POST", body=IMAGE)[0] == 500
 
 
-def test_a_model_that_is_needed_while_the_server_stops_is_an_overload() -> None:
+def test_a_request_for_an_unloaded_model_while_the_server_stops_gets_429() -> None:
     with run_server(models=("embedded",), preload=False, log_requests=False) as live:
         live.services.registry._is_closed = True
         status, body = ask(live.port, "/", method="POST", body=IMAGE)

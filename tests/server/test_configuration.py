@@ -19,7 +19,7 @@ def read(
     return read_configuration(given or {}, environ or {}, **more)
 
 
-def test_the_command_line_goes_before_the_environment_before_the_file(tmp_path: Path) -> None:
+def test_the_command_line_takes_precedence_over_the_environment_and_the_file(tmp_path: Path) -> None:
     file = tmp_path / "server.toml"
     file.write_text('host = "0.0.0.0"\nport = 1\nmax_queue = 2\nmodels = ["embedded", "a=b"]\n')
     environ = {"PICTAG_SERVER_PORT": "3", "PICTAG_SERVER_MAX_BATCH": "4", "PICTAG_SERVER_CONFIG": str(file)}
@@ -38,16 +38,16 @@ def test_the_command_line_goes_before_the_environment_before_the_file(tmp_path: 
     ("text", "models"),
     [("embedded", ("embedded",)), ("embedded, a=b,", ("embedded", "a=b")), ('["a,b", "c"]', ("a,b", "c"))],
 )
-def test_lists_in_the_environment_are_separated_by_commas_or_are_json(text: str, models: tuple[str]) -> None:
+def test_lists_in_the_environment_are_comma_separated_or_json(text: str, models: tuple[str]) -> None:
     assert read({}, {"PICTAG_SERVER_MODELS": text}).settings.models == models
 
 
-def test_the_default_model_of_the_command_line_is_the_servers_too() -> None:
+def test_the_default_model_of_the_command_line_applies_to_the_server() -> None:
     assert read(model="embedded").settings.models == ("embedded",)
     assert read({"models": ["a"]}, model="embedded").settings.models == ("a",)
 
 
-def test_a_variable_that_is_empty_says_nothing() -> None:
+def test_empty_variables_are_ignored() -> None:
     assert read({}, {"PICTAG_SERVER_PORT": "", "PICTAG_SERVER_CONFIG": ""}).settings.port == 8000
 
 
@@ -64,12 +64,12 @@ def test_a_variable_that_is_empty_says_nothing() -> None:
         ("trusted_proxies", ["nonsense"]), ("trusted_proxies", "10.0.0.1/8"), ("trusted_proxies", "*, ::1"),
     ],
 )  # fmt: skip
-def test_a_value_that_means_nothing_names_its_setting(name: str, value: object) -> None:
+def test_an_invalid_value_is_an_error_that_names_the_setting(name: str, value: object) -> None:
     with pytest.raises(OptionError, match=name):
         read({name: value})
 
 
-def test_an_error_says_where_the_value_stands(tmp_path: Path) -> None:
+def test_an_error_names_the_source_of_the_value(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="environment PICTAG_SERVER_PORT"):
         read({}, {"PICTAG_SERVER_PORT": "tcp://10.0.0.1:80"})
     file = tmp_path / "server.toml"
@@ -78,7 +78,7 @@ def test_an_error_says_where_the_value_stands(tmp_path: Path) -> None:
         read(file=file)
 
 
-def test_an_unknown_name_is_an_error_with_the_near_ones(tmp_path: Path) -> None:
+def test_an_unknown_name_is_an_error_with_a_suggestion(tmp_path: Path) -> None:
     with pytest.raises(UnknownOption, match="Did you mean 'max_queue'"):
         read({}, {"PICTAG_SERVER_MAX_QEUE": "1"})
     with pytest.raises(UnknownOption, match="Did you mean 'max_pixels'"):
@@ -112,32 +112,32 @@ def test_variables_that_kubernetes_sets_for_a_service_are_explained(variable: st
     assert "Did you mean" not in str(raised.value)
 
 
-def test_a_slip_is_not_laid_to_kubernetes() -> None:
+def test_other_unknown_variables_are_not_blamed_on_kubernetes() -> None:
     for variable in ("PICTAG_SERVER_PROT", "PICTAG_SERVER_HTTP_PORT", "PICTAG_SERVER_SERVICES"):
         with pytest.raises(UnknownOption) as raised:
             read({}, {variable: "8000"})
         assert "Kubernetes" not in str(raised.value)
 
 
-def test_other_variables_are_none_of_its_business() -> None:
+def test_other_variables_are_ignored() -> None:
     assert read({}, {"PICTAG_MODEL": "x", "PATH": "y", "PICTAG_SERVERS": "z"}).settings == read().settings
 
 
 @pytest.mark.parametrize("content", [b"port = ", b"\xff\xfe", b"port = 1\nport = 2\n"])
-def test_a_file_that_is_no_toml_is_said(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_toml_is_an_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "server.toml").write_bytes(content)
     with pytest.raises(OptionError, match="is not valid TOML"):
         read(file=tmp_path / "server.toml")
 
 
-def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"missing\.toml can't be read"):
         read(file=tmp_path / "missing.toml")
     with pytest.raises(OptionError, match="can't be read"):
         read(file=tmp_path)
 
 
-def test_settings_in_a_table_are_told_to_stand_at_the_top(tmp_path: Path) -> None:
+def test_settings_in_a_table_are_an_error(tmp_path: Path) -> None:
     file = tmp_path / "server.toml"
     file.write_text("[server]\nport = 9000\n")
     with pytest.raises(UnknownOption, match=r"server\.toml: \[server\] .*top of the file") as raised:
@@ -145,7 +145,7 @@ def test_settings_in_a_table_are_told_to_stand_at_the_top(tmp_path: Path) -> Non
     assert "Did you mean" not in str(raised.value)
 
 
-def test_an_empty_value_means_the_default_where_that_is_empty(tmp_path: Path) -> None:
+def test_an_empty_value_restores_an_empty_default(tmp_path: Path) -> None:
     file = tmp_path / "server.toml"
     file.write_text('threads = ""\nidle_s = ""\nmemory_budget_mb = ""\n')
     settings = read(file=file).settings
@@ -156,13 +156,13 @@ def test_an_empty_value_means_the_default_where_that_is_empty(tmp_path: Path) ->
     assert read({}, {"PICTAG_SERVER_THREADS": ""}).settings.threads is None
 
 
-def test_the_environment_of_the_process_is_not_read_behind_its_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_do_not_read_the_environment_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PICTAG_SERVER_PORT", "1")
     monkeypatch.setenv("PICTAG_SERVER_THREADS", "many")
     assert read().settings.port == ServerSettings().port == 8000
 
 
-def test_what_is_shown_can_be_given_back_as_a_file(tmp_path: Path) -> None:
+def test_the_shown_configuration_is_a_valid_file(tmp_path: Path) -> None:
     configuration = read({"models": ("embedded", 'a="quoted"\\\x7f'), "threads": 2, "keep_alive_s": 1.5})
     text = configuration.render()
     assert set(tomllib.loads(text)) | {"threads", "memory_budget_mb", "idle_s", "api_key"} == set(
@@ -174,7 +174,7 @@ def test_what_is_shown_can_be_given_back_as_a_file(tmp_path: Path) -> None:
     assert all("# " in line for line in text.splitlines())
 
 
-def test_the_key_is_shown_nowhere() -> None:
+def test_the_key_is_never_shown() -> None:
     key = "open-sesame-17"
     configuration = read({"api_key": key})
     assert configuration.settings.api_key is not None
@@ -191,8 +191,8 @@ def test_the_key_is_shown_nowhere() -> None:
     assert key not in str(raised.value)
 
 
-def test_a_file_that_was_shown_holds_no_key(tmp_path: Path) -> None:
-    """Not the asterisks either: they would be a key that everybody knows."""
+def test_the_shown_configuration_contains_no_key(tmp_path: Path) -> None:
+    """Not even the asterisks, which would be a known key."""
     shown = read({}, {"PICTAG_SERVER_API_KEY": "open-sesame-17"}).render()
     line = next(line for line in shown.splitlines() if "api_key" in line)
     assert re.fullmatch(r'# api_key = "\*{4}" +# environment PICTAG_SERVER_API_KEY; hidden', line)

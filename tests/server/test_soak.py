@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="re
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-# Being stopped under load has its long form in test_serving.py.
+# The long form of stopping under load is in test_serving.py.
 @pytest.mark.parametrize("part", [part for part in PARTS if part != "stops"])
 def test_the_targets_are_reached(part: str) -> None:
     figures = run(Options(), [part])

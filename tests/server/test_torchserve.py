@@ -1,4 +1,4 @@
-"""TorchServe's addresses."""
+"""TorchServe's inference API."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ def test_an_image_gives_its_five_best_labels(
     assert list(found.values()) == sorted(found.values(), reverse=True)
 
 
-def test_the_scores_are_the_librarys(server: LiveServer, image: bytes, tmp_path: object) -> None:
+def test_the_scores_are_those_of_the_other_protocols(
+    server: LiveServer, image: bytes, tmp_path: object
+) -> None:
     found = json.loads(ask(server, "POST", "/predictions/org/colours?top_k=1", image).body)
     assert list(found) == ["green"]
     wanted = json.loads(ask(server, "POST", "/?top_k=1", image).body)[0]["score"]
@@ -66,7 +68,7 @@ def test_the_scores_are_the_librarys(server: LiveServer, image: bytes, tmp_path:
 
 
 @pytest.mark.parametrize("name", ["data", "body"])
-def test_a_form_has_the_image_in_its_field(server: LiveServer, image: bytes, name: str) -> None:
+def test_an_image_can_be_sent_in_a_form(server: LiveServer, image: bytes, name: str) -> None:
     body, headers = make_form(("comment", b"hello"), (name, image))
     answer = ask(server, "POST", "/predictions/org/colours", body, headers)
     assert next(iter(json.loads(answer.body))) == "green"
@@ -82,11 +84,13 @@ def test_a_form_has_the_image_in_its_field(server: LiveServer, image: bytes, nam
         ("/predictions/org/colours?top=1", 400),
     ],
 )
-def test_what_there_is_not_is_refused(server: LiveServer, image: bytes, path: str, status: int) -> None:
+def test_unknown_models_and_parameters_are_rejected(
+    server: LiveServer, image: bytes, path: str, status: int
+) -> None:
     assert ask(server, "POST", path, image).status == status
 
 
-def test_no_image_is_a_bad_request(server: LiveServer) -> None:
+def test_an_empty_body_is_a_bad_request(server: LiveServer) -> None:
     assert ask(server, "POST", "/predictions/org/colours", b"").status == 400
 
 
@@ -111,12 +115,12 @@ KIND = "multipart/form-data; boundary=xYz"
         (FORM.replace(b"Content-Type: ", b"Content\x00Type "), KIND, "malformed"),
     ],
 )
-def test_a_form_that_is_none_is_a_bad_request(body: bytes, kind: str, text: str) -> None:
+def test_an_invalid_form_is_a_bad_request(body: bytes, kind: str, text: str) -> None:
     with pytest.raises(BadRequest, match=text):
         read_field(body, kind, ("data", "body"))
 
 
-def test_a_file_of_any_bytes_comes_through_a_form() -> None:
+def test_a_form_may_contain_any_bytes() -> None:
     data = b"\r\n--xY\r\n\r\n--xYz-\r\n-" + os.urandom(20_000) + b"\r\n\r\n"
     body, headers = make_form(("data", data))
     assert read_field(body, headers["Content-Type"], ("data",)) == data
