@@ -48,7 +48,7 @@ def make_noise(seed: int, width: int, height: int, form: str) -> bytes:
     return stream.getvalue()
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(
     images=st.lists(IMAGES, min_size=1, max_size=10),
     as_tensors=st.sets(st.integers(0, 9)),

@@ -29,7 +29,7 @@ CHECKS = [
     content_type_conformance,
     response_schema_conformance,
 ]
-EXAMPLES = 12  # per operation
+EXAMPLES = 8  # per operation
 
 
 @pytest.fixture(scope="module")

@@ -238,17 +238,6 @@ def signal_is_caught(process: Process) -> bool:
     return bool(int(mask.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
-def test_a_port_in_use_is_an_error(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
-        with run_process(tmp_path, "--model", "embedded", "--port", port) as process:
-            assert process.wait() == 75  # it may be free later
-        (line,) = process.lines()
-        assert f"port {port} is already in use" in line["message"]
-        assert line["level"] == "error"
-        assert "Traceback" not in process.log.read_text()
-
-
 @posix_only
 def test_a_port_that_is_taken_while_the_models_load_is_an_error() -> None:
     """Two sockets may be bound to an address until one of them listens."""

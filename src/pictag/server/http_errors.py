@@ -110,7 +110,7 @@ class NotReady(HTTPError):
 
 
 # Error, status, and status on the routes of the Open Inference Protocol (/v2), whose clients expect 400 for
-# any bad input. The first matching row counts. Overload is not 503, which some clients retry at once, endlessly.
+# any bad input. The first matching row counts. Overload is not 503, which some clients retry without a pause.
 STATUSES: tuple[tuple[type[PictagError], int, int], ...] = (
     (Unauthorized, 401, 401),
     (RouteNotFound, 404, 404),

@@ -1,8 +1,8 @@
-// One image on the page, with its labels or what went wrong. Whatever comes from outside is text, never markup.
+// One image on the page, with its labels or an error. Everything from outside is shown as text, never as markup.
 
-const MANY_LABELS = 10; // above this the list scrolls within its card
+const MANY_LABELS = 10; // longer lists scroll within their card
 
-/** A card in the list; `onRemove` and `onRetry` are called when a person asks for it. */
+/** A card in the list; `onRemove` and `onRetry` are called when its buttons are used. */
 export class Card {
   constructor(file, { onRemove, onRetry }) {
     this.name = file.name || "image";
@@ -10,7 +10,7 @@ export class Card {
     this.image = element("img", { alt: "", loading: "lazy", decoding: "async", draggable: false });
     this.frame = element("div", { className: "frame" }, this.image);
     this.image.addEventListener("error", () => {
-      // A format that the server knows and the browser does not.
+      // A format that the server can read but the browser cannot.
       this.frame.replaceChildren(element("span", { className: "hint", textContent: "No preview" }));
     });
     this.image.src = this.address;
@@ -21,7 +21,7 @@ export class Card {
     remove.addEventListener("click", onRemove);
     this.state = element("p", { className: "state" });
     this.labels = element("ol", { className: "labels", hidden: true });
-    this.labels.setAttribute("role", "list"); // which some readers forget of a list without marks
+    this.labels.setAttribute("role", "list"); // which some screen readers drop for lists without markers
     this.labels.setAttribute("aria-label", `Labels of ${this.name}`);
     this.retry = element("button", { type: "button", textContent: "Try again", hidden: true });
     this.retry.addEventListener("click", onRetry);
@@ -63,13 +63,13 @@ export class Card {
     }));
     const many = labels.length > MANY_LABELS;
     this.labels.classList.toggle("many", many);
-    if (many) this.labels.tabIndex = 0; // or a keyboard could not scroll it
+    if (many) this.labels.tabIndex = 0; // so that it can be scrolled with the keyboard
     else this.labels.removeAttribute("tabindex");
-    this.#show("done", labels.length ? "" : "No label");
+    this.#show("done", labels.length ? "" : "No labels");
     return labels.length ? `${labels[0].label}, ${written(labels[0])}` : "no label";
   }
 
-  /** `canRetry` says whether the same image may fare better the next time. */
+  /** `canRetry`: whether trying the same image again may help. */
   fail(message, { requestId = "", canRetry = true } = {}) {
     this.labels.replaceChildren();
     this.#show("failed", message);
@@ -86,10 +86,10 @@ export class Card {
     this.root.dataset.state = state;
     this.state.textContent = text;
     this.state.hidden = text === "";
-    if (document.activeElement === this.retry) this.title.focus(); // the button goes, a keyboard's place stays
+    if (document.activeElement === this.retry) this.title.focus(); // the button disappears; keep the keyboard's position
     this.retry.hidden = state !== "failed";
     this.labels.hidden = this.labels.childElementCount === 0;
-    // While an image is looked at again, its former labels stay, dimmed, so that nothing jumps.
+    // While an image is classified again, its old labels stay, dimmed, so that the layout does not move.
     this.root.setAttribute("aria-busy", String(state === "waiting" || state === "running"));
   }
 }

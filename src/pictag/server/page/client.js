@@ -1,9 +1,9 @@
-// Talks to the server: the models there are, and the labels of one image.
+// Requests to the server: the list of models, and the labels of one image.
 
 const MAX_TRIES = 6;
 const LONGEST_PAUSE_S = 60;
 
-/** What went wrong with a request, in words for a person. */
+/** An error message for the user. */
 export class Refusal extends Error {
   constructor(message, { status = 0, requestId = "", isFinal = status >= 400 && status < 500 } = {}) {
     super(message);
@@ -13,16 +13,16 @@ export class Refusal extends Error {
   }
 }
 
-/** The models of the server: [{name, state, labels}, …], the one it takes by default first. */
+/** The models of the server: [{name, state, labels}, …], the default one first. */
 export async function fetchModels(key) {
   const models = await request("models", { headers: headersOf(key) });
   if (!Array.isArray(models) || !models.every((m) => typeof m?.name === "string")) {
-    throw new Refusal("The server's list of models was not understood.");
+    throw new Refusal("The server's list of models is not valid.");
   }
   return models;
 }
 
-/** The path of a model's route; a name may hold slashes, which stay what they are. */
+/** The path of a model; slashes in its name are not escaped. */
 export function pathOf(model, topK) {
   return `models/${model.split("/").map(encodeURIComponent).join("/")}?top_k=${topK}`;
 }
@@ -36,7 +36,7 @@ export function pathOf(model, topK) {
 export async function classify({ file, model, topK, maxBytes, key, signal, onTry, onPause }) {
   if (file.size === 0) throw new Refusal("The file is empty.", { isFinal: true });
   if (file.size > maxBytes) {
-    const sizes = `The image has ${megabytes(file.size)}; this server takes up to ${megabytes(maxBytes)}.`;
+    const sizes = `The image has ${megabytes(file.size)}; the limit of this server is ${megabytes(maxBytes)}.`;
     throw new Refusal(sizes, { isFinal: true });
   }
   for (let tries = 1; ; tries += 1) {
@@ -45,13 +45,13 @@ export async function classify({ file, model, topK, maxBytes, key, signal, onTry
       const labels = await request(pathOf(model, topK), {
         method: "POST",
         body: file,
-        // The content tells what it is; a name that ends in .json must not.
+        // The server looks at the content; a file named .json must not be sent as JSON.
         headers: { ...headersOf(key), "Content-Type": "application/octet-stream" },
         signal,
       });
       const sound = Array.isArray(labels)
         && labels.every((l) => typeof l?.label === "string" && Number.isFinite(l?.score));
-      if (!sound) throw new Refusal("The server's answer was not understood.");
+      if (!sound) throw new Refusal("The server's response is not valid.");
       return labels;
     } catch (error) {
       const seconds = error.retryAfter ?? 2 ** (tries - 1);
@@ -78,14 +78,14 @@ async function request(path, options) {
   if (response.ok) return body;
   const said = body?.message ?? body?.error;
   const refusal = new Refusal(
-    typeof said === "string" && said ? forVisitor(said) : `The server answered with status ${response.status}.`,
+    typeof said === "string" && said ? forVisitor(said) : `The server responded with status ${response.status}.`,
     { status: response.status, requestId: String(body?.request_id ?? "") },
   );
   if (response.status === 429) refusal.retryAfter = secondsOf(response.headers.get("Retry-After"));
   throw refusal;
 }
 
-/** The server's sentence, without its name for the image and without what only its operator can do. */
+/** The server's message, without its name for the image and without advice for the operator. */
 function forVisitor(said) {
   const text = said.replace(/^the image: /, "").replace(/, or raise \w+\.$/, ".").slice(0, 500);
   return text.charAt(0).toUpperCase() + text.slice(1);
@@ -99,7 +99,7 @@ function headersOf(key) {
   return key ? { Authorization: `Bearer ${key}` } : {};
 }
 
-/** Seconds of a Retry-After header, which holds a number or a date. */
+/** The seconds in a Retry-After header, which is a number or a date. */
 function secondsOf(text) {
   if (!text) return undefined;
   const seconds = /^\d+(\.\d+)?$/.test(text) ? Number(text) : (Date.parse(text) - Date.now()) / 1000;

@@ -1,11 +1,11 @@
-// The line for a terminal that does what the page does.
+// The curl command that does the same as the page.
 
 import { pathOf } from "./client.js";
 
-// Characters that a terminal obeys, or that show a text in another order than it has.
+// Control characters, and characters that change the direction of text.
 const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/;
 
-/** A curl line; the key stays in the reader's environment. */
+/** A curl command; it reads the key from an environment variable. */
 export function curlLine({ fileName, model, topK, withKey }) {
   const url = new URL(pathOf(model, topK), document.baseURI).href;
   const name = fileName.startsWith("-") ? `./${fileName}` : fileName; // `@-` would be standard input
@@ -13,7 +13,7 @@ export function curlLine({ fileName, model, topK, withKey }) {
   return `curl --fail-with-body${key} --data-binary ${quote(`@${name}`)} ${quote(url)}`;
 }
 
-/** One word of a POSIX shell; with characters that cannot be seen, one of bash, zsh and ksh. */
+/** One quoted word for a POSIX shell; with invisible characters, for bash, zsh and ksh. */
 export function quote(text) {
   if (!UNSEEN.test(text)) return `'${text.replaceAll("'", "'\\''")}'`;
   const escaped = Array.from(text, (character) => {

@@ -1,18 +1,18 @@
-// How images come in: chosen, dropped (folders too) or pasted.
+// Choosing, dropping (also folders) and pasting images.
 
 export const MAX_IMAGES = 2000;
 
 const ENDINGS = /\.(jpe?g|jfif|png|webp|gif|bmp|tiff?|avif|heic|heif)$/i;
 const byName = new Intl.Collator("en", { numeric: true });
 
-/** Calls `take(files)` with whatever images a person gives to the page. */
+/** Calls `take(files)` with the images that the user adds. */
 export function watchForImages({ input, zone, take }) {
   input.addEventListener("change", () => {
     if (input.files.length) take([...input.files]);
     input.value = ""; // the same file can be chosen again
   });
 
-  // The whole window takes a drop, so that a near miss does not make the browser open the image instead.
+  // The whole window accepts a drop; otherwise a near miss would make the browser open the image.
   let depth = 0;
   const show = (over) => zone.classList.toggle("over", over);
   addEventListener("dragenter", (event) => {
@@ -40,7 +40,7 @@ export function watchForImages({ input, zone, take }) {
 
   addEventListener("paste", (event) => {
     const files = [...(event.clipboardData?.files ?? [])];
-    if (files.length === 0) return; // text, which belongs to the field that has the focus
+    if (files.length === 0) return; // text, for the focused field
     event.preventDefault();
     take(files);
   });
@@ -50,9 +50,9 @@ function hasFiles(transfer) {
   return transfer?.types.includes("Files") ?? false;
 }
 
-/** The files of a drop; of its folders, those that are images by their names. */
+/** The dropped files, and files in dropped folders that have the name of an image. */
 async function unpack(transfer) {
-  // The list is empty once the event is over: everything is taken out of it before the first wait.
+  // The list is emptied after the event, so everything is read before the first await.
   const found = [...transfer.items]
     .filter((item) => item.kind === "file")
     .map((item) => ({ entry: item.webkitGetAsEntry?.(), file: item.getAsFile() }));

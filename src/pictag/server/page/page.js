@@ -1,34 +1,34 @@
-// The page: takes images in, sends them two at a time, shows what comes back.
+// The page: sends images two at a time and shows their labels.
 
 import { Card } from "./card.js";
 import { classify, fetchModels } from "./client.js";
 import { curlLine } from "./curl.js";
 import { MAX_IMAGES, watchForImages } from "./intake.js";
 
-const AT_ONCE = 2; // a folder of images is no reason to keep other people waiting
+const AT_ONCE = 2; // so that a folder of images does not delay other users
 const ANNOUNCE_MS = 700;
 
 const at = (id) => document.getElementById(id);
 const maxBytes = Number(document.body.dataset.maxBodyBytes);
-const maxTopK = Number(at("top-k").max); // of the server, where the model does not say its number of labels
+const maxTopK = Number(at("top-k").max); // of the server, if the model's number of labels is unknown
 const keyHint = at("key-hint").textContent;
 
 let models = [];
 let key = ""; // in memory only
 let keyNeeded = false;
-let topK = Number(at("top-k").value); // as it was wished; a model that has fewer labels gives all it has
+let topK = Number(at("top-k").value); // as requested; a model with fewer labels returns all
 let jobs = []; // {file, card, state: "waiting" | "running" | "done" | "failed", controller}
-let news = []; // what a screen reader has not been told yet
+let news = []; // not yet announced to screen readers
 let newsTimer;
 
-// ---- images come in, and go
+// ---- adding and removing images
 
 function take(files) {
   if (at("trouble-retry").hidden) at("trouble").hidden = true;
-  if (files.length === 0) showTrouble("There is no image in it.");
+  if (files.length === 0) showTrouble("No images found.");
   const room = MAX_IMAGES - jobs.length;
   if (files.length > room) {
-    showTrouble(`The page holds ${MAX_IMAGES.toLocaleString("en")} images; the rest was left out.`);
+    showTrouble(`The page holds up to ${MAX_IMAGES.toLocaleString("en")} images; the others were not added.`);
   }
   const added = files.slice(0, Math.max(0, room)).map((file) => {
     const job = { file, state: "waiting" };
@@ -46,7 +46,7 @@ function remove(job) {
   jobs.splice(index, 1);
   job.controller?.abort();
   job.card.remove();
-  // The focus goes to the neighbour, or a keyboard would have to start from the top.
+  // Move the focus to the next card; otherwise the keyboard would start from the top.
   const neighbour = jobs[Math.min(index, jobs.length - 1)];
   (neighbour?.card.root.querySelector(".remove") ?? at("files")).focus();
   refresh();
@@ -82,7 +82,7 @@ function retryFailed() {
   again(...jobs.filter(isWorthRetrying));
 }
 
-// ---- images go to the server
+// ---- sending images
 
 function work() {
   if (!at("model").value || (keyNeeded && !key)) return;
@@ -110,7 +110,7 @@ async function run(job) {
     job.state = "done";
     tell(`${job.card.name}: ${job.card.finish(labels)}`);
   } catch (error) {
-    if (controller.signal.aborted) return; // removed, or asked for again: whoever aborted goes on from here
+    if (controller.signal.aborted) return; // removed or retried
     if (error.status === 401) {
       job.state = "waiting";
       job.card.wait("Waiting for the key");
@@ -155,13 +155,13 @@ async function loadModels() {
   return true;
 }
 
-/** Looks for a server that was away, and sends again what failed meanwhile. */
+/** Connects to a server that was unreachable and repeats what failed meanwhile. */
 async function comeBack() {
   if (await loadModels()) retryFailed();
 }
 
 function chooseModel() {
-  explainTopK(""); // what was typed and not taken goes, for the next model may have so many labels
+  explainTopK(""); // remove the message, since the next model may have that many labels
   again(...jobs);
 }
 
@@ -184,10 +184,10 @@ function askedTopK() {
   return Math.min(topK, Number(at("top-k").max));
 }
 
-/** Shows the field for the key; `refused` is the key that the server did not take, if one was sent. */
+/** Shows the field for the key; `refused` is the key that the server rejected, if one was sent. */
 function askForKey(refused) {
-  if (refused !== key) return; // another has been given meanwhile
-  if (refused) refuseKey("The server did not take that key.");
+  if (refused !== key) return; // another one was entered meanwhile
+  if (refused) refuseKey("The server rejected this key.");
   key = "";
   keyNeeded = true;
   const wasHidden = at("key-form").hidden;
@@ -204,19 +204,19 @@ function refuseKey(why) {
 function useKey(event) {
   event.preventDefault();
   at("key").removeAttribute("aria-invalid");
-  at("key-hint").textContent = keyHint; // the same refusal again is news again
+  at("key-hint").textContent = keyHint; // so that the same error is announced again
   const given = at("key").value.trim();
   at("key").value = "";
   if (/^[\x20-\x7e]+$/.test(given)) {
     key = given;
     loadModels();
   } else {
-    refuseKey("A key has letters, digits and signs, without accents.");
+    refuseKey("A key may only contain ASCII characters.");
     at("key").focus();
   }
 }
 
-// ---- what is shown
+// ---- display
 
 function refresh() {
   const model = models.find(({ name }) => name === at("model").value);
@@ -228,7 +228,7 @@ function refresh() {
     topK: askedTopK(),
     withKey: keyNeeded,
   });
-  at("curl-hint").textContent = keyNeeded ? "Set PICTAG_API_KEY to the key first: the line takes it from there." : "";
+  at("curl-hint").textContent = keyNeeded ? "Set PICTAG_API_KEY to the key first; the command reads it." : "";
   document.body.classList.toggle("filled", jobs.length > 0);
   at("results-section").hidden = jobs.length === 0;
   if (jobs.some(isWorthRetrying)) at("retry-failed").hidden = false;
@@ -245,10 +245,10 @@ function showTopK(model) {
 
 function hintOf(model) {
   if (!model) return "";
-  if (model.state === "failed") return "Could not be loaded; the next image tries again.";
+  if (model.state === "failed") return "Could not be loaded. The next image tries again.";
   if (model.state === "loading") return "Loading…";
-  if (model.state === "unloaded") return "Not loaded yet: the first image takes longer.";
-  return model.labels ? `Knows ${model.labels.toLocaleString("en")} labels.` : "";
+  if (model.state === "unloaded") return "Not loaded yet. The first image takes longer.";
+  return model.labels ? `${model.labels.toLocaleString("en")} labels.` : "";
 }
 
 function summary() {
@@ -268,14 +268,14 @@ function showTrouble(text, retry) {
   at("trouble").hidden = false;
 }
 
-/** Hides what may hold the focus, which then goes on, or a keyboard would have to start from the top. */
+/** Hides an element and moves the focus on if it was there; otherwise the keyboard would start from the top. */
 function hide(part, next = jobs.length ? at("results-title") : at("files")) {
   const wasThere = part.contains(document.activeElement);
   part.hidden = true;
   if (wasThere) next.focus();
 }
 
-/** News for a screen reader: one image by its best label, many as a count. */
+/** Announces results to screen readers: one image by its best label, several as a count. */
 function tell(text) {
   news.push(text);
   newsTimer ??= setTimeout(() => {
@@ -296,16 +296,16 @@ async function copy() {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    // Without https there is no such clipboard; the old way goes by the selection.
+    // The clipboard API needs https; the older way uses the selection.
     getSelection().selectAllChildren(at("curl"));
     copied = document.execCommand("copy");
   }
   button.textContent = copied ? "Copied" : "Selected";
-  say(copied ? "Copied." : "The line is selected, to be copied by hand.");
+  say(copied ? "Copied." : "The command is selected. Copy it with the keyboard.");
   setTimeout(() => { button.textContent = "Copy"; }, 2000);
 }
 
-// ---- begin
+// ---- start
 
 watchForImages({ input: at("files"), zone: at("drop"), take });
 at("model").addEventListener("change", chooseModel);
