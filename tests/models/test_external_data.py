@@ -1,4 +1,4 @@
-"""Weights beside the graph stay beside the graph, and what passes here also opens in ONNX Runtime."""
+"""External data stays inside the model, and the files that pass the check open in ONNX Runtime."""
 
 from __future__ import annotations
 

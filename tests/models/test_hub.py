@@ -67,13 +67,6 @@ def test_offline_uses_the_cache_without_a_request(
     assert hub.requests() == []
 
 
-def test_offline_without_the_cache_names_the_embedded_model(home: Home, commit: str) -> None:
-    result = home.load(env={"HF_HUB_OFFLINE": "1"})
-    assert result["error"] == "ModelUnavailable"
-    for part in ("config.json", "onnx/model*.onnx", home.hub.url, "model='embedded'"):
-        assert part in result["message"]
-
-
 def test_offline_with_only_other_weights_cached_names_both(home: Home, commit: str) -> None:
     home.load(dtype="fp32")
     result = home.load(local_files_only=True)
@@ -91,14 +84,6 @@ def test_if_the_hub_is_down_the_cached_branch_is_used(hub: HubServer, home: Home
     assert result["stderr"] == ""
 
 
-def test_an_unreachable_hub_is_an_error(hub: HubServer, home: Home) -> None:
-    result = home.load(env={"HF_ENDPOINT": "http://127.0.0.1:9"})
-    assert result["error"] == "ModelUnavailable"
-    for part in ("http://127.0.0.1:9", "config.json", "model='embedded'"):
-        assert part in result["message"]
-    assert result["stderr"] == ""
-
-
 def test_a_cache_filled_by_another_program_is_used_offline(hub: HubServer, home: Home, commit: str) -> None:
     home.load(dtype="fp32")
     for path in (home.repository / ".pictag").iterdir():
@@ -106,20 +91,6 @@ def test_a_cache_filled_by_another_program_is_used_offline(hub: HubServer, home:
     result = home.load(local_files_only=True)
     assert result["weights"].endswith("onnx/model.onnx")
     assert result["sha256"] == hashlib.sha256(Path(result["weights"]).read_bytes()).hexdigest()
-
-
-@pytest.mark.parametrize("how", [{"token": TOKEN}, {"env": {"HF_TOKEN": TOKEN}}])
-def test_a_wrong_token_is_an_error_without_the_token(home: Home, commit: str, how: dict[str, Any]) -> None:
-    result = home.load(**how)
-    assert result["error"] == "ModelAccessDenied"
-    assert "HF_TOKEN" in result["message"]
-    assert TOKEN not in result["message"] + result["stderr"]
-
-
-def test_a_token_that_cannot_be_sent_is_never_shown(home: Home, commit: str) -> None:
-    result = home.load(token=TOKEN + "\n")
-    assert result["error"] == "OptionError"
-    assert TOKEN not in result["message"] + result["stderr"]
 
 
 def test_a_private_model_needs_its_token_which_the_cdn_never_sees(
@@ -140,21 +111,38 @@ def test_a_gated_model_says_where_its_terms_are(hub: HubServer, home: Home, comm
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error", "part"),
+    ("arguments", "error", "parts"),
     [
-        ({"model": "org/nothing"}, "ModelNotFound", "org/nothing"),
-        ({"revision": "v9"}, "ModelNotFound", "'v9'"),
-        ({"dtype": "fp16"}, "ModelFileMissing", "onnx/model_quantized.onnx (q8)"),
-        ({"model_file": "onnx/other.onnx"}, "ModelFileMissing", "onnx/model.onnx (fp32)"),
-        ({"dtype": "fp33"}, "OptionError", "fp32"),
+        ({"model": "org/nothing"}, "ModelNotFound", ["org/nothing"]),
+        ({"revision": "v9"}, "ModelNotFound", ["'v9'"]),
+        ({"dtype": "fp16"}, "ModelFileMissing", ["onnx/model_quantized.onnx (q8)"]),
+        ({"model_file": "onnx/other.onnx"}, "ModelFileMissing", ["onnx/model.onnx (fp32)"]),
+        ({"dtype": "fp33"}, "OptionError", ["fp32"]),
+        ({"token": TOKEN}, "ModelAccessDenied", ["HF_TOKEN"]),
+        ({"env": {"HF_TOKEN": TOKEN}}, "ModelAccessDenied", ["HF_TOKEN"]),
+        ({"token": TOKEN + "\n"}, "OptionError", ["token"]),
+        ({"token": TOKEN + "é"}, "OptionError", ["token"]),
+        (
+            {"env": {"HF_HUB_OFFLINE": "1"}},
+            "ModelUnavailable",
+            ["config.json", "onnx/model*.onnx", "http://127.0.0.1", "model='embedded'"],
+        ),
+        (
+            {"env": {"HF_ENDPOINT": "http://127.0.0.1:9"}},
+            "ModelUnavailable",
+            ["config.json", "http://127.0.0.1:9", "model='embedded'"],
+        ),
     ],
 )
-def test_missing_things_are_named(
-    home: Home, commit: str, arguments: dict[str, Any], error: str, part: str
+@pytest.mark.usefixtures("commit")
+def test_errors_name_the_problem_and_never_the_token(
+    home: Home, arguments: dict[str, Any], error: str, parts: list[str]
 ) -> None:
     result = home.load(**arguments)
     assert result["error"] == error
-    assert part in result["message"]
+    assert [part for part in parts if part not in result["message"]] == []
+    assert result["stderr"] == ""
+    assert TOKEN not in result["message"]
 
 
 def test_a_listed_file_that_the_hub_does_not_have_is_named(hub: HubServer, home: Home, commit: str) -> None:

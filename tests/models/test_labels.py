@@ -1,4 +1,4 @@
-"""Labels from every kind of configuration."""
+"""Labels from all kinds of configurations."""
 
 from __future__ import annotations
 
@@ -80,13 +80,13 @@ def test_the_table_in_the_package_is_that_of_the_data_set(shared: Any) -> None:
         {"label_names": "cat"},
     ],
 )
-def test_labels_that_make_no_sense_are_an_error_that_names_the_file(config: dict[str, Any]) -> None:
+def test_invalid_labels_are_an_error_that_names_the_file(config: dict[str, Any]) -> None:
     with pytest.raises(InvalidModel, match=r"config\.json"):
         read_labels(config)
 
 
 @given(st.dictionaries(st.integers(0, 50), st.text(), min_size=1))
-def test_every_label_stands_at_its_id(table: dict[int, str]) -> None:
+def test_every_label_is_at_its_id(table: dict[int, str]) -> None:
     labels = read_labels({"id2label": {str(key): value for key, value in table.items()}})
     assert len(labels) == max(table) + 1
     assert all(labels[key] == value for key, value in table.items())

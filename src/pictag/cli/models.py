@@ -224,10 +224,10 @@ def verify_model(
 @debug_option
 def remove_model(model: str, *, revision: str | None, cache_dir: Path | None, yes: bool) -> None:
     """Remove a model, or with @revision one revision of it, from the Hub's cache."""
-    from pictag.models.cache import plan_removal, remove_cached
+    from pictag.models.cache import remove_cached
 
     ref = parse_reference(model, revision=revision)
-    plan = plan_removal(ref, cache_dir)
+    plan = remove_cached(ref, cache_dir, dry_run=True)
     count = f"{len(plan.commits)} revision{'s' if len(plan.commits) > 1 else ''}"
     question = f"Remove {escape(str(ref))} ({count}, {show_size(plan.freed_bytes)}) from the cache?"
     if not yes and not click.confirm(question, err=True):

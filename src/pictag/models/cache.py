@@ -74,16 +74,6 @@ def list_cached(cache_dir: Path | None = None) -> tuple[CachedModel, ...]:
     return tuple(sorted(found, key=lambda model: (model.name, model.commit)))
 
 
-def plan_removal(ref: ModelRef, cache_dir: Path | None = None) -> Removal:
-    """What removing a model, or one revision of it, would free. Raises `ModelNotFound` and `OptionError`."""
-    return _remove(ref, cache_dir, is_dry_run=True)
-
-
-def remove_cached(ref: ModelRef, cache_dir: Path | None = None) -> Removal:
-    """Remove a model, or one revision of it, from the Hub's cache. Raises as `plan_removal` does."""
-    return _remove(ref, cache_dir, is_dry_run=False)
-
-
 def verify_files(ref: ModelRef, cache_dir: Path | None = None) -> tuple[FileCheck, ...]:
     """Hash all files of a model and compare them with their checksums.
 
@@ -144,7 +134,11 @@ def _list_repositories(info: HFCacheInfo | None) -> list[CachedRepoInfo]:
     return [repository for repository in info.repos if repository.repo_type == "model"] if info else []
 
 
-def _remove(ref: ModelRef, cache_dir: Path | None, *, is_dry_run: bool) -> Removal:
+def remove_cached(ref: ModelRef, cache_dir: Path | None = None, *, dry_run: bool = False) -> Removal:
+    """Remove a model, or one revision of it, from the Hub's cache; ``dry_run`` only says what that frees.
+
+    Raises `ModelNotFound` or `OptionError`.
+    """
     if ref.kind != "hub":
         raise OptionError(f"{shorten(ref.name)!r} is not in the Hub's cache, so it cannot be removed.")
     info = _scan(cache_dir)
@@ -160,7 +154,7 @@ def _remove(ref: ModelRef, cache_dir: Path | None, *, is_dry_run: bool) -> Remov
     if info is None or not commits:
         raise _not_cached(ref, cache_dir)
     strategy = info.delete_revisions(*commits)
-    if not is_dry_run:
+    if not dry_run:
         strategy.execute()
     return Removal(commits=commits, freed_bytes=strategy.expected_freed_size)
 

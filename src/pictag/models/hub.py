@@ -122,17 +122,16 @@ class _Download:
         for name in names:
             if name in missing:
                 self._fetch(name)
-            if self._is_intact(name):
-                continue
-            if not is_cached_only:
+            is_right = self._is_intact(name)
+            if not is_right and not is_cached_only:
                 self._fetch(name)
-                if self._is_intact(name):
-                    continue
-            advice = "Fetch it again with a network" if is_cached_only else "It was downloaded twice"
-            raise CorruptModel(
-                f"The sha256 of {name} of {self.ref} differs from the one that {endpoint()} states, so the "
-                f"file was deleted. {advice}."
-            )
+                is_right = self._is_intact(name)
+            if not is_right:
+                advice = "Fetch it again with a network" if is_cached_only else "It was downloaded twice"
+                raise CorruptModel(
+                    f"The sha256 of {name} of {self.ref} differs from the one that {endpoint()} states, so "
+                    f"the file was deleted. {advice}."
+                )
 
     def _fetch(self, name: str) -> None:
         path = download_file(self.ref.name, self.manifest, name, self.options, self.on_progress)
