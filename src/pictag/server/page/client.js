@@ -4,7 +4,7 @@ const MAX_TRIES = 6;
 const LONGEST_PAUSE_S = 60;
 
 /** An error message for the user. */
-export class Refusal extends Error {
+export class RequestError extends Error {
   constructor(message, { status = 0, requestId = "", isFinal = status >= 400 && status < 500 } = {}) {
     super(message);
     this.status = status;
@@ -17,7 +17,7 @@ export class Refusal extends Error {
 export async function fetchModels(key) {
   const models = await request("models", { headers: headersOf(key) });
   if (!Array.isArray(models) || !models.every((m) => typeof m?.name === "string")) {
-    throw new Refusal("The server's list of models is not valid.");
+    throw new RequestError("The server's list of models is not valid.");
   }
   return models;
 }
@@ -30,14 +30,14 @@ export function pathOf(model, topK) {
 /**
  * The labels of one image, best first: [{label, score}, …].
  *
- * A server that is busy (429) says when to come again; that is kept to, a few times, where it is soon. `onTry()`
- * is told of each try, `onPause(seconds)` of each wait.
+ * If the server is busy (429), the request is repeated a few times after the pause it asks for, unless that is long.
+ * `onTry()` is called before each attempt, `onPause(seconds)` before each pause.
  */
 export async function classify({ file, model, topK, maxBytes, key, signal, onTry, onPause }) {
-  if (file.size === 0) throw new Refusal("The file is empty.", { isFinal: true });
+  if (file.size === 0) throw new RequestError("The file is empty.", { isFinal: true });
   if (file.size > maxBytes) {
     const sizes = `The image has ${megabytes(file.size)}; the limit of this server is ${megabytes(maxBytes)}.`;
-    throw new Refusal(sizes, { isFinal: true });
+    throw new RequestError(sizes, { isFinal: true });
   }
   for (let tries = 1; ; tries += 1) {
     onTry();
@@ -51,7 +51,7 @@ export async function classify({ file, model, topK, maxBytes, key, signal, onTry
       });
       const sound = Array.isArray(labels)
         && labels.every((l) => typeof l?.label === "string" && Number.isFinite(l?.score));
-      if (!sound) throw new Refusal("The server's response is not valid.");
+      if (!sound) throw new RequestError("The server's response is not valid.");
       return labels;
     } catch (error) {
       const seconds = error.retryAfter ?? 2 ** (tries - 1);
@@ -69,7 +69,7 @@ async function request(path, options) {
   } catch (error) {
     if (error.name === "AbortError") throw error;
     const file = options.body ? ", or the file can no longer be read" : "";
-    throw new Refusal(`The server could not be reached${file}.`);
+    throw new RequestError(`The server could not be reached${file}.`);
   }
   const body = await response.json().catch((error) => {
     if (error.name === "AbortError") throw error;
@@ -77,12 +77,12 @@ async function request(path, options) {
   });
   if (response.ok) return body;
   const said = body?.message ?? body?.error;
-  const refusal = new Refusal(
+  const error = new RequestError(
     typeof said === "string" && said ? forVisitor(said) : `The server responded with status ${response.status}.`,
     { status: response.status, requestId: String(body?.request_id ?? "") },
   );
-  if (response.status === 429) refusal.retryAfter = secondsOf(response.headers.get("Retry-After"));
-  throw refusal;
+  if (response.status === 429) error.retryAfter = secondsOf(response.headers.get("Retry-After"));
+  throw error;
 }
 
 /** The server's message, without its name for the image and without advice for the operator. */
