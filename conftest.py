@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent
 # Packages that an installation may lack: what they are for, and how to install them.
-SERVER = ("starlette", "uvicorn", "httptools", "prometheus_client", "pydantic_settings", "python_multipart")
+SERVER = ("starlette", "uvicorn", "httptools", "prometheus_client", "pydantic", "python_multipart")
 INSTALL = {
     "openvino": "pip install 'pictag[openvino]'",
     "nncf": "pip install 'pictag[quantize]'",

@@ -90,7 +90,6 @@ HEAVY = {
     "httptools": SERVER,
     "prometheus_client": SERVER,
     "pydantic": SERVER,
-    "pydantic_settings": SERVER,
     "torch": set(),
     "transformers": set(),
     "onnx": {"engines/quantize_graph.py"},

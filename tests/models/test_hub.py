@@ -11,6 +11,8 @@ import pytest
 from hubclient import NAME, Home, finish, make_files
 from hubserver import HubServer
 
+pytestmark = pytest.mark.slow  # each test starts a process of its own
+
 TOKEN = "hf_secretsecretsecret"
 
 

@@ -13,6 +13,8 @@ from hubclient import NAME, Home, make_files
 from hubserver import Faults, HubServer
 from tinymodel import make_graph
 
+pytestmark = pytest.mark.slow  # each test starts a process of its own
+
 WEIGHTS = "onnx/model_quantized.onnx"
 TOKEN = "hf_secretsecretsecret"
 

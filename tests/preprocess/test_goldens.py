@@ -31,7 +31,13 @@ def compare(results: dict[str, dict[str, Any]], **files: Any) -> None:
         assert np.isclose(ours["mean"], golden["mean"], rtol=0, atol=1e-5 * largest), name
 
 
-@pytest.mark.parametrize("processor", TRANSFORMERS)
+@pytest.mark.parametrize(
+    "processor",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name == "TextNetImageProcessor" else name  # 6 s
+        for name in TRANSFORMERS
+    ],
+)
 def test_a_processor_gives_the_recorded_numbers_of_the_reference(processor: str) -> None:
     for entry in TRANSFORMERS[processor]:
         compare(entry["results"], config={}, preprocessor=entry["configuration"])
