@@ -51,9 +51,11 @@ def configure_logging(settings: ServerSettings, stream: TextIO | None = None) ->
     for name in _LOGGERS:
         logger = logging.getLogger(name)
         logger.handlers = [handler]
-        logger.disabled = False  # logging.config disables loggers that it isn't told about
         logger.propagate = False
         logger.setLevel(logging.INFO if name == "pictag" else logging.WARNING)
+    # logging.config disables loggers that it isn't told about.
+    for name in (*_LOGGERS, "uvicorn.error"):
+        logging.getLogger(name).disabled = False
     _REQUESTS.disabled = not settings.log_requests
 
 
