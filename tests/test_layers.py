@@ -14,14 +14,14 @@ SRC = Path(__file__).resolve().parents[1] / "src" / "pictag"
 LAYERS = {
     "errors": 0, "records": 0, "options": 0,
     "images": 1, "preprocess": 1, "models": 1, "engines": 1, "postprocess": 1, "sinks": 1,
-    "pipelines": 2, "stream": 2,
+    "pipelines": 2, "execution": 2,
     "benchmark": 3, "quantization": 3,
     "cli": 4, "server": 4, "settings": 4, "__main__": 4,
 }  # fmt: skip
 # Imports between packages of one layer, each with its reason.
 SIDEWAYS = {
     ("models", "preprocess"),  # a model's files say how its images are prepared
-    ("pipelines", "stream"),
+    ("pipelines", "execution"),
     ("options", "errors"),
     ("cli", "settings"),
     ("cli", "server"),  # pictag serve
@@ -30,7 +30,8 @@ SIDEWAYS = {
 }
 # ONNX Runtime reads some of its settings from the environment alone.
 ENVIRONMENT_READERS = {"settings.py", "engines/__init__.py"}
-BROAD_CATCHES = {"stream/executor.py"}
+# An image's failure becomes a value in one function; the executor's threads pass everything else on.
+BROAD_CATCHES = {"execution/outcome.py", "execution/executor.py"}
 
 
 @dataclass(frozen=True, kw_only=True)

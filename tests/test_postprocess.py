@@ -45,19 +45,19 @@ def test_the_best_labels_are_those_of_a_full_sort(logits: np.ndarray, top_k: int
     row = np.round(logits[0], -3)
     names = [f"label {i}" for i in range(len(row))]
     expected = sorted(range(len(row)), key=lambda i: (-row[i], i))[:top_k]
-    labels = pick_labels(row, names, top_k=top_k, min_score=-np.inf)
+    labels = pick_labels(row, names, top_k=top_k, floor=-np.inf)
     assert [label.index for label in labels] == expected
     assert [label.label for label in labels] == [names[i] for i in expected]
     assert [label.score for label in labels] == [float(row[i]) for i in expected]
 
 
 def test_without_top_k_all_labels_are_returned() -> None:
-    labels = pick_labels(np.array([0.1, 0.7, 0.2], np.float32), "abc", top_k=None, min_score=0)
+    labels = pick_labels(np.array([0.1, 0.7, 0.2], np.float32), "abc", top_k=None)
     assert [label.label for label in labels] == ["b", "c", "a"]
 
 
 def test_labels_below_min_score_are_left_out() -> None:
-    labels = pick_labels(np.array([0.1, 0.7, 0.2], np.float32), "abc", top_k=None, min_score=0.2)
+    labels = pick_labels(np.array([0.1, 0.7, 0.2], np.float32), "abc", top_k=None, floor=0.2)
     assert [label.label for label in labels] == ["b", "c"]
 
 
@@ -66,7 +66,7 @@ def test_an_overflow_is_an_error_without_a_warning(logits: list[float]) -> None:
     # Warnings are errors in these tests.
     scores = activate(np.array([logits], np.float32), "softmax")
     with pytest.raises(EngineError, match="NaN"):
-        pick_labels(scores[0], "ab", top_k=1, min_score=0)
+        pick_labels(scores[0], "ab", top_k=1)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_an_unknown_activation_names_those_that_exist() -> None:
 def test_a_min_score_of_zero_keeps_negative_logits() -> None:
     """Like transformers: `function_to_apply="none"` returns ``top_k`` labels, whatever their sign."""
     logits = np.array([-4.5, -0.5, -2.0], np.float32)
-    assert [one.label for one in pick_labels(logits, "abc", top_k=2, min_score=0)] == ["b", "c"]
-    assert [one.label for one in pick_labels(logits, "abc", top_k=1, min_score=0.0)] == ["b"]
-    assert [one.label for one in pick_labels(logits, "abc", top_k=None, min_score=-3)] == ["b", "c"]
-    assert pick_labels(logits, "abc", top_k=1, min_score=0.001) == ()
+    assert [one.label for one in pick_labels(logits, "abc", top_k=2)] == ["b", "c"]
+    assert [one.label for one in pick_labels(logits, "abc", top_k=1)] == ["b"]
+    assert [one.label for one in pick_labels(logits, "abc", top_k=None, floor=-3.0)] == ["b", "c"]
+    assert pick_labels(logits, "abc", top_k=1, floor=0.001) == ()

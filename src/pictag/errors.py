@@ -30,6 +30,7 @@
     ├── MissingExtra (ImportError)          an optional package is not installed
     ├── OutputError (OSError)               a result can't be written
     │   └── UnreadableResults (ValueError)  not a result file of pictag, or it can't be read
+    ├── DeadlineExceeded (TimeoutError)     not done within the time allowed
     └── PipelineClosed (RuntimeError)       used after close()
 
 Each leaf is also the built-in type that Python users already catch. Exceptions of other libraries are
@@ -38,7 +39,6 @@ converted to these where they arise, with ``from``.
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -78,7 +78,9 @@ def suggest(value: object, known: Iterable[str]) -> str:
     >>> suggest("colour", ["top_k", "min_score"])
     ''
     """
-    near = difflib.get_close_matches(str(value)[:64], list(known), n=1, cutoff=0.5)
+    from difflib import get_close_matches  # takes 3 ms to import
+
+    near = get_close_matches(str(value)[:64], list(known), n=1, cutoff=0.5)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
@@ -200,6 +202,10 @@ class OutputError(PictagError, OSError):
 
 class UnreadableResults(OutputError, ValueError):
     """A file can't be read, or is not a result file of pictag."""
+
+
+class DeadlineExceeded(PictagError, TimeoutError):
+    """An image was not classified within the time allowed."""
 
 
 class PipelineClosed(PictagError, RuntimeError):

@@ -1,40 +1,280 @@
-"""Checks of option values and option names."""
+"""The options of pipelines and calls: one frozen value each, which validates itself.
+
+The `TypedDict` of the same fields makes ``pipeline(**options: Unpack[PipelineKeywords])`` typed. A new option
+is one field in both, and one option in ``cli/options.py``.
+"""
 
 from __future__ import annotations
 
-import functools
-import inspect
 import math
 import operator
+import os
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
+from typing import Any, Literal, SupportsIndex, TypedDict, TypeVar, cast, get_args
 
 from pictag.errors import OptionError, UnknownOption, shorten, suggest
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import SupportsIndex
+Activation = Literal["softmax", "sigmoid", "none"]
+Alpha = Literal["drop", "white"]
+Crop = Literal["model", "whole", "tiles"]
+Decode = Literal["exact", "fast"]
+Layout = Literal["NCHW", "NHWC"]
+Mode = Literal["latency", "throughput"]
+Precision = Literal["f32", "bf16"]
+Quantization = Literal["none", "static", "dynamic"]
 
+ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
+ALPHAS: tuple[Alpha, ...] = get_args(Alpha)
+CROPS: tuple[Crop, ...] = get_args(Crop)
+DECODES: tuple[Decode, ...] = get_args(Decode)
+MODES: tuple[Mode, ...] = get_args(Mode)
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+MAX_PIXELS = 178_956_970  # twice Pillow's MAX_IMAGE_PIXELS, above which Pillow itself refuses
+MAX_THREADS = 1024  # beyond any machine; an engine would try to start them all
 _DAY_S = 86_400  # anything longer is a mistake, and much longer overflows the system's clocks
-P = ParamSpec("P")
-R = TypeVar("R")
+
+T = TypeVar("T")
 
 
-def refuse_unknown_options(function: Callable[P, R]) -> Callable[P, R]:
-    """Make the function raise `UnknownOption` for an unknown option, naming the nearest known one."""
-    known = [name for name in inspect.signature(function).parameters if name != "self"]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadProgress:
+    """How much of one file has arrived, in bytes; ``total`` is ``None`` where the server doesn't say."""
 
-    @functools.wraps(function)
-    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        for name in kwargs:
-            if name not in known:
-                hint = suggest(name, known) or f" The options are: {', '.join(known)}."
-                called = "The call" if function.__name__ == "__call__" else f"{function.__name__}()"
-                raise UnknownOption(f"{called} has no option {shorten(name)!r}.{hint}")
-        return function(*args, **kwargs)
+    file: str
+    received: int
+    total: int | None
 
-    return checked
+
+class CallKeywords(TypedDict, total=False):
+    """The fields of `ScoringOptions` that don't decide the type of a result."""
+
+    function_to_apply: Activation | None
+    min_score: float
+    batch_size: int | None
+    timeout_s: float | None
+
+
+class ScoringKeywords(CallKeywords, total=False):
+    """The fields of `ScoringOptions`."""
+
+    top_k: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoringOptions:
+    """The options of one call.
+
+    Args:
+        top_k: Labels per image, best first; ``None`` for all.
+        function_to_apply: ``"softmax"``, ``"sigmoid"`` or ``"none"``; by default what the model's files say.
+        min_score: Labels with a lower score are left out; 0 leaves out none, not even negative logits.
+        batch_size: Images per run of the model; by default measured on the first images, 1 or 4 on a CPU.
+            Graphs that compute 8-bit ranges as they run always take one.
+        timeout_s: Seconds that reading one URL may take; 10 by default.
+
+    Raises:
+        OptionError: for an invalid value.
+    """
+
+    top_k: int | None = 1
+    function_to_apply: Activation | None = None
+    min_score: float = 0.0
+    batch_size: int | None = None
+    timeout_s: float | None = None
+
+    def __post_init__(self) -> None:
+        _set(self, "top_k", check_top_k(self.top_k))
+        _set(self, "min_score", check_min_score(self.min_score))
+        if self.function_to_apply is not None:
+            check_choice("function_to_apply", self.function_to_apply, ACTIVATIONS)
+        if self.batch_size is not None:
+            _set(self, "batch_size", check_count("batch_size", self.batch_size))
+        if self.timeout_s is not None:
+            _set(self, "timeout_s", check_seconds("timeout_s", self.timeout_s))
+
+
+class OpenKeywords(CallKeywords, total=False):
+    """The fields of `PipelineKeywords` that don't decide the type of a result."""
+
+    revision: str | None
+    dtype: str
+    device: str
+    engine: Any
+    cache_dir: str | os.PathLike[str] | None
+    local_files_only: bool
+    token: str | bool | None
+    model_file: str | None
+    progress: Callable[[DownloadProgress], None] | None
+    mode: Literal["auto"] | Mode
+    threads: int | None
+    precision: Precision
+    compiled_cache: str | os.PathLike[str] | None
+    max_pixels: int
+    decode: Decode
+    crop: Crop
+    alpha: Alpha
+    allow_private_urls: bool
+    embeddings: bool
+    embedding_output: str | None
+
+
+class PipelineKeywords(OpenKeywords, total=False):
+    """The fields of `PipelineOptions`, and those of `ScoringOptions` as the defaults of every call."""
+
+    top_k: int | None
+    always_list: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineOptions:
+    """How a model is found, opened and given its images.
+
+    Args:
+        model: ``"org/name"`` or ``"org/name@revision"`` on the Hub, a folder, an ``.onnx`` file, or
+            ``"embedded"``; by default ``Xenova/vit-base-patch16-224``.
+        revision: Branch, tag or commit on the Hub.
+        dtype: Which weights: ``auto``, ``fp32``, ``fp16``, ``int8``, ``uint8``, ``q8``, ``q4``, ``q4f16`` or
+            ``bnb4``. ``.card`` says which file ``auto`` chose, and why.
+        device: ``"cpu"``, or with the extra ``gpu`` an NVIDIA card: ``"cuda"``, ``"tensorrt"``; ``"cuda:1"``
+            is the second card.
+        engine: ``"onnxruntime"``, ``"openvino"`` (which needs the extra of that name), or an object of the
+            `pictag.engines.base.Engine` protocol. ``"auto"`` chooses OpenVINO if it is installed, the
+            weights are calibrated 8-bit integers and the processor has fast instructions for these; otherwise
+            ONNX Runtime.
+        cache_dir: Where downloads are kept; by default huggingface_hub's own cache.
+        local_files_only: Never use the network for models.
+        token: The Hub's token; by default that of ``HF_TOKEN`` or ``hf auth login``. ``False`` sends none.
+        model_file: A weights file of the model by name, instead of ``dtype``.
+        progress: Called with a `DownloadProgress` while files arrive.
+        always_list: Return lists as transformers does: one for an image, a list of lists for several.
+        mode: ``"latency"`` for one image at a time, ``"throughput"`` for many. ``"auto"`` decides for each
+            call: 256 or more images, and iterators of unknown length, run in throughput mode.
+        threads: Processor threads to use; by default one per core.
+        precision: ``"bf16"`` makes OpenVINO compute in bfloat16 where the processor has it: about twice as
+            fast with float weights, and scores differ in the third decimal.
+        compiled_cache: A folder where OpenVINO and TensorRT keep the compiled graph for the next start.
+        max_pixels: Larger images are refused from their header, and very thin ones before they are enlarged.
+        decode: ``"exact"`` agrees with the reference to the bit; ``"fast"`` scales large JPEGs down while
+            they are decoded, never below twice the size that the model needs.
+        crop: What the model sees: ``"model"``, its own crop; ``"whole"``, the whole image padded to a
+            square; or ``"tiles"``, three squares along the longer side, whose scores are averaged.
+        alpha: ``"drop"`` transparency as the reference does, or lay the image on ``"white"``.
+        allow_private_urls: Read URLs on private and loopback addresses too.
+        embeddings: Also return each image's embedding, as `Prediction.embedding`.
+        embedding_output: The tensor of the graph that is the embedding; by default the input of the layer
+            that computes the scores.
+        scoring: The defaults of every call.
+
+    Raises:
+        OptionError: for an invalid value.
+    """
+
+    model: str | os.PathLike[str] | None = None
+    revision: str | None = None
+    dtype: str = "auto"
+    device: str = "cpu"
+    engine: Any = "auto"
+    cache_dir: Path | None = None
+    local_files_only: bool = False
+    # Never shown: not in messages, and not when the options are printed.
+    token: str | bool | None = field(default=None, repr=False)
+    model_file: str | None = None
+    progress: Callable[[DownloadProgress], None] | None = None
+    always_list: bool = False
+    mode: Literal["auto"] | Mode = "auto"
+    threads: int | None = None
+    precision: Precision = "f32"
+    compiled_cache: Path | None = None
+    max_pixels: int = MAX_PIXELS
+    decode: Decode = "exact"
+    crop: Crop = "model"
+    alpha: Alpha = "drop"
+    allow_private_urls: bool = False
+    embeddings: bool = False
+    embedding_output: str | None = None
+    scoring: ScoringOptions = field(default_factory=ScoringOptions)
+
+    def __post_init__(self) -> None:
+        check_choice("alpha", self.alpha, ALPHAS)
+        check_choice("crop", self.crop, CROPS)
+        check_choice("decode", self.decode, DECODES)
+        check_choice("mode", self.mode, ("auto", *MODES))
+        check_choice("precision", self.precision, PRECISIONS)
+        _set(self, "max_pixels", check_count("max_pixels", self.max_pixels))
+        if self.threads is not None:
+            _set(self, "threads", check_count("threads", self.threads, at_most=MAX_THREADS))
+        if self.cache_dir is not None:
+            _set(self, "cache_dir", check_folder("cache_dir", self.cache_dir))
+        if self.compiled_cache is not None:
+            _set(self, "compiled_cache", check_folder("compiled_cache", self.compiled_cache))
+        if self.precision != "f32" and self.engine != "openvino":
+            raise OptionError(
+                f"precision={self.precision!r} needs engine='openvino', "
+                f"not engine={shorten(repr(self.engine))}."
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """How an engine opens a graph.
+
+    ``layout`` is what the graph takes; callers always pass [N, C, H, W]. ``threads`` are processor threads,
+    by default one per core: with ``mode="latency"`` they share one run, with ``"throughput"`` each caller's
+    thread has a run of its own.
+    """
+
+    layout: Layout = "NCHW"
+    device: str = "cpu"
+    threads: int | None = None
+    mode: Mode = "latency"
+    precision: Precision = "f32"
+    compiled_cache: Path | None = None
+
+
+def read_pipeline_options(given: Mapping[str, Any]) -> PipelineOptions:
+    """Options from the keywords of a call; raises `UnknownOption` and `OptionError`.
+
+    >>> options = read_pipeline_options({"decode": "fast", "top_k": 5})
+    >>> options.decode, options.scoring.top_k
+    ('fast', 5)
+    """
+    known = (*_names(PipelineOptions), *_names(ScoringOptions))
+    check_names(given, known, what="pipeline()")
+    scoring = {name: value for name, value in given.items() if name in _names(ScoringOptions)}
+    own = {name: value for name, value in given.items() if name not in scoring}
+    return PipelineOptions(**own, scoring=ScoringOptions(**scoring))
+
+
+def update_scoring_options(defaults: ScoringOptions, given: Mapping[str, Any]) -> ScoringOptions:
+    """The defaults with the keywords of a call; raises `UnknownOption` and `OptionError`."""
+    if not given:
+        return defaults
+    check_names(given, _names(ScoringOptions), what="The call")
+    return replace(defaults, **given)
+
+
+@cache
+def _names(options: type) -> tuple[str, ...]:
+    return tuple(option.name for option in fields(options) if option.name != "scoring")
+
+
+def check_names(given: Collection[str], known: Collection[str], *, what: str) -> None:
+    """Raise `UnknownOption` for a name that isn't known, with the nearest that is."""
+    for name in given:
+        if name not in known:
+            hint = suggest(name, known) or f" The options are: {', '.join(known)}."
+            raise UnknownOption(f"{what} has no option {shorten(name)!r}.{hint}")
+
+
+def check_choice(name: str, value: object, known: Collection[str]) -> None:
+    """Raise `OptionError` for a value that isn't one of those that are known."""
+    if value not in known:
+        raise OptionError(f"{name}={shorten(repr(value))} is not valid; choose one of: {', '.join(known)}.")
 
 
 def check_top_k(top_k: object) -> int | None:
@@ -89,6 +329,11 @@ def check_folder(name: str, value: object) -> Path:
         return Path(value)  # type: ignore[arg-type]  # raises TypeError if it is not a path
     except TypeError as error:
         raise OptionError(f"{name}={shorten(repr(value))} is not a path.") from error
+
+
+def _set(options: object, name: str, value: object) -> None:
+    """Store a checked value in a frozen dataclass that is being made."""
+    object.__setattr__(options, name, value)
 
 
 def _read_index(value: object) -> int | None:

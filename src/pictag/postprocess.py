@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pictag.errors import EngineError, OptionError, shorten
+from pictag.options import ACTIVATIONS
 from pictag.records import Label
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-Activation = Literal["softmax", "sigmoid", "none"]
-ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
+    from pictag.options import Activation
 
 
 def choose_activation(
@@ -71,21 +71,29 @@ def activate(logits: NDArray[np.float32], activation: Activation) -> NDArray[np.
 
 
 def pick_labels(
-    scores: NDArray[np.float32], names: Sequence[str], *, top_k: int | None, min_score: float
+    scores: NDArray[np.float32],
+    names: Sequence[str],
+    *,
+    top_k: int | None,
+    floor: float | NDArray[np.float32] = -np.inf,
 ) -> tuple[Label, ...]:
     """The best ``top_k`` labels of one row of scores [L], best first; equal scores in index order.
 
-    Labels below ``min_score`` are left out. 0 keeps all labels, even those with a negative logit. Raises
-    `EngineError` if a score is not a number.
+    Labels below ``floor``, one number or one per label [L], are left out. Raises `EngineError` if a score is
+    not a number.
 
-    >>> pick_labels(np.array([-4.5, -0.5], np.float32), ("cat", "dog"), top_k=1, min_score=0)
+    >>> pick_labels(np.array([-4.5, -0.5], np.float32), ("cat", "dog"), top_k=1)
     (Label(label='dog', score=-0.5, index=1),)
     """
-    floor = min_score or -np.inf
-    first = int(scores.argmax()) if len(scores) else 0  # the first NaN, if there is one
-    if len(scores) and np.isnan(scores[first]):
+    if not len(scores):
+        return ()
+    if np.isnan(scores[scores.argmax()]):  # argmax returns the first NaN, if there is one
         raise EngineError("The model returned scores that are not numbers (NaN) for this image.")
-    if top_k == 1 and len(scores):
+    if not isinstance(floor, float):
+        scores = np.where(scores >= floor, scores, -np.inf)
+        floor = float(np.finfo(np.float32).min)
+    if top_k == 1:
+        first = int(scores.argmax())
         score = float(scores[first])
         return (Label(label=names[first], score=score, index=first),) if score >= floor else ()
     count = len(scores) if top_k is None else min(top_k, len(scores))
@@ -101,3 +109,17 @@ def pick_labels(
         for i, score in zip(best.tolist(), scores[best].tolist(), strict=True)
         if score >= floor
     )
+
+
+def make_floor(
+    min_score: float, labels: Sequence[str], thresholds: Mapping[str, float]
+) -> float | NDArray[np.float32]:
+    """The lowest score that each label needs: its threshold, or ``min_score``, of which 0 keeps all labels.
+
+    >>> make_floor(0.5, ("cat", "dog"), {"dog": 0.25})
+    array([0.5 , 0.25], dtype=float32)
+    """
+    floor = min_score or -np.inf
+    if not thresholds:
+        return floor
+    return np.array([thresholds.get(label, floor) for label in labels], np.float32)

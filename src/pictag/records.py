@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +35,8 @@ class Failure:
 class Prediction:
     """The result for one image: its labels, best first, or the failure.
 
-    ``source`` is the path or URL as it was given, or a short description such as ``<bytes>``.
+    ``source`` is the path or URL as it was given, or a short description such as ``<bytes>``. ``embedding``
+    is float32 [D] with ``pipeline(…, embeddings=True)``.
 
     >>> tiger = Prediction(source="tiger.jpg", labels=(Label(label="tiger", score=0.9, index=292),))
     >>> tiger.labels[0].label, tiger.error
@@ -40,3 +46,4 @@ class Prediction:
     source: str
     labels: tuple[Label, ...] = ()
     error: Failure | None = None
+    embedding: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)

@@ -1,10 +1,11 @@
-"""The call: its shapes are a contract, its inputs are all kinds, and a failure stays its own."""
+"""The call: its shapes are a contract, it takes every kind of input, and an image fails alone."""
 
 from __future__ import annotations
 
 import base64
 import io
 import itertools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pictag import ImageClassificationPipeline, Prediction, pipeline
+from pictag import ImageClassificationPipeline, Prediction
+from pictag import pipeline as typed_pipeline
 from pictag.errors import (
     CorruptImage,
     ImageNotFound,
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+Classifier = ImageClassificationPipeline[Any]
+pipeline: Callable[..., Classifier] = typed_pipeline  # its types are the subject of test_types.py
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -41,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def classifier(folder: Path) -> Iterator[ImageClassificationPipeline]:
+def classifier(folder: Path) -> Iterator[Classifier]:
     with pipeline("image-classification", model=folder) as made:
         yield made
 
@@ -59,7 +64,7 @@ def colour_array(colour: str = "green") -> np.ndarray:
     return np.full((6, 5, 3), COLOURS[colour], np.uint8)
 
 
-def test_one_image_gives_one_dict(classifier: ImageClassificationPipeline, images: Path) -> None:
+def test_one_image_gives_one_dict(classifier: Classifier, images: Path) -> None:
     result = classifier(str(images / "red.png"))
     assert result.keys() == {"label", "score"}
     assert result["label"] == "red"
@@ -67,22 +72,18 @@ def test_one_image_gives_one_dict(classifier: ImageClassificationPipeline, image
     assert result["score"] == pytest.approx(1 / (1 + 2 * np.exp(-4)), abs=1e-6)
 
 
-def test_one_image_with_more_labels_gives_a_list(
-    classifier: ImageClassificationPipeline, images: Path
-) -> None:
+def test_one_image_with_more_labels_gives_a_list(classifier: Classifier, images: Path) -> None:
     result = classifier(images / "blue.png", top_k=2)
     assert [entry["label"] for entry in result] == ["blue", "red"]
 
 
 @pytest.mark.parametrize("top_k", [None, 3, 4, 10**6, 2**70])
-def test_as_many_labels_as_there_are(
-    classifier: ImageClassificationPipeline, images: Path, top_k: int | None
-) -> None:
+def test_as_many_labels_as_there_are(classifier: Classifier, images: Path, top_k: int | None) -> None:
     result = classifier(images / "red.png", top_k=top_k)
     assert [entry["label"] for entry in result] == ["red", "green", "blue"]
 
 
-def test_several_images_give_one_entry_each(classifier: ImageClassificationPipeline, images: Path) -> None:
+def test_several_images_give_one_entry_each(classifier: Classifier, images: Path) -> None:
     several = [images / "red.png", images / "green.png"]
     assert [entry["label"] for entry in classifier(several)] == ["red", "green"]
     lists = classifier(several, top_k=2)
@@ -91,7 +92,7 @@ def test_several_images_give_one_entry_each(classifier: ImageClassificationPipel
     assert classifier(tuple(several)) == classifier(iter(several)) == classifier(several)
 
 
-def test_no_images_give_an_empty_list(classifier: ImageClassificationPipeline) -> None:
+def test_no_images_give_an_empty_list(classifier: Classifier) -> None:
     assert classifier([]) == []
     assert classifier([], top_k=3) == []
     assert classifier.predict([]) == []
@@ -108,7 +109,7 @@ def test_always_list_gives_the_shapes_of_transformers(folder: Path, images: Path
 
 
 def test_every_kind_of_input_alone_and_mixed(
-    classifier: ImageClassificationPipeline, images: Path, monkeypatch: pytest.MonkeyPatch
+    classifier: Classifier, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = images / "green.png"
     content = path.read_bytes()
@@ -138,9 +139,7 @@ def test_every_kind_of_input_alone_and_mixed(
 
 
 @pytest.mark.parametrize("bad", [None, 3, 2.5, {"a": 1}, object(), io.StringIO("x"), np.zeros((2, 2, 7))])
-def test_anything_else_is_refused_with_what_is_taken(
-    classifier: ImageClassificationPipeline, bad: Any
-) -> None:
+def test_anything_else_is_an_error_that_lists_what_is_accepted(classifier: Classifier, bad: Any) -> None:
     with pytest.raises(UnsupportedInput, match=r"path|array|shape"):
         classifier(bad)
     good, failed = classifier.predict([colour_array(), bad])
@@ -149,9 +148,7 @@ def test_anything_else_is_refused_with_what_is_taken(
     assert failed.error.kind == "UnsupportedInput"
 
 
-def test_the_call_raises_what_is_wrong_with_an_image(
-    classifier: ImageClassificationPipeline, images: Path
-) -> None:
+def test_the_call_raises_an_images_error(classifier: Classifier, images: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"missing\.png") as told:
         classifier(images / "missing.png")
     assert isinstance(told.value, ImageNotFound)
@@ -159,7 +156,7 @@ def test_the_call_raises_what_is_wrong_with_an_image(
         classifier([images / "red.png", images / "corrupt.png"])
 
 
-def test_a_corrupt_image_fails_alone(classifier: ImageClassificationPipeline, images: Path) -> None:
+def test_a_corrupt_image_fails_alone(classifier: Classifier, images: Path) -> None:
     predictions = classifier.predict(expand([str(images)]), top_k=None)
     told = {p.source.rsplit("/", 1)[-1]: p.error.kind if p.error else p.labels[0].label for p in predictions}
     assert told == {
@@ -170,9 +167,7 @@ def test_a_corrupt_image_fails_alone(classifier: ImageClassificationPipeline, im
     }
 
 
-def test_predictions_are_records_with_the_source_as_given(
-    classifier: ImageClassificationPipeline, images: Path
-) -> None:
+def test_predictions_are_records_with_the_source_as_given(classifier: Classifier, images: Path) -> None:
     path = str(images / "green.png")
     (prediction,) = classifier.predict(path, top_k=2)
     assert isinstance(prediction, Prediction)
@@ -202,9 +197,7 @@ def test_order_batch_size_and_threads_never_change_a_result(
             assert a.score == pytest.approx(b.score, abs=1e-5)
 
 
-def test_the_three_steps_give_what_the_call_gives(
-    classifier: ImageClassificationPipeline, images: Path
-) -> None:
+def test_the_three_steps_give_what_the_call_gives(classifier: Classifier, images: Path) -> None:
     several = [images / "red.png", images / "blue.png"]
     pixels = classifier.preprocess(several)
     assert pixels.shape == (2, 3, 8, 8)
@@ -217,13 +210,13 @@ def test_the_three_steps_give_what_the_call_gives(
 
 
 @pytest.mark.parametrize("bad", [np.zeros((3, 8, 8)), np.zeros((1, 3, 8, 8), bool), "pixels", [[1], [2, 3]]])
-def test_forward_says_what_it_takes(classifier: ImageClassificationPipeline, bad: Any) -> None:
+def test_forward_names_the_shape_that_it_takes(classifier: Classifier, bad: Any) -> None:
     with pytest.raises(OptionError, match=r"\[N, C, H, W\]"):
         classifier.forward(bad)
 
 
 @pytest.mark.parametrize("bad", [np.zeros((1, 4)), [None] * 3, "logits", [[1], [2, 3]]])
-def test_postprocess_says_what_it_takes(classifier: ImageClassificationPipeline, bad: Any) -> None:
+def test_postprocess_names_the_shape_that_it_takes(classifier: Classifier, bad: Any) -> None:
     with pytest.raises(OptionError, match=r"\[N, 3\]"):
         classifier.postprocess(bad)
 
@@ -232,15 +225,13 @@ def test_postprocess_says_what_it_takes(classifier: ImageClassificationPipeline,
     ("function", "expected"),
     [("softmax", 1 / (1 + 2 * np.exp(-4))), ("sigmoid", 1 / (1 + np.exp(-2))), ("none", 2.0)],
 )
-def test_the_function_to_apply_can_be_chosen(
-    classifier: ImageClassificationPipeline, function: str, expected: float
-) -> None:
+def test_the_function_to_apply_can_be_chosen(classifier: Classifier, function: Any, expected: float) -> None:
     result = classifier(colour_array("red"), function_to_apply=function)
     assert result["score"] == pytest.approx(expected, abs=1e-6)
 
 
-def test_logits_below_zero_are_not_left_out(classifier: ImageClassificationPipeline) -> None:
-    """The default of ``min_score`` is no floor; any other value is one, also below zero."""
+def test_logits_below_zero_are_not_left_out(classifier: Classifier) -> None:
+    """The default of ``min_score`` leaves out nothing; any other value is a minimum, also below zero."""
     red = colour_array("red")  # logits 2, -2, -2
     for options in ({}, {"min_score": 0}, {"min_score": -0.0}, {"min_score": -2.5}):
         entries = classifier(red, top_k=None, function_to_apply="none", **options)
@@ -251,7 +242,7 @@ def test_logits_below_zero_are_not_left_out(classifier: ImageClassificationPipel
         assert [entry["label"] for entry in entries] == ["red"]
 
 
-def test_labels_below_the_least_score_are_left_out(classifier: ImageClassificationPipeline) -> None:
+def test_labels_below_min_score_are_left_out(classifier: Classifier) -> None:
     red = colour_array("red")
     assert [entry["label"] for entry in classifier(red, top_k=None, min_score=0.5)] == ["red"]
     assert classifier(red, top_k=None, min_score=0.999) == []
@@ -268,19 +259,19 @@ def test_labels_below_the_least_score_are_left_out(classifier: ImageClassificati
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("method", ["__call__", "predict", "stream"])
-def test_an_option_of_no_meaning_is_refused_at_once(
-    classifier: ImageClassificationPipeline, method: str, options: dict[str, Any]
+def test_an_invalid_option_is_an_error_at_once(
+    classifier: Classifier, method: str, options: dict[str, Any]
 ) -> None:
     (name, _) = next(iter(options.items()))
     with pytest.raises(OptionError, match=name):
         getattr(classifier, method)([colour_array()], **options)
 
 
-def test_an_unknown_option_names_the_nearest(classifier: ImageClassificationPipeline, folder: Path) -> None:
+def test_an_unknown_option_names_the_nearest(classifier: Classifier, folder: Path) -> None:
     with pytest.raises(UnknownOption, match="Did you mean 'top_k'"):
-        classifier(colour_array(), topk=3)  # type: ignore[call-arg]
+        classifier(colour_array(), topk=3)  # type: ignore[call-overload]
     with pytest.raises(UnknownOption, match="Did you mean 'dtype'"):
-        pipeline(model=folder, dtyp="fp32")  # type: ignore[call-arg]
+        pipeline(model=folder, dtyp="fp32")
 
 
 @pytest.mark.parametrize(
@@ -296,19 +287,19 @@ def test_the_pipelines_own_options_are_checked(folder: Path, options: dict[str, 
         pipeline(model=folder, **options)
 
 
-def test_a_device_that_is_not_there_is_refused_before_a_model_is_sought() -> None:
+def test_an_unavailable_device_is_an_error_before_the_model_is_searched() -> None:
     with pytest.raises(OptionError, match="graphics-card"):
         pipeline(model="nobody/has-this-model", device="graphics-card")
     with pytest.raises((MissingExtra, ModelUnavailable), match=r"pictag\[gpu\]|nobody/has-this-model"):
         pipeline(model="nobody/has-this-model", device="cuda", local_files_only=True)
 
 
-def test_another_task_is_refused_with_what_exists(folder: Path) -> None:
+def test_an_unknown_task_is_an_error_that_lists_the_tasks(folder: Path) -> None:
     with pytest.raises(UnknownTask, match="image-classification"):
         pipeline("text-generation", model=folder)
 
 
-def test_stream_takes_several(classifier: ImageClassificationPipeline, images: Path) -> None:
+def test_stream_takes_several_images(classifier: Classifier, images: Path) -> None:
     with pytest.raises(UnsupportedInput, match=r"into a list"):
         classifier.stream(str(images / "red.png"))
     endless = itertools.repeat(colour_array("blue"))
@@ -316,9 +307,7 @@ def test_stream_takes_several(classifier: ImageClassificationPipeline, images: P
     assert first.labels[0].label == "blue"
 
 
-def test_stream_takes_folders_and_globs_among_other_inputs(
-    classifier: ImageClassificationPipeline, images: Path
-) -> None:
+def test_stream_takes_folders_and_globs_among_other_inputs(classifier: Classifier, images: Path) -> None:
     mixed = [images, str(images / "*e*.png"), colour_array("red"), str(images / "nothing*.png")]
     told = [p.labels[0].label if p.labels else p.error for p in classifier.stream(mixed)]
     assert told[0] == "blue"
@@ -329,7 +318,7 @@ def test_stream_takes_folders_and_globs_among_other_inputs(
     assert prediction.error.kind == "ImageUnreadable"
 
 
-def test_a_pipeline_that_is_closed_ends_its_streams(folder: Path) -> None:
+def test_closing_a_pipeline_ends_its_streams(folder: Path) -> None:
     classifier = pipeline(model=folder)
     predictions = classifier.stream(itertools.repeat(colour_array()), batch_size=1)
     next(predictions)
@@ -356,33 +345,15 @@ def test_the_limit_on_pixels_holds(folder: Path, images: Path) -> None:
         classifier(images / "red.png")
 
 
-def test_transparency_can_be_laid_on_white(folder: Path) -> None:
+def test_transparent_images_can_be_flattened_on_white(folder: Path) -> None:
     # What is transparent here is red underneath; on white no channel stands out.
     image = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
-    with pipeline(model=folder) as drops, pipeline(model=folder, alpha="white") as lays:
+    with pipeline(model=folder) as drops, pipeline(model=folder, alpha="white") as flattens:
         assert drops(image)["score"] > 0.9
-        assert lays(image)["score"] == pytest.approx(1 / 3, abs=1e-5)
+        assert flattens(image)["score"] == pytest.approx(1 / 3, abs=1e-5)
 
 
-def test_an_engine_of_ones_own_can_be_given(folder: Path) -> None:
-    from pictag.engines.base import TensorInfo
-
-    class Constant:
-        name = "constant"
-        inputs = (TensorInfo(name="x", shape=(None, 3, 8, 8), dtype="float32"),)
-        outputs = (TensorInfo(name="y", shape=(None, 3), dtype="float32"),)
-
-        def run(self, pixel_values: np.ndarray) -> np.ndarray:
-            return np.tile(np.array([0, 0, 5], np.float32), (len(pixel_values), 1))
-
-        def close(self) -> None:
-            pass
-
-    with pipeline(model=folder, engine=Constant()) as classifier:
-        assert classifier(colour_array("red"))["label"] == "blue"
-
-
-def test_a_graph_that_contradicts_its_labels_is_refused(tmp_path: Path) -> None:
+def test_a_graph_that_contradicts_its_labels_is_an_error(tmp_path: Path) -> None:
     make_tiny_model(tmp_path)
     config = (tmp_path / "config.json").read_text().replace('"2": "blue"', '"2": "blue", "3": "violet"')
     (tmp_path / "config.json").write_text(config)
@@ -397,7 +368,7 @@ def test_fast_decoding_gives_the_same_label(folder: Path, tmp_path: Path) -> Non
         assert fast(path)["score"] == pytest.approx(exact(path)["score"], abs=1e-3)
 
 
-def test_a_thin_image_is_refused_before_it_grows_beyond_max_pixels(tmp_path: Path) -> None:
+def test_a_thin_image_is_an_error_before_it_is_enlarged_beyond_max_pixels(tmp_path: Path) -> None:
     make_tiny_model(tmp_path, size=224)
     (tmp_path / "preprocessor_config.json").write_text(
         '{"image_processor_type": "CLIPImageProcessor", "do_resize": true, "size": {"shortest_edge": 224},'
@@ -410,3 +381,34 @@ def test_a_thin_image_is_refused_before_it_grows_beyond_max_pixels(tmp_path: Pat
         with pytest.raises(ImageTooLarge, match="resized as the model asks"):
             classifier(thin)
         assert classifier(thin[:, :100])["score"] > 0
+
+
+def test_scoring_options_of_the_pipeline_are_defaults_of_every_call(folder: Path) -> None:
+    red = colour_array("red")  # logits 2, -2, -2
+    with pipeline(model=folder, top_k=2, function_to_apply="none", min_score=-5, batch_size=2) as classifier:
+        assert [entry["score"] for entry in classifier(red)] == pytest.approx([2, -2])
+        assert [len(entries) for entries in classifier([red, red])] == [2, 2]
+        assert [len(p.labels) for p in (*classifier.predict(red), *classifier.stream([red]))] == [2, 2]
+        logits = classifier.forward(classifier.preprocess(red))
+        assert len(classifier.postprocess(logits[0])) == 2
+        # A call replaces what it names, and leaves the rest.
+        assert classifier(red, top_k=1)["score"] == pytest.approx(2)
+        assert [entry["score"] for entry in classifier(red, min_score=0.5)] == pytest.approx([2])
+        assert classifier(red, function_to_apply="sigmoid", top_k=1)["score"] < 1
+        assert len(classifier(red, top_k=None)) == 3
+    with pytest.raises(OptionError, match="top_k=0"):
+        pipeline(model=folder, top_k=0)
+
+
+def test_a_pipeline_names_its_task_device_labels_and_model(classifier: Classifier, folder: Path) -> None:
+    assert (classifier.task, classifier.device) == ("image-classification", "cpu")
+    assert classifier.labels == classifier.model.labels == ("red", "green", "blue")
+    assert classifier.card.name == str(folder)
+    assert repr(classifier) == (
+        f"<pictag image-classification, model {str(folder)!r}, 3 labels, onnxruntime (cpu)>"
+    )
+
+
+def test_postprocess_takes_only_what_it_uses(classifier: Classifier) -> None:
+    with pytest.raises(UnknownOption, match="postprocess"):
+        classifier.postprocess(np.zeros(3), batch_size=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,14 +10,18 @@ import onnx
 import pytest
 
 from pictag import pipeline
-from pictag.engines.choose import THROUGHPUT_MIN_IMAGES
+from pictag.engines.quantize_target import has_fast_int8
+from pictag.engines.registry import choose_engine, list_installed
 from pictag.errors import OptionError
+from pictag.pipelines.runners import THROUGHPUT_MIN_IMAGES
 from tinymodel import make_graph, make_image, make_tiny_model
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from pictag import ImageClassificationPipeline
+    from pictag.options import EngineOptions
 
 
 @pytest.fixture
@@ -26,11 +31,17 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
     seen: list[tuple[str, str]] = []
     for name, module in (("onnxruntime", onnxruntime), ("openvino", openvino)):
-        real = module.open_session
 
-        def open_session(*arguments: Any, name: str = name, real: Any = real, **options: Any) -> Any:
-            seen.append((name, options["mode"]))
-            return real(*arguments, **options)
+        def open_session(
+            weights: Path,
+            options: EngineOptions,
+            outputs: Sequence[str] = (),
+            *,
+            name: str = name,
+            real: Any = module.open_session,
+        ) -> Any:
+            seen.append((name, options.mode))
+            return real(weights, options, outputs)
 
         monkeypatch.setattr(module, "open_session", open_session)
     return seen
@@ -62,12 +73,12 @@ def make_static(folder: Path) -> Path:
     return folder
 
 
-def classify(classifier: ImageClassificationPipeline, count: int, tmp_path: Path) -> set[str]:
+def classify(classifier: ImageClassificationPipeline[Any], count: int, tmp_path: Path) -> set[str]:
     image = make_image(tmp_path / "red.png")
     return {prediction.labels[0].label for prediction in classifier.stream([image] * count)}
 
 
-def test_few_images_are_done_with_the_session_that_is_open(
+def test_few_images_use_the_session_that_is_open(
     folder: Path, tmp_path: Path, opened: list[tuple[str, str]]
 ) -> None:
     with pipeline(model=folder, threads=2) as classifier:
@@ -84,22 +95,41 @@ def test_many_images_open_a_session_of_their_own_once(
     assert opened == [("onnxruntime", "latency"), ("onnxruntime", "throughput")]
 
 
-def test_a_job_that_is_said_opens_its_session_alone(
+def test_a_session_is_opened_once_by_threads_that_need_it_together(
+    folder: Path, tmp_path: Path, opened: list[tuple[str, str]]
+) -> None:
+    image = make_image(tmp_path / "red.png")
+    with pipeline(model=folder, threads=2) as classifier, ThreadPoolExecutor(4) as pool:
+        for results in pool.map(lambda _: classifier(iter([image])), range(8)):
+            assert [result["label"] for result in results if result] == ["red"]
+    assert opened == [("onnxruntime", "latency"), ("onnxruntime", "throughput")]
+
+
+def test_a_given_mode_opens_only_its_own_session(
     folder: Path, tmp_path: Path, opened: list[tuple[str, str]]
 ) -> None:
     with pipeline(model=folder, threads=2, mode="throughput") as classifier:
-        assert classifier(make_image(tmp_path / "blue.png", "blue"))["label"] == "blue"
+        assert classifier.predict(make_image(tmp_path / "blue.png", "blue"))[0].labels[0].label == "blue"
         assert classify(classifier, THROUGHPUT_MIN_IMAGES, tmp_path) == {"red"}
     assert opened == [("onnxruntime", "throughput")]
 
 
-def test_calibrated_weights_go_to_openvino_where_there_are_many_images(
-    folder: Path, tmp_path: Path, opened: list[tuple[str, str]]
+@pytest.mark.parametrize("is_static", [False, True])
+def test_the_engine_is_chosen_from_the_weights_and_never_by_the_number_of_images(
+    folder: Path, tmp_path: Path, opened: list[tuple[str, str]], is_static: bool
 ) -> None:
-    with pipeline(model=make_static(folder), threads=2) as classifier:
+    choice = choose_engine(
+        "auto",
+        quantization="static" if is_static else "none",
+        device="cpu",
+        installed=list_installed(),
+        has_fast_int8=has_fast_int8(),
+    )
+    with pipeline(model=make_static(folder) if is_static else folder, threads=2) as classifier:
+        assert opened == [(choice.name, "latency")]
         assert classify(classifier, THROUGHPUT_MIN_IMAGES, tmp_path) == {"red"}
-        assert classifier.engine.name.startswith("onnxruntime")
-    assert opened == [("onnxruntime", "latency"), ("openvino", "throughput")]
+        assert classifier.engine.name.startswith(choice.name)
+    assert opened == [(choice.name, "latency"), (choice.name, "throughput")]
 
 
 def test_one_thread_needs_one_session(folder: Path, tmp_path: Path, opened: list[tuple[str, str]]) -> None:
@@ -108,19 +138,21 @@ def test_one_thread_needs_one_session(folder: Path, tmp_path: Path, opened: list
     assert opened == [("onnxruntime", "latency")]
 
 
-def test_an_iterator_is_many_images(folder: Path, tmp_path: Path, opened: list[tuple[str, str]]) -> None:
+def test_an_iterator_counts_as_many_images(
+    folder: Path, tmp_path: Path, opened: list[tuple[str, str]]
+) -> None:
     image = make_image(tmp_path / "green.png", "green")
     with pipeline(model=folder, threads=2) as classifier:
-        assert [entry["label"] for entry in classifier(iter([image]))] == ["green"]
+        assert [entry["label"] for entry in classifier(iter([image])) if entry] == ["green"]
     assert opened[-1] == ("onnxruntime", "throughput")
 
 
-def test_bfloat16_is_openvinos_and_says_so(folder: Path) -> None:
+def test_bfloat16_without_openvino_is_an_error_that_names_it(folder: Path) -> None:
     with pytest.raises(OptionError, match="engine='openvino'"):
         pipeline(model=folder, precision="bf16")
 
 
-def test_bfloat16_scores_are_near(folder: Path, tmp_path: Path) -> None:
+def test_bfloat16_scores_are_close(folder: Path, tmp_path: Path) -> None:
     image = make_image(tmp_path / "red.png")
     try:
         rounded = pipeline(model=folder, engine="openvino", precision="bf16")
@@ -128,9 +160,10 @@ def test_bfloat16_scores_are_near(folder: Path, tmp_path: Path) -> None:
         assert "processor" in str(error)  # noqa: PT017 - what a processor without it has to say
         return
     assert "bf16" in rounded.engine.name
-    assert rounded(image)["score"] == pytest.approx(pipeline(model=folder)(image)["score"], abs=0.02)
+    (close,), (exact,) = rounded.predict(image), pipeline(model=folder).predict(image)
+    assert close.labels[0].score == pytest.approx(exact.labels[0].score, abs=0.02)
 
 
-def test_the_compiled_graph_is_kept_where_it_was_asked_for(folder: Path, tmp_path: Path) -> None:
+def test_the_compiled_graph_is_kept_in_the_given_folder(folder: Path, tmp_path: Path) -> None:
     with pipeline(model=folder, engine="openvino", compiled_cache=tmp_path / "compiled"):
         assert list((tmp_path / "compiled").iterdir())

@@ -3,42 +3,59 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import numpy as np
 
-from pictag.engines.choose import THROUGHPUT_MIN_IMAGES
 from pictag.errors import OptionError, UnsupportedInput, shorten
+from pictag.execution import Outcome, run_one
 from pictag.images import expand, is_single, make_source
-from pictag.options import check_min_score, check_top_k, refuse_unknown_options
-from pictag.pipelines.model_runner import ModelRunner
+from pictag.options import check_names, update_scoring_options
 from pictag.pipelines.numbers import describe_value, read_numbers
-from pictag.pipelines.records import as_source, make_entry, make_record
-from pictag.postprocess import activate, choose_activation, pick_labels
-from pictag.stream import Outcome
+from pictag.pipelines.opening import open_runners
+from pictag.pipelines.results import as_source, make_entry, make_scorer
+from pictag.pipelines.runners import THROUGHPUT_MIN_IMAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from types import TracebackType
+    from typing import Literal, Self, Unpack
 
     from numpy.typing import NDArray
 
+    from pictag.engines.base import Engine
+    from pictag.images import SingleInput
     from pictag.models.card import ModelCard
     from pictag.models.load import Model
-    from pictag.pipelines.options import ExecutionOptions
-    from pictag.pipelines.sessions import Sessions
-    from pictag.records import Label, Prediction
+    from pictag.options import CallKeywords, PipelineOptions, ScoringKeywords, ScoringOptions
+    from pictag.pipelines.results import LabelScore, Scorer
+    from pictag.pipelines.runners import Runners
+    from pictag.records import Prediction
+
+R = TypeVar("R")
 
 
-class ImageClassificationPipeline:
-    """Says what is in an image. Made by `pictag.pipeline`; may be used from several threads."""
+class ImageClassificationPipeline(Generic[R]):
+    """Classifies images. Made by `pictag.pipeline`; thread-safe.
 
-    def __init__(self, model: Model, sessions: Sessions, line: ExecutionOptions) -> None:
-        self.model = model
-        self.engine = sessions.get("throughput" if line.mode == "throughput" else "latency")
-        self._runs = ModelRunner(model, sessions, line, first=self.engine)
-        self._sessions = sessions
-        self._line = line
+    ``R`` is what a call without options returns for one image. Pickling stores the options and opens the
+    model again, so that multiprocessing, joblib, Dask and Ray work.
+    """
+
+    def __init__(self, runners: Runners, options: PipelineOptions) -> None:
+        self.options = options
+        self.model: Model = runners.model
+        self._runners = runners
+        self._runner = runners.adapt(
+            runners.get("throughput" if options.mode == "throughput" else "latency"), options.scoring
+        )
+        self._scorer = make_scorer(self.model, options.scoring)
+
+    @classmethod
+    def open(cls, options: PipelineOptions) -> Self:
+        """Find, fetch, check and open the model. Raises as `pictag.pipeline` does."""
+        return cls(open_runners(options), options)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -47,39 +64,58 @@ class ImageClassificationPipeline:
 
     @property
     def card(self) -> ModelCard:
-        """What is known of the model."""
+        """What is known about the model."""
         return self.model.card
 
-    @refuse_unknown_options
+    @property
+    def task(self) -> str:
+        """``"image-classification"``."""
+        return "image-classification"
+
+    @property
+    def device(self) -> str:
+        """Where the model runs."""
+        return self.options.device
+
+    @property
+    def engine(self) -> Engine:
+        """The session for one image at a time, or that of the pipeline's ``mode``."""
+        return self._runner.engine
+
+    # A str or an array can be iterated too, but is one image; and 1 is an int, but gives no list.
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, inputs: SingleInput, **options: Unpack[CallKeywords]
+    ) -> R: ...
+    @overload
+    def __call__(self, inputs: Iterable[Any], **options: Unpack[CallKeywords]) -> list[R]: ...
+    @overload
+    def __call__(self, inputs: Any, *, top_k: Literal[1], **options: Unpack[CallKeywords]) -> Any: ...
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, inputs: SingleInput, *, top_k: int | None, **options: Unpack[CallKeywords]
+    ) -> list[LabelScore]: ...
+    @overload
     def __call__(
-        self,
-        inputs: Any,
-        *,
-        top_k: int | None = 1,
-        function_to_apply: str | None = None,
-        min_score: float = 0.0,
-        batch_size: int | None = None,
-        timeout_s: float | None = None,
-    ) -> Any:
+        self, inputs: Iterable[Any], *, top_k: int | None, **options: Unpack[CallKeywords]
+    ) -> list[list[LabelScore]]: ...
+    def __call__(self, inputs: Any, **options: Unpack[ScoringKeywords]) -> Any:
         """Classify one image or several.
 
         Args:
-            inputs: An image, or a list, tuple or iterator of images: path, URL, ``data:`` URI, base64
-                text, bytes, file object, PIL image or numpy array.
-            top_k: How many labels of each image, ``None`` for all.
-            function_to_apply: ``"softmax"``, ``"sigmoid"`` or ``"none"``; by default as the model says.
-            min_score: Labels with a lower score are left out; 0 leaves nothing out, not even logits below it.
-            batch_size: Images in one run of the model.
-            timeout_s: Seconds that reading one URL may take, 10 by default.
+            inputs: An image, or a list, tuple or iterator of images: path, URL, ``data:`` URI, base64 text,
+                bytes, file object, PIL image or array.
+            **options: The fields of `pictag.options.ScoringOptions`: ``top_k``, ``function_to_apply``,
+                ``min_score``, ``batch_size``, ``timeout_s``.
 
         Returns:
-            One image: a dict ``{"label", "score"}`` for ``top_k=1``, otherwise a list of them.
-            Several: a list with one such entry for each. Where ``min_score`` leaves nothing, ``None`` stands
-            in place of the dict, or the list is empty.
+            One image: a dict ``{"label", "score"}`` for ``top_k=1``, otherwise a list of them. Several: a
+            list with one such entry for each. If no label reaches ``min_score``, the dict is ``None``, or the
+            list empty.
 
         Raises:
-            InputError: for the first image that cannot be used. `predict` and `stream` go on instead.
-            OptionError: for an option of no meaning.
+            InputError: for the first image that can't be used. `predict` and `stream` continue instead.
+            OptionError: for an invalid option.
 
         >>> from pictag import pipeline
         >>> classifier = pipeline(model="embedded")
@@ -87,114 +123,109 @@ class ImageClassificationPipeline:
         >>> classifier(black).keys(), len(classifier(black, top_k=3)), len(classifier([black, black]))
         (dict_keys(['label', 'score']), 3, 2)
         """
-        scorer = self._scorer(top_k, function_to_apply, min_score)
-        single = is_single(inputs)
-        entries = []
-        several = [inputs] if single else inputs
-        for outcome in self._runs.classify(map(as_source, several), _count(several), batch_size, timeout_s):
-            if outcome.error is not None:
-                raise outcome.error
-            entries.append(self._shape(scorer(outcome), top_k))
-        return entries[0] if single else entries
+        scorer, scoring, runner = self._scorer, self.options.scoring, self._runner
+        if options or self._runners.is_closed:
+            scorer, scoring = self._read_options(options)
+            runner = self._runners.adapt(runner, scoring)
+        as_one = scoring.top_k == 1 and not self.options.always_list
+        if is_single(inputs):
+            return make_entry(scorer.pick(run_one(runner, make_source(inputs))), as_one=as_one)
+        outcomes = self._runners.run(map(as_source, inputs), _count(inputs), scoring)
+        return [make_entry(scorer.pick(outcome), as_one=as_one) for outcome in outcomes]
 
-    @refuse_unknown_options
-    def predict(
-        self,
-        inputs: Any,
-        *,
-        top_k: int | None = 1,
-        function_to_apply: str | None = None,
-        min_score: float = 0.0,
-        batch_size: int | None = None,
-        timeout_s: float | None = None,
-    ) -> list[Prediction]:
+    def predict(self, inputs: Any, **options: Unpack[ScoringKeywords]) -> list[Prediction]:
         """The call in typed records: always a list, and an image that fails has its ``error`` set.
 
         >>> from pictag import pipeline
         >>> pipeline(model="embedded").predict("missing.jpg")[0].error.kind
         'ImageNotFound'
         """
-        scorer = self._scorer(top_k, function_to_apply, min_score)
-        several = [inputs] if is_single(inputs) else inputs
-        outcomes = self._runs.classify(map(as_source, several), _count(several), batch_size, timeout_s)
-        return [make_record(outcome, scorer) for outcome in outcomes]
+        scorer, scoring = self._read_options(options)
+        return [scorer.predict(outcome) for outcome in self._run(inputs, scoring)]
 
-    @refuse_unknown_options
-    def stream(
-        self,
-        iterable: Iterable[Any],
-        *,
-        top_k: int | None = 1,
-        function_to_apply: str | None = None,
-        min_score: float = 0.0,
-        batch_size: int | None = None,
-        timeout_s: float | None = None,
-    ) -> Iterator[Prediction]:
-        """Classify as many images as there are, lazily, in order, in bounded memory.
+    def stream(self, iterable: Iterable[Any], **options: Unpack[ScoringKeywords]) -> Iterator[Prediction]:
+        """Classify any number of images, lazily, in order, in bounded memory.
 
-        Takes what the call takes, and folders and globs, which stand for their images (for those of
-        subfolders too, give it ``pictag.images.expand([folder], recursive=True)``). An image that fails is a
-        `Prediction` with ``error``; the others go on. Images are read some way ahead: an array or buffer
-        that is filled anew for the next one has to be copied.
+        Takes what the call takes, and folders and globs, which give their images (for those of subfolders
+        too, pass ``pictag.images.expand([folder], recursive=True)``). An image that fails is a `Prediction`
+        with ``error``; the others are still classified. Images are read ahead, so an array or buffer that is
+        filled again for the next image has to be copied.
 
         >>> from pictag import pipeline
         >>> classifier = pipeline(model="embedded")
         >>> [prediction.error.kind for prediction in classifier.stream(["missing.jpg", "missing/*.jpg"])]
         ['ImageNotFound', 'ImageNotFound']
         """
-        scorer = self._scorer(top_k, function_to_apply, min_score)
+        scorer, scoring = self._read_options(options)
         if is_single(iterable):
             raise UnsupportedInput(
-                f"stream() takes several images, folders or globs, and {shorten(repr(iterable))} is one: "
-                "put it into a list."
+                f"stream() takes several images, folders or globs; {shorten(repr(iterable))} is one image. "
+                "Put it into a list."
             )
         sources = expand(iterable)
         count = None
-        if _count(iterable) is not None:  # it does not wait for its images: folders may hold many
+        if _count(iterable) is not None:  # folders may hold many images
             first = list(itertools.islice(sources, THROUGHPUT_MIN_IMAGES))
             count = len(first)
             sources = itertools.chain(first, sources)
-        outcomes = self._runs.classify(sources, count, batch_size, timeout_s)
-        return (make_record(outcome, scorer) for outcome in outcomes)
+        return map(scorer.predict, self._runners.run(sources, count, scoring))
+
+    def embed(
+        self, inputs: Any, *, batch_size: int | None = None, timeout_s: float | None = None
+    ) -> NDArray[np.float32]:
+        """The embeddings of one image or several: float32 [N, D]; one image gives N = 1.
+
+        Needs ``pipeline(…, embeddings=True)``. Raises the first image's error, and `OptionError`.
+
+        >>> from pictag import pipeline
+        >>> classifier = pipeline(model="embedded", embeddings=True)
+        >>> classifier.embed(np.zeros((64, 64, 3), np.uint8)).shape
+        (1, 384)
+        """
+        if self._runner.embedding is None:
+            raise OptionError(
+                "embed() needs embeddings; open the pipeline with pipeline(…, embeddings=True)."
+            )
+        options = {"batch_size": batch_size, "timeout_s": timeout_s}
+        _, scoring = self._read_options({name: value for name, value in options.items() if value is not None})
+        rows = []
+        for outcome in self._run(inputs, scoring):
+            if outcome.error is not None:
+                raise outcome.error
+            assert outcome.embedding is not None
+            rows.append(outcome.embedding.mean(axis=0))
+        return np.stack(rows) if rows else np.empty((0, 0), np.float32)
 
     def preprocess(self, inputs: Any) -> NDArray[np.float32]:
         """What the model is given: float32 [N, C, H, W]; one image gives N = 1."""
-        self._sessions.check_open()
+        self._runners.check_open()
+        runner = self._runner
         several = [inputs] if is_single(inputs) else inputs
-        pixels = [self._runs.load(make_source(value), self._line.fetch) for value in several]
+        pixels = [runner.load(runner.read(make_source(value)))[0] for value in several]
         if not pixels:
-            return np.empty(
-                (0, self.model.spec.channels, *(self.model.spec.output_size or (0, 0))), np.float32
-            )
+            size = self.model.spec.output_size or (0, 0)
+            return np.empty((0, self.model.spec.channels, *size), np.float32)
         if len({p.shape for p in pixels}) > 1:
             raise OptionError(
-                "This model's images keep sizes of their own and do not fit one array; "
-                "preprocess them one by one."
+                "This model keeps the sizes of its images, so they don't fit one array. Preprocess them one "
+                "by one."
             )
-        return np.stack(pixels)
+        return np.concatenate(pixels)
 
     def forward(self, pixel_values: NDArray[Any]) -> NDArray[np.float32]:
         """Run the model: pixel values [N, C, H, W] in, float32 logits [N, labels] out."""
-        self._sessions.check_open()
+        self._runners.check_open()
         values = read_numbers(pixel_values)
         if values is None or values.ndim != 4:
             raise OptionError(
-                "forward() takes numbers of shape [N, C, H, W], as preprocess() gives; "
+                "forward() takes numbers of shape [N, C, H, W], as preprocess() returns; "
                 f"this is {describe_value(pixel_values)}."
             )
         if not len(values):
             return np.empty((0, len(self.labels)), np.float32)
-        return self._runs.infer(self.engine, values)
+        return self._runner.infer(values)[0]
 
-    @refuse_unknown_options
-    def postprocess(
-        self,
-        logits: NDArray[Any],
-        *,
-        top_k: int | None = 1,
-        function_to_apply: str | None = None,
-        min_score: float = 0.0,
-    ) -> Any:
+    def postprocess(self, logits: NDArray[Any], **options: Unpack[ScoringKeywords]) -> Any:
         """Labels from logits: [N, labels] gives what the call gives for several images, [labels] for one.
 
         >>> from pictag import pipeline
@@ -204,22 +235,24 @@ class ImageClassificationPipeline:
         >>> classifier.postprocess(logits) == classifier([black])
         True
         """
-        scorer = self._scorer(top_k, function_to_apply, min_score)
+        check_names(options, ("top_k", "function_to_apply", "min_score"), what="postprocess()")
+        scorer, scoring = self._read_options(options)
         values = read_numbers(logits)
         if values is None or values.ndim not in (1, 2) or values.shape[-1] != len(self.labels):
             raise OptionError(
-                f"postprocess() takes logits of shape [N, {len(self.labels)}], as forward() gives; "
+                f"postprocess() takes logits of shape [N, {len(self.labels)}], as forward() returns; "
                 f"this is {describe_value(logits)}."
             )
-        rows = [Outcome(source="<logits>", logits=row) for row in np.atleast_2d(values)]
-        entries = [self._shape(scorer(row), top_k) for row in rows]
+        as_one = scoring.top_k == 1 and not self.options.always_list
+        rows = [Outcome(source="<logits>", logits=row[None]) for row in np.atleast_2d(values)]
+        entries = [make_entry(scorer.pick(row), as_one=as_one) for row in rows]
         return entries[0] if values.ndim == 1 else entries
 
     def close(self) -> None:
-        """Release the session; calling it again does nothing."""
-        self._sessions.close()
+        """Release the sessions; calling it again does nothing."""
+        self._runners.close()
 
-    def __enter__(self) -> ImageClassificationPipeline:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -227,32 +260,23 @@ class ImageClassificationPipeline:
     ) -> None:
         self.close()
 
+    def __reduce__(self) -> Any:
+        # A progress callback belongs to this process.
+        return type(self).open, (replace(self.options, progress=None),)
+
     def __repr__(self) -> str:
-        state = "closed" if self._sessions.is_closed else self.engine.name
+        state = "closed" if self._runners.is_closed else self.engine.name
         return f"<pictag image-classification, model {self.card.name!r}, {len(self.labels)} labels, {state}>"
 
-    def _scorer(
-        self, top_k: object, function_to_apply: str | None, min_score: object
-    ) -> Callable[[Outcome], tuple[Label, ...]]:
-        self._sessions.check_open()
-        count, floor = check_top_k(top_k), check_min_score(min_score)
-        activation = choose_activation(
-            function_to_apply,
-            problem_type=self.model.problem_type,
-            label_count=len(self.labels),
-            outputs=self.model.outputs,
-        )
+    def _run(self, inputs: Any, scoring: ScoringOptions) -> Iterable[Outcome]:
+        if is_single(inputs):
+            return (run_one(self._runners.adapt(self._runner, scoring), as_source(inputs)),)
+        return self._runners.run(map(as_source, inputs), _count(inputs), scoring)
 
-        def score(outcome: Outcome) -> tuple[Label, ...]:
-            assert outcome.logits is not None
-            return pick_labels(
-                activate(outcome.logits, activation), self.labels, top_k=count, min_score=floor
-            )
-
-        return score
-
-    def _shape(self, labels: tuple[Label, ...], top_k: int | None) -> Any:
-        return make_entry(labels, as_one=top_k == 1 and not self._line.always_list)
+    def _read_options(self, options: Any) -> tuple[Scorer, ScoringOptions]:
+        self._runners.check_open()
+        scoring = update_scoring_options(self.options.scoring, options)
+        return make_scorer(self.model, scoring), scoring
 
 
 def _count(inputs: Any) -> int | None:

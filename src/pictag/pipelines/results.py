@@ -1,0 +1,97 @@
+"""From what a caller gives to sources, and from outcomes to what the caller gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import numpy as np
+
+from pictag.errors import PictagError, UnsupportedInput
+from pictag.images import Failed, Source, make_source
+from pictag.postprocess import activate, choose_activation, make_floor, pick_labels
+from pictag.records import Failure, Label, Prediction
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pictag.execution import Outcome
+    from pictag.models.load import Model
+    from pictag.options import Activation, ScoringOptions
+
+
+class LabelScore(TypedDict):
+    """One label and its score."""
+
+    label: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scorer:
+    """Turns outcomes into labels and predictions, by one call's options."""
+
+    labels: tuple[str, ...]
+    activation: Activation
+    temperature: float
+    floor: float | NDArray[np.float32]
+    top_k: int | None
+
+    def pick(self, outcome: Outcome) -> tuple[Label, ...]:
+        """The labels of one image, best first. Raises the image's error."""
+        if outcome.error is not None:
+            raise outcome.error
+        assert outcome.logits is not None
+        logits = outcome.logits if self.temperature == 1 else outcome.logits / np.float32(self.temperature)
+        scores = activate(logits, self.activation)
+        row = scores[0] if len(scores) == 1 else scores.mean(axis=0)
+        return pick_labels(row, self.labels, top_k=self.top_k, floor=self.floor)
+
+    def predict(self, outcome: Outcome) -> Prediction:
+        """The prediction of one image, or its failure."""
+        error = outcome.error
+        if error is None:
+            try:
+                labels = self.pick(outcome)
+            except PictagError as reason:  # scores that are not numbers
+                error = reason
+        if error is not None:
+            failure = Failure(kind=type(error).__name__, message=str(error))
+            return Prediction(source=outcome.source, error=failure)
+        embedding = None if outcome.embedding is None else outcome.embedding.mean(axis=0)
+        return Prediction(source=outcome.source, labels=labels, embedding=embedding)
+
+
+def make_scorer(model: Model, options: ScoringOptions) -> Scorer:
+    """The scorer of a call; raises `OptionError` for an activation after the one in the model's graph."""
+    activation = choose_activation(
+        options.function_to_apply,
+        problem_type=model.problem_type,
+        label_count=len(model.labels),
+        outputs=model.outputs,
+    )
+    knowledge = model.card.knowledge
+    return Scorer(
+        labels=model.labels,
+        activation=activation,
+        temperature=1.0 if activation == "none" else knowledge.temperature,
+        floor=make_floor(options.min_score, model.labels, knowledge.thresholds),
+        top_k=options.top_k,
+    )
+
+
+def as_source(value: Any) -> Source | Failed:
+    """The source of one input; a value of an unsupported type keeps its place as a `Failed`."""
+    if isinstance(value, (Source, Failed)):
+        return value
+    try:
+        return make_source(value)
+    except UnsupportedInput as error:
+        return Failed(name=f"<{type(value).__name__}>", error=error)
+
+
+def make_entry(labels: tuple[Label, ...], *, as_one: bool) -> Any:
+    """The labels as dicts: a list of them, or ``as_one`` the first alone (``None`` where there is none)."""
+    if as_one:
+        return {"label": labels[0].label, "score": labels[0].score} if labels else None
+    return [{"label": label.label, "score": label.score} for label in labels]
