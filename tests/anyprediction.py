@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import strategies as st
 
 from pictag.records import Failure, Label, Prediction
@@ -23,3 +24,11 @@ PREDICTIONS = st.builds(Prediction, source=NAMES, labels=st.lists(LABELS, max_si
     Prediction, source=NAMES, error=FAILURES
 )
 RUNS = st.lists(PREDICTIONS, max_size=6)
+EMBEDDINGS = st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=4).map(
+    lambda values: np.array(values, np.float32)
+)
+EMBEDDED_RUNS = st.lists(
+    st.builds(Prediction, source=NAMES, labels=st.lists(LABELS, max_size=3).map(tuple), embedding=EMBEDDINGS)
+    | st.builds(Prediction, source=NAMES, error=FAILURES),
+    max_size=6,
+)

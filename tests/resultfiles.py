@@ -22,9 +22,9 @@ TORN = Prediction(source="torn.jpg", error=Failure(kind="CorruptImage", message=
 BARE = Prediction(source="bare.jpg")
 
 
-def write(path: Path, file_format: FileFormat, *run: Prediction) -> Path:
+def write(path: Path, file_format: FileFormat, *run: Prediction, embeddings: bool = False) -> Path:
     """Write a file of these predictions."""
-    sink = open_sink(path, file_format)
+    sink = open_sink(path, file_format, embeddings=embeddings)
     for prediction in run:
         sink.write(prediction)
     sink.close()

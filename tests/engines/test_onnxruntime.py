@@ -18,12 +18,15 @@ from onnxruntime import get_available_providers
 from pictag.engines import onnxruntime
 from pictag.engines.onnxruntime import check_installed, open_session
 from pictag.errors import EngineError, InvalidModel, MissingExtra, OptionError
+from pictag.options import EngineOptions
 from tinymodel import make_graph
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from pictag.options import Mode
 
 
 @pytest.fixture
@@ -45,8 +48,8 @@ def expected(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def test_a_graph_runs_and_describes_itself(tmp_path: Path, pixels: NDArray[np.float32]) -> None:
-    engine = open_session(save(make_graph(), tmp_path / "m.onnx"), threads=1)
-    np.testing.assert_allclose(engine.run(pixels), expected(pixels), atol=1e-6)
+    engine = open_session(save(make_graph(), tmp_path / "m.onnx"), EngineOptions(threads=1))
+    np.testing.assert_allclose(engine.run(pixels)[0], expected(pixels), atol=1e-6)
     assert engine.inputs[0].shape == (None, 3, 8, 8)
     assert engine.outputs[0].shape == (None, 3)
     assert engine.name == "onnxruntime (cpu)"
@@ -54,15 +57,15 @@ def test_a_graph_runs_and_describes_itself(tmp_path: Path, pixels: NDArray[np.fl
 
 @pytest.mark.parametrize("batch", [1, 2, 5, 7])
 def test_a_fixed_batch_is_padded_and_trimmed(tmp_path: Path, pixels: NDArray[np.float32], batch: int) -> None:
-    engine = open_session(save(make_graph(batch=batch), tmp_path / "m.onnx"))
-    scores = engine.run(pixels)
+    engine = open_session(save(make_graph(batch=batch), tmp_path / "m.onnx"), EngineOptions())
+    scores = engine.run(pixels)[0]
     assert scores.shape == (5, 3)
     np.testing.assert_allclose(scores, expected(pixels), atol=1e-6)
 
 
 def test_float16_in_and_out(tmp_path: Path, pixels: NDArray[np.float32]) -> None:
     model = parse("(float16[n,3,8,8] x) => (float16[n,3,1,1] y) {p = GlobalAveragePool(x) y = Add(p, p)}")
-    scores = open_session(save(model, tmp_path / "m.onnx")).run(pixels)
+    scores = open_session(save(model, tmp_path / "m.onnx"), EngineOptions()).run(pixels)[0]
     assert scores.dtype == np.float32
     assert scores.shape == (5, 3)
     np.testing.assert_allclose(scores, expected(pixels), atol=2e-3)
@@ -70,7 +73,7 @@ def test_float16_in_and_out(tmp_path: Path, pixels: NDArray[np.float32]) -> None
 
 def test_a_graph_with_channels_last_gets_them_last(tmp_path: Path, pixels: NDArray[np.float32]) -> None:
     model = parse("(float[n,8,8,3] x) => (float[n,3] y) {y = ReduceMean<axes=[1,2], keepdims=0>(x)}")
-    scores = open_session(save(model, tmp_path / "m.onnx"), layout="NHWC").run(pixels)
+    scores = open_session(save(model, tmp_path / "m.onnx"), EngineOptions(layout="NHWC")).run(pixels)[0]
     np.testing.assert_allclose(scores, pixels.mean(axis=(2, 3)), atol=1e-6)
 
 
@@ -81,21 +84,21 @@ def test_an_invalid_file_is_rejected_by_name_without_output(
     for content in (b"", b"not a graph", onnx.ModelProto().SerializeToString() + b"\x08\x09"):
         path.write_bytes(content)
         with pytest.raises(InvalidModel, match=r"broken\.onnx"):
-            open_session(path)
+            open_session(path, EngineOptions())
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_failed_run_is_an_engine_error_without_output(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    engine = open_session(save(make_graph(), tmp_path / "m.onnx"))
+    engine = open_session(save(make_graph(), tmp_path / "m.onnx"), EngineOptions())
     with pytest.raises(EngineError, match=r"\[1, 3, 9, 9\]"):
         engine.run(np.zeros((1, 3, 9, 9), np.float32))
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_closed_engine_says_so(tmp_path: Path, pixels: NDArray[np.float32]) -> None:
-    engine = open_session(save(make_graph(), tmp_path / "m.onnx"))
+    engine = open_session(save(make_graph(), tmp_path / "m.onnx"), EngineOptions())
     engine.close()
     engine.close()
     with pytest.raises(EngineError, match="closed"):
@@ -104,7 +107,7 @@ def test_a_closed_engine_says_so(tmp_path: Path, pixels: NDArray[np.float32]) ->
 
 def test_a_bfloat16_graph_opens_so_that_check_graph_can_reject_it(tmp_path: Path) -> None:
     model = parse("(bfloat16[n,3,1,1] x) => (bfloat16[n,3,1,1] y) {y = Identity(x)}")
-    engine = open_session(save(model, tmp_path / "m.onnx"))
+    engine = open_session(save(model, tmp_path / "m.onnx"), EngineOptions())
     assert engine.inputs[0].dtype == "tensor(bfloat16)"
 
 
@@ -115,8 +118,8 @@ def test_a_graph_that_ignores_its_batch_size_is_an_engine_error(tmp_path: Path, 
         f"(float[n,3,8,8] x) => (float[n,{labels}] y) <int64[2] size = {{1, {labels}}}> "
         "{s = Shape(x) y = ConstantOfShape(size)}"
     )
-    engine = open_session(save(model, tmp_path / "m.onnx"))
-    assert engine.run(np.zeros((1, 3, 8, 8), np.float32)).shape == (1, labels)
+    engine = open_session(save(model, tmp_path / "m.onnx"), EngineOptions())
+    assert engine.run(np.zeros((1, 3, 8, 8), np.float32))[0].shape == (1, labels)
     with pytest.raises(EngineError, match="for 8 images"):
         engine.run(np.zeros((8, 3, 8, 8), np.float32))
 
@@ -125,7 +128,7 @@ def test_a_run_finishes_if_the_engine_is_closed_meanwhile(
     tmp_path: Path, pixels: NDArray[np.float32]
 ) -> None:
     for _ in range(20):
-        engine = open_session(save(make_graph(batch=1), tmp_path / "m.onnx"), threads=1)
+        engine = open_session(save(make_graph(batch=1), tmp_path / "m.onnx"), EngineOptions(threads=1))
         closing = threading.Thread(target=engine.close)
         failed: list[str] = []
         try:
@@ -138,10 +141,10 @@ def test_a_run_finishes_if_the_engine_is_closed_meanwhile(
 
 
 def test_each_of_several_threads_gets_the_scores_of_its_own_input(tmp_path: Path) -> None:
-    engine = open_session(save(make_graph(), tmp_path / "m.onnx"), mode="throughput")
+    engine = open_session(save(make_graph(), tmp_path / "m.onnx"), EngineOptions(mode="throughput"))
 
     def run(number: int) -> NDArray[np.float32]:
-        return engine.run(np.full((1 + number % 3, 3, 8, 8), number, np.float32))
+        return engine.run(np.full((1 + number % 3, 3, 8, 8), number, np.float32))[0]
 
     with ThreadPoolExecutor(8) as pool:
         for number, scores in enumerate(pool.map(run, range(400))):
@@ -150,8 +153,8 @@ def test_each_of_several_threads_gets_the_scores_of_its_own_input(tmp_path: Path
 
 
 def test_scores_stay_valid_after_later_runs_and_close(tmp_path: Path) -> None:
-    engine = open_session(save(make_graph(), tmp_path / "m.onnx"))
-    kept = [engine.run(np.full((4, 3, 8, 8), number, np.float32)) for number in range(50)]
+    engine = open_session(save(make_graph(), tmp_path / "m.onnx"), EngineOptions())
+    kept = [engine.run(np.full((4, 3, 8, 8), number, np.float32))[0] for number in range(50)]
     engine.close()
     for number, scores in enumerate(kept):
         np.testing.assert_allclose(scores, 2 * number, rtol=1e-6)
@@ -160,22 +163,36 @@ def test_scores_stay_valid_after_later_runs_and_close(tmp_path: Path) -> None:
 def test_slices_and_views_of_pixel_values_are_read_correctly(
     tmp_path: Path, pixels: NDArray[np.float32]
 ) -> None:
-    engine = open_session(save(make_graph(), tmp_path / "m.onnx"))
-    np.testing.assert_allclose(engine.run(pixels[::2]), expected(pixels[::2]), atol=1e-6)
-    np.testing.assert_allclose(engine.run(pixels[:, ::-1]), expected(pixels)[:, ::-1], atol=1e-6)
+    engine = open_session(save(make_graph(), tmp_path / "m.onnx"), EngineOptions())
+    np.testing.assert_allclose(engine.run(pixels[::2])[0], expected(pixels[::2]), atol=1e-6)
+    np.testing.assert_allclose(engine.run(pixels[:, ::-1])[0], expected(pixels)[:, ::-1], atol=1e-6)
 
 
 def test_latency_mode_uses_all_threads_and_throughput_mode_one_per_run(tmp_path: Path) -> None:
     path = save(make_graph(), tmp_path / "m.onnx")
-    for mode, threads in (("latency", 3), ("throughput", 1)):
-        engine = open_session(path, threads=3, mode=mode)  # type: ignore[arg-type]
+    threads_of: dict[Mode, int] = {"latency": 3, "throughput": 1}
+    for mode, threads in threads_of.items():
+        engine = open_session(path, EngineOptions(threads=3, mode=mode))
         assert isinstance(engine, onnxruntime.OnnxRuntimeEngine)
         assert engine._session.get_session_options().intra_op_num_threads == threads
 
 
+def test_8_bit_constants_that_layers_share_run_on_every_processor(tmp_path: Path) -> None:
+    # Without VNNI, ONNX Runtime 1.32 can't open this graph with exact 8-bit kernels.
+    model = parse(
+        "(float[n,3,8,8] x) => (float[n,3,1,1] y) <float s = {0.5}, int8 z = {0}, int8[1] two = {4}> {"
+        "xq = QuantizeLinear(x, s, z) d = DequantizeLinear(xq, s, z) c = DequantizeLinear(two, s, z) "
+        "a = Mul(d, c) aq = QuantizeLinear(a, s, z) e = DequantizeLinear(aq, s, z) "
+        "b = Mul(e, c) bq = QuantizeLinear(b, s, z) f = DequantizeLinear(bq, s, z) y = GlobalAveragePool(f) }"
+    )
+    engine = open_session(save(model, tmp_path / "m.onnx"), EngineOptions())
+    (scores,) = engine.run(np.full((2, 3, 8, 8), 1.5, np.float32))
+    np.testing.assert_allclose(scores, np.full((2, 3), 6.0))
+
+
 def test_an_unknown_device_is_an_option_error(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="'tpu'"):
-        open_session(save(make_graph(), tmp_path / "m.onnx"), device="tpu")
+        open_session(save(make_graph(), tmp_path / "m.onnx"), EngineOptions(device="tpu"))
 
 
 HAS_CUDA = "CUDAExecutionProvider" in get_available_providers()
@@ -187,7 +204,7 @@ with_cuda = pytest.mark.skipif(not HAS_CUDA, reason="needs onnxruntime-gpu")
 @pytest.mark.parametrize("device", ["cuda", "cuda:1", "tensorrt"])
 def test_a_runtime_without_cuda_is_a_missing_extra(tmp_path: Path, device: str) -> None:
     with pytest.raises(MissingExtra, match=r"pictag\[gpu\]"):
-        open_session(tmp_path / "never read.onnx", device=device)
+        open_session(tmp_path / "never read.onnx", EngineOptions(device=device))
     with pytest.raises(MissingExtra, match=r"pictag\[gpu\]"):
         check_installed(device)
     check_installed("cpu")
@@ -206,7 +223,7 @@ def test_a_silent_fallback_to_the_cpu_is_an_engine_error(
     # Without this check, ONNX Runtime opens the session on the CPU.
     monkeypatch.setattr(onnxruntime, "check_installed", lambda device: None)
     with pytest.raises(EngineError, match=f"{device}.*{advice}"):
-        open_session(save(make_graph(), tmp_path / "m.onnx"), device=device)
+        open_session(save(make_graph(), tmp_path / "m.onnx"), EngineOptions(device=device))
     assert capfd.readouterr() == ("", "")
 
 
@@ -220,7 +237,7 @@ def test_a_broken_graph_is_not_reported_as_a_gpu_error(
     path = tmp_path / "broken.onnx"
     path.write_bytes(b"not a graph")
     with pytest.raises(InvalidModel, match=r"broken\.onnx"):
-        open_session(path, device=device)
+        open_session(path, EngineOptions(device=device))
 
 
 @with_cuda
@@ -229,7 +246,7 @@ def test_a_missing_gpu_is_an_engine_error_without_output(
     tmp_path: Path, device: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(EngineError, match=f"{device}.*nvidia-smi"):
-        open_session(save(make_graph(), tmp_path / "m.onnx"), device=device)
+        open_session(save(make_graph(), tmp_path / "m.onnx"), EngineOptions(device=device))
     assert capfd.readouterr() == ("", "")
 
 
@@ -239,13 +256,13 @@ def test_a_missing_gpu_is_an_engine_error_without_output(
 def test_a_gpu_gives_the_scores_of_the_cpu(tmp_path: Path, device: str, size: int | None) -> None:
     path = save(make_graph(size=size), tmp_path / "m.onnx")
     try:
-        gpu = open_session(path, device=device, compiled_cache=tmp_path)
+        gpu = open_session(path, EngineOptions(device=device, compiled_cache=tmp_path))
     except EngineError as error:
         pytest.skip(str(error))
-    cpu = open_session(path)
+    cpu = open_session(path, EngineOptions())
     for count in (1, 5, 64, 65):
         many = np.random.default_rng(count).normal(size=(count, 3, 8, 8)).astype(np.float32)
-        np.testing.assert_allclose(gpu.run(many), cpu.run(many), atol=2e-3)
+        np.testing.assert_allclose(gpu.run(many)[0], cpu.run(many)[0], atol=2e-3)
 
 
 @pytest.mark.parametrize("module", ["pictag.engines.onnxruntime", "pictag.engines.quantize_static"])

@@ -17,6 +17,7 @@ from engines.tinygraphs import make_graph as make_quantizable_graph
 from pictag import pipeline
 from pictag.engines import onnxruntime
 from pictag.errors import EngineError, InvalidModel, OptionError
+from pictag.options import EngineOptions
 from tinymodel import COLOURS, make_graph, make_tiny_model
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def pixels() -> NDArray[np.float32]:
 def run_in_threads(engine: Engine, *, threads: int) -> None:
     batches = [np.full((1 + n % 3, 3, 8, 8), n, np.float32) for n in range(300)]
     with ThreadPoolExecutor(threads) as pool:
-        for batch, scores in zip(batches, pool.map(engine.run, batches), strict=True):
+        for batch, (scores,) in zip(batches, pool.map(engine.run, batches), strict=True):
             np.testing.assert_allclose(scores, 2 * batch.mean(axis=(2, 3)), atol=1e-4)
 
 
@@ -49,31 +50,33 @@ def test_scores_are_those_of_onnx_runtime(
 ) -> None:
     path = tmp_path / "m.onnx"
     onnx.save(make_graph(batch=batch), path)
-    ours, theirs = openvino.open_session(path, threads=1), onnxruntime.open_session(path, threads=1)
+    options = EngineOptions(threads=1)
+    ours, theirs = openvino.open_session(path, options), onnxruntime.open_session(path, options)
     assert ours.inputs == theirs.inputs
     assert ours.outputs == theirs.outputs
-    scores = ours.run(pixels)
+    scores = ours.run(pixels)[0]
     assert scores.dtype == np.float32
-    np.testing.assert_allclose(scores, theirs.run(pixels), atol=1e-6)
+    np.testing.assert_allclose(scores, theirs.run(pixels)[0], atol=1e-6)
 
 
 @pytest.mark.parametrize("engine", [onnxruntime, openvino])
 def test_large_8_bit_products_are_exact_on_every_processor(tmp_path: Path, engine: ModuleType) -> None:
     # Without VNNI, ONNX Runtime's default gives 97 instead of 192, and OpenVINO's 129.
     onnx.save(make_quantizable_graph(LARGE_PRODUCTS), tmp_path / "m.onnx")
-    scores = engine.open_session(tmp_path / "m.onnx").run(np.ones((2, 3, 8, 8), np.float32))
+    session = engine.open_session(tmp_path / "m.onnx", EngineOptions())
+    (scores,) = session.run(np.ones((2, 3, 8, 8), np.float32))
     np.testing.assert_array_equal(scores, np.full((2, 3), 192))
 
 
 def test_concurrent_runs_get_their_own_scores(tmp_path: Path) -> None:
     onnx.save(make_graph(), tmp_path / "m.onnx")
-    engine = openvino.open_session(tmp_path / "m.onnx", threads=2)
+    engine = openvino.open_session(tmp_path / "m.onnx", EngineOptions(threads=2))
     run_in_threads(engine, threads=4)
 
 
 def test_a_small_graph_runs_in_the_calling_threads(tmp_path: Path) -> None:
     onnx.save(make_graph(), tmp_path / "m.onnx")
-    engine = openvino.open_session(tmp_path / "m.onnx", threads=3, mode="throughput")
+    engine = openvino.open_session(tmp_path / "m.onnx", EngineOptions(threads=3, mode="throughput"))
     assert isinstance(engine, openvino.OpenVinoEngine)
     run_in_threads(engine, threads=8)
     requests = [engine._idle.get_nowait() for _ in range(engine._idle.qsize())]
@@ -87,7 +90,7 @@ def test_a_large_graph_is_compiled_once_for_all_threads(
 ) -> None:
     monkeypatch.setattr(openvino, "_SMALL_BYTES", 0)
     onnx.save(make_graph(), tmp_path / "m.onnx")
-    engine = openvino.open_session(tmp_path / "m.onnx", threads=2, mode="throughput")
+    engine = openvino.open_session(tmp_path / "m.onnx", EngineOptions(threads=2, mode="throughput"))
     assert isinstance(engine, openvino.OpenVinoEngine)
     assert engine._compiled.get_property("NUM_STREAMS") == 2
     run_in_threads(engine, threads=4)
@@ -95,7 +98,7 @@ def test_a_large_graph_is_compiled_once_for_all_threads(
 
 def test_a_waiting_run_finishes_after_close(tmp_path: Path) -> None:
     onnx.save(make_graph(), tmp_path / "m.onnx")
-    engine = openvino.open_session(tmp_path / "m.onnx", threads=1, mode="throughput")
+    engine = openvino.open_session(tmp_path / "m.onnx", EngineOptions(threads=1, mode="throughput"))
     assert isinstance(engine, openvino.OpenVinoEngine)
     idle = engine._idle
     request = idle.get_nowait()
@@ -104,17 +107,17 @@ def test_a_waiting_run_finishes_after_close(tmp_path: Path) -> None:
         time.sleep(0.05)
         engine.close()
         idle.put(request)
-        assert waiting.result(10).shape == (1, 3)
+        assert waiting.result(10)[0].shape == (1, 3)
 
 
 def test_the_compiled_graph_is_kept_for_the_next_start(tmp_path: Path, pixels: NDArray[np.float32]) -> None:
     onnx.save(make_graph(), tmp_path / "m.onnx")
     cache = tmp_path / "cache"
-    first = openvino.open_session(tmp_path / "m.onnx", compiled_cache=cache)
+    first = openvino.open_session(tmp_path / "m.onnx", EngineOptions(compiled_cache=cache))
     assert list(cache.iterdir())
-    again = openvino.open_session(tmp_path / "m.onnx", compiled_cache=cache)
+    again = openvino.open_session(tmp_path / "m.onnx", EngineOptions(compiled_cache=cache))
     assert again.outputs == first.outputs
-    np.testing.assert_array_equal(again.run(pixels), first.run(pixels))
+    np.testing.assert_array_equal(again.run(pixels)[0], first.run(pixels)[0])
 
 
 def test_an_invalid_file_is_rejected_without_output(
@@ -124,7 +127,7 @@ def test_an_invalid_file_is_rejected_without_output(
     for content in (b"", b"not a graph", b"\x08\x09" * 50):
         path.write_bytes(content)
         with pytest.raises(InvalidModel, match=r"broken\.onnx|no output"):
-            openvino.open_session(path)
+            openvino.open_session(path, EngineOptions())
     assert capfd.readouterr() == ("", "")
 
 
@@ -132,10 +135,10 @@ def test_a_failed_run_is_an_engine_error_and_the_next_one_works(
     tmp_path: Path, pixels: NDArray[np.float32]
 ) -> None:
     onnx.save(make_graph(), tmp_path / "m.onnx")
-    engine = openvino.open_session(tmp_path / "m.onnx")
+    engine = openvino.open_session(tmp_path / "m.onnx", EngineOptions())
     with pytest.raises(EngineError, match=r"\[1, 3, 9, 9\]"):
         engine.run(np.zeros((1, 3, 9, 9), np.float32))
-    assert engine.run(pixels).shape == (5, 3)
+    assert engine.run(pixels)[0].shape == (5, 3)
     engine.close()
     engine.close()
     with pytest.raises(EngineError, match="closed"):
@@ -145,14 +148,14 @@ def test_a_failed_run_is_an_engine_error_and_the_next_one_works(
 def test_an_unavailable_device_is_an_option_error(tmp_path: Path) -> None:
     onnx.save(make_graph(), tmp_path / "m.onnx")
     with pytest.raises(OptionError, match="'tpu'"):
-        openvino.open_session(tmp_path / "m.onnx", device="tpu")
+        openvino.open_session(tmp_path / "m.onnx", EngineOptions(device="tpu"))
 
 
 def test_a_pipeline_uses_it_on_request(tmp_path: Path) -> None:
     image = np.full((6, 5, 3), COLOURS["green"], np.uint8)
     with pipeline(model=make_tiny_model(tmp_path), engine="openvino") as classifier:
         assert "openvino" in classifier.engine.name
-        assert classifier(image)["label"] == "green"
+        assert classifier(image, top_k=1)["label"] == "green"
 
 
 def test_without_the_package_the_error_says_how_to_install_it() -> None:

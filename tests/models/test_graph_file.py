@@ -1,4 +1,4 @@
-"""Facts read from ``.onnx`` files, compared with the onnx package."""
+"""The structure of ``.onnx`` files, compared with what the onnx package reads."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from pictag.errors import InvalidModel, ModelFileMissing, PictagError
-from pictag.models.graph_file import GraphFacts, read_graph_file
+from pictag.models.graph_facts import find_activation
+from pictag.models.graph_file import Graph, read_graph_file
 from tinymodel import make_graph
 
 
-def read(tmp_path: Path, model: onnx.ModelProto) -> GraphFacts:
+def read(tmp_path: Path, model: onnx.ModelProto) -> Graph:
     path = tmp_path / "model.onnx"
     path.write_bytes(model.SerializeToString())
     return read_graph_file(path)
@@ -36,27 +37,22 @@ def small_tensor(name: str) -> TensorProto:
     return numpy_helper.from_array(np.zeros(2, np.float32), name)
 
 
-def test_a_graph_says_its_input_and_that_it_gives_logits(tmp_path: Path) -> None:
-    facts = read(tmp_path, make_graph(size=8))
-    assert facts == GraphFacts(
-        external=(), metadata={}, activation=None, input_shape=(None, 3, 8, 8), quantization="none"
-    )
+def test_a_graph_has_nodes_weights_inputs_and_outputs(tmp_path: Path) -> None:
+    graph = read(tmp_path, make_graph(size=8))
+    assert [(node.op, node.inputs, node.outputs) for node in graph.nodes] == [
+        ("ReduceMean", ("pixel_values",), ("means",)),
+        ("MatMul", ("means", "weights"), ("logits",)),
+    ]
+    assert graph.weights == {"weights": (3, 3)}
+    assert graph.inputs == {"pixel_values": (None, 3, 8, 8)}
+    assert graph.outputs == {"logits": (None, 3)}
+    assert (graph.external, graph.metadata) == ([], {})
 
 
-def test_a_softmax_before_transparent_operations_is_found(tmp_path: Path) -> None:
-    model = make_graph(softmax=True)
-    assert read(tmp_path, model).activation == "Softmax"
-    model.graph.node.append(helper.make_node("Identity", ["probabilities"], ["same"]))
-    model.graph.node.append(helper.make_node("Cast", ["same"], ["logits"], to=TensorProto.FLOAT))
-    model.graph.output[0].name = "logits"
-    assert read(tmp_path, model).activation == "Softmax"
-
-
-def test_an_inner_softmax_is_not_the_end(tmp_path: Path) -> None:
-    model = make_graph(softmax=True)
-    model.graph.node.append(helper.make_node("Relu", ["probabilities"], ["logits"]))
-    model.graph.output[0].name = "logits"
-    assert read(tmp_path, model).activation is None
+def test_the_dimensions_of_constants_are_read(tmp_path: Path) -> None:
+    model = make_graph()
+    model.graph.node.append(helper.make_node("Constant", [], ["c"], value=small_tensor("c")))
+    assert read(tmp_path, model).weights["c"] == (2,)
 
 
 def test_weights_listed_as_inputs_are_not_the_image(tmp_path: Path) -> None:
@@ -159,30 +155,20 @@ def test_damaged_files_are_read_or_rejected(tmp_path: Path) -> None:
 @pytest.mark.shared
 def test_real_graphs_are_read_as_the_onnx_package_reads_them(shared: Path) -> None:
     for path in sorted((shared / "models").rglob("*.onnx")):
-        facts = read_graph_file(path)
-        model = onnx.load(path)
-        weights = {tensor.name for tensor in model.graph.initializer}
-        image = next(value for value in model.graph.input if value.name not in weights)
-        shape = tuple(dimension.dim_value or None for dimension in image.type.tensor_type.shape.dim)
-        assert facts.input_shape == shape
-        assert (facts.activation == "Softmax") is (model.graph.node[-1].op_type == "Softmax")
+        graph = read_graph_file(path)
+        top = onnx.load(path).graph
+        assert [(node.op, *node.inputs, *node.outputs) for node in graph.nodes] == [
+            (node.op_type, *node.input, *node.output) for node in top.node
+        ]
+        weights = {tensor.name: tuple(tensor.dims) for tensor in top.initializer}
+        constants = [node for node in top.node if node.op_type == "Constant"]
+        weights |= {node.output[0]: tuple(node.attribute[0].t.dims) for node in constants}
+        assert graph.weights == weights
+        image = next(value for value in top.input if value.name not in weights)
+        assert graph.input_shape == shape_of(image)
+        assert graph.outputs == {value.name: shape_of(value) for value in top.output}
+        assert (find_activation(graph) == "Softmax") is (top.node[-1].op_type == "Softmax")
 
 
-@pytest.mark.parametrize(
-    ("operations", "quantization"),
-    [
-        (("DequantizeLinear",), "none"),  # weights that are stored in 8 bits alone
-        (("QuantizeLinear", "DequantizeLinear"), "static"),
-        (("QLinearConv",), "static"),
-        (("DynamicQuantizeLinear", "MatMulInteger"), "dynamic"),
-    ],
-)
-def test_a_graph_says_whether_it_computes_in_eight_bits(
-    tmp_path: Path, operations: tuple[str, ...], quantization: str
-) -> None:
-    model = make_graph()
-    for operation in operations:
-        model.graph.node.append(helper.make_node(operation, ["means"], [operation]))
-    path = tmp_path / "model.onnx"
-    path.write_bytes(model.SerializeToString())
-    assert read_graph_file(path).quantization == quantization
+def shape_of(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
+    return tuple(dimension.dim_value or None for dimension in value.type.tensor_type.shape.dim)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from pictag.errors import EngineError, InvalidModel
+from pictag.errors import EngineError, InvalidModel, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-Layout = Literal["NCHW", "NHWC"]
+    from pictag.options import Layout
 
 FLOATS = ("float32", "float16", "float64")  # the types that numpy has too, so not bfloat16 or float8
 
@@ -41,10 +41,14 @@ class Engine(Protocol):
 
     @property
     def outputs(self) -> tuple[TensorInfo, ...]:
-        """The graph's outputs."""
+        """The graph's own outputs, without those that the session was opened for."""
 
-    def run(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Run the graph on ``pixel_values`` [N, C, H, W]; returns its output as float32 [N, labels]."""
+    def run(self, pixel_values: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        """Run the graph on ``pixel_values`` [N, C, H, W].
+
+        Returns float32 arrays: the scores [N, labels], then the outputs that the session was opened for,
+        [N, ...].
+        """
 
     def close(self) -> None:
         """Release the session; calling it again does nothing."""
@@ -117,28 +121,41 @@ def to_layout(
 
 
 def run_in_chunks(
-    values: NDArray[Any], *, fixed: int | None, run: Callable[[NDArray[Any]], NDArray[Any]]
-) -> NDArray[np.float32]:
-    """Scores as float32 [N, labels], from several runs if the graph has a ``fixed`` batch size.
+    values: NDArray[Any],
+    *,
+    fixed: int | None,
+    names: Sequence[str],
+    run: Callable[[NDArray[Any]], Sequence[NDArray[Any]]],
+) -> tuple[NDArray[np.float32], ...]:
+    """Scores as float32 [N, labels] and other outputs as float32 [N, ...], from as many runs as are needed.
 
-    The last chunk is padded with zeros. Raises `EngineError` if a run doesn't return one row per image.
+    ``names`` are those of the outputs, the scores first. A graph with a ``fixed`` batch runs once per chunk
+    of that size; the last chunk is padded with zeros. Raises `EngineError` if an output doesn't have one row
+    per image.
     """
     if fixed is None or fixed == len(values):
-        return _as_rows(run(values), len(values))
-    parts = []
+        return _as_rows(run(values), len(values), names)
+    chunks = []
     for start in range(0, len(values), fixed):
-        part = values[start : start + fixed]
-        missing = fixed - len(part)
+        chunk = values[start : start + fixed]
+        missing = fixed - len(chunk)
         if missing:
-            part = np.concatenate([part, np.zeros((missing, *part.shape[1:]), part.dtype)])
-        parts.append(_as_rows(run(part), fixed)[: fixed - missing])
-    return np.concatenate(parts)
+            chunk = np.concatenate([chunk, np.zeros((missing, *chunk.shape[1:]), chunk.dtype)])
+        chunks.append([output[: fixed - missing] for output in _as_rows(run(chunk), fixed, names)])
+    return tuple(np.concatenate(parts) for parts in zip(*chunks, strict=True))
 
 
-def _as_rows(scores: NDArray[Any], count: int) -> NDArray[np.float32]:
-    if scores.ndim < 2 or len(scores) != count:
-        raise EngineError(
-            f"The graph gave scores of shape {list(scores.shape)} for {count} images. "
-            "Export it with a batch of any size, or with batch_size=1."
-        )
-    return scores.astype(np.float32, copy=False).reshape(count, -1)
+def _as_rows(
+    outputs: Sequence[NDArray[Any]], count: int, names: Sequence[str]
+) -> tuple[NDArray[np.float32], ...]:
+    for name, output in zip(names, outputs, strict=True):
+        if output.ndim < 2 or len(output) != count:
+            advice = "Export it with a dynamic batch size, or with batch_size=1."
+            if name != names[0]:
+                advice = "An embedding has one row per image; name another tensor with embedding_output=."
+            raise EngineError(
+                f"The graph returned {shorten(name)!r} of shape {list(output.shape)} for {count} images. "
+                f"{advice}"
+            )
+    scores, *others = (output.astype(np.float32, copy=False) for output in outputs)
+    return scores.reshape(count, -1), *others

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
-import importlib.metadata
 import io
+import mmap
 import os
 import re
 from typing import TYPE_CHECKING, Any
@@ -33,9 +33,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pictag.engines.base import Layout
-    from pictag.engines.choose import Mode
     from pictag.engines.providers import Device, Provider
+    from pictag.options import EngineOptions
 
 # All errors that this release of ONNX Runtime raises: they share no base class but Exception.
 NATIVE_ERRORS: tuple[type[Exception], ...] = (
@@ -43,69 +42,56 @@ NATIVE_ERRORS: tuple[type[Exception], ...] = (
     *(c for c in vars(_native).values() if isinstance(c, type) and issubclass(c, Exception)),
 )
 _WARNINGS, _FATAL_ONLY = 2, 4
+# Exact kernels need some 8-bit constants converted, and ONNX Runtime 1.32 fails if two layers share one.
+# Such a graph runs in float instead: the values are the same, but it is slower.
+_CONVERTED_TWICE = "Attempt to replace the existing tensor"
 # In ONNX Runtime's messages: the driver's own message, and the source location in front of it.
 _DRIVER_MESSAGE = re.compile(r"(?:CUDA|CUDNN|CUBLAS)\w* failure \d+: [^;]+")
 _SIGNATURE = re.compile(r"^/\S+:\d+ .*?\) ")
 _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
 
 
-def open_session(
-    weights: Path,
-    *,
-    layout: Layout = "NCHW",
-    threads: int | None = None,
-    device: str = "cpu",
-    mode: Mode = "latency",
-    compiled_cache: Path | None = None,
-) -> Engine:
-    """Open a graph file for inference.
+def open_session(weights: Path, options: EngineOptions, outputs: Sequence[str] = ()) -> Engine:
+    """Open a graph file for inference; ``outputs`` are tensors to return after the scores.
 
-    ``layout`` is the graph's; callers always pass [N, C, H, W]. ``threads`` is the number of threads per
-    run, by default one per available core. With ``mode="throughput"``, a run has one thread, because several
-    threads each decode and run their own images. For ``device``, see `pictag.engines.providers`.
-    ``compiled_cache`` is a folder where TensorRT keeps compiled graphs.
+    With ``mode="throughput"`` a run has one thread, because several threads each decode and run their own
+    images. ``device`` is as `pictag.engines.providers` says. ``compiled_cache`` is a folder that keeps what
+    TensorRT compiled for the next start.
 
-    Raises `InvalidModel` if the file is not a usable graph, `OptionError` for an unknown device,
-    `MissingExtra` if the installed ONNX Runtime doesn't support it, and `EngineError` if the GPU, its driver
-    or a library is missing. The CPU is never used in place of a GPU.
+    Raises `InvalidModel` for a file that isn't a usable graph, `OptionError` for an invalid device,
+    `MissingExtra` if the installed ONNX Runtime wasn't built for it, and `EngineError` if it was, but the
+    card, its driver or a library is missing: pictag never falls back to the CPU silently.
     """
-    return OnnxRuntimeEngine(
-        weights,
-        layout=layout,
-        threads=(threads or count_cores()) if mode == "latency" else 1,
-        device=parse_device(device),
-        compiled_cache=compiled_cache,
-    )
+    return OnnxRuntimeEngine(weights, options, outputs)
 
 
 class OnnxRuntimeEngine:
     """One ONNX Runtime session. ``run`` may be called from several threads."""
 
-    def __init__(
-        self, weights: Path, *, layout: Layout, threads: int, device: Device, compiled_cache: Path | None
-    ) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
+    def __init__(self, weights: Path, options: EngineOptions, outputs: Sequence[str]) -> None:
+        self._device = parse_device(options.device)
+        settings = onnxruntime.SessionOptions()
+        settings.intra_op_num_threads = (options.threads or count_cores()) if options.mode == "latency" else 1
+        settings.inter_op_num_threads = 1
         # Waiting threads that spin take cores from the decoders. Without spinning, a stream of images is 10
         # to 50 % faster (measured on two cores), and a single image at most 0.4 ms slower.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # On x86 processors without VNNI, the fastest 8-bit products saturate and labels change silently. This
         # setting selects exact kernels there, unless all weights are within ±64; it has no effect elsewhere.
         # MobileNetV2 on AVX2 then agrees with float on 195 of 200 labels instead of 179, and is 10 to 20 %
         # slower.
-        options.add_session_config_entry("session.x64quantprecision", "1")
+        settings.add_session_config_entry("session.x64quantprecision", "1")
         # Failures arrive as exceptions; the library's own log lines would reach the user's terminal.
-        options.log_severity_level = _FATAL_ONLY
-        if device.kind == "cpu":
-            self._session = _open_graph(weights, options, choose_providers(device))
+        settings.log_severity_level = _FATAL_ONLY
+        if self._device.kind == "cpu":
+            self._session = _open_graph(weights, settings, choose_providers(self._device), outputs)
         else:
-            self._session = _open_on_gpu(weights, options, device, compiled_cache)
-        self._layout = layout
-        self._device = device
+            self._session = _open_on_gpu(weights, settings, self._device, options.compiled_cache, outputs)
+        self._layout = options.layout
         self.inputs = tuple(_describe(i) for i in self._session.get_inputs())
-        self.outputs = tuple(_describe(o) for o in self._session.get_outputs())
-        self._output = choose_output(self.outputs).name
+        found = [_describe(o) for o in self._session.get_outputs()]
+        self.outputs = tuple(found[: len(found) - len(outputs)])  # those that were added come last
+        self._output_names = (choose_output(self.outputs).name, *outputs)
         self._input = self.inputs[0] if self.inputs else TensorInfo(name="", shape=(), dtype="none")
         self._input_type = np.dtype(self._input.dtype) if self._input.dtype in FLOATS else None
 
@@ -114,8 +100,8 @@ class OnnxRuntimeEngine:
         """The engine and where it runs."""
         return f"onnxruntime ({name_device(self._device)})"
 
-    def run(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Run the graph on float32 [N, C, H, W]; gives float32 [N, labels].
+    def run(self, pixel_values: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        """Run the graph on float32 [N, C, H, W]; returns float32 [N, labels], then the other outputs.
 
         A graph with a fixed batch size runs several times, with the last batch padded with zeros. So does a
         graph compiled by TensorRT if there are more images than it was compiled for.
@@ -125,27 +111,33 @@ class OnnxRuntimeEngine:
         if session is None:
             raise EngineError("The engine was closed.")
         values = to_layout(pixel_values, layout=self._layout, dtype=self._input_type)
-        part = choose_chunk_size(self._device, self._input.shape, len(values))
-        return run_in_chunks(values, fixed=part, run=lambda values: self._run(session, values))
+        fixed = self._input.shape[0]
+        if self._device.kind == "tensorrt":
+            fixed = choose_chunk_size(self._device, self._input.shape, len(values))
+        return run_in_chunks(
+            values, fixed=fixed, names=self._output_names, run=functools.partial(self._run, session)
+        )
 
     def close(self) -> None:
         """Release the session; calling it again does nothing."""
         self._session = None
 
-    def _run(self, session: Any, values: NDArray[Any]) -> NDArray[Any]:
+    def _run(self, session: Any, values: NDArray[Any]) -> list[NDArray[Any]]:
         memory = "cpu" if self._device.kind == "cpu" else "cuda"
         try:
             binding = session.io_binding()  # one per run: several may be in progress
             bound = onnxruntime.OrtValue.ortvalue_from_numpy(values, memory, self._device.index)
             binding.bind_ortvalue_input(self._input.name, bound)
-            binding.bind_output(self._output, "cpu")
+            names = tuple(dict.fromkeys(self._output_names))  # a name that is bound twice gives one array
+            for name in names:
+                binding.bind_output(name, "cpu")
             session.run_with_iobinding(binding)
-            (scores,) = binding.get_outputs()
-            return np.asarray(scores.numpy())
+            found = dict(zip(names, binding.copy_outputs_to_cpu(), strict=True))
         except NATIVE_ERRORS as error:
             raise EngineError(
                 f"ONNX Runtime failed on an input of shape {list(values.shape)}: {shorten(error)}"
             ) from error
+        return [found[name] for name in self._output_names]
 
 
 def check_installed(device: str) -> None:
@@ -160,13 +152,34 @@ def check_installed(device: str) -> None:
     )
 
 
-def _open_graph(weights: Path, options: Any, providers: Sequence[Provider]) -> Any:
+def _open_graph(
+    weights: Path,
+    settings: Any,
+    providers: Sequence[Provider],
+    outputs: Sequence[str] = (),
+    *,
+    in_float: bool = False,
+) -> Any:
+    source: str | bytes = os.fspath(weights)
+    if outputs:
+        # Protobuf messages that follow each other merge, so fields at the end add outputs to the graph. An
+        # output that the graph has already is then listed twice, which ONNX Runtime allows.
+        source = weights.read_bytes() + b"".join(_encode_output(name) for name in outputs)
+        settings.add_session_config_entry(
+            "session.model_external_initializers_file_folder_path", os.fspath(weights.parent)
+        )
+    linked = _map_linked_files(weights) if outputs and weights.is_symlink() else {}
+    if linked and hasattr(settings, "add_external_initializers_from_files_in_memory"):
+        settings.add_external_initializers_from_files_in_memory(
+            list(linked), list(linked.values()), [len(content) for content in linked.values()]
+        )
     try:
         # Its own fallback to the CPU prints, and doesn't tell the caller.
-        return onnxruntime.InferenceSession(
-            os.fspath(weights), options, providers=list(providers), enable_fallback=0
-        )
+        return onnxruntime.InferenceSession(source, settings, providers=list(providers), enable_fallback=0)
     except NATIVE_ERRORS as error:
+        if _CONVERTED_TWICE in str(error) and not in_float:
+            settings.add_session_config_entry("session.disable_quant_qdq", "1")
+            return _open_graph(weights, settings, providers, outputs, in_float=True)
         # Only a provider that cannot start raises a plain RuntimeError.
         if len(providers) > 1 and (type(error) is RuntimeError or _DRIVER_MESSAGE.search(str(error))):
             raise
@@ -175,7 +188,39 @@ def _open_graph(weights: Path, options: Any, providers: Sequence[Provider]) -> A
         ) from error
 
 
-def _open_on_gpu(weights: Path, options: Any, device: Device, compiled_cache: Path | None) -> Any:
+def _map_linked_files(weights: Path) -> dict[str, mmap.mmap]:
+    """The links beside a graph that may hold its weights, as in the Hub's cache, mapped into memory.
+
+    ONNX Runtime follows a link only from a link: not if the graph is given as bytes. Earlier releases, which
+    can't be given files, follow all links.
+    """
+    mapped = {}
+    for path in weights.parent.iterdir():
+        if path.is_symlink() and path.suffix != ".onnx" and path.is_file() and path.stat().st_size:
+            with path.open("rb") as file:
+                mapped[path.name] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return mapped
+
+
+def _encode_output(name: str) -> bytes:
+    """ModelProto.graph (7) → GraphProto.output (12) → ValueInfoProto.name (1)."""
+    field = name.encode()
+    for tag in (b"\x0a", b"\x62", b"\x3a"):
+        field = tag + _encode_length(len(field)) + field
+    return field
+
+
+def _encode_length(number: int) -> bytes:
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*encoded, number])
+
+
+def _open_on_gpu(
+    weights: Path, options: Any, device: Device, compiled_cache: Path | None, outputs: Sequence[str]
+) -> Any:
     check_installed(device.kind)
     unloaded = _load_libraries()
     tensor = None
@@ -188,7 +233,7 @@ def _open_on_gpu(weights: Path, options: Any, device: Device, compiled_cache: Pa
     # A provider library that can't be loaded is only logged, by a logger shared by all sessions.
     onnxruntime.set_default_logger_severity(_FATAL_ONLY)
     try:
-        session = _open_graph(weights, options, providers)
+        session = _open_graph(weights, options, providers, outputs)
     except NATIVE_ERRORS as error:
         driver = _DRIVER_MESSAGE.search(str(error))
         raise EngineError(
@@ -231,8 +276,10 @@ def _load_libraries() -> str:
 
 
 def _find_packages() -> list[str]:
+    from importlib.metadata import distributions  # takes 10 ms to import, and only GPUs need it
+
     names = ("onnxruntime", "onnxruntime-gpu")
-    return [name for name in names if any(importlib.metadata.distributions(name=name))]
+    return [name for name in names if any(distributions(name=name))]
 
 
 def _describe(tensor: Any) -> TensorInfo:

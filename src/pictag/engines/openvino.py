@@ -6,23 +6,22 @@ import functools
 import itertools
 import os
 import queue
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pictag.engines.base import FLOATS, Engine, TensorInfo, choose_output, run_in_chunks, to_layout
 from pictag.engines.cores import count_cores
-from pictag.engines.quantize_target import find_target
+from pictag.engines.quantize_target import has_fast_int8
 from pictag.errors import EngineError, InvalidModel, MissingExtra, OptionError, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from pictag.engines.base import Layout
-    from pictag.engines.choose import Mode
+    from pictag.options import EngineOptions
 
 try:
     import openvino
@@ -32,9 +31,7 @@ except ImportError as missing:
         "engine='openvino' needs the package openvino: pip install 'pictag[openvino]'"
     ) from missing
 
-Precision = Literal["f32", "bf16"]
-
-_SMALL_BYTES = 8 * 2**20  # graphs below this size take a few milliseconds per image
+_SMALL_BYTES = 8 * 2**20  # so small a graph takes a few milliseconds for an image
 
 # The errors of the ONNX reader, which share no base class but Exception.
 _UNREADABLE: tuple[type[Exception], ...] = (
@@ -47,57 +44,32 @@ _UNREADABLE: tuple[type[Exception], ...] = (
 )
 
 
-def open_session(
-    weights: Path,
-    *,
-    layout: Layout = "NCHW",
-    threads: int | None = None,
-    mode: Mode = "latency",
-    device: str = "cpu",
-    precision: Precision = "f32",
-    compiled_cache: Path | None = None,
-) -> Engine:
-    """Compile a graph file for inference.
+def open_session(weights: Path, options: EngineOptions, outputs: Sequence[str] = ()) -> Engine:
+    """Compile a graph file for inference; ``outputs`` are tensors to return after the scores.
 
-    ``layout`` is the graph's; callers always pass [N, C, H, W]. ``threads`` is the total number of threads,
-    by default one per available core. With ``mode="latency"`` they share one run; with ``"throughput"`` each
-    thread has its own run, and small graphs run in the caller's thread. ``precision="bf16"`` is faster on
-    processors that support it, and changes the third decimal of scores. ``compiled_cache`` is a folder that
-    keeps the compiled graph for the next start.
+    With ``mode="latency"`` all threads share one run. With ``"throughput"`` each has a run of its own; small
+    graphs run in the caller's thread, and at most ``threads`` at a time. ``precision="bf16"`` is faster where
+    the processor has it, and changes scores in the third decimal. ``compiled_cache`` is a folder that keeps
+    the compiled graph for the next start.
 
-    Raises `InvalidModel` if the file is not a usable graph, and `OptionError` if the device is unavailable or
-    the processor doesn't support the precision.
+    Raises `InvalidModel` for a file that isn't a usable graph, and `OptionError` for another device than the
+    CPU, or a precision that the processor doesn't have.
     """
-    if device != "cpu":
-        raise OptionError(f"device={shorten(device)!r} is not available with OpenVINO; use device='cpu'.")
+    if options.device != "cpu":
+        raise OptionError(
+            f"device={shorten(options.device)!r} is not available with OpenVINO; use device='cpu'."
+        )
     core = openvino.Core()
-    if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if options.precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise OptionError("precision='bf16' needs a processor with bfloat16 arithmetic; use 'f32' here.")
-    return OpenVinoEngine(
-        weights,
-        core=core,
-        layout=layout,
-        threads=threads or count_cores(),
-        mode=mode,
-        precision=precision,
-        compiled_cache=compiled_cache,
-    )
+    return OpenVinoEngine(weights, core, options, outputs)
 
 
 class OpenVinoEngine:
     """One compiled graph with a pool of requests. ``run`` may be called from several threads."""
 
-    def __init__(
-        self,
-        weights: Path,
-        *,
-        core: Any,
-        layout: Layout,
-        threads: int,
-        mode: Mode,
-        precision: Precision,
-        compiled_cache: Path | None,
-    ) -> None:
+    def __init__(self, weights: Path, core: Any, options: EngineOptions, outputs: Sequence[str]) -> None:
+        threads = options.threads or count_cores()
         try:
             # By name, because OpenVINO would otherwise try all its readers, and some of them print.
             reader = frontend.FrontEndManager().load_by_framework("onnx")
@@ -106,22 +78,29 @@ class OpenVinoEngine:
             # a tenth of the time and loses the caller's cache. A graph compiled for one thread runs in the
             # caller's thread, so small graphs are compiled once per thread.
             constants = [op for op in graph.get_ops() if op.get_type_name() == "Constant"]
-            has_copies = mode == "throughput" and sum(op.get_byte_size() for op in constants) <= _SMALL_BYTES
+            has_copies = (
+                options.mode == "throughput" and sum(op.get_byte_size() for op in constants) <= _SMALL_BYTES
+            )
             self._max_copies = threads if has_copies else 0
-            streams = 1 if has_copies or mode == "latency" else threads
+            streams = 1 if has_copies or options.mode == "latency" else threads
             settings: dict[str, Any] = {
                 "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
                 "NUM_STREAMS": streams,
                 "INFERENCE_NUM_THREADS": 1 if has_copies else threads,
                 # OpenVINO's own default is bfloat16 where the processor has it; scores have to agree instead.
-                "INFERENCE_PRECISION_HINT": precision,
+                "INFERENCE_PRECISION_HINT": options.precision,
             }
             if has_copies:
                 settings["ENABLE_CPU_PINNING"] = False  # another thread may be busy on that core
             if _saturates(constants):
                 settings["LP_TRANSFORMS_MODE"] = False
-            if compiled_cache is not None:
-                settings["CACHE_DIR"] = os.fspath(compiled_cache)
+            if options.compiled_cache is not None:
+                settings["CACHE_DIR"] = os.fspath(options.compiled_cache)
+            own = [_describe(port) for port in graph.outputs]
+            scores = choose_output(own)
+            for name in outputs:
+                if not any(name in port.get_names() for port in graph.outputs):
+                    graph.add_outputs(name)
             self._compiled: Any = core.compile_model(graph, "CPU", settings)
             # Compiling again needs the graph, so only small graphs are kept in memory.
             again = functools.partial(core.compile_model, graph, "CPU", settings)
@@ -130,11 +109,12 @@ class OpenVinoEngine:
             raise InvalidModel(
                 f"{shorten(weights)} cannot be opened by OpenVINO: {_explain(error)}"
             ) from error
-        self._layout = layout
-        self._precision = precision
+        self._layout = options.layout
+        self._precision = options.precision
         self.inputs = tuple(_describe(port) for port in self._compiled.inputs)
-        self.outputs = tuple(_describe(port) for port in self._compiled.outputs)
-        self._output = self.outputs.index(choose_output(self.outputs))
+        self.outputs = tuple(_describe(port) for port in self._compiled.outputs[: len(own)])
+        self._output_names = (scores.name, *outputs)
+        self._output_indices = [self._find_output(name) for name in self._output_names]
         self._input = self.inputs[0] if self.inputs else TensorInfo(name="", shape=(), dtype="none")
         self._input_type = np.dtype(self._input.dtype) if self._input.dtype in FLOATS else None
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -146,8 +126,8 @@ class OpenVinoEngine:
         """The engine and where it runs."""
         return f"openvino (cpu, {self._precision})"
 
-    def run(self, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Run the graph on float32 [N, C, H, W]; gives float32 [N, labels].
+    def run(self, pixel_values: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        """Run the graph on float32 [N, C, H, W]; returns float32 [N, labels], then the other outputs.
 
         Raises `EngineError` if the run fails.
         """
@@ -159,7 +139,10 @@ class OpenVinoEngine:
         request = self._take_request(idle, compiled)
         try:
             return run_in_chunks(
-                values, fixed=self._input.shape[0], run=lambda part: self._run(request, part)
+                values,
+                fixed=self._input.shape[0],
+                names=self._output_names,
+                run=functools.partial(self._run, request),
             )
         finally:
             idle.put(request)
@@ -168,6 +151,10 @@ class OpenVinoEngine:
         """Release the compiled graph; calling it again does nothing."""
         self._compiled = self._compile = None
         self._idle = queue.SimpleQueue()
+
+    def _find_output(self, name: str) -> int:
+        ports = self._compiled.outputs
+        return next(index for index, port in enumerate(ports) if name in port.get_names() or not name)
 
     def _take_request(self, idle: queue.SimpleQueue[Any], compiled: Any) -> Any:
         try:
@@ -184,11 +171,11 @@ class OpenVinoEngine:
         except RuntimeError as error:
             raise EngineError(f"OpenVINO cannot compile the graph once more: {_explain(error)}") from error
 
-    def _run(self, request: Any, values: NDArray[Any]) -> NDArray[Any]:
+    def _run(self, request: Any, values: NDArray[Any]) -> list[NDArray[Any]]:
         try:
             # The input is shared with the request, the result is copied.
             request.infer({0: values}, share_inputs=True)
-            return np.array(request.get_output_tensor(self._output).data)
+            return [np.array(request.get_output_tensor(index).data) for index in self._output_indices]
         except (RuntimeError, ValueError) as error:
             raise EngineError(
                 f"OpenVINO failed on an input of shape {list(values.shape)}: {_explain(error)}"
@@ -201,7 +188,7 @@ def _saturates(constants: Iterable[Any]) -> bool:
     Such a graph is computed in float, because saturation changes labels silently. MobileNetV2 on AVX2 then
     agrees with float on 196 of 200 labels instead of 182, at half the speed.
     """
-    if find_target() != "x86":
+    if has_fast_int8():
         return False
     weights = (op.data for op in constants if op.get_element_type() == openvino.Type.i8)
     return any(w.size and (w.min() < -64 or w.max() > 64) for w in weights)

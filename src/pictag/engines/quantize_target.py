@@ -35,9 +35,15 @@ def choose_target(machine: str, flags: Collection[str]) -> Target:
 
 def find_target(cpuinfo: Path = _CPUINFO) -> Target:
     """The target of this machine."""
+    flags: list[str] = []
     try:
-        lines = cpuinfo.read_text(errors="replace").splitlines()
+        with cpuinfo.open(errors="replace") as lines:  # a server's file is long; the first flags are enough
+            flags = next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), [])
     except OSError:  # not Linux
-        lines = []
-    flags = next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), [])
+        pass
     return choose_target(platform.machine(), flags)
+
+
+def has_fast_int8() -> bool:
+    """Whether this machine's processor adds 8-bit products fast and without saturating."""
+    return find_target() != "x86"

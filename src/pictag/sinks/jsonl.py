@@ -8,10 +8,11 @@ r"""JSON Lines: one JSON object per image, one image per line, UTF-8.
 | ``source`` | the path or URL as it was given |
 | ``labels`` | best first: ``label``, ``score`` (all digits), ``index`` in the model's output |
 | ``error`` | instead of ``labels``: ``kind`` (a class of `pictag.errors`) and ``message`` |
+| ``embedding`` | only if the prediction has one: a list of numbers, as short as float32 allows |
 
 Bytes of a file name that aren't UTF-8 are written as JSON escapes, byte 0xE9 as ``\udce9``, just as Python
 represents them: ``os.fsencode(json.loads(line)["source"])`` is the file's name. Control characters are
-escaped, so a name can't end a line or control a terminal. A score that is not a number is ``null``; an
+escaped, so a name can't end a line or control a terminal. A value that is not a number is ``null``; an
 infinite one is 1e999.
 """
 
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pictag.errors import UnreadableResults, shorten
 from pictag.records import Label, Prediction
+from pictag.sinks.embeddings import decode_embedding, encode_embedding
 from pictag.sinks.failures import make_failure
 from pictag.sinks.lines import read_results, write_whole
 
@@ -53,7 +55,10 @@ def encode_json(prediction: Prediction) -> str:
     else:
         entry["labels"] = [{"label": e.label, "score": e.score, "index": e.index} for e in prediction.labels]
     text = _NOT_FINITE.sub(lambda match: _REPLACEMENTS[match[0]], json.dumps(entry, ensure_ascii=False))
-    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    text = _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    if prediction.embedding is None:
+        return text
+    return f'{text[:-1]}, "embedding": {encode_embedding(prediction.embedding)}}}'
 
 
 def decode_json(line: str | bytes) -> Prediction:
@@ -77,7 +82,8 @@ def decode_json(line: str | bytes) -> Prediction:
             )
             for e in entry["labels"]
         )
-        return Prediction(source=source, labels=labels)
+        embedding = decode_embedding(entry["embedding"]) if "embedding" in entry else None
+        return Prediction(source=source, labels=labels, embedding=embedding)
     except (KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"not a prediction: {type(error).__name__} {error}") from error
 

@@ -5,6 +5,7 @@
 | ``source`` | string, not null |
 | ``labels`` | list of struct(``label`` string, ``score`` double, ``index`` int64); null for a failure |
 | ``error`` | struct(``kind`` string, ``message`` string); null without a failure |
+| ``embedding`` | only if embeddings were asked for: list of float32; null for a failure |
 
 Bytes of a file name that aren't UTF-8 are written as described in `pictag.sinks.names`. A Parquet file ends
 with its table of contents, so rows are written to ``NAME.part``, which is renamed when the sink is closed.
@@ -12,6 +13,7 @@ with its table of contents, so rows are written to ``NAME.part``, which is renam
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,10 +39,10 @@ def read_parquet(path: Path) -> Iterator[Prediction]:
 
     try:
         with pq.ParquetFile(path) as file:
-            if not file.schema_arrow.equals(_schema()):
+            if not any(file.schema_arrow.equals(_schema(embeddings=known)) for known in (False, True)):
                 raise UnreadableResults(f"{shorten(path)} doesn't have the columns that pictag writes.")
             for batch in file.iter_batches(batch_size=ROWS_PER_GROUP):
-                yield from map(_from_row, batch.to_pylist())
+                yield from _from_batch(batch)
     except UnreadableResults:  # is an OSError too
         raise
     except (ArrowException, OSError) as error:
@@ -48,17 +50,21 @@ def read_parquet(path: Path) -> Iterator[Prediction]:
 
 
 class ParquetSink:
-    """Writes Parquet in groups of rows; the file gets its name when the sink is closed."""
+    """Writes Parquet in groups of rows; the file gets its name when the sink is closed.
 
-    def __init__(self, path: Path) -> None:
+    With ``embeddings`` there is a column for them.
+    """
+
+    def __init__(self, path: Path, *, embeddings: bool = False) -> None:
         import_pyarrow()
         import pyarrow.parquet as pq
 
         self._path = path.resolve()  # replace the target of a link, not the link
         self._part = self._path.with_name(self._path.name + ".part")
         self._rows: list[dict[str, Any]] = []
+        self._schema = _schema(embeddings=embeddings)
         try:
-            self._writer: Any = pq.ParquetWriter(self._part, _schema(), compression="zstd")
+            self._writer: Any = pq.ParquetWriter(self._part, self._schema, compression="zstd")
         except OSError as error:
             raise OutputError(f"Cannot write {shorten(path)}: {shorten(error.strerror or error)}.") from error
 
@@ -93,7 +99,7 @@ class ParquetSink:
 
         rows, self._rows = self._rows, []
         try:
-            self._writer.write_table(pa.Table.from_pylist(rows, schema=_schema()))
+            self._writer.write_table(pa.Table.from_pylist(rows, schema=self._schema))
         except OSError as error:
             # Half a group has been written: this can't become a readable file any more.
             self._writer = None
@@ -108,18 +114,19 @@ def import_pyarrow() -> None:
         raise MissingExtra("Parquet needs pyarrow: pip install 'pictag[parquet]'") from error
 
 
-def _schema() -> Any:
+def _schema(*, embeddings: bool) -> Any:
     import pyarrow as pa
 
     label = pa.struct([("label", pa.string()), ("score", pa.float64()), ("index", pa.int64())])
     failure = pa.struct([("kind", pa.string()), ("message", pa.string())])
-    return pa.schema(
-        [
-            pa.field("source", pa.string(), nullable=False),
-            pa.field("labels", pa.list_(label)),
-            pa.field("error", failure),
-        ]
-    )
+    columns = [
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("labels", pa.list_(label)),
+        pa.field("error", failure),
+    ]
+    if embeddings:
+        columns.append(pa.field("embedding", pa.list_(pa.float32())))
+    return pa.schema(columns)
 
 
 def _to_row(prediction: Prediction) -> dict[str, Any]:
@@ -128,7 +135,19 @@ def _to_row(prediction: Prediction) -> dict[str, Any]:
         failure = {"kind": error.kind, "message": escape_name(error.message)}
         return {"source": source, "labels": None, "error": failure}
     labels = [{"label": escape_name(e.label), "score": e.score, "index": e.index} for e in prediction.labels]
-    return {"source": source, "labels": labels, "error": None}
+    return {"source": source, "labels": labels, "error": None, "embedding": prediction.embedding}
+
+
+def _from_batch(batch: Any) -> Iterator[Prediction]:
+    embeddings = None
+    if "embedding" in batch.schema.names:  # a list of Python's numbers would take eight times the memory
+        embeddings = batch.column("embedding")
+        batch = batch.drop_columns(["embedding"])
+    for index, row in enumerate(batch.to_pylist()):
+        prediction = _from_row(row)
+        if embeddings is not None and embeddings[index].is_valid:
+            prediction = replace(prediction, embedding=embeddings[index].values.to_numpy())
+        yield prediction
 
 
 def _from_row(row: dict[str, Any]) -> Prediction:

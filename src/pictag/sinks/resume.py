@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from pictag.errors import OutputError, shorten
-from pictag.sinks.csv import CsvSink, scan_csv
-from pictag.sinks.jsonl import JsonlSink, scan_jsonl
+from pictag.sinks.csv import CsvSink, has_embeddings, scan_csv
+from pictag.sinks.jsonl import JsonlSink, read_jsonl, scan_jsonl
 from pictag.sinks.lines import open_lines, write_whole
 
 if TYPE_CHECKING:
@@ -60,37 +60,55 @@ class DoneSources:
         return place < len(self._hashes) and self._hashes[place] == code
 
 
-def open_sink(path: Path, file_format: FileFormat) -> Sink:
-    """A sink that writes a new file."""
+def open_sink(path: Path, file_format: FileFormat, *, embeddings: bool = False) -> Sink:
+    """A sink that writes a new file; ``embeddings`` says whether the predictions have them."""
     if file_format == "parquet":
         from pictag.sinks.parquet import ParquetSink
 
-        return ParquetSink(path)
-    return _start(open_lines(path), file_format, header=True)
+        return ParquetSink(path, embeddings=embeddings)
+    return _start(open_lines(path), file_format, header=True, embeddings=embeddings)
 
 
 def reopen_sink(
-    path: Path, file_format: FileFormat, *, retry_failed: bool = False
+    path: Path, file_format: FileFormat, *, retry_failed: bool = False, embeddings: bool = False
 ) -> tuple[Sink, DoneSources]:
     """A sink that continues the file, and the images that the file already has.
 
     With ``retry_failed`` the images that failed are first removed from the file. A missing file is created.
-    Raises `pictag.errors.UnreadableResults` for a file that pictag has not written.
+    Raises `pictag.errors.UnreadableResults` for a file that pictag has not written, and
+    `pictag.errors.OutputError` for one that has embeddings where these predictions have none, or vice versa.
     """
     done = DoneSources()
     if not path.exists():
-        return open_sink(path, file_format), done
+        return open_sink(path, file_format, embeddings=embeddings), done
+    _check_embeddings(path, file_format, embeddings=embeddings)
     if file_format == "parquet":
-        sink = _copy_parquet(path, done, retry_failed=retry_failed)
+        sink = _copy_parquet(path, done, retry_failed=retry_failed, embeddings=embeddings)
     else:
         if retry_failed:
-            _drop_failed(path, file_format)
-        sink = _append(path, file_format, done)
+            _drop_failed(path, file_format, embeddings=embeddings)
+        sink = _append(path, file_format, done, embeddings=embeddings)
     done.sort()
     return sink, done
 
 
-def _append(path: Path, file_format: FileFormat, done: DoneSources) -> Sink:
+def _check_embeddings(path: Path, file_format: FileFormat, *, embeddings: bool) -> None:
+    """Raise `OutputError` for a file with embeddings where these predictions have none, or vice versa."""
+    if file_format == "csv":
+        has = has_embeddings(path)
+    else:
+        from pictag.sinks.parquet import read_parquet
+
+        read = read_parquet if file_format == "parquet" else read_jsonl
+        has = next((p.embedding is not None for p in read(path) if p.error is None), None)
+    if has is not None and has is not embeddings:
+        which, how = ("embeddings", "with") if has else ("no embeddings", "without")
+        raise OutputError(
+            f"{shorten(path)} has {which}. Continue it {how} --embeddings, or replace it with --overwrite."
+        )
+
+
+def _append(path: Path, file_format: FileFormat, done: DoneSources, *, embeddings: bool) -> Sink:
     """Note the images that the file has, cut off a torn last line, and continue after it."""
     end = 0
     for end, prediction in _SCANNERS[file_format](path):  # noqa: B007 - the last one is used below
@@ -105,23 +123,23 @@ def _append(path: Path, file_format: FileFormat, done: DoneSources) -> Sink:
     lines = open_lines(path, append=True)
     if not complete:  # only the line end is missing
         write_whole(lines, b"\n")
-    return _start(lines, file_format, header=end == 0)
+    return _start(lines, file_format, header=end == 0, embeddings=embeddings)
 
 
-def _start(stream: BinaryIO, file_format: FileFormat, *, header: bool) -> Sink:
+def _start(stream: BinaryIO, file_format: FileFormat, *, header: bool, embeddings: bool) -> Sink:
     if file_format == "jsonl":
         return JsonlSink(stream)
     try:
-        return CsvSink(stream, header=header)
+        return CsvSink(stream, header=header, embeddings=embeddings)
     except BaseException:
         stream.close()
         raise
 
 
-def _drop_failed(path: Path, file_format: FileFormat) -> None:
+def _drop_failed(path: Path, file_format: FileFormat, *, embeddings: bool) -> None:
     part = path.with_name(path.name + ".part")
     try:
-        with closing(open_sink(part, file_format)) as sink:
+        with closing(open_sink(part, file_format, embeddings=embeddings)) as sink:
             for _, prediction in _SCANNERS[file_format](path):
                 if prediction.error is None:
                     sink.write(prediction)
@@ -130,11 +148,11 @@ def _drop_failed(path: Path, file_format: FileFormat) -> None:
         part.unlink(missing_ok=True)
 
 
-def _copy_parquet(path: Path, done: DoneSources, *, retry_failed: bool) -> Sink:
+def _copy_parquet(path: Path, done: DoneSources, *, retry_failed: bool, embeddings: bool) -> Sink:
     """Parquet can't be appended to, so the existing rows are copied to a new file."""
     from pictag.sinks.parquet import ParquetSink, read_parquet
 
-    sink = ParquetSink(path)
+    sink = ParquetSink(path, embeddings=embeddings)
     try:
         for prediction in read_parquet(path):
             if prediction.error is None or not retry_failed:
