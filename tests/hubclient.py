@@ -78,8 +78,9 @@ def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
 def main() -> None:
     """Load one model with the options in a JSON object, and print the result as another."""
     from pictag.errors import PictagError
-    from pictag.models.load import DownloadProgress, LoadOptions, load_model
+    from pictag.models.load import LoadOptions, load_model
     from pictag.models.reference import parse_reference
+    from pictag.options import DownloadProgress
 
     arguments = json.loads(sys.argv[1])
     if arguments.get("cache_dir"):

@@ -11,6 +11,7 @@ from pictag.engines.onnxruntime import open_session
 from pictag.errors import InvalidModel, ModelFileMissing
 from pictag.models.external_data import check_external_data, resolve_in_model
 from pictag.models.graph_file import read_graph_file
+from pictag.options import EngineOptions
 from tinymodel import make_graph
 
 
@@ -38,7 +39,7 @@ def check(path: Path) -> tuple[Path, ...]:
 
 def opens(path: Path) -> bool:
     try:
-        open_session(path, threads=1).close()
+        open_session(path, EngineOptions(threads=1)).close()
     except InvalidModel:
         return False
     return True

@@ -42,8 +42,8 @@ def make_standalone(
 def test_a_folder_in_the_hubs_layout_is_loaded(tmp_path: Path) -> None:
     model = load(make_tiny_model(tmp_path / "m", files=("onnx/model.onnx", "onnx/model_quantized.onnx")))
     assert model.labels == ("red", "green", "blue")
-    assert model.weights == tmp_path / "m" / "onnx" / "model_quantized.onnx"
-    assert (model.card.dtype, model.outputs, model.layout) == ("q8", "logits", "NCHW")
+    assert model.weights == tmp_path / "m" / "onnx" / "model.onnx"
+    assert (model.card.dtype, model.outputs, model.layout) == ("fp32", "logits", "NCHW")
     assert model.spec.output_size == (8, 8)
     assert model.card.preprocessing == model.spec.describe()
 

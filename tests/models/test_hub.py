@@ -23,11 +23,11 @@ def test_the_first_start_downloads_with_progress_and_prints_nothing(
     result = home.load()
     assert result["labels"] == ["red", "green", "blue"]
     assert result["revision"] == commit
-    assert (result["dtype"], result["licence"], result["stderr"]) == ("q8", "apache-2.0", "")
-    assert result["files"] == ["config.json", "preprocessor_config.json", "onnx/model_quantized.onnx"]
-    size = len(hub.repositories[NAME].commits[commit]["onnx/model_quantized.onnx"])
-    assert ["onnx/model_quantized.onnx", 0, size] in result["progress"]
-    assert ["onnx/model_quantized.onnx", size, size] in result["progress"]
+    assert (result["dtype"], result["licence"], result["stderr"]) == ("fp32", "apache-2.0", "")
+    assert result["files"] == ["config.json", "preprocessor_config.json", "onnx/model.onnx"]
+    size = len(hub.repositories[NAME].commits[commit]["onnx/model.onnx"])
+    assert ["onnx/model.onnx", 0, size] in result["progress"]
+    assert ["onnx/model.onnx", size, size] in result["progress"]
 
 
 def test_only_the_needed_files_are_requested(hub: HubServer, home: Home, commit: str) -> None:
@@ -37,9 +37,7 @@ def test_only_the_needed_files_are_requested(hub: HubServer, home: Home, commit:
         f"/{NAME}/resolve/{commit}/config.json",
         f"/{NAME}/resolve/{commit}/preprocessor_config.json",
     ]
-    assert [r.path for r in hub.requests() if r.host == "cdn"] == [
-        f"/{NAME}/{commit}/onnx/model_quantized.onnx"
-    ]
+    assert [r.path for r in hub.requests() if r.host == "cdn"] == [f"/{NAME}/{commit}/onnx/model.onnx"]
 
 
 def test_a_pinned_commit_starts_without_a_request(hub: HubServer, home: Home, commit: str) -> None:
@@ -70,7 +68,7 @@ def test_offline_uses_the_cache_without_a_request(
 
 
 def test_offline_with_only_other_weights_cached_names_both(home: Home, commit: str) -> None:
-    home.load(dtype="fp32")
+    home.load(dtype="q8")
     result = home.load(local_files_only=True)
     assert result["error"] == "ModelUnavailable"
     assert "onnx/model_quantized.onnx" in result["message"]
@@ -148,10 +146,10 @@ def test_errors_name_the_problem_and_never_the_token(
 
 
 def test_a_listed_file_that_the_hub_does_not_have_is_named(hub: HubServer, home: Home, commit: str) -> None:
-    hub.faults.missing_file = "onnx/model_quantized.onnx"
+    hub.faults.missing_file = "onnx/model.onnx"
     result = home.load()
     assert result["error"] == "ModelFileMissing"
-    assert "onnx/model_quantized.onnx" in result["message"]
+    assert "onnx/model.onnx" in result["message"]
 
 
 def test_a_branch_and_a_tag_lead_to_their_commits(

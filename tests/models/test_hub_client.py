@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub.utils._xet_progress_reporting import XetDownloadProgressReporter
 
 from pictag.models.hub_client import is_hub, make_progress_bar
-from pictag.models.options import DownloadProgress
+from pictag.options import DownloadProgress
 
 
 def test_progress_is_reported_for_downloads_through_xet() -> None:

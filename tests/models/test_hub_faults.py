@@ -15,7 +15,7 @@ from tinymodel import make_graph
 
 pytestmark = pytest.mark.slow  # each test starts a process of its own
 
-WEIGHTS = "onnx/model_quantized.onnx"
+WEIGHTS = "onnx/model.onnx"
 TOKEN = "hf_secretsecretsecret"
 
 
@@ -176,7 +176,7 @@ def test_weights_outside_of_a_hub_model_are_refused_by_name(
     hub: HubServer, home: Home, tmp_path: Path, location: str
 ) -> None:
     files = make_files(tmp_path / "published")
-    files["onnx/model_quantized.onnx"] = make_outside(location)
+    files["onnx/model.onnx"] = make_outside(location)
     hub.publish(NAME, files)
     result = home.load()
     assert result["error"] == "InvalidModel"
@@ -185,7 +185,7 @@ def test_weights_outside_of_a_hub_model_are_refused_by_name(
 
 def test_external_weights_missing_on_the_hub_are_named(hub: HubServer, home: Home, tmp_path: Path) -> None:
     files = make_files(tmp_path / "published")
-    files["onnx/model_quantized.onnx"] = make_outside("model.onnx_data")
+    files["onnx/model.onnx"] = make_outside("model.onnx_data")
     hub.publish(NAME, files)
     result = home.load()
     assert result["error"] == "ModelFileMissing"

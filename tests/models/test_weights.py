@@ -19,24 +19,26 @@ def test_each_dtype_has_the_hubs_file_name(dtype: str, suffix: str) -> None:
 @pytest.mark.parametrize(
     ("files", "device", "expected"),
     [
-        (ALL, "cpu", "onnx/model_quantized.onnx"),
-        (["onnx/model.onnx", "onnx/model_uint8.onnx"], "cpu", "onnx/model_uint8.onnx"),
+        (ALL, "cpu", "onnx/model.onnx"),
+        (ALL[1:], "cpu", "onnx/model_quantized.onnx"),
+        (["onnx/model_fp16.onnx", "onnx/model_uint8.onnx"], "cpu", "onnx/model_uint8.onnx"),
         (["onnx/model.onnx", "onnx/model_fp16.onnx"], "cpu", "onnx/model.onnx"),
-        (ALL, "cuda", "onnx/model_fp16.onnx"),
+        (ALL, "cuda", "onnx/model.onnx"),
+        (ALL[1:], "cuda", "onnx/model_fp16.onnx"),
         (["onnx/model.onnx", "onnx/model_quantized.onnx"], "cuda", "onnx/model.onnx"),
         (["model.onnx"], "cpu", "model.onnx"),
         (["model.onnx", "onnx/model.onnx"], "cpu", "onnx/model.onnx"),
         (["README.md", "mobilenet.onnx"], "cpu", "mobilenet.onnx"),
     ],
 )
-def test_auto_chooses_the_fastest_dtype_on_the_device(files: list[str], device: str, expected: str) -> None:
+def test_auto_chooses_float32_or_else_the_fastest_dtype(files: list[str], device: str, expected: str) -> None:
     choice = choose_weights(files, model="m", device=device)
     assert choice.path == expected
 
 
 def test_the_reason_names_the_other_dtypes() -> None:
     choice = choose_weights(["onnx/model.onnx", "onnx/model_quantized.onnx"], model="m")
-    assert choice.why == "dtype=auto takes q8 on a CPU before fp32"
+    assert choice.why == "dtype=auto takes fp32 on a CPU before q8"
 
 
 def test_a_missing_dtype_names_the_existing_ones() -> None:
@@ -85,17 +87,17 @@ def test_paths_that_are_not_normalized_do_not_count_as_inside(path: str) -> None
 TWO_OF_A_KIND = ["onnx/model.onnx", "onnx/model_quantized.onnx", "onnx/model_quantized_openvino.onnx"]
 
 
-@pytest.mark.parametrize("dtype", ["auto", "q8"])
-def test_each_engine_gets_the_file_made_for_it(dtype: str) -> None:
+@pytest.mark.parametrize(("dtype", "files"), [("auto", TWO_OF_A_KIND[1:]), ("q8", TWO_OF_A_KIND)])
+def test_each_engine_gets_the_file_made_for_it(dtype: str, files: list[str]) -> None:
     def path(engine: str) -> str:
-        return choose_weights(TWO_OF_A_KIND, model="m", dtype=dtype, engine=engine).path
+        return choose_weights(files, model="m", dtype=dtype, engine=engine).path
 
     assert path("openvino") == "onnx/model_quantized_openvino.onnx"
     assert path("onnxruntime") == "onnx/model_quantized.onnx"
 
 
 def test_an_engine_without_its_own_file_gets_the_common_one() -> None:
-    assert choose_weights(TWO_OF_A_KIND[:2], model="m", engine="openvino").path == "onnx/model_quantized.onnx"
+    assert choose_weights(TWO_OF_A_KIND[1:2], model="m", engine="openvino").path == TWO_OF_A_KIND[1]
 
 
 def test_a_file_for_openvino_is_not_used_by_another_engine() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,12 @@ TRANSFORMERS: dict[str, list[dict[str, Any]]] = json.loads((GOLDENS / "transform
 TIMM: list[dict[str, Any]] = json.loads((GOLDENS / "timm.json").read_text())["pretrained_cfg"]
 
 
+draw_images_once = functools.cache(draw_images)
+
+
 def compare(results: dict[str, dict[str, Any]], **files: Any) -> None:
     spec = read_spec(**files)
-    images = draw_images()
+    images = draw_images_once()
     for name, golden in results.items():
         ours = sample(preprocess(images[name], spec))
         assert ours["shape"] == golden["shape"], name

@@ -74,6 +74,16 @@ def test_a_very_thin_image_is_rejected_before_it_is_enlarged() -> None:
         preprocess(Image.new("RGB", (30_000, 1)), spec(ResizeShortest(edge=256, resample="bilinear")))
 
 
+def test_max_pixels_limits_the_resized_image_but_never_an_ordinary_model_size() -> None:
+    thin, large = (
+        spec(ResizeShortest(edge=224, resample="bilinear")),
+        spec(Resize(height=512, width=512, resample="bilinear")),
+    )
+    with pytest.raises(ImageTooLarge, match="more than 50,000,000 pixels"):
+        preprocess(Image.new("RGB", (2, 9_000)), thin, max_pixels=50_000_000)
+    assert preprocess(Image.new("RGB", (2, 9)), large, max_pixels=1).shape == (3, 512, 512)
+
+
 def test_steps_in_the_wrong_order_are_rejected() -> None:
     with pytest.raises(ValueError, match="order"):
         spec(Rescale(factor=1 / 255), Resize(height=1, width=1, resample="box"))
@@ -141,3 +151,18 @@ def test_a_very_thin_image_is_rejected_even_if_most_is_cropped_off() -> None:
     steps = spec(ResizeShortest(edge=256, resample="bilinear"), CenterCrop(height=224, width=224))
     with pytest.raises(ImageTooLarge, match="30000×1"):
         preprocess(Image.new("RGB", (30_000, 1)), steps, is_exact=False)
+
+
+@pytest.mark.parametrize("size", [(30_000, 1), (1, 30_000), (9_000, 2)])
+def test_a_thin_image_that_would_exceed_the_limit_is_rejected(size: tuple[int, int]) -> None:
+    spec = plain_spec(size=(224, 224), mean=[0.5], std=[0.5], crop=True)
+    with pytest.raises(ImageTooLarge, match=f"{size[0]}×{size[1]}"):
+        preprocess(Image.new("RGB", size), spec, max_pixels=50_000_000)
+
+
+@pytest.mark.parametrize("max_pixels", [1, 50_000_000])
+def test_ordinary_model_sizes_are_allowed_under_any_limit(max_pixels: int) -> None:
+    for crop in (False, True, 0.875):
+        spec = plain_spec(size=(512, 512), mean=[0.5], std=[0.5], crop=crop)
+        for size in ((1, 1), (640, 480), (3000, 2000)):
+            assert preprocess(Image.new("RGB", size), spec, max_pixels=max_pixels).shape == (3, 512, 512)

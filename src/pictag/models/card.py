@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pictag.models.files import FileFact
+from pictag.models.knowledge import Knowledge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +17,8 @@ class ModelCard:
     ``name`` is the reference as it was given and ``kind`` its type (``hub``, ``folder``, ``file``,
     ``embedded``); ``revision`` is the commit. ``weights`` is the path of the chosen file in the model,
     ``dtype`` the one in its name, ``why`` the reason for the choice, and ``sha256`` its checksum.
-    ``preprocessing`` has one line per step. ``details`` is the content of the model's ``card.json``.
+    ``preprocessing`` has one line per step. ``knowledge`` has the thresholds and
+    the temperature, and ``details`` the content of the model's ``card.json``.
     """
 
     name: str
@@ -35,6 +37,7 @@ class ModelCard:
     processor: str
     preprocessing: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    knowledge: Knowledge = field(default_factory=Knowledge)
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @property

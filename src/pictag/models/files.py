@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pictag.errors import InvalidModel, ModelFileMissing, shorten
+from pictag.models.graph_file import Graph
 from pictag.models.weights import Choice
 
 CONFIG = "config.json"
@@ -34,7 +35,7 @@ class FileFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFiles:
-    """The files of a model in one folder, with the weights chosen.
+    """The files of a model in one folder, with the weights chosen and their graph read.
 
     ``folder`` may contain links into the Hub's cache. Weights are opened by their path in this folder and
     never by a link's target, because the files that the graph refers to are beside the link.
@@ -42,6 +43,7 @@ class ModelFiles:
 
     folder: Path
     choice: Choice
+    graph: Graph
     files: tuple[FileFact, ...]
     revision: str | None = None
     licence: str | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 
 from pictag.errors import InvalidModel, ModelFileMissing, OptionError, shorten
@@ -19,7 +18,7 @@ _DESCRIPTIONS = (CONFIG, PREPROCESSOR, PROCESSOR, LABELS, SETTINGS)
 
 def embedded_folder() -> Path:
     """The folder of the model in the package."""
-    return Path(str(resources.files("pictag.models"))) / "embedded"
+    return Path(__file__).with_name("embedded")
 
 
 def find_folder(folder: Path, options: LoadOptions, *, name: str) -> ModelFiles:
@@ -73,12 +72,14 @@ def list_model_files(folder: Path) -> tuple[str, ...]:
 
 def _collect(folder: Path, choice: Choice) -> ModelFiles:
     weights = folder / choice.path
-    external = check_external_data(weights, read_graph_file(weights).external)
+    graph = read_graph_file(weights)
+    external = check_external_data(weights, graph.external)
     names = [name for name in _DESCRIPTIONS if (folder / name).is_file()]
     names += [choice.path, *(path.relative_to(folder).as_posix() for path in external)]
     return ModelFiles(
         folder=folder,
         choice=choice,
+        graph=graph,
         files=tuple(FileFact(path=name, size=(folder / name).stat().st_size) for name in names),
         licence=read_licence(folder / "README.md"),
     )

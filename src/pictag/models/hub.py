@@ -50,19 +50,20 @@ def fetch_model(ref: ModelRef, options: LoadOptions, on_progress: OnProgress | N
     names = [name for name in (CONFIG, PREPROCESSOR, PROCESSOR) if name in available] + [choice.path]
     download.ensure(names)
     weights = download.folder / choice.path
-    external = read_graph_file(weights).external
-    beside = list(resolve_in_model(choice.path, external))
+    graph = read_graph_file(weights)
+    beside = list(resolve_in_model(choice.path, graph.external))
     if missing := [name for name in beside if name not in available]:
         raise ModelFileMissing(
             f"{choice.path} of {ref} keeps weights in {shorten(', '.join(missing))}, which the model does "
             "not have."
         )
     download.ensure(beside)
-    check_external_data(weights, external)
+    check_external_data(weights, graph.external)
     save_manifest(repository, manifest, ref.revision or MAIN)
     return ModelFiles(
         folder=download.folder,
         choice=choice,
+        graph=graph,
         files=tuple(
             FileFact(path=name, size=available[name].size, sha256=available[name].sha256)
             for name in names + beside

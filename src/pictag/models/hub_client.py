@@ -26,8 +26,9 @@ from pictag import __version__
 from pictag.errors import CorruptModel, shorten
 from pictag.models.hub_errors import endpoint, translate_errors
 from pictag.models.manifest import FileChecksum, Manifest, is_commit
-from pictag.models.options import DownloadProgress, LoadOptions, OnProgress
+from pictag.models.options import LoadOptions, OnProgress
 from pictag.models.weights import is_inside
+from pictag.options import DownloadProgress
 
 _TIMEOUT_S = 10.0
 _ETAG = re.compile(r"[A-Za-z0-9_+=\-]{1,128}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from importlib import resources
+from pathlib import Path
 from typing import Any, Literal, cast
 
 from pictag.errors import InvalidModel, shorten
@@ -54,7 +54,7 @@ def read_imagenet_labels() -> tuple[str, ...]:
     >>> len(labels), labels[292]
     (1000, 'tiger, Panthera tigris')
     """
-    text = resources.files("pictag.models").joinpath("imagenet1k.txt").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("imagenet1k.txt").read_text(encoding="utf-8")
     return tuple(text.splitlines())
 
 
@@ -100,7 +100,10 @@ def _from_ids(pairs: Iterable[tuple[object, object]], where: str) -> tuple[str, 
                 f"{_MAX_LABELS - 1}."
             )
         by_id[index] = label
-    return tuple(_text(by_id.get(index), index, where) for index in range(max(by_id) + 1))
+    labels = (by_id.get(index) for index in range(max(by_id) + 1))
+    return tuple(
+        label if isinstance(label, str) else _text(label, index, where) for index, label in enumerate(labels)
+    )
 
 
 def _text(label: object, index: int, where: str) -> str:

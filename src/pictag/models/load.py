@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,19 @@ from pictag.models.files import (
     read_optional_json,
 )
 from pictag.models.folder import embedded_folder, find_file, find_folder
-from pictag.models.graph_file import GraphFacts, Quantization, read_graph_file
+from pictag.models.graph_facts import find_activation, find_quantization
+from pictag.models.graph_file import Graph
+from pictag.models.knowledge import read_knowledge
 from pictag.models.labels import ProblemType, read_labels, read_problem_type
-from pictag.models.options import DownloadProgress, LoadOptions, OnProgress
+from pictag.models.options import LoadOptions, OnProgress
 from pictag.models.reference import ModelRef
-from pictag.models.standalone_onnx import Description, Layout, Outputs, read_standalone_onnx
+from pictag.models.standalone_onnx import Description, Outputs, read_standalone_onnx
 from pictag.models.weights import check_dtype
+from pictag.options import Layout, Quantization
 from pictag.preprocess.reader import read_spec
 from pictag.preprocess.spec import PreprocessSpec
 
-__all__ = ["DownloadProgress", "LoadOptions", "Model", "find_files", "load_model"]
+__all__ = ["LoadOptions", "Model", "find_files", "load_model"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +41,7 @@ class Model:
     ``weights`` must be opened by this path (in the Hub's cache it is a link, and the files that the graph
     refers to are beside the link). ``labels`` are in the order of the output. ``outputs`` says whether the
     graph returns logits or probabilities. ``quantization`` says whether it computes in 8-bit integers, with
-    calibrated ranges (``static``) or with ranges that each batch sets (``dynamic``).
+    calibrated ranges (``static``) or with ranges that each batch sets (``dynamic``). ``graph`` has its nodes.
     """
 
     ref: ModelRef
@@ -51,6 +54,7 @@ class Model:
     outputs: Outputs
     layout: Layout
     quantization: Quantization
+    graph: Graph = field(repr=False)
 
 
 def load_model(
@@ -66,12 +70,8 @@ def load_model(
     200
     """
     files = find_files(ref, options or LoadOptions(), on_progress)
-    graph = read_graph_file(files.weights)
     config = read_optional_json(files.folder / CONFIG)
-    if config is None:
-        described = read_standalone_onnx(files, graph)
-    else:
-        described = _read_description(ref, files, graph, config)
+    described = read_standalone_onnx(files) if config is None else _read_description(ref, files, config)
     return Model(
         ref=ref,
         weights=files.weights,
@@ -82,7 +82,8 @@ def load_model(
         problem_type=described.problem_type,
         outputs=described.outputs,
         layout=described.layout,
-        quantization=graph.quantization,
+        quantization=find_quantization(files.graph),
+        graph=files.graph,
     )
 
 
@@ -104,9 +105,7 @@ def find_files(ref: ModelRef, options: LoadOptions, on_progress: OnProgress | No
     return find_folder(folder, options, name=ref.name)
 
 
-def _read_description(
-    ref: ModelRef, files: ModelFiles, graph: GraphFacts, config: Mapping[str, Any]
-) -> Description:
+def _read_description(ref: ModelRef, files: ModelFiles, config: Mapping[str, Any]) -> Description:
     where = f"{CONFIG} of {ref}" if ref.kind == "hub" else str(files.folder / CONFIG)
     try:
         spec = read_spec(
@@ -122,7 +121,7 @@ def _read_description(
         spec=spec,
         layout="NCHW",
         # Exports for transformers return logits. A softmax in the graph must not be applied again.
-        outputs="probabilities" if graph.activation else "logits",
+        outputs="probabilities" if find_activation(files.graph) else "logits",
         problem_type=read_problem_type(config, where=where),
     )
 
@@ -135,6 +134,7 @@ def _make_card(
     checked = {file.path: file.sha256 for file in files.files}
     model_type = config.get("model_type")
     licence = files.licence or details.get("licence") or details.get("license")
+    sha256 = checked[weights] or read_card_checksums(details).get(weights)
     return ModelCard(
         name=str(ref),
         kind=ref.kind,
@@ -143,7 +143,7 @@ def _make_card(
         weights=weights,
         dtype=files.choice.dtype,
         why=files.choice.why,
-        sha256=checked[weights] or read_card_checksums(details).get(weights),
+        sha256=sha256,
         files=files.files,
         licence=licence if isinstance(licence, str) else None,
         label_count=len(described.labels),
@@ -152,5 +152,6 @@ def _make_card(
         processor=described.spec.processor,
         preprocessing=described.spec.describe(),
         notes=files.notes,
+        knowledge=read_knowledge(ref, files, config, sha256=sha256, labels=described.labels),
         details=details,
     )

@@ -1,10 +1,12 @@
-"""Options for loading a model, and the progress of a download."""
+"""Options for loading a model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from pictag.options import DownloadProgress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,15 +27,6 @@ class LoadOptions:
     token: str | bool | None = field(default=None, repr=False)
     device: str = "cpu"
     engine: str = "onnxruntime"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DownloadProgress:
-    """How many bytes of one file have been received; ``total`` is ``None`` if the server doesn't say."""
-
-    file: str
-    received: int
-    total: int | None
 
 
 OnProgress = Callable[[DownloadProgress], None]

@@ -14,6 +14,8 @@ exported contains its labels. ``pictag.toml`` says how images are preprocessed. 
     crop = 0.875                    # center crop's share of the image; true: largest square; false: squeeze
     output = "logits"               # or "probabilities"; by default according to the graph's last operation
     problem_type = "single_label_classification"   # or multi_label_classification, regression
+    thresholds = { cat = 0.6 }      # labels below their threshold are left out
+    temperature = 1.0               # logits are divided by it
 
 The defaults are the usual ImageNet preprocessing (a crop of 224 from 256, ImageNet's mean and deviation).
 """
@@ -21,7 +23,6 @@ The defaults are the usual ImageNet preprocessing (a crop of 224 from 256, Image
 from __future__ import annotations
 
 import ast
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,11 +31,12 @@ from typing import Any, Literal, cast, get_args
 from pictag.errors import InvalidModel, ModelFileMissing, shorten, suggest
 from pictag.models.files import ModelFiles
 from pictag.models.folder import LABELS, SETTINGS
-from pictag.models.graph_file import GraphFacts
+from pictag.models.graph_facts import find_activation
+from pictag.models.graph_file import Graph
 from pictag.models.labels import ProblemType, read_labels, read_problem_type
+from pictag.options import Layout
 from pictag.preprocess.spec import PreprocessSpec, plain_spec
 
-Layout = Literal["NCHW", "NHWC"]
 Outputs = Literal["logits", "probabilities"]
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -50,6 +52,8 @@ _KEYS = (
     "crop",
     "output",
     "problem_type",
+    "thresholds",
+    "temperature",
 )
 _MAX_TEXT_BYTES = 16 * 2**20
 
@@ -65,8 +69,9 @@ class Description:
     problem_type: ProblemType
 
 
-def read_standalone_onnx(files: ModelFiles, graph: GraphFacts) -> Description:
+def read_standalone_onnx(files: ModelFiles) -> Description:
     """Describe an ``.onnx`` file without a ``config.json``. Raises `ModelFileMissing` or `InvalidModel`."""
+    graph = files.graph
     settings_path, labels_path = files.folder / SETTINGS, files.folder / LABELS
     settings, where = read_settings_file(settings_path), str(settings_path)
     labels = exported = _read_ultralytics(graph.metadata)
@@ -78,7 +83,7 @@ def read_standalone_onnx(files: ModelFiles, graph: GraphFacts) -> Description:
             "Add one of them."
         )
     layout = cast("Layout", _choose(settings, "layout", get_args(Layout), _layout_of(graph), where))
-    by_graph = "probabilities" if graph.activation else "logits"
+    by_graph = "probabilities" if find_activation(graph) else "logits"
     return Description(
         labels=labels,
         spec=_read_spec(settings, graph, layout, is_ultralytics=exported is not None, where=where),
@@ -102,6 +107,8 @@ def read_settings_file(path: Path) -> Mapping[str, Any]:
     """The keys of a ``pictag.toml``, none without the file. Raises `InvalidModel` for unknown keys."""
     if not path.is_file():
         return {}
+    import tomllib  # takes 3 ms, and few models have the file
+
     text = _read_text(path)
     try:
         data = tomllib.loads(text)
@@ -126,7 +133,7 @@ def _read_text(path: Path) -> str:
 
 
 def _read_spec(
-    settings: Mapping[str, Any], graph: GraphFacts, layout: Layout, *, is_ultralytics: bool, where: str
+    settings: Mapping[str, Any], graph: Graph, layout: Layout, *, is_ultralytics: bool, where: str
 ) -> PreprocessSpec:
     channels, *graph_size = _image_shape(graph, layout)
     channels = settings.get("channels", channels)
@@ -155,13 +162,13 @@ def _read_spec(
     )
 
 
-def _layout_of(graph: GraphFacts) -> Layout:
+def _layout_of(graph: Graph) -> Layout:
     shape = graph.input_shape
     is_last = shape is not None and len(shape) == 4 and shape[3] in (1, 3) and shape[1] not in (1, 3)
     return "NHWC" if is_last else "NCHW"
 
 
-def _image_shape(graph: GraphFacts, layout: Layout) -> tuple[int, int, int]:
+def _image_shape(graph: Graph, layout: Layout) -> tuple[int, int, int]:
     """Channels, height and width of the graph's input, with defaults for what it doesn't state."""
     shape = graph.input_shape
     if shape is None or len(shape) != 4:

@@ -33,28 +33,25 @@ def resized_size(step: ResizeStep, size: Size) -> Size:
     >>> resized_size(ResizeShortest(edge=256, resample="bilinear"), (480, 641))
     (256, 341)
     """
-    height, width = _target_size(step, size)
-    return max(1, height), max(1, width)
-
-
-def _target_size(step: ResizeStep, size: Size) -> Size:
     height, width = size
     match step:
         case Resize():
-            return step.height, step.width
+            target = step.height, step.width
         case ResizeShortest():
-            return _fit_shortest(step, size)
+            target = _fit_shortest(step, size)
         case ResizeLongest():
             other = int(step.edge * min(size) / max(size))
-            return (step.edge, other) if width <= height else (other, step.edge)
+            target = (step.edge, other) if width <= height else (other, step.edge)
         case ResizeWithin() if step.rounding == "down":
             scale = min(step.height / height, step.width / width)
-            return int(height * scale), int(width * scale)
+            target = int(height * scale), int(width * scale)
         case ResizeWithin():  # timm divides by the ratio; multiplying would differ in the last bit
             ratio = max(height / step.height, width / step.width)
+            target = round(height / ratio), round(width / ratio)
         case ResizeToCover():
             ratio = min(height / step.height, width / step.width)
-    return round(height / ratio), round(width / ratio)
+            target = round(height / ratio), round(width / ratio)
+    return max(1, target[0]), max(1, target[1])
 
 
 def _fit_shortest(step: ResizeShortest, size: Size) -> Size:
@@ -85,15 +82,12 @@ def center_box(step: CenterCrop, size: Size) -> Box:
     >>> center_box(CenterCrop(height=2, width=4), (5, 3))
     (-1, 1, 3, 3)
     """
-    top = _start(step, size[0], step.height)
-    left = _start(step, size[1], step.width)
+    spares = size[0] - step.height, size[1] - step.width
+    match step.odd_pixel:
+        case "transformers":
+            top, left = (spare // 2 for spare in spares)
+        case "timm":
+            top, left = (round(spare / 2) if spare >= 0 else -(-spare // 2) for spare in spares)
+        case _:
+            top, left = (spare // 2 if spare >= 0 else -(-spare // 2) for spare in spares)
     return left, top, left + step.width, top + step.height
-
-
-def _start(step: CenterCrop, edge: int, wanted: int) -> int:
-    spare = edge - wanted
-    if step.odd_pixel == "transformers":
-        return spare // 2
-    if spare < 0:
-        return -(-spare // 2)
-    return round(spare / 2) if step.odd_pixel == "timm" else spare // 2

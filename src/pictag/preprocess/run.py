@@ -7,11 +7,11 @@ up. The result equals the reference's bit for bit, and a lookup is faster than t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from pictag.errors import ImageTooLarge
@@ -32,17 +32,29 @@ from pictag.preprocess.steps import (
     ToGrayscale,
 )
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ALWAYS_ALLOWED_PIXELS = 2**24
+"""Images may always be resized to this many pixels, even if the limit for input images is lower: only very
+thin images become larger."""
 MAX_RESIZED_PIXELS = 2**27
 """Enlarging the shorter edge of a thin image makes it huge; larger results (half a gigabyte) are refused."""
 
 
-def preprocess(image: Image.Image, spec: PreprocessSpec, *, is_exact: bool = True) -> NDArray[np.float32]:
+def preprocess(
+    image: Image.Image,
+    spec: PreprocessSpec,
+    *,
+    is_exact: bool = True,
+    max_pixels: int = MAX_RESIZED_PIXELS,
+) -> NDArray[np.float32]:
     """The pixel values that the model takes: float32 [channels, height, width], contiguous.
 
     ``image`` is 8-bit RGB, upright (as `pictag.images` makes it). With ``is_exact=False``, parts that will be
     cropped off aren't resized: this saves a third of the work for a 4:3 photograph, and a few pixels differ
     from the reference by 1 or 2 of 255. Raises `ImageTooLarge` if the resized image would exceed
-    `MAX_RESIZED_PIXELS`.
+    ``max_pixels``; `ALWAYS_ALLOWED_PIXELS` are always allowed.
 
     >>> from pictag.preprocess.spec import plain_spec
     >>> red = Image.new("RGB", (640, 480), "red")
@@ -52,10 +64,15 @@ def preprocess(image: Image.Image, spec: PreprocessSpec, *, is_exact: bool = Tru
     if image.mode != ("L" if spec.channels == 1 and image.mode == "L" else "RGB"):
         image = image.convert("RGB")
     steps = [step for step in spec.steps if isinstance(step, ImageStep)]
+    limit = min(max(max_pixels, ALWAYS_ALLOWED_PIXELS), MAX_RESIZED_PIXELS)
     while steps:
-        window = None if is_exact else _resize_window(steps[:2], image)
+        window = None if is_exact else _resize_window(steps[:2], image, limit)
         if window is None:
-            image = _edit(steps.pop(0), image)
+            step = steps.pop(0)
+            if isinstance(step, ResizeStep):
+                image = _resize(step, image, limit)
+            else:
+                image = _EDITS[type(step)](step, image)
         else:
             image = window
             del steps[:2]
@@ -63,13 +80,13 @@ def preprocess(image: Image.Image, spec: PreprocessSpec, *, is_exact: bool = Tru
         tuple(step for step in spec.steps if isinstance(step, PixelStep)), spec.channels
     )
     values = _look_up(image, table, order)
-    for step in spec.steps:
-        if isinstance(step, ArrayStep):
-            values = _pad(step, values)
+    for pad in spec.steps:
+        if isinstance(pad, ArrayStep):
+            values = _pad(pad, values)
     return values
 
 
-def _resize_window(steps: list[ImageStep], image: Image.Image) -> Image.Image | None:
+def _resize_window(steps: list[ImageStep], image: Image.Image, limit: int) -> Image.Image | None:
     """A resize and the centre crop after it in one operation; ``None`` if the steps aren't such a pair."""
     resize, crop = steps if len(steps) == 2 else (None, None)
     if not isinstance(resize, ResizeStep) or not isinstance(crop, CenterCrop):
@@ -78,34 +95,17 @@ def _resize_window(steps: list[ImageStep], image: Image.Image) -> Image.Image | 
         return None
     height, width = resized_size(resize, (image.height, image.width))
     left, top, right, bottom = center_box(crop, (height, width))
-    if left < 0 or top < 0 or right > width or bottom > height or height * width > MAX_RESIZED_PIXELS:
+    if left < 0 or top < 0 or right > width or bottom > height or height * width > limit:
         return None
     x, y = image.width / width, image.height / height
     return image.resize(
         (crop.width, crop.height),
-        resample=_filter(resize),
+        resample=_FILTERS[resize.resample],
         box=(left * x, top * y, min(right * x, image.width), min(bottom * y, image.height)),
     )
 
 
-def _edit(step: ImageStep, image: Image.Image) -> Image.Image:
-    match step:
-        case FlattenOnWhite():
-            return _flatten(image)
-        case ToGrayscale():
-            return image.convert("L")
-        case CropFraction():
-            height, width = fraction_size(step, (image.height, image.width))
-            if height and width:
-                return _crop(CenterCrop(height=height, width=width), image)
-            # For example 0.875 of one pixel: black, as in the reference.
-            return Image.new(image.mode, (max(1, width), max(1, height)))
-        case CenterCrop():
-            return _crop(step, image)
-    return _resize(step, image)
-
-
-def _flatten(image: Image.Image) -> Image.Image:
+def _flatten(_step: FlattenOnWhite, image: Image.Image) -> Image.Image:
     # The alpha channel was dropped before, but a colour that the file declares transparent is still known.
     if image.info.get("transparency") is None:
         return image
@@ -113,18 +113,26 @@ def _flatten(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
 
 
-def _resize(step: ResizeStep, image: Image.Image) -> Image.Image:
+def _to_grayscale(_step: ToGrayscale, image: Image.Image) -> Image.Image:
+    return image.convert("L")
+
+
+def _crop_fraction(step: CropFraction, image: Image.Image) -> Image.Image:
+    height, width = fraction_size(step, (image.height, image.width))
+    if height and width:
+        return _crop(CenterCrop(height=height, width=width), image)
+    # For example 0.875 of one pixel: black, as in the reference.
+    return Image.new(image.mode, (max(1, width), max(1, height)))
+
+
+def _resize(step: ResizeStep, image: Image.Image, limit: int) -> Image.Image:
     height, width = resized_size(step, (image.height, image.width))
-    if height * width > MAX_RESIZED_PIXELS:
+    if height * width > limit:
         raise ImageTooLarge(
             f"The image is {image.width}×{image.height} (width×height); resized as the model asks, it "
-            f"would be {width}×{height}, more than {MAX_RESIZED_PIXELS:,} pixels. Crop it first."
+            f"would be {width}×{height}, more than {limit:,} pixels. Crop it first."
         )
-    return image.resize((width, height), resample=_filter(step))
-
-
-def _filter(step: ResizeStep) -> Image.Resampling:
-    return Image.Resampling(RESAMPLE_NAMES.index(step.resample))
+    return image.resize((width, height), resample=_FILTERS[step.resample])
 
 
 def _crop(step: CenterCrop, image: Image.Image) -> Image.Image:
@@ -134,6 +142,15 @@ def _crop(step: CenterCrop, image: Image.Image) -> Image.Image:
         framed.paste(image, (-left, -top))
         return framed
     return image.crop((left, top, right, bottom))  # Pillow's border is black
+
+
+_FILTERS = {name: Image.Resampling(number) for number, name in enumerate(RESAMPLE_NAMES)}
+_EDITS: dict[type, Callable[[Any, Image.Image], Image.Image]] = {
+    FlattenOnWhite: _flatten,
+    ToGrayscale: _to_grayscale,
+    CropFraction: _crop_fraction,
+    CenterCrop: _crop,
+}
 
 
 @lru_cache(maxsize=256)
