@@ -27,7 +27,7 @@ from pictag.errors import (
     NotAnImage,
     UnsupportedInput,
 )
-from pictag.images import DecodedImage, ImageLimits, make_source, prefetch, read_image
+from pictag.images import DecodedImage, ImageLimits, make_source, read_image
 
 Encode = Callable[..., bytes]
 
@@ -251,29 +251,6 @@ def test_reading_files_loads_no_http_client(path: Path) -> None:
         [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
-
-
-@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="the system takes no advice")
-def test_prefetching_a_file_announces_it_to_the_system(
-    tmp_path: Path, data: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked = []
-    monkeypatch.setattr(
-        os, "posix_fadvise", lambda handle, *rest: asked.append((os.fstat(handle).st_size, rest))
-    )
-    (tmp_path / "a.png").write_bytes(data)
-    prefetch(make_source(tmp_path / "a.png"))
-    prefetch(make_source(data))
-    assert asked == [(len(data), (0, 256 * 2**20, os.POSIX_FADV_WILLNEED))]
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of POSIX")
-def test_prefetching_anything_else_does_nothing(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    before = count_descriptors()
-    for path in (tmp_path / "pipe", tmp_path / "missing.png", tmp_path, "nul\0.png", "/dev/full"):
-        prefetch(make_source(path))
-    assert count_descriptors() == before
 
 
 def count_descriptors() -> int:

@@ -12,20 +12,20 @@ from pictag.images.decode import DecodedImage
 from pictag.images.folder import Failed, expand
 from pictag.images.limits import FetchLimits, ImageLimits
 from pictag.images.memory import keep_blocks
-from pictag.images.read import prefetch, read_ahead, read_image
-from pictag.images.source import Source, is_single, make_source
+from pictag.images.read import read_ahead, read_image
+from pictag.images.source import SingleInput, Source, is_single, make_source
 
 __all__ = [
     "DecodedImage",
     "Failed",
     "FetchLimits",
     "ImageLimits",
+    "SingleInput",
     "Source",
     "expand",
     "is_single",
     "keep_blocks",
     "make_source",
-    "prefetch",
     "read_ahead",
     "read_image",
 ]

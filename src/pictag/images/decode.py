@@ -79,7 +79,8 @@ def decode_pil_image(
 
     ``image`` itself isn't changed, except that it is loaded (and shrunk if ``needed`` is given).
     """
-    check_size(image.size, name=name, limits=limits)
+    announced = image.size
+    check_size(announced, name=name, limits=limits)
     full_size = None
     try:
         if image.format in ("JPEG", "MPO") and isinstance(image, ImageFile.ImageFile):
@@ -88,7 +89,8 @@ def decode_pil_image(
             # By default Pillow feeds its decoder 64 kB at a time and takes the interpreter's lock for each.
             image.decodermaxblock = _BLOCK_BYTES
         image.load()
-        check_size(image.size, name=name, limits=limits)
+        if image.size != announced:
+            check_size(image.size, name=name, limits=limits)
         rgb = to_rgb(image, alpha=limits.alpha)
     except DecodeError as error:
         raise type(error)(f"{shorten(name)}: {error}") from error
@@ -208,8 +210,8 @@ def decode(
     except _FAILURES as error:
         raise _translate(error, name=name, problem=f"the {form.name} file cannot be opened") from error
     with image:
-        check_size(image.size, name=name, limits=limits)
         if form is sniff.TIFF:
+            check_size(image.size, name=name, limits=limits)
             check_tiles(stream, image.size, name=name, limits=limits)
         return decode_pil_image(image, name=name, limits=limits, format=form.name, needed=needed)
 

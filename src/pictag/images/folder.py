@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pictag.errors import ImageNotFound, ImageUnreadable, InputError, shorten
 from pictag.images.sniff import image_extensions
-from pictag.images.source import Source, exists, make_source
+from pictag.images.source import Source, make_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -67,7 +67,7 @@ def _expand_file(source: Source, *, recursive: bool) -> Iterator[Source | Failed
     if os.path.isdir(path):
         entries = _list_folder(path, recursive=recursive)
         missing = f"the folder holds no images{'' if recursive else ' (subfolders need recursive)'}."
-    elif _MAGIC.search(path) and not exists(path):
+    elif _MAGIC.search(path) and not os.path.lexists(path):
         entries = _list_glob(path, recursive=recursive)
         missing = "nothing matches."
     else:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import re
 import struct
-from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
 
 from pictag.errors import CorruptImage, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container
 
 MAX_SCANS = 100
 """Programs write about ten. Each costs a pass over the whole image, even if it contains almost no data."""
@@ -32,41 +31,44 @@ _START_OF_SCAN, _END = 0xDA, 0xD9
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
-def walk_segments(data: bytes) -> Iterator[tuple[int, int]]:
+def list_segments(data: bytes, *, until: Container[int], limit: int = MAX_SEGMENTS) -> list[tuple[int, int]]:
     """Each segment's marker, and where the two bytes of its length are, in linear time.
 
-    Bytes between segments are skipped, as decoders do. Raises `CorruptImage` above `MAX_SEGMENTS` or
-    `MAX_PADDING_BYTES`.
+    Ends after a marker of ``until``. Bytes between segments are skipped, as decoders do. Raises
+    `CorruptImage` above ``limit`` segments or `MAX_PADDING_BYTES`.
     """
+    segments: list[tuple[int, int]] = []
     place, padding_left, in_scans = 2, MAX_PADDING_BYTES, False
-    for _ in range(MAX_SEGMENTS):
+    while len(segments) < limit:
         end = len(data) if in_scans else min(len(data), place + padding_left + 2)
         found = _MARKER.search(data, place, end)
         if found is None:
             if end < len(data):
                 break
-            return
+            return segments
         if not in_scans:
             padding_left -= found.start() - place
         place = found.end()
         marker = data[place - 1]
         in_scans = in_scans or marker == _START_OF_SCAN
-        yield marker, place
+        segments.append((marker, place))
+        if marker in until:
+            return segments
         if marker not in _NO_LENGTH:
             place += int.from_bytes(data[place : place + 2], "big")
     raise CorruptImage(
-        f"the file has more than {MAX_SEGMENTS:,} segments, or {MAX_PADDING_BYTES:,} bytes between them. "
+        f"the file has more than {limit:,} segments, or {MAX_PADDING_BYTES:,} bytes between them. "
         "Save the image again."
     )
 
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:
     """Width and height from the frame header."""
-    for marker, place in islice(walk_segments(data), _SIZE_SEGMENTS):
-        if marker in _FRAMES:
-            height, width = struct.unpack_from(">HH", data, place + 3)
-            return width, height
-    return None
+    segments = list_segments(data, until=_FRAMES, limit=_SIZE_SEGMENTS)
+    if not segments or segments[-1][0] not in _FRAMES:
+        return None
+    height, width = struct.unpack_from(">HH", data, segments[-1][1] + 3)
+    return width, height
 
 
 def check_scans(stream: BinaryIO, *, name: str) -> None:
@@ -91,23 +93,20 @@ def count_scans(data: bytes) -> int:
 
 def _count_scans(data: bytes) -> tuple[int, bool]:
     """The number of scans, and whether the image ends with them whatever follows in the file."""
-    scans, components, is_progressive = 0, 0, False
-    try:
-        for marker, place in walk_segments(data):
-            if marker == _END:
-                return scans, True
-            if marker in _FRAMES:
-                is_progressive = marker in _PROGRESSIVE
-                components = data[place + 7]
-            elif marker == _START_OF_SCAN:
-                scans += 1
-                if scans > MAX_SCANS:
-                    raise CorruptImage(
-                        f"the image has more than {MAX_SCANS} scans, and decoding each takes a pass over the "
-                        "whole image. Save it again."
-                    )
-                if not is_progressive and data[place + 2] >= components:
-                    return scans, True  # all components in one scan
-    except IndexError:  # truncated
-        pass
-    return scans, False
+    segments = list_segments(data, until=(_START_OF_SCAN, _END))
+    frame, components = next(
+        ((marker, data[place + 7 : place + 8]) for marker, place in reversed(segments) if marker in _FRAMES),
+        (0, b""),
+    )
+    if segments and segments[-1][0] == _START_OF_SCAN and frame not in _PROGRESSIVE:
+        place = segments[-1][1]
+        if data[place + 2 : place + 3] >= components:
+            return 1, True  # all components in one scan
+    segments = list_segments(data, until=(_END,))
+    scans = sum(marker == _START_OF_SCAN for marker, _ in segments)
+    if scans > MAX_SCANS:
+        raise CorruptImage(
+            f"the image has more than {MAX_SCANS} scans, and decoding each takes a pass over the whole "
+            "image. Save it again."
+        )
+    return scans, bool(segments) and segments[-1][0] == _END

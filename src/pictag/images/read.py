@@ -21,12 +21,11 @@ from pictag.errors import (
     shorten,
 )
 from pictag.images.array import array_to_pil_image
-from pictag.images.decode import DecodedImage, TargetSize, check_size, decode, decode_bytes, decode_pil_image
+from pictag.images.decode import DecodedImage, TargetSize, check_size, decode, decode_pil_image
 from pictag.images.limits import FetchLimits, ImageLimits
 from pictag.images.source import Source, decode_base64
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any
 
 # Larger files are decoded from disk, so that an archive of many pages needn't fit into memory. Smaller files
@@ -69,12 +68,18 @@ def read_image(
     >>> read_image(make_source(Image.new("CMYK", (4, 3)))).rgb
     <PIL.Image.Image image mode=RGB size=4x3 ...>
     """
-    source = read_ahead(source, limits=limits, fetch=fetch)
+    if source.kind in ("file", "url"):
+        source = read_ahead(source, limits=limits, fetch=fetch)
     name, value = source.name, source.value
     match source.kind:
         case "file":
-            with _open_file(value, name=name, limits=limits) as file:
-                return decode(file, name=name, limits=limits, needed=needed)
+            try:
+                with open(value, "rb", opener=_open_regular) as file:
+                    return decode(file, name=name, limits=limits, needed=needed)
+            except InputError:
+                raise
+            except (OSError, ValueError) as error:
+                raise _translate(error, name=name) from error
         case "image":
             with lock_for(value):
                 return decode_pil_image(value, name=name, limits=limits)
@@ -91,8 +96,9 @@ def read_image(
             data = _read_base64(value, name=name)
         case "url":
             raise AssertionError("read_ahead reads URLs")
-    _check_bytes(len(data), name=name, limits=limits)
-    return decode_bytes(data, name=name, limits=limits, needed=needed)
+    if limits.max_bytes is not None:
+        _check_bytes(len(data), name=name, limits=limits)
+    return decode(io.BytesIO(data), name=name, limits=limits, needed=needed)
 
 
 def read_ahead(
@@ -109,24 +115,18 @@ def read_ahead(
 
         return Source(name=source.name, kind="bytes", value=fetch_bytes(source.value, limits=fetch))
     if source.kind == "file":
-        with _open_file(source.value, name=source.name, limits=limits) as file:
-            size = os.fstat(file.fileno()).st_size
-            if size <= _READ_AT_ONCE_BYTES:
-                return Source(name=source.name, kind="bytes", value=file.read(size))
+        try:
+            with open(source.value, "rb", opener=_open_regular) as file:
+                size = os.fstat(file.fileno()).st_size
+                if limits.max_bytes is not None:
+                    _check_bytes(size, name=source.name, limits=limits)
+                if size <= _READ_AT_ONCE_BYTES:
+                    return Source(name=source.name, kind="bytes", value=file.read(size))
+        except InputError:
+            raise
+        except (OSError, ValueError) as error:
+            raise _translate(error, name=source.name) from error
     return source
-
-
-def prefetch(source: Source) -> None:
-    """Ask the operating system to start reading a file, while other images are processed."""
-    if source.kind != "file" or not hasattr(os, "posix_fadvise"):
-        return
-    with contextlib.suppress(OSError, ValueError):  # reported when the file is read
-        if stat.S_ISREG(os.stat(source.value).st_mode):  # noqa: PTH116  (pathlib refuses names that the system takes)
-            handle = _open_nonblocking(source.value, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.posix_fadvise(handle, 0, _READ_AT_ONCE_BYTES, os.POSIX_FADV_WILLNEED)
-            finally:
-                os.close(handle)
 
 
 def _check_bytes(count: int, *, name: str, limits: ImageLimits) -> None:
@@ -139,41 +139,33 @@ def _read_array(array: Any, *, name: str, limits: ImageLimits) -> DecodedImage:
     return decode_pil_image(array_to_pil_image(array, name=name), name=name, limits=limits)
 
 
-def _open_nonblocking(path: str, flags: int) -> int:
-    # Opening a named pipe without a writer would block forever.
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-@contextlib.contextmanager
-def _open_file(path: str, *, name: str, limits: ImageLimits) -> Iterator[BinaryIO]:
-    """Open a file for reading. Errors in the block are translated too."""
-    shown = shorten(name)
-    try:
-        # Checked before opening, because opening a device may have effects, and after it, because the file
-        # may have been replaced in between.
-        _check_regular(os.stat(path), shown=shown)  # noqa: PTH116  (pathlib refuses names that the system takes)
-        with open(path, "rb", opener=_open_nonblocking) as file:
-            status = os.fstat(file.fileno())
-            _check_regular(status, shown=shown)
-            _check_bytes(status.st_size, name=name, limits=limits)
-            yield file
-    except InputError:
-        raise
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise ImageNotFound(f"{shown}: there is no such file.") from error
-    except OSError as error:
-        raise ImageUnreadable(f"{shown} could not be read: {error.strerror or error}.") from error
-    except ValueError as error:  # NUL, or characters that the file system cannot encode
-        raise ImageNotFound(f"{shown} is not a possible file name.") from error
-
-
-def _check_regular(status: os.stat_result, *, shown: str) -> None:
+def _open_regular(path: str, flags: int) -> int:
+    """Open a regular file. pathlib isn't used, because it refuses names that the system takes."""
+    # Checked before opening, because opening a device may have effects, and after it, because the file may
+    # have been replaced in between.
+    status = os.stat(path)  # noqa: PTH116
+    if stat.S_ISREG(status.st_mode):
+        # Without O_NONBLOCK, opening a named pipe without a writer would block forever.
+        handle = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+        status = os.fstat(handle)
+        if stat.S_ISREG(status.st_mode):
+            return handle
+        os.close(handle)
     if stat.S_ISDIR(status.st_mode):
         raise ImageUnreadable(
-            f"{shown} is a folder, not an image. Use stream() or `pictag classify` for folders."
+            f"{shorten(path)} is a folder, not an image. Use stream() or `pictag classify` for folders."
         )
-    if not stat.S_ISREG(status.st_mode):
-        raise ImageUnreadable(f"{shown} is not a regular file (but a pipe, socket or device).")
+    raise ImageUnreadable(f"{shorten(path)} is not a regular file (but a pipe, socket or device).")
+
+
+def _translate(error: Exception, *, name: str) -> InputError:
+    """Our error for one that was raised while a file was opened or read."""
+    shown = shorten(name)
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        return ImageNotFound(f"{shown}: there is no such file.")
+    if isinstance(error, OSError):
+        return ImageUnreadable(f"{shown} could not be read: {error.strerror or error}.")
+    return ImageNotFound(f"{shown} is not a possible file name.")  # NUL, or characters that can't be encoded
 
 
 def _read_stream(stream: BinaryIO, *, name: str, limits: ImageLimits) -> bytes:

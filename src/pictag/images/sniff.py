@@ -79,7 +79,15 @@ _PCX = re.compile(rb"\x0a[\x00\x02\x03\x05]\x01[\x01\x02\x04\x08]")
 _XBM = re.compile(rb"\s*(/\*.*?\*/\s*)?#define\s+\S+_width\s", re.DOTALL)
 _SVG = re.compile(rb"(\xef\xbb\xbf)?\s*<(\?xml|!--|!doctype svg|svg)", re.IGNORECASE)
 _HTML = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype html|html|head|body)", re.IGNORECASE)
-_BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
+_OPENED = (
+    (re.compile(rb"\xff\xd8\xff"), JPEG),
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), PNG),
+    (re.compile(rb"GIF8[79]a"), GIF),
+    (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), WEBP),
+    (re.compile(rb"II[*+]\0|MM\0[*+]|II\0\*|MM\*\0"), TIFF),
+    # Two letters aren't enough: the size of the header that follows must be one that exists.
+    (re.compile(rb"BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\0{3}", re.DOTALL), BMP),
+)
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
@@ -110,23 +118,6 @@ def opened_names() -> tuple[str, ...]:
 def image_extensions() -> frozenset[str]:
     """The extensions, in lower case, of the formats that can be opened with the installed packages."""
     return frozenset(extension for extension, form in _EXTENSIONS.items() if _is_opened(form))
-
-
-def _recognise_opened(head: bytes) -> Format | None:  # noqa: PLR0911  (one for each format)
-    if head.startswith(b"\xff\xd8\xff"):
-        return JPEG
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return PNG
-    if head.startswith((b"GIF87a", b"GIF89a")):
-        return GIF
-    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        return WEBP
-    if head.startswith((b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+", b"II\x00*", b"MM*\x00")):
-        return TIFF
-    # Two letters aren't enough: the size of the header that follows must be one that exists.
-    if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
-        return BMP
-    return None
 
 
 def _recognise_boxes(head: bytes) -> Format | None:
@@ -171,7 +162,10 @@ def recognise(head: bytes, tail: bytes = b"") -> Format | None:
     for offset, magic, name in _REFUSED:
         if head.startswith(magic, offset):
             return Format(name=name, opened=False)
-    found = _recognise_opened(head) or _recognise_boxes(head)
+    for pattern, form in _OPENED:
+        if pattern.match(head):
+            return form
+    found = _recognise_boxes(head)
     if found is not None:
         return found if _is_opened(found) else Format(name=found.name, opened=False)
     name = (

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 from urllib.parse import unquote_to_bytes, urlsplit
 
 import numpy as np
@@ -72,11 +72,6 @@ def _is_base64_image(text: str) -> bool:
     return sniff.recognise(head) is not None
 
 
-def exists(path: str) -> bool:
-    """Whether the path exists, even as a broken link. A name that no file can have doesn't."""
-    return os.path.lexists(path)
-
-
 def path_of_file_url(url: str) -> str:
     """The local path of a ``file:`` URL, which may contain bytes that aren't UTF-8.
 
@@ -106,7 +101,7 @@ def _source_of_text(text: str) -> Source:
         return Source(name=text, kind="file", value=path_of_file_url(text))
     if not text:
         raise UnsupportedInput("An empty string is not an image. Pass a path, a URL or base64 text.")
-    if exists(text):
+    if os.path.lexists(text):
         return Source(name=text, kind="file", value=text)
     if scheme := _OTHER_SCHEME.match(text):
         raise UnsupportedInput(
@@ -153,6 +148,19 @@ def make_source(value: object) -> Source:  # noqa: PLR0911  (one for each kind o
     raise UnsupportedInput(f"{type(value).__name__} is not an image. pictag accepts {_ACCEPTED}.")
 
 
+SingleInput = (
+    Source
+    | str
+    | bytes
+    | bytearray
+    | memoryview
+    | os.PathLike[str]
+    | Image.Image
+    | np.ndarray[Any, Any]
+    | Mapping[str, Any]
+    | BinaryIO
+)
+"""One image, for type checkers."""
 _SINGLE = (Source, str, bytes, bytearray, memoryview, os.PathLike, Image.Image, np.ndarray, Mapping)
 
 
