@@ -125,6 +125,6 @@ def test_invalid_options_are_errors_before_anything_is_measured(tiny: Path) -> N
         with pytest.raises(OptionError):
             measure(tiny, **{**QUICK, **options})
     with pytest.raises(UnknownOption, match="'engines'"):
-        measure(tiny, engine="openvino")  # type: ignore[call-arg]
+        measure(tiny, engine="openvino")  # type: ignore[arg-type]
     with pytest.raises(ModelFileMissing, match="fp16"):
         measure(tiny, dtypes=["fp16"], **QUICK)

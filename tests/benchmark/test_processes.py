@@ -15,7 +15,7 @@ from pictag import errors
 from pictag.benchmark.processes import run_task
 from pictag.benchmark.tasks import ModelTask
 from pictag.images import Source
-from pictag.models.reference import parse_reference
+from pictag.options import PipelineOptions, ScoringOptions
 from tinymodel import make_image, make_tiny_model
 
 
@@ -23,14 +23,10 @@ from tinymodel import make_image, make_tiny_model
 def task(tmp_path: Path) -> ModelTask:
     image = make_image(tmp_path / "red.png")
     return ModelTask(
-        reference=parse_reference(make_tiny_model(tmp_path / "model")),
-        engine="onnxruntime",
-        dtype="fp32",
-        device="cpu",
-        cache_dir=None,
+        options=PipelineOptions(
+            model=make_tiny_model(tmp_path / "model"), engine="onnxruntime", dtype="fp32"
+        ),
         images=(Source(name=str(image), kind="file", value=str(image)),),
-        decode="exact",
-        batch_size=None,
         step_s=0.01,
     )
 
@@ -64,13 +60,13 @@ def test_every_update_has_the_results_so_far_and_the_next_step(task: ModelTask) 
 
 
 def test_a_given_batch_size_is_measured(task: ModelTask) -> None:
-    *_, last = run_task(replace(task, batch_size=3))
+    options = replace(task.options, scoring=ScoringOptions(batch_size=3))
+    *_, last = run_task(replace(task, options=options))
     assert [rate.batch_size for rate in last.result.inference] == [1, 3]
 
 
 def test_an_error_in_the_process_is_raised_in_the_parent(task: ModelTask) -> None:
-    assert task.reference.path is not None
-    (task.reference.path / "onnx" / "model.onnx").write_bytes(b"no graph")
+    (Path(str(task.options.model)) / "onnx" / "model.onnx").write_bytes(b"no graph")
     with pytest.raises(errors.InvalidModel):
         list(run_task(task))
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pictag.cli.card import describe_card, show_size
+from pictag.engines.registry import EngineChoice
+from pictag.models.graph_facts import EmbeddingTensor
 from pictag.models.load import load_model
 from pictag.models.reference import parse_reference
 from tinymodel import make_tiny_model
@@ -15,11 +17,15 @@ from tinymodel import make_tiny_model
 if TYPE_CHECKING:
     from pathlib import Path
 
+ENGINE = EngineChoice(name="openvino", why="it is faster")
+
 
 def test_the_card_of_the_embedded_model_has_its_training_and_its_limitations() -> None:
     model = load_model(parse_reference("embedded"))
-    told = dict(describe_card(model, {}, {"throughput": {"name": "openvino", "why": "it is faster"}}))
-    assert told["engine"] == "openvino for 256 images and more: it is faster"
+    embedding = EmbeddingTensor(name="pooled", axis=-1)
+    told = dict(describe_card(model, {}, ENGINE, embedding))
+    assert told["engine"] == "openvino: it is faster"
+    assert told["embedding"] == "the tensor pooled"
     assert "ImageNet" in str(told["data"])
     assert "top-1" in str(told["accuracy"])
     assert "calibration" in str(told["accuracy"])
@@ -30,9 +36,19 @@ def test_card_values_of_an_unexpected_type_are_skipped(tmp_path: Path) -> None:
     make_tiny_model(tmp_path)
     card = {"status": 3, "data": "all", "training": [], "evaluation": {"top1": "high"}, "limitations": "none"}
     (tmp_path / "card.json").write_text(json.dumps(card))
-    told = dict(describe_card(load_model(parse_reference(tmp_path)), {"error": "broken"}, {}))
-    assert told["graph"] == "broken"
+    model = load_model(parse_reference(tmp_path))
+    told = dict(describe_card(model, {"error": "broken"}, ENGINE, "none here"))
+    assert (told["graph"], told["embedding"]) == ("broken", "none here")
     assert not {"status", "data", "training", "accuracy", "limitation"} & told.keys()
+
+
+def test_thresholds_and_temperature_are_shown_with_their_files(tmp_path: Path) -> None:
+    make_tiny_model(tmp_path)
+    (tmp_path / "card.json").write_text(json.dumps({"thresholds": {"red": 0.6}}))
+    (tmp_path / "pictag.toml").write_text("temperature = 1.5\n")
+    told = dict(describe_card(load_model(parse_reference(tmp_path)), {}, ENGINE, "none here"))
+    assert told["threshold"] == f"0.6 for red ({tmp_path / 'card.json'})"
+    assert told["temperature"] == f"1.5 ({tmp_path / 'pictag.toml'})"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -164,6 +165,41 @@ def test_a_list_from_standard_input_may_have_names_that_are_not_utf8(
     assert done.returncode == 0, done.stderr
     names = [os.fsencode(json.loads(line)["source"]) for line in done.stdout.splitlines()]
     assert names == [b"caf\xe9.png", b"red.png", b"caf\xe9.png"]
+
+
+@posix_only
+@pytest.mark.parametrize("listed", ["-", "names"])
+def test_results_appear_before_a_piped_list_has_ended(tmp_path: Path, tiny: str, listed: str) -> None:
+    make_image(tmp_path / "red.png")
+    os.mkfifo(tmp_path / "names")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pictag", "classify", "--from-file", listed, "--model", tiny],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    seen = threading.Event()
+
+    def write(names: IO[bytes]) -> None:
+        with names:
+            while not seen.wait(0.05):
+                names.write(b"red.png\n")
+                names.flush()
+
+    names = process.stdin if listed == "-" else (tmp_path / "names").open("wb")
+    writer = threading.Thread(target=write, args=[names])
+    writer.start()
+    try:
+        assert json.loads(process.stdout.readline())["source"] == "red.png"
+    finally:
+        seen.set()
+        writer.join()
+    process.stdin.close()
+    process.stdout.read()
+    process.stdout.close()
+    assert process.wait(timeout=30) == 0
 
 
 @posix_only

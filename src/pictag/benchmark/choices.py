@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pictag.engines.choose import ENGINES, find_installed
 from pictag.engines.providers import check_device, parse_device
-from pictag.errors import MissingExtra, OptionError, shorten
+from pictag.engines.registry import ENGINE_NAMES, list_installed
+from pictag.errors import MissingExtra
 from pictag.models.folder import embedded_folder, list_model_files
 from pictag.models.reference import MAIN
 from pictag.models.weights import AUTO, SUFFIXES, check_dtype, dtype_of
+from pictag.options import check_choice
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from pictag.models.reference import ModelRef
 
 
-def choose_engines(asked: Sequence[str] | None, *, device: str) -> tuple[str, ...]:
-    """The requested engines, or all that are installed and support the device.
+def choose_engines(
+    asked: Sequence[str] | None, *, device: str, installed: Collection[str] | None = None
+) -> tuple[str, ...]:
+    """The requested engines, or all that are ``installed`` (by default those found) and support the device.
 
     Raises `OptionError` for an engine that does not exist or does not support the device, and `MissingExtra`
     for one that is not installed.
@@ -27,14 +30,12 @@ def choose_engines(asked: Sequence[str] | None, *, device: str) -> tuple[str, ..
     >>> choose_engines(["onnxruntime", "onnxruntime"], device="cpu")
     ('onnxruntime',)
     """
-    installed = find_installed()
+    found = list_installed() if installed is None else tuple(installed)
     if not asked:
-        return installed if parse_device(device).kind == "cpu" else ("onnxruntime",)
-    known = tuple(name for name in ENGINES if name != AUTO)
+        return found if parse_device(device).kind == "cpu" else ("onnxruntime",)
     for name in asked:
-        if name not in known:
-            raise OptionError(f"engine={shorten(repr(name))} is not valid. Choose one of {', '.join(known)}.")
-        if name not in installed:
+        check_choice("engine", name, ENGINE_NAMES)
+        if name not in found:
             raise MissingExtra(f"engine={name!r} needs the package {name}: pip install 'pictag[{name}]'")
         check_device(device, name)
     return tuple(dict.fromkeys(asked))

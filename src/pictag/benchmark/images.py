@@ -14,7 +14,6 @@ from pictag.benchmark.records import BrokenImage, ImageFacts
 from pictag.engines.cores import count_cores
 from pictag.errors import ImageNotFound, ImageUnreadable, InputError, NotAnImage, shorten
 from pictag.images import Failed, Source, expand, read_image
-from pictag.images.source import exists
 from pictag.preprocess.run import preprocess
 from pictag.records import Failure
 
@@ -62,7 +61,7 @@ def choose_images(folder: Path, *, count: int, recursive: bool) -> list[Source |
     found = list(expand([folder], recursive=recursive))
     if len(found) == 1 and isinstance(found[0], Failed):
         raise found[0].error
-    if len(found) == 1 and not exists(found[0].name):
+    if len(found) == 1 and not os.path.lexists(found[0].name):
         raise ImageNotFound(f"{shorten(folder)}: no such folder.")
     return [found[index * len(found) // count] for index in range(count)] if len(found) > count else found
 

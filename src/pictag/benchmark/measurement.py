@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import tempfile
 import time
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Never
 
 from pictag.benchmark.choices import choose_dtypes, choose_engines
 from pictag.benchmark.images import check_images, choose_images, draw_images
@@ -16,21 +17,21 @@ from pictag.benchmark.machine import describe_machine
 from pictag.benchmark.processes import run_task
 from pictag.benchmark.records import Progress, Report, Result
 from pictag.benchmark.tasks import ModelTask, Update
-from pictag.errors import ModelError, OptionError, PictagError, shorten
+from pictag.errors import ModelError, PictagError
 from pictag.models.load import load_model
 from pictag.models.options import LoadOptions
 from pictag.models.reference import DEFAULT_MODEL, parse_reference
-from pictag.options import check_count, check_folder, check_seconds, refuse_unknown_options
+from pictag.options import check_count, check_folder, check_names, check_seconds, read_pipeline_options
 from pictag.records import Failure
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Generator, Sequence
 
-    from pictag.models.load import DownloadProgress, Model
+    from pictag.models.load import Model
+    from pictag.options import Decode, DownloadProgress
 
 
-@refuse_unknown_options
 def measure(
     model: str | os.PathLike[str] | None = None,
     folder: str | os.PathLike[str] | None = None,
@@ -41,13 +42,14 @@ def measure(
     revision: str | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     local_files_only: bool = False,
-    decode: Literal["exact", "fast"] = "exact",
+    decode: Decode = "exact",
     batch_size: int | None = None,
     images: int = 64,
     step_s: float = 1.0,
     recursive: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     on_download: Callable[[DownloadProgress], None] | None = None,
+    **unknown: Never,
 ) -> Report:
     """Measure a model on this machine.
 
@@ -85,43 +87,40 @@ def measure(
     >>> report.is_complete, report.results[0].end_to_end_per_s > 0
     (True, True)
     """
+    check_names(unknown, list(inspect.signature(measure).parameters)[:-1], what="measure()")
     step_s = check_seconds("step_s", step_s)
     count = check_count("images", images)
-    if batch_size is not None:
-        batch_size = check_count("batch_size", batch_size)
-    if decode not in ("exact", "fast"):
-        raise OptionError(f"decode={shorten(repr(decode))} is not valid. Choose exact or fast.")
+    options = read_pipeline_options(
+        {
+            "model": DEFAULT_MODEL if model is None else model,
+            "device": device,
+            "revision": revision,
+            "cache_dir": cache_dir,
+            "local_files_only": local_files_only,
+            "decode": decode,
+            "batch_size": batch_size,
+        }
+    )
     reference = parse_reference(DEFAULT_MODEL if model is None else model, revision=revision)
-    cache = None if cache_dir is None else check_folder("cache_dir", cache_dir)
     chosen_engines = choose_engines(engines, device=device)
     if device != "cpu":
         from pictag.engines.onnxruntime import check_installed  # takes 0.2 s to import
 
         check_installed(device)
     tasks = [
-        ModelTask(
-            reference=reference,
-            engine=engine,
-            dtype=dtype,
-            device=device,
-            cache_dir=cache,
-            images=(),
-            decode=decode,
-            batch_size=batch_size,
-            step_s=step_s,
-        )
-        for dtype in choose_dtypes(reference, dtypes, cache_dir=cache)
+        ModelTask(options=replace(options, engine=engine, dtype=dtype), images=(), step_s=step_s)
+        for dtype in choose_dtypes(reference, dtypes, cache_dir=options.cache_dir)
         for engine in chosen_engines
     ]
     place = None if folder is None else check_folder("folder", folder)
     found = None if place is None else choose_images(place, count=count, recursive=recursive)
-    spec = _fetch(tasks, local_files_only=local_files_only, require_all=bool(dtypes), tell=on_download).spec
+    spec = _fetch(tasks, require_all=bool(dtypes), tell=on_download).spec
     report = Report(
         model=str(reference),
         revision=reference.revision,
         device=device,
         decode=decode,
-        batch_size=batch_size,
+        batch_size=options.scoring.batch_size,
         step_s=step_s,
         began_at=datetime.now(UTC).isoformat(timespec="seconds"),
         machine=describe_machine(),
@@ -138,17 +137,19 @@ def measure(
         report = replace(report, images=facts)
         for number, task in enumerate(tasks, start=2):
             finished = report.results
-            with closing(_measure(replace(task, images=usable))) as updates:
+            # Everything has been downloaded.
+            cached = replace(task.options, local_files_only=True)
+            with closing(_measure(replace(task, options=cached, images=usable))) as updates:
                 for update in updates:
                     report = replace(report, results=(*finished, update.result))
                     if update.next_step is not None:
-                        tell(f"{task.engine}, {task.dtype}: {update.next_step}", number)
+                        tell(f"{task.options.engine}, {task.options.dtype}: {update.next_step}", number)
     return replace(report, is_complete=True)
 
 
 def _measure(task: ModelTask) -> Generator[Update, None, None]:
     """The updates of a task with its start time; an error becomes the failure of its result."""
-    result = Result(engine=task.engine, dtype=task.dtype)
+    result = Result(engine=task.options.engine, dtype=task.options.dtype)
     yield Update(result=result, next_step="start")
     started = time.monotonic()
     start_s = None
@@ -167,7 +168,6 @@ def _measure(task: ModelTask) -> Generator[Update, None, None]:
 def _fetch(
     tasks: Sequence[ModelTask],
     *,
-    local_files_only: bool,
     require_all: bool,
     tell: Callable[[DownloadProgress], None] | None,
 ) -> Model:
@@ -178,15 +178,17 @@ def _fetch(
     models: list[Model] = []
     failures: list[ModelError] = []
     for task in tasks:
-        options = LoadOptions(
-            dtype=task.dtype,
-            cache_dir=task.cache_dir,
-            local_files_only=local_files_only,
-            device=task.device,
-            engine=task.engine,
+        options = task.options
+        load_options = LoadOptions(
+            dtype=options.dtype,
+            cache_dir=options.cache_dir,
+            local_files_only=options.local_files_only,
+            device=options.device,
+            engine=options.engine,
         )
+        reference = parse_reference(options.model or DEFAULT_MODEL, revision=options.revision)
         try:
-            models.append(load_model(task.reference, options, tell))
+            models.append(load_model(reference, load_options, tell))
         except ModelError as error:
             failures.append(error)
     if failures and (require_all or not models):

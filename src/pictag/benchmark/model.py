@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from itertools import cycle, islice
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from pictag.benchmark.records import InferenceRate, Result
 from pictag.benchmark.tasks import Update
 from pictag.engines.cores import count_cores
 from pictag.errors import EngineError, shorten
-from pictag.pipelines import pipeline
+from pictag.pipelines import ImageClassificationPipeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from pictag.benchmark.tasks import ModelTask
     from pictag.images import Source
-    from pictag.pipelines import ImageClassificationPipeline
+
+    Classifier = ImageClassificationPipeline[Any]
 
 _END_TO_END_PARTS = 3  # the figure that matters most is measured three times as long
 _MIN_STREAM_IMAGES = 32  # the first and the last images of a stream don't keep all cores busy
@@ -38,12 +39,13 @@ def measure_model(task: ModelTask) -> Iterator[Update]:
     The caller knows when the process started, so the first update also tells it the start time.
     """
     first, count = task.images[0], len(task.images)
-    with _open(task, "auto") as classifier:
+    options = task.options
+    with ImageClassificationPipeline[Any].open(options) as classifier:
         classifier(first)
         card = classifier.card
         result = Result(
-            engine=task.engine,
-            dtype=card.dtype or task.dtype,
+            engine=options.engine,
+            dtype=card.dtype or options.dtype,
             weights=card.weights,
             model_bytes=card.size_bytes,
         )
@@ -56,9 +58,10 @@ def measure_model(task: ModelTask) -> Iterator[Update]:
         yield Update(result=result, next_step="inference, batch 1")
         pixel_values = classifier.preprocess(first)
         rates = [_measure_inference(classifier, pixel_values, threads=1, step_s=task.step_s)]
-    default_batches = _CPU_BATCHES if task.device == "cpu" else _GPU_BATCHES
-    with _open(task, "throughput") as classifier:
-        for size in (task.batch_size,) if task.batch_size else default_batches:
+    given = options.scoring.batch_size
+    default_batches = _CPU_BATCHES if options.device == "cpu" else _GPU_BATCHES
+    with ImageClassificationPipeline[Any].open(replace(options, mode="throughput")) as classifier:
+        for size in (given,) if given else default_batches:
             yield Update(
                 result=replace(result, inference=tuple(rates)),
                 next_step=f"inference, batch {size}, {count_cores()} at a time",
@@ -68,23 +71,7 @@ def measure_model(task: ModelTask) -> Iterator[Update]:
     yield Update(result=replace(result, inference=tuple(rates)))
 
 
-def _open(task: ModelTask, mode: Literal["auto", "throughput"]) -> ImageClassificationPipeline:
-    reference = task.reference
-    return pipeline(
-        model=reference.name if reference.path is None else reference.path,
-        revision=reference.revision,
-        dtype=task.dtype,
-        device=task.device,
-        engine=task.engine,
-        mode=mode,
-        cache_dir=task.cache_dir,
-        local_files_only=True,
-        batch_size=task.batch_size,
-        decode=task.decode,
-    )
-
-
-def _measure_end_to_end(classifier: ImageClassificationPipeline, task: ModelTask) -> tuple[float, float]:
+def _measure_end_to_end(classifier: Classifier, task: ModelTask) -> tuple[float, float]:
     """Images per second through `stream` after a warm-up, and the share of the cores' time it used."""
     _classify_all(classifier, islice(cycle(task.images), _MIN_STREAM_IMAGES))
     started, started_cpu = time.perf_counter(), time.process_time()
@@ -101,7 +88,7 @@ def _measure_end_to_end(classifier: ImageClassificationPipeline, task: ModelTask
     return count / elapsed_s, (time.process_time() - started_cpu) / elapsed_s / count_cores()
 
 
-def _classify_all(classifier: ImageClassificationPipeline, images: Iterable[Source]) -> int:
+def _classify_all(classifier: Classifier, images: Iterable[Source]) -> int:
     """Classify the images and count them. All were readable before, so a failure is an error."""
     count = 0
     for prediction in classifier.stream(images):
@@ -112,7 +99,7 @@ def _classify_all(classifier: ImageClassificationPipeline, images: Iterable[Sour
 
 
 def _measure_inference(
-    classifier: ImageClassificationPipeline, batch: NDArray[np.float32], *, threads: int, step_s: float
+    classifier: Classifier, batch: NDArray[np.float32], *, threads: int, step_s: float
 ) -> InferenceRate:
     per_s = measure_rate(lambda _: classifier.forward(batch), threads=threads, step_s=step_s / 2)
     return InferenceRate(batch_size=len(batch), concurrency=threads, per_s=len(batch) * per_s)

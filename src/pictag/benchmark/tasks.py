@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
 from pictag.benchmark.records import Result
 from pictag.images import Source
-from pictag.models.reference import ModelRef
+from pictag.options import PipelineOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelTask:
-    """Measure one engine with one of the model's weights files, which are already on disk."""
+    """Measure one engine with one of the model's weights files, which are already on disk.
 
-    reference: ModelRef
-    engine: str
-    dtype: str
-    device: str
-    cache_dir: Path | None
+    ``options`` name the model, the engine and the dtype.
+    """
+
+    options: PipelineOptions
     images: tuple[Source, ...]
-    decode: Literal["exact", "fast"]
-    batch_size: int | None
     step_s: float
 
 

@@ -5,19 +5,23 @@ from __future__ import annotations
 import dataclasses
 import json
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
 from pictag.cli.ending import ALL_WELL, SOME_FAILED, debug_option
 from pictag.cli.interruption import Interrupted, Interruption
+from pictag.cli.options import BATCH_SIZE, CACHE_DIR, DECODE, DEVICE, OFFLINE, QUIET, RECURSIVE, REVISION
 from pictag.cli.progress import Progress
+from pictag.engines.registry import ENGINE_NAMES
 from pictag.models.weights import DTYPES
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pictag.benchmark.records import Progress as Step
     from pictag.benchmark.records import Report
+    from pictag.options import Decode
 
 EXAMPLES = """
 Examples:
@@ -39,7 +43,7 @@ Exit status: 0 success, 1 an engine or dtype failed, 2 wrong usage, no model or 
     "--engine",
     "engines",
     multiple=True,
-    type=click.Choice(("onnxruntime", "openvino")),
+    type=click.Choice(ENGINE_NAMES),
     help="Measure this engine; repeatable. [default: all that are installed]",
 )
 @click.option(
@@ -49,29 +53,13 @@ Exit status: 0 success, 1 an engine or dtype failed, 2 wrong usage, no model or 
     type=click.Choice(DTYPES),
     help="Measure these weights; repeatable. [default: all that the folder or the Hub's cache has]",
 )
-@click.option("--device", metavar="DEVICE", default="cpu", show_default=True, help="Where the model runs.")
-@click.option("--revision", metavar="REV", help="Branch, tag or commit on the Hub. [default: main]")
-@click.option(
-    "--cache-dir",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="The Hub's cache. [default: from HF_HOME and HF_HUB_CACHE]",
-)
-@click.option("--offline", is_flag=True, help="Use the cache only, never the network.")
-@click.option(
-    "--decode",
-    type=click.Choice(("exact", "fast")),
-    default="exact",
-    show_default=True,
-    help="fast: scale large JPEGs down while decoding.",
-)
-@click.option(
-    "--batch-size",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Images per run of the model. [default: chosen by measurement]",
-)
-@click.option("-r", "--recursive", is_flag=True, help="Include images in subfolders of FOLDER.")
+@DEVICE
+@REVISION
+@CACHE_DIR
+@OFFLINE
+@DECODE
+@BATCH_SIZE
+@RECURSIVE
 @click.option(
     "--images",
     type=click.IntRange(min=1),
@@ -91,7 +79,7 @@ Exit status: 0 success, 1 an engine or dtype failed, 2 wrong usage, no model or 
 @click.option(
     "-f", "--format", "format_", type=click.Choice(("table", "json")), default="table", show_default=True
 )
-@click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
+@QUIET
 @debug_option
 def bench(
     *,
@@ -102,8 +90,8 @@ def bench(
     device: str,
     revision: str | None,
     cache_dir: Path | None,
-    offline: bool,
-    decode: Literal["exact", "fast"],
+    local_files_only: bool,
+    decode: Decode,
     batch_size: int | None,
     recursive: bool,
     images: int,
@@ -138,7 +126,7 @@ def bench(
                 device=device,
                 revision=revision,
                 cache_dir=cache_dir,
-                local_files_only=offline,
+                local_files_only=local_files_only,
                 decode=decode,
                 batch_size=batch_size,
                 images=images,

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pictag.engines.choose import THROUGHPUT_MIN_IMAGES
-
 if TYPE_CHECKING:
+    from pictag.engines.registry import EngineChoice
+    from pictag.models.graph_facts import EmbeddingTensor
+    from pictag.models.knowledge import Knowledge
     from pictag.models.load import Model
-
-_MODES = {"latency": "one image", "throughput": f"{THROUGHPUT_MIN_IMAGES} images and more"}
 
 
 def describe_card(
-    model: Model, graph: Mapping[str, Any], engines: Mapping[str, Mapping[str, str]]
+    model: Model, graph: Mapping[str, Any], engine: EngineChoice, embedding: EmbeddingTensor | str
 ) -> Iterator[tuple[str, object]]:
     """Names and values in reading order; unknown values are left out.
 
-    ``graph`` has the ``inputs`` and ``outputs`` of the opened graph, or an ``error``; ``engines`` has the
-    ``name`` of the engine for each mode and ``why`` it was chosen.
+    ``graph`` has the ``inputs`` and ``outputs`` of the opened graph, or an ``error``; ``embedding`` is its
+    tensor, or the reason why there is none.
     """
     card = model.card
     lines: list[tuple[str, object]] = [
@@ -36,11 +35,10 @@ def describe_card(
         *(("graph input", _tensor(tensor)) for tensor in graph.get("inputs", ())),
         *(("graph output", f"{_tensor(tensor)}, {card.outputs}") for tensor in graph.get("outputs", ())),
         ("graph", graph.get("error")),
-        *(
-            ("engine", f"{choice['name']} for {_MODES[mode]}: {choice['why']}")
-            for mode, choice in engines.items()
-        ),
+        ("embedding", embedding if isinstance(embedding, str) else f"the tensor {embedding.name}"),
+        ("engine", f"{engine.name}: {engine.why}"),
         ("problem type", card.problem_type),
+        *_describe_knowledge(card.knowledge),
         *_describe_details(card.details),
     ]
     return ((name, value) for name, value in lines if value is not None)
@@ -54,6 +52,14 @@ def show_size(size: int | None) -> str:
         if size >= divisor:
             return f"{size / divisor:.1f} {unit}"
     return f"{size} B"
+
+
+def _describe_knowledge(knowledge: Knowledge) -> Iterator[tuple[str, object]]:
+    """Thresholds and temperature with the file that each comes from."""
+    for label, threshold in knowledge.thresholds.items():
+        yield "threshold", f"{threshold:g} for {label} ({knowledge.sources['thresholds']})"
+    if "temperature" in knowledge.sources:
+        yield "temperature", f"{knowledge.temperature:g} ({knowledge.sources['temperature']})"
 
 
 def _describe_details(details: Mapping[str, Any]) -> Iterator[tuple[str, object]]:

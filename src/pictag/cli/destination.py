@@ -72,20 +72,28 @@ def choose_destination(
     return Destination(format=chosen, path=path, resume=resume, retry_failed=retry_failed)
 
 
-def open_destination(destination: Destination, *, percent: bool) -> tuple[Sink, DoneSources | None]:
+def open_destination(
+    destination: Destination, *, percent: bool, embeddings: bool = False
+) -> tuple[Sink, DoneSources | None]:
     """The sink, and with ``resume`` the images that its file already has.
 
-    ``percent`` is True if scores are probabilities. Raises `pictag.errors.OutputError`.
+    ``percent`` is True if scores are probabilities, ``embeddings`` if the predictions have embeddings. Raises
+    `pictag.errors.OutputError`.
     """
     if destination.format == "table":
         return _open_table(destination.path, percent=percent), None
     if destination.path is None:
-        return _open_stdout(destination.format), None
+        return _open_stdout(destination.format, embeddings=embeddings), None
     from pictag.sinks.resume import open_sink, reopen_sink
 
     if destination.resume:
-        return reopen_sink(destination.path, destination.format, retry_failed=destination.retry_failed)
-    return open_sink(destination.path, destination.format), None
+        return reopen_sink(
+            destination.path,
+            destination.format,
+            retry_failed=destination.retry_failed,
+            embeddings=embeddings,
+        )
+    return open_sink(destination.path, destination.format, embeddings=embeddings), None
 
 
 def _guess_format(path: Path | None) -> Format:
@@ -109,7 +117,7 @@ def _check_path(path: Path, *, may_exist: bool) -> None:
         )
 
 
-def _open_stdout(chosen: Format) -> Sink:
+def _open_stdout(chosen: Format, *, embeddings: bool) -> Sink:
     stream = open(sys.stdout.fileno(), "wb", buffering=0, closefd=False)  # noqa: SIM115 - the sink closes it
     if chosen == "jsonl":
         from pictag.sinks.jsonl import JsonlSink
@@ -117,7 +125,7 @@ def _open_stdout(chosen: Format) -> Sink:
         return JsonlSink(stream)
     from pictag.sinks.csv import CsvSink
 
-    return CsvSink(stream)
+    return CsvSink(stream, embeddings=embeddings)
 
 
 def _open_table(path: Path | None, *, percent: bool) -> Sink:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
-from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
@@ -15,7 +15,6 @@ from pictag.errors import ImageUnreadable, shorten
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from pictag.engines.choose import Mode
     from pictag.images import Failed, Source
     from pictag.sinks.resume import DoneSources
 
@@ -45,15 +44,8 @@ class Inputs:
 
     @property
     def countable(self) -> bool:
-        """Whether the images can be listed twice, once to count them."""
-        return self.listed_in != STDIN
-
-    def find_mode(self) -> Mode:
-        """The mode for this number of images, which decides the engine; counts no further than needed."""
-        from pictag.engines.choose import THROUGHPUT_MIN_IMAGES
-
-        enough = islice(self.expand(), THROUGHPUT_MIN_IMAGES - 1, None) if self.countable else iter([""])
-        return "latency" if next(enough, None) is None else "throughput"
+        """Whether all names are available now, rather than arriving through a pipe."""
+        return self.listed_in is None or not (self.listed_in == STDIN or Path(self.listed_in).is_fifo())
 
     def expand(self) -> Iterator[Source | Failed]:
         """All images, lazily; those of folders and globs in sorted order."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,36 +16,24 @@ import click
 
 from pictag.cli.card import describe_card, show_size
 from pictag.cli.ending import SOME_FAILED, debug_option
+from pictag.cli.options import CACHE_DIR, DTYPE, MODEL_FILE, OFFLINE, QUIET, REVISION
 from pictag.cli.progress import Progress
-from pictag.errors import EngineError, ModelError, escape
+from pictag.engines.quantize_target import has_fast_int8
+from pictag.engines.registry import EngineChoice, choose_engine, list_installed, open_engine
+from pictag.errors import EngineError, ModelError, OptionError, escape
+from pictag.models.graph_facts import EmbeddingTensor, find_embedding
 from pictag.models.load import LoadOptions, Model, load_model
 from pictag.models.reference import EMBEDDED, ModelRef, parse_reference
-from pictag.models.weights import AUTO, DTYPES
+from pictag.options import EngineOptions
+from pictag.pipelines.runners import check_model
 
 _MARGIN = 15
 _FIRST_LABELS = 5
 
 MODEL = click.argument("model", metavar="MODEL")
-REVISION = click.option("--revision", metavar="REV", help="Branch, tag or commit on the Hub. [default: main]")
-CACHE = click.option(
-    "--cache-dir",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="The Hub's cache. [default: HF_HUB_CACHE, or the hub folder in HF_HOME]",
-)
 FORMAT = click.option(
     "-f", "--format", "format_", type=click.Choice(("table", "json")), default="table", show_default=True
 )
-DTYPE = click.option(
-    "--dtype",
-    type=click.Choice(DTYPES),
-    default=AUTO,
-    show_default=True,
-    help="Which of the model's weights to use; auto prefers quantised ones on a CPU.",
-)
-MODEL_FILE = click.option("--model-file", metavar="FILE", help="Weights by their path in the model.")
-OFFLINE = click.option("--offline", is_flag=True, help="Don't use the network, only the cache.")
-QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 
 
 @click.group(short_help="List, download, inspect, verify and remove models.")
@@ -58,7 +46,7 @@ def models_app() -> None:
 
 
 @models_app.command("list")
-@CACHE
+@CACHE_DIR
 @FORMAT
 @debug_option
 def list_models(cache_dir: Path | None, format_: str) -> None:
@@ -103,7 +91,7 @@ def list_models(cache_dir: Path | None, format_: str) -> None:
 @REVISION
 @DTYPE
 @MODEL_FILE
-@CACHE
+@CACHE_DIR
 @QUIET
 @debug_option
 def download_model(
@@ -132,7 +120,7 @@ def download_model(
 @REVISION
 @DTYPE
 @MODEL_FILE
-@CACHE
+@CACHE_DIR
 @OFFLINE
 @click.option("--labels", "all_labels", is_flag=True, help="Show all labels.")
 @FORMAT
@@ -145,7 +133,7 @@ def inspect_model(
     dtype: str,
     model_file: str | None,
     cache_dir: Path | None,
-    offline: bool,
+    local_files_only: bool,
     all_labels: bool,
     format_: str,
     quiet: bool,
@@ -153,21 +141,29 @@ def inspect_model(
     """Show a model's files and why they were chosen, its preprocessing, and its labels."""
     loaded = _load(
         parse_reference(model, revision=revision),
-        LoadOptions(dtype=dtype, model_file=model_file, cache_dir=cache_dir, local_files_only=offline),
+        LoadOptions(
+            dtype=dtype, model_file=model_file, cache_dir=cache_dir, local_files_only=local_files_only
+        ),
         quiet=quiet,
     )
     graph = _describe_graph(loaded)
-    engines = _describe_engines(loaded)
+    engine, embedding = _choose_engine(loaded), _find_embedding(loaded)
     shown = loaded.labels if all_labels or format_ == "json" else loaded.labels[:_FIRST_LABELS]
     if format_ == "json":
-        card = dataclasses.asdict(loaded.card)
-        facts = {"path": str(loaded.weights), "labels": list(shown), "graph": graph, "engines": engines}
+        card = asdict(loaded.card)
+        facts = {
+            "path": str(loaded.weights),
+            "labels": list(shown),
+            "graph": graph,
+            "embedding": {"error": embedding} if isinstance(embedding, str) else asdict(embedding),
+            "engine": asdict(engine),
+        }
         _print_json(card | facts)
         return
     # In a pipe, values are not wrapped, for grep.
     columns = max(40, shutil.get_terminal_size().columns - _MARGIN) if sys.stdout.isatty() else sys.maxsize
     last = None
-    for name, value in describe_card(loaded, graph, engines):
+    for name, value in describe_card(loaded, graph, engine, embedding):
         head = name if name != last else ""
         for line in textwrap.wrap(str(value), columns, break_long_words=False) or [""]:
             _print(f"{head:<{_MARGIN}}{line}")
@@ -184,7 +180,7 @@ def inspect_model(
 @models_app.command("verify")
 @MODEL
 @REVISION
-@CACHE
+@CACHE_DIR
 @FORMAT
 @debug_option
 @click.pass_context
@@ -200,7 +196,7 @@ def verify_model(
     ref = parse_reference(model, revision=revision)
     checks = verify_files(ref, cache_dir)
     if format_ == "json":
-        _print_json([dataclasses.asdict(check) for check in checks])
+        _print_json([asdict(check) for check in checks])
     else:
         _print_table(
             ("FILE", "STATE", "SIZE"),
@@ -219,7 +215,7 @@ def verify_model(
 @models_app.command("remove")
 @MODEL
 @REVISION
-@CACHE
+@CACHE_DIR
 @click.option("-y", "--yes", is_flag=True, help="Don't ask for confirmation.")
 @debug_option
 def remove_model(model: str, *, revision: str | None, cache_dir: Path | None, yes: bool) -> None:
@@ -247,16 +243,13 @@ def _load(ref: ModelRef, options: LoadOptions, *, quiet: bool) -> Model:
 
 def _describe_graph(model: Model) -> dict[str, Any]:
     """The graph's inputs and outputs, or the reason why it can't be used."""
-    from pictag.engines.onnxruntime import open_session
-    from pictag.pipelines.graph import check_model
-
     try:
-        engine = open_session(model.weights, layout=model.layout)
+        engine = open_engine("onnxruntime", model.weights, EngineOptions(layout=model.layout))
     except (ModelError, EngineError) as error:
         return {"error": str(error)}
     graph: dict[str, Any] = {
-        "inputs": [dataclasses.asdict(tensor) for tensor in engine.inputs],
-        "outputs": [dataclasses.asdict(tensor) for tensor in engine.outputs],
+        "inputs": [asdict(tensor) for tensor in engine.inputs],
+        "outputs": [asdict(tensor) for tensor in engine.outputs],
     }
     try:
         check_model(model, engine)
@@ -267,19 +260,23 @@ def _describe_graph(model: Model) -> dict[str, Any]:
     return graph
 
 
-def _describe_engines(model: Model) -> dict[str, dict[str, str]]:
-    """The engine that ``engine="auto"`` chooses for one image and for many, and why."""
-    from pictag.engines.choose import MODES, choose_engine, find_installed
+def _choose_engine(model: Model) -> EngineChoice:
+    """The engine that ``engine="auto"`` chooses on this machine's CPU."""
+    return choose_engine(
+        "auto",
+        quantization=model.quantization,
+        device="cpu",
+        installed=list_installed(),
+        has_fast_int8=has_fast_int8(),
+    )
 
-    installed = find_installed()
-    return {
-        mode: dataclasses.asdict(
-            choose_engine(
-                "auto", mode=mode, quantization=model.quantization, device="cpu", installed=installed
-            )
-        )
-        for mode in MODES
-    }
+
+def _find_embedding(model: Model) -> EmbeddingTensor | str:
+    """The tensor that ``embeddings=True`` would return, or the reason why there is none."""
+    try:
+        return find_embedding(model.graph)
+    except (ModelError, OptionError) as error:
+        return str(error)
 
 
 def _print(text: str, *, err: bool = False) -> None:

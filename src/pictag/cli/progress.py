@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.live import Live
 
-    from pictag.models.load import DownloadProgress
+    from pictag.options import DownloadProgress
 
 _BAR_CELLS = 24
 _REDRAWS_PER_SECOND = 10

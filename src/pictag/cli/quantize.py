@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -11,10 +10,13 @@ import click
 from pictag.cli.card import show_size
 from pictag.cli.ending import ALL_WELL, debug_option, say
 from pictag.cli.interruption import Interruption
+from pictag.cli.options import CACHE_DIR, MODEL_FILE, OFFLINE, QUIET, RECURSIVE, REVISION
 from pictag.cli.progress import Progress
 from pictag.errors import escape
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pictag.quantization import Progress as Step
     from pictag.quantization import Report
 
@@ -50,7 +52,7 @@ too little agreement with the original, 130 interrupted. Nothing is written unle
     metavar="FOLDER",
     help="Images for comparing the scores. [default: every fourth image of --calibrate is held back]",
 )
-@click.option("-r", "--recursive", is_flag=True, help="Include the images of subfolders.")
+@RECURSIVE
 @click.option(
     "--most-images",
     type=click.IntRange(min=1),
@@ -79,16 +81,11 @@ too little agreement with the original, 130 interrupted. Nothing is written unle
     help="CPU that will run the model: vnni and x86 are Intel or AMD with and without VNNI; auto is this "
     "machine's.",
 )
-@click.option("--revision", metavar="REV", help="Branch, tag or commit on the Hub. [default: main]")
-@click.option("--model-file", metavar="FILE", help="File name of the float weights in the model.")
-@click.option(
-    "--cache-dir",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="The Hub's cache. [default: set by HF_HOME and HF_HUB_CACHE]",
-)
-@click.option("--offline", is_flag=True, help="Don't use the network, only the cache.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress and no list of skipped images on stderr.")
+@REVISION
+@MODEL_FILE
+@CACHE_DIR
+@OFFLINE
+@QUIET
 @debug_option
 def quantize(
     *,
@@ -106,7 +103,7 @@ def quantize(
     revision: str | None,
     model_file: str | None,
     cache_dir: Path | None,
-    offline: bool,
+    local_files_only: bool,
     quiet: bool,
 ) -> int:
     """Quantize a model's weights to 8-bit integers: two to four times as fast, a quarter of the size.
@@ -138,7 +135,7 @@ def quantize(
             revision=revision,
             model_file=model_file,
             cache_dir=cache_dir,
-            local_files_only=offline,
+            local_files_only=local_files_only,
             on_progress=show,
             on_download=progress.show_download,
         )

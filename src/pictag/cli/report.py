@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -13,10 +12,11 @@ from pictag.cli.progress import describe_progress
 from pictag.errors import shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from pictag.cli.destination import Destination
     from pictag.cli.progress import Progress
+    from pictag.cli.run import Listing
     from pictag.models.card import ModelCard
     from pictag.records import Failure, Prediction
 
@@ -35,18 +35,15 @@ class Report:
         self._progress = progress
         self._quiet = quiet
         self._began_at = time.monotonic()
-        self._total: int | None = None
+        self._listing: Listing | None = None
 
-    def begin(self, card: ModelCard, countable: Iterable[object] | None) -> None:
-        """Name the model's weights; count the images in a thread if there is a progress line to show it."""
+    def begin(self, card: ModelCard, listing: Listing) -> None:
+        """Name the model's weights; the listing knows the number of images."""
         self._began_at = time.monotonic()
+        self._listing = listing
         if self._progress.shown:
             self._progress.clear()
             say(f"{card.name}: {card.weights}, because {card.why}.")
-            if countable is not None:
-                threading.Thread(
-                    target=self._count, args=(countable,), name="pictag-count", daemon=True
-                ).start()
         self._draw()
 
     @contextmanager
@@ -93,16 +90,14 @@ class Report:
         return f"{text}.{where}"
 
     def _draw(self) -> None:
+        total = None if self._listing is None else self._listing.total
         text = describe_progress(
             finished=self.finished,
             failed=self.failed,
-            total=self._total,
+            total=total,
             elapsed_s=time.monotonic() - self._began_at,
         )
-        self._progress.draw(text, self.finished, self._total)
-
-    def _count(self, countable: Iterable[object]) -> None:
-        self._total = sum(1 for _ in countable)
+        self._progress.draw(text, self.finished, total)
 
 
 def _describe_failure(source: str, error: Failure) -> str:

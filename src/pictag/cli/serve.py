@@ -8,8 +8,10 @@ from typing import Any
 import click
 
 from pictag.cli.ending import ALL_WELL, Invocation, debug_option
+from pictag.engines.registry import ENGINE_NAMES
 from pictag.errors import MissingExtra, OptionError, shorten
 from pictag.models.weights import DTYPES
+from pictag.options import DECODES
 
 EXAMPLES = """
 Examples:
@@ -43,10 +45,10 @@ address is in use, a model can't be downloaded now), 130 or 143 a second Ctrl-C 
     "--host", metavar="ADDRESS", help="Address to listen on. [default: 127.0.0.1, only this machine]"
 )
 @click.option("-p", "--port", type=click.IntRange(0, 65_535), metavar="N", help="[default: 8000]")
-@click.option("--engine", type=click.Choice(("auto", "onnxruntime", "openvino")), help="[default: auto]")
+@click.option("--engine", type=click.Choice(("auto", *ENGINE_NAMES)), help="[default: auto]")
 @click.option("--dtype", type=click.Choice(DTYPES), help="Which weights. [default: auto]")
 @click.option("--device", metavar="DEVICE", help="Where the models run. [default: cpu]")
-@click.option("--decode", type=click.Choice(("exact", "fast")), help="[default: exact]")
+@click.option("--decode", type=click.Choice(DECODES), help="[default: exact]")
 @click.option(
     "--threads",
     type=click.IntRange(min=1),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from dataclasses import replace
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Never
 
 from pictag.engines.quantize_target import TARGETS, find_target
 from pictag.errors import (
@@ -17,7 +18,7 @@ from pictag.errors import (
 )
 from pictag.models.load import LoadOptions, load_model
 from pictag.models.reference import parse_reference
-from pictag.options import check_count, check_folder, refuse_unknown_options
+from pictag.options import check_count, check_folder, check_names
 from pictag.quantization.artefacts import collect_artefacts, copy_original, hash_file
 from pictag.quantization.calibration import CalibrationOptions, gather_calibration_set
 from pictag.quantization.card import make_card
@@ -35,8 +36,9 @@ from pictag.quantization.records import MIN_AGREEMENT, Agreement, Artefact, Prog
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from pictag.models.load import DownloadProgress, Model
+    from pictag.models.load import Model
     from pictag.models.reference import ModelRef
+    from pictag.options import DownloadProgress
     from pictag.quantization.search import Found
 
 __all__ = ["Agreement", "Artefact", "Progress", "Report", "Skipped", "Speed", "quantize_model"]
@@ -44,7 +46,6 @@ __all__ = ["Agreement", "Artefact", "Progress", "Report", "Skipped", "Speed", "q
 _PACKAGES = ("onnx", "nncf", "openvino")
 
 
-@refuse_unknown_options
 def quantize_model(
     model: str | os.PathLike[str],
     *,
@@ -65,6 +66,7 @@ def quantize_model(
     token: str | bool | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     on_download: Callable[[DownloadProgress], None] | None = None,
+    **unknown: Never,
 ) -> Report:
     """Quantise a model to 8-bit weights, calibrated with images and checked against the original.
 
@@ -106,6 +108,7 @@ def quantize_model(
         assert report.lowest_top1 >= 0.97
         classifier = pipeline(model="my-model-int8")
     """
+    check_names(unknown, list(inspect.signature(quantize_model).parameters)[:-1], what="quantize_model()")
     calibration = CalibrationOptions(
         calibrate=check_folder("calibrate", calibrate),
         check=None if check is None else check_folder("check", check),

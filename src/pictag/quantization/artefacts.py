@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pictag.engines.quantize_graph import Graph, save_graph
 from pictag.models.graph_file import read_graph_file
 from pictag.models.weights import OPENVINO_SUFFIX, SUFFIXES
-from pictag.quantization.measurement import ENGINES, open_engine, race
+from pictag.quantization.measurement import ENGINES, open_graph, race
 from pictag.quantization.records import Artefact, OnProgress, Progress, Speed
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def hash_file(path: Path) -> str:
 def _measure_speed(engine: str, file: Path, model: Model, samples: Samples, on_progress: OnProgress) -> Speed:
     on_progress(Progress(step=f"Measuring speed with {ENGINES[engine]}"))
     with (
-        closing(open_engine(engine, model.weights, model)) as original,
-        closing(open_engine(engine, file, model)) as quantized,
+        closing(open_graph(engine, model.weights, model)) as original,
+        closing(open_graph(engine, file, model)) as quantized,
     ):
         return race(original, quantized, samples)

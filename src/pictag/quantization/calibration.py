@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from pictag.engines.base import to_layout
 from pictag.engines.cores import count_cores
 from pictag.errors import ImageNotFound, OptionError, PictagError, shorten
 from pictag.images import FetchLimits, ImageLimits, Source, expand, read_image
-from pictag.images.source import exists
 from pictag.preprocess.run import preprocess
 from pictag.quantization.records import OnProgress, Progress, Skipped
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pictag.engines.base import Layout
     from pictag.models.load import Model
+    from pictag.options import Layout
 
 MIN_IMAGES = 4
 _HOLD_BACK_EVERY = 4
@@ -121,7 +121,7 @@ def _select(place: Path, *, recursive: bool, most: int, skipped: list[Skipped]) 
             raise entry.error
         else:
             skipped.append(Skipped(source=entry.name, reason=str(entry.error)))
-    if len(sources) == 1 and not exists(sources[0].name):
+    if len(sources) == 1 and not os.path.lexists(sources[0].name):
         raise ImageNotFound(f"{shorten(place)} doesn't exist. Give a folder or glob of images.")
     if len(sources) <= most:
         return sources

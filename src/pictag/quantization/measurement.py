@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pictag.engines.registry import open_engine
+from pictag.options import EngineOptions
 from pictag.postprocess import activate, choose_activation
 from pictag.quantization.records import Agreement, OnProgress, Progress, Speed
 
@@ -26,10 +27,9 @@ _BATCH_SIZE = 8
 _RUNS, _MAX_S = 6, 8.0
 
 
-def open_engine(name: str, weights: Path, model: Model) -> Engine:
+def open_graph(name: str, weights: Path, model: Model) -> Engine:
     """Open a session for one of the model's graphs."""
-    engine: Engine = import_module(f"pictag.engines.{name}").open_session(weights, layout=model.layout)
-    return engine
+    return open_engine(name, weights, EngineOptions(layout=model.layout))
 
 
 def score(
@@ -41,7 +41,7 @@ def score(
     )
     rows = []
     for number, sample in enumerate(samples, start=1):
-        rows.append(activate(engine.run(sample), activation))
+        rows.append(activate(engine.run(sample)[0], activation))
         on_progress(Progress(step=step, done=number, total=len(samples)))
     return np.concatenate(rows)
 

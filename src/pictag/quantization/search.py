@@ -24,7 +24,7 @@ from pictag.engines.quantize_graph import (
 from pictag.engines.quantize_nncf import quantize_with_nncf
 from pictag.engines.quantize_static import quantize_statically
 from pictag.errors import EngineError, InvalidModel
-from pictag.quantization.measurement import ENGINES, compare, open_engine, score
+from pictag.quantization.measurement import ENGINES, compare, open_graph, score
 from pictag.quantization.records import Progress
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Search:
 
     def _runs_with(self, engine: str) -> bool:
         try:
-            open_engine(engine, self.model.weights, self.model).close()
+            open_graph(engine, self.model.weights, self.model).close()
         except InvalidModel:  # it lacks an operation
             return False
         return True
@@ -165,7 +165,7 @@ class Search:
 
     def score_original(self, samples: Samples) -> NDArray[np.float32]:
         """The float graph's scores of the samples."""
-        with closing(open_engine("onnxruntime", self.model.weights, self.model)) as engine:
+        with closing(open_graph("onnxruntime", self.model.weights, self.model)) as engine:
             return score(
                 engine, samples, self.model, step="Scoring with the original", on_progress=self.on_progress
             )
@@ -179,7 +179,7 @@ class Search:
         *,
         samples: Samples | None = None,
     ) -> Agreement:
-        with closing(open_engine(name, file, self.model)) as engine:
+        with closing(open_graph(name, file, self.model)) as engine:
             scores = score(
                 engine,
                 samples or self.check,

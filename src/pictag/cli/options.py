@@ -1,0 +1,265 @@
+"""The options that commands share: those of `pictag.options`, of inputs and of outputs.
+
+Each decorator adds click options to a command and passes it one frozen value in place of them.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pictag.cli.destination import FORMATS, Destination, choose_destination
+from pictag.cli.inputs import Inputs
+from pictag.engines.registry import ENGINE_NAMES
+from pictag.models.weights import AUTO, DTYPES
+from pictag.options import ACTIVATIONS, ALPHAS, CROPS, DECODES, MAX_PIXELS, PRECISIONS, read_pipeline_options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class TopK(click.ParamType[int | None]):
+    """A number of labels, or ``all``."""
+
+    name = "N|all"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        """The number, or None for all."""
+        if value is None or value == "all":
+            return None
+        if isinstance(value, int):
+            return value
+        if not (str(value).isascii() and str(value).isdigit() and int(value) > 0):
+            self.fail(f"{value!r} is neither a whole number of 1 or more nor 'all'.", param, ctx)
+        return int(value)
+
+
+REVISION = click.option("--revision", metavar="REV", help="Branch, tag or commit on the Hub. [default: main]")
+DTYPE = click.option(
+    "--dtype",
+    type=click.Choice(DTYPES),
+    default=AUTO,
+    show_default=True,
+    help="Which of the model's weights to use; auto uses float32 if the model has it.",
+)
+MODEL_FILE = click.option(
+    "--model-file", metavar="FILE", help="Use the weights file of this name in the model."
+)
+CACHE_DIR = click.option(
+    "--cache-dir",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="The Hub's cache. [default: set by HF_HOME and HF_HUB_CACHE]",
+)
+OFFLINE = click.option(
+    "--offline",
+    "local_files_only",
+    is_flag=True,
+    help="Don't use the network for models, only the cache.",
+)
+DEVICE = click.option(
+    "--device",
+    metavar="DEVICE",
+    default="cpu",
+    show_default=True,
+    help="cpu; with the extra gpu also cuda or tensorrt. cuda:1 is the second GPU.",
+)
+DECODE = click.option(
+    "--decode",
+    type=click.Choice(DECODES),
+    default="exact",
+    show_default=True,
+    help="fast scales large JPEGs down while decoding; scores change slightly.",
+)
+BATCH_SIZE = click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Images per run of the model. [default: 1 or 4, measured with the first images]",
+)
+QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress, notes or summary on stderr.")
+RECURSIVE = click.option("-r", "--recursive", is_flag=True, help="Include the images of subfolders.")
+
+PIPELINE: Sequence[Decorator] = (
+    click.option(
+        "-m",
+        "--model",
+        metavar="MODEL",
+        help="A model on the Hub (org/name, org/name@revision), a folder, an .onnx file, or 'embedded'. "
+        "[default: PICTAG_MODEL, or Xenova/vit-base-patch16-224]",
+    ),
+    REVISION,
+    DTYPE,
+    MODEL_FILE,
+    CACHE_DIR,
+    OFFLINE,
+    click.option(
+        "-k",
+        "--top-k",
+        type=TopK(),
+        metavar="N|all",
+        default=5,
+        show_default=True,
+        help="Number of labels per image, best first.",
+    ),
+    click.option(
+        "--min-score",
+        type=float,
+        default=0.0,
+        show_default=True,
+        metavar="SCORE",
+        help="Leave out labels with a lower score; 0 keeps all.",
+    ),
+    click.option(
+        "--function-to-apply",
+        type=click.Choice(ACTIVATIONS),
+        help="How scores are computed from the model's output; none shows the raw output. "
+        "[default: set by the model]",
+    ),
+    BATCH_SIZE,
+    click.option(
+        "--threads",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Number of CPU threads. [default: all cores]",
+    ),
+    click.option(
+        "--max-pixels",
+        type=click.IntRange(min=1),
+        metavar="N",
+        default=MAX_PIXELS,
+        show_default=True,
+        help="Reject images with more pixels (width × height).",
+    ),
+    click.option(
+        "--engine",
+        type=click.Choice(("auto", *ENGINE_NAMES)),
+        default="auto",
+        show_default=True,
+        help="Inference engine; auto uses OpenVINO, if installed, for calibrated 8-bit weights on CPUs "
+        "with VNNI (and on ARM), otherwise ONNX Runtime.",
+    ),
+    DEVICE,
+    click.option(
+        "--precision",
+        type=click.Choice(PRECISIONS),
+        default="f32",
+        show_default=True,
+        help="bf16 (with --engine openvino) is faster on CPUs with bfloat16; scores change slightly.",
+    ),
+    click.option(
+        "--compiled-cache",
+        type=click.Path(path_type=Path),
+        metavar="FOLDER",
+        help="Where OpenVINO and TensorRT store the compiled model for later runs. [default: not stored]",
+    ),
+    DECODE,
+    click.option(
+        "--crop",
+        type=click.Choice(CROPS),
+        default="model",
+        show_default=True,
+        help="What the model sees: its own crop, the whole image padded to a square, or three squares along "
+        "the longer side, whose scores are averaged.",
+    ),
+    click.option(
+        "--alpha",
+        type=click.Choice(ALPHAS),
+        default="drop",
+        show_default=True,
+        help="Transparent images: drop the transparency, or flatten on white.",
+    ),
+    click.option(
+        "--timeout",
+        "timeout_s",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        help="Total time limit for reading one URL. [default: 10]",
+    ),
+    click.option(
+        "--allow-private-urls", is_flag=True, help="Allow URLs on this machine and in private networks."
+    ),
+)
+EMBEDDINGS: Sequence[Decorator] = (
+    click.option("--embeddings", is_flag=True, help="Also write each image's embedding."),
+    click.option(
+        "--embedding-output",
+        metavar="TENSOR",
+        help="The graph's tensor that is the embedding. [default: the input of the layer of the scores]",
+    ),
+)
+INPUTS: Sequence[Decorator] = (
+    click.argument("inputs", nargs=-1, metavar="[IMAGE|FOLDER|GLOB|URL|-]..."),
+    RECURSIVE,
+    click.option(
+        "--from-file",
+        metavar="LIST",
+        help="Read more names from the file LIST (- is standard input), one per line or NUL-separated.",
+    ),
+)
+OUTPUT: Sequence[Decorator] = (
+    click.option(
+        "-f",
+        "--format",
+        "format_",
+        type=click.Choice(FORMATS),
+        help="[default: from the name of --output; otherwise table on a terminal, jsonl in a pipe]",
+    ),
+    click.option(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="Write the results to FILE. The ending .jsonl, .csv, .parquet or .txt sets the format. An "
+        "existing FILE needs --resume or --overwrite. [default: standard output]",
+    ),
+    click.option(
+        "--resume",
+        is_flag=True,
+        help="Continue FILE: skip the images that it already has, compared by name.",
+    ),
+    click.option("--retry-failed", is_flag=True, help="With --resume: try the images that failed again."),
+    click.option("--overwrite", is_flag=True, help="Replace FILE if it exists."),
+)
+
+
+def collect(options: Sequence[Decorator], name: str, make: Callable[..., Any]) -> Decorator:
+    """A decorator that adds the options, and passes ``make(**values)`` under ``name`` instead of them."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def run(*arguments: Any, **given: Any) -> Any:
+            own = {key: given.pop(key) for key in keys}
+            return command(*arguments, **{name: make(**own)}, **given)
+
+        outer = len(getattr(run, "__click_params__", []))
+        for option in reversed(options):
+            option(run)
+        keys = [parameter.name for parameter in run.__click_params__[outer:]]  # type: ignore[attr-defined]  # click's
+        return run
+
+    return decorate
+
+
+def _make_inputs(inputs: tuple[str, ...], recursive: bool, from_file: str | None) -> Inputs:
+    made = Inputs(arguments=inputs, listed_in=from_file, recursive=recursive)
+    made.check()
+    return made
+
+
+def _make_destination(*, format_: Any, **options: Any) -> Destination:
+    return choose_destination(asked=format_, **options)
+
+
+def _make_pipeline_options(**given: Any) -> Any:
+    return read_pipeline_options(given)
+
+
+pipeline_options = collect(PIPELINE, "options", _make_pipeline_options)
+pipeline_options_with_embeddings = collect((*PIPELINE, *EMBEDDINGS), "options", _make_pipeline_options)
+input_options = collect(INPUTS, "inputs", _make_inputs)
+output_options = collect(OUTPUT, "destination", _make_destination)

@@ -1,0 +1,133 @@
+"""The loop that the commands for images share: inputs, the pipeline, the sink, progress, exit status."""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import threading
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from pictag.cli.destination import Destination, open_destination
+from pictag.cli.inputs import Inputs, skip_done
+from pictag.cli.interruption import Interrupted, Interruption
+from pictag.cli.progress import Progress
+from pictag.cli.report import Report
+from pictag.pipelines import ImageClassificationPipeline
+from pictag.pipelines.runners import THROUGHPUT_MIN_IMAGES
+from pictag.postprocess import choose_activation
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator
+
+    from pictag.images import Failed, Source
+    from pictag.options import PipelineOptions
+    from pictag.records import Prediction
+
+LISTED_AHEAD = 100_000  # sources listed before they are needed, so that the progress line knows the total
+
+
+def classify_images(
+    inputs: Inputs,
+    options: PipelineOptions,
+    destination: Destination,
+    *,
+    default_model: str | None,
+    quiet: bool,
+) -> int:
+    """Classify all inputs, write the predictions, and return the exit status.
+
+    An interruption ends the run between two images; everything that was finished is in the file.
+    """
+    interruption = Interruption()
+    with interruption.listen(), closing(Progress(shown=not quiet)) as progress:
+        report = Report(destination, progress, quiet=quiet)
+        progress.draw("Loading the model …")
+        # A list of names from a pipe may come slowly, so it isn't waited for.
+        rest = inputs.expand()
+        first = list(itertools.islice(rest, THROUGHPUT_MIN_IMAGES)) if inputs.countable else []
+        is_short = inputs.countable and len(first) < THROUGHPUT_MIN_IMAGES
+        options = replace(
+            options,
+            model=default_model if options.model is None else options.model,
+            mode="latency" if is_short else "throughput",
+            progress=progress.show_download,
+        )
+        with ImageClassificationPipeline[Any].open(options) as classifier:
+            sink, done = open_destination(
+                destination,
+                percent=gives_percent(classifier),
+                embeddings=options.embeddings or options.embedding_output is not None,
+            )
+            try:
+                sources: Iterator[Source | Failed] = itertools.chain(first, rest)
+                if done is not None:
+                    sources = skip_done(sources, done, report.skipped)
+                listing = Listing(sources, ahead=LISTED_AHEAD if progress.shown else 0)
+                report.begin(classifier.card, listing)
+                is_single = is_short and len(first) == 1
+                # Closing the stream ends its threads now rather than at the next garbage collection.
+                with closing(classify_each(classifier, listing, is_single=is_single)) as predictions:
+                    for prediction in predictions:
+                        with interruption.hold(), report.around(prediction):
+                            sink.write(prediction)
+            except Interrupted as interrupted:
+                raise Interrupted(interrupted.number, report.describe_interruption()) from None
+            finally:
+                with interruption.hold():  # always finish the file
+                    sink.close()
+        return report.end()
+
+
+def classify_each(
+    classifier: ImageClassificationPipeline[Any], sources: Iterable[Source | Failed], *, is_single: bool
+) -> Generator[Prediction]:
+    """The predictions, one by one; a single image needs no threads."""
+    if is_single:
+        for source in sources:
+            yield from classifier.predict(source)
+    else:
+        yield from classifier.stream(sources)
+
+
+class Listing:
+    """Iterates over sources that a thread lists ``ahead``; ``total`` is their number, once it is known.
+
+    With ``ahead=0`` there is no thread, and the total stays unknown.
+    """
+
+    def __init__(self, sources: Iterator[Source | Failed], *, ahead: int) -> None:
+        self.total: int | None = None
+        self._sources = sources
+        self._listed: queue.Queue[Source | Failed | BaseException | None] = queue.Queue(ahead)
+        if ahead:
+            threading.Thread(target=self._list, name="pictag-listing", daemon=True).start()
+            self._sources = self._follow()
+
+    def __iter__(self) -> Iterator[Source | Failed]:
+        return self._sources
+
+    def _list(self) -> None:
+        count = 0
+        try:
+            for source in self._sources:
+                self._listed.put(source)
+                count += 1
+            self.total = count
+            self._listed.put(None)
+        except BaseException as error:  # noqa: BLE001 - raised where the sources are used
+            self._listed.put(error)
+
+    def _follow(self) -> Iterator[Source | Failed]:
+        while (source := self._listed.get()) is not None:
+            if isinstance(source, BaseException):
+                raise source
+            yield source
+
+
+def gives_percent(classifier: ImageClassificationPipeline[Any]) -> bool:
+    """Whether the scores are probabilities."""
+    model, asked = classifier.model, classifier.options.scoring.function_to_apply
+    activation = choose_activation(asked, problem_type=model.problem_type, label_count=len(model.labels))
+    return model.outputs == "probabilities" or activation != "none"
