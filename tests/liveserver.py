@@ -13,11 +13,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pictag.server.served_model import ModelSpec, ServedModel, open_model
 from pictag.server.services import Services
 from pictag.server.serving import GracefulServer, choose_loop, make_services
 from pictag.server.settings import ServerSettings
@@ -36,10 +37,13 @@ class Live:
 
 
 @contextlib.contextmanager
-def run_server(**settings: Any) -> Iterator[Live]:
+def run_server(
+    *, open_model: Callable[[ModelSpec], ServedModel] = open_model, **settings: Any
+) -> Iterator[Live]:
     """A server in a thread, with its models loaded. By default it stops quickly."""
     services = make_services(
-        ServerSettings(host="127.0.0.1", port=0, **{"shutdown_timeout_s": 1, **settings})
+        ServerSettings(host="127.0.0.1", port=0, **{"shutdown_timeout_s": 1, **settings}),
+        open_model=open_model,
     )
     server = GracefulServer(services)
     with contextlib.closing(bind("127.0.0.1", 0)) as listener:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pictag.errors import CorruptImage
-from pictag.server.admission import Admission, WorkLimits
+from pictag.execution import Outcome, Timing
+from pictag.server.admission import Admission, Cost, WorkLimits
 from pictag.server.http_errors import Overloaded
-from pictag.server.work import Cost, Work
 from recording import serve_recorder
 from tinymodel import make_tiny_model
 
@@ -25,15 +24,15 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
     return serve_recorder(make_tiny_model(tmp_path_factory.mktemp("tiny")))
 
 
-def make_work(served: ServedModel, *, cost: Cost = NO_COST, **measured: Any) -> Work:
-    loop = asyncio.new_event_loop()
-    try:
-        future = loop.create_future()
-    finally:
-        loop.close()
-    return Work(
-        served=served, source=None, pixel_values=None, deadline_s=0.0, cost=cost, future=future, **measured
-    )
+def learn(
+    admission: Admission,
+    served: ServedModel,
+    *,
+    cost: Cost = NO_COST,
+    error: Exception | None = None,
+    **seconds: float,
+) -> None:
+    admission.learn(served, cost, Outcome(source="", error=error, timing=Timing(**seconds)))
 
 
 def admit(admission: Admission, served: ServedModel, *, left_s: float = 10.0, **size: int) -> Cost:
@@ -50,18 +49,18 @@ def test_the_estimated_wait_is_the_average_time_of_all_images_divided_by_the_wor
     served: ServedModel,
 ) -> None:
     admission = Admission(WorkLimits(), workers=2)
-    admission.learn(make_work(served, run_s=1.0))
+    learn(admission, served, run_s=1.0)
     for waiting in range(4):
         assert admission.predicted_wait_s == pytest.approx(waiting / 2)
         admit(admission, served)
-    admission.learn(make_work(served, run_s=2.0))  # one measurement moves the average by a tenth
+    learn(admission, served, run_s=2.0)  # one measurement moves the average by a tenth
     admit(admission, served)
     assert admission.predicted_wait_s == pytest.approx((4 + 1.1) / 2)
 
 
 def test_retry_after_is_when_the_image_would_meet_its_deadline(served: ServedModel) -> None:
     admission = Admission(WorkLimits(), workers=1)
-    admission.learn(make_work(served, run_s=1.0))
+    learn(admission, served, run_s=1.0)
     for _ in range(7):
         admit(admission, served)
     with pytest.raises(Overloaded) as refused:
@@ -73,7 +72,7 @@ def test_retry_after_is_when_the_image_would_meet_its_deadline(served: ServedMod
 def test_larger_images_are_expected_to_take_longer(served: ServedModel) -> None:
     admission = Admission(WorkLimits(), workers=1)
     cost = Cost(size_bytes=0, pixels=1_000_000, seconds=0.0)
-    admission.learn(make_work(served, cost=cost, decode_s=0.1))
+    learn(admission, served, cost=cost, decode_s=0.1)
     small, large = (admit(admission, served, pixels=pixels).seconds for pixels in (1_000_000, 10_000_000))
     assert small == pytest.approx(0.1)
     assert large > 5 * small
@@ -82,14 +81,14 @@ def test_larger_images_are_expected_to_take_longer(served: ServedModel) -> None:
 def test_failed_images_do_not_change_the_estimate(served: ServedModel) -> None:
     admission = Admission(WorkLimits(), workers=1)
     cost = Cost(size_bytes=0, pixels=50_000_000, seconds=0.0)
-    admission.learn(make_work(served, cost=cost, decode_s=1e-5, error=CorruptImage("cut off")))
+    learn(admission, served, cost=cost, error=CorruptImage("cut off"), decode_s=1e-5)
     assert admit(admission, served, pixels=1_000_000).seconds == 0.0
 
 
 def test_an_image_that_has_not_arrived_is_expected_to_take_the_average_time(served: ServedModel) -> None:
     admission = Admission(WorkLimits(), workers=1)
     admission.check_room(served, size_bytes=10**6, left_s=0.001)  # no measurements yet
-    admission.learn(make_work(served, run_s=1.0))
+    learn(admission, served, run_s=1.0)
     for _ in range(7):
         admit(admission, served, size_bytes=1000)
     admission.check_room(served, size_bytes=1000, left_s=10.1)
@@ -102,7 +101,7 @@ def test_an_image_that_has_not_arrived_is_expected_to_take_the_average_time(serv
 
 def test_a_small_image_that_has_not_arrived_is_expected_to_take_less(served: ServedModel) -> None:
     admission = Admission(WorkLimits(), workers=1)
-    admission.learn(make_work(served, run_s=1.0))
+    learn(admission, served, run_s=1.0)
     admit(admission, served, size_bytes=1_000_000)
     with pytest.raises(Overloaded):
         admission.check_room(served, size_bytes=250_000, left_s=2.0)

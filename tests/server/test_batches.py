@@ -21,8 +21,7 @@ from recording import serve_recorder
 from tinymodel import make_tiny_model
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from pictag.execution import Outcome
     from pictag.server.served_model import ServedModel
 
 FORMS = ("PNG", "JPEG", "WEBP", "GIF")
@@ -63,10 +62,10 @@ def test_an_image_gets_the_same_logits_in_any_batch(
     workers, together, max_batch = shape
     served = open_served(model, together)
     encoded = [make_noise(*image) for image in images]
-    prepared = [served.classifier.preprocess(make_source(data)) for data in encoded]
-    alone = [served.classifier.engine.run(pixels)[0] for pixels in prepared]
+    prepared = [served.runner.load(make_source(data))[0] for data in encoded]
+    alone = [served.runner.infer(pixels)[0] for pixels in prepared]
 
-    async def main() -> list[NDArray[np.float32]]:
+    async def main() -> list[Outcome]:
         dispatcher = Dispatcher(workers=workers, max_batch=max_batch, limits=WorkLimits(), metrics=Metrics())
         deadline_s = time.monotonic() + 60
         calls: list[Any] = [
@@ -76,10 +75,11 @@ def test_an_image_gets_the_same_logits_in_any_batch(
             for index, (data, pixels) in enumerate(zip(encoded, prepared, strict=True))
         ]
         try:
-            found: list[NDArray[np.float32]] = await asyncio.gather(*calls)
+            found: list[Outcome] = await asyncio.gather(*calls)
             return found
         finally:
             dispatcher.close()
 
     for own, found in zip(alone, asyncio.run(main()), strict=True):
-        np.testing.assert_allclose(found, own, rtol=0, atol=1e-5)
+        assert found.logits is not None
+        np.testing.assert_allclose(found.logits, own, rtol=0, atol=1e-5)

@@ -7,26 +7,33 @@ import contextlib
 import json
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from liveserver import Live, ask, connect, read_answer, run_server, wait_until
 from pictag.errors import EngineError
-from recording import encode_image
+from recording import encode_image, open_recorded, recorder_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from pictag import ImageClassificationPipeline
-    from pictag.server.registry import ModelSpec
+    from pictag.server.served_model import ModelSpec, ServedModel
 
 IMAGE = encode_image(size=(64, 48))
 PATHS = ["/", "/models/embedded", "/predictions/embedded", "/v2/models/embedded/infer"]
+
+
+def open_with(before_run: Callable[[NDArray[np.float32]], None], spec: ModelSpec) -> ServedModel:
+    """A model that calls ``before_run`` with the pixel values of each run."""
+    served = open_recorded(spec)
+    recorder_of(served).before_run = before_run
+    return served
 
 
 @contextlib.contextmanager
@@ -35,33 +42,35 @@ def full_server(
 ) -> Iterator[tuple[Live, threading.Event]]:
     """A server whose only worker is blocked until the event is set, after one run that took ``run_s``."""
     gate = threading.Event()
-    with run_server(
-        models=("embedded",), max_queue=max_queue, threads=1, log_requests=False, **settings
-    ) as live:
-        served = live.services.registry.peek("embedded")
-        assert served is not None
-        forward = served.classifier.forward
 
-        def wait_and_forward(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-            time.sleep(run_s)
-            assert gate.wait(60)
-            return forward(pixels)
+    def wait(_: NDArray[np.float32]) -> None:
+        time.sleep(run_s)
+        assert gate.wait(60)
 
-        served.classifier.forward = wait_and_forward  # type: ignore[assignment,method-assign]
-        with connect(live.port) as first:
-            request = head("/", "X-Request-Timeout-Ms: 60000") + IMAGE
-            if run_s:
-                gate.set()
-                first.sendall(request)
-                assert read_answer(first)[0] == 200
-                gate.clear()
+    with (
+        run_server(
+            models=("embedded",),
+            max_queue=max_queue,
+            threads=1,
+            log_requests=False,
+            open_model=partial(open_with, wait),
+            **settings,
+        ) as live,
+        connect(live.port) as first,
+    ):
+        request = head("/", "X-Request-Timeout-Ms: 60000") + IMAGE
+        if run_s:
+            gate.set()
             first.sendall(request)
-            wait_until(lambda: live.services.dispatcher.running == 1)
-            try:
-                yield live, gate
-            finally:
-                gate.set()
             assert read_answer(first)[0] == 200
+            gate.clear()
+        first.sendall(request)
+        wait_until(lambda: live.services.dispatcher.running == 1)
+        try:
+            yield live, gate
+        finally:
+            gate.set()
+        assert read_answer(first)[0] == 200
 
 
 def head(path: str, *more: str, length: int = len(IMAGE)) -> bytes:
@@ -144,17 +153,13 @@ def test_a_timeout_in_the_body_may_be_longer_than_the_default() -> None:
 
 def test_if_the_model_fails_on_one_image_of_a_list_the_others_succeed() -> None:
     green, red = (base64.b64encode(encode_image(colour)).decode() for colour in ((0, 255, 0), (255, 0, 0)))
-    with run_server(models=("embedded",), threads=1, log_requests=False) as live:
-        served = live.services.registry.peek("embedded")
-        assert served is not None
-        forward = served.classifier.forward
 
-        def fail_on_green(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-            if (pixels[:, 1].mean((1, 2)) > pixels[:, 0].mean((1, 2))).any():
-                raise EngineError("no green")
-            return forward(pixels)
+    def fail_on_green(pixels: NDArray[np.float32]) -> None:
+        if (pixels[:, 1].mean((1, 2)) > pixels[:, 0].mean((1, 2))).any():
+            raise EngineError("no green")
 
-        served.classifier.forward = fail_on_green  # type: ignore[assignment,method-assign]
+    opening = partial(open_with, fail_on_green)
+    with run_server(models=("embedded",), threads=1, log_requests=False, open_model=opening) as live:
         body = json.dumps({"inputs": [green, *[red] * 7]}).encode()
         status, answer = ask(live.port, "/", method="POST", body=body)
         first, *others = json.loads(answer)
@@ -165,12 +170,11 @@ def test_if_the_model_fails_on_one_image_of_a_list_the_others_succeed() -> None:
 
 
 def test_a_timeout_while_loading_is_not_reported_as_the_clients_deadline(tmp_path: Path) -> None:
-    with run_server(models=(f"m={tmp_path}/none",), preload=False, log_requests=False) as live:
+    def give_up(_: ModelSpec) -> ServedModel:
+        raise TimeoutError("no response")
 
-        def give_up(spec: ModelSpec) -> ImageClassificationPipeline:
-            raise TimeoutError("no response")
-
-        live.services.registry._open = give_up
+    models = (f"m={tmp_path}/none",)
+    with run_server(models=models, preload=False, log_requests=False, open_model=give_up) as live:
         assert ask(live.port, "/", method="POST", body=IMAGE)[0] == 500
 
 

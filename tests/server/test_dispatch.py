@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import re
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +17,12 @@ import numpy as np
 import pytest
 
 from images.imageserver import Server, send
-from pictag.errors import EngineError, ImageTooLarge, NotAnImage
+from pictag.errors import DeadlineExceeded, EngineError, ImageTooLarge, NotAnImage
 from pictag.images import FetchLimits, Source, make_source
 from pictag.server.dispatch import Dispatcher, WorkLimits
-from pictag.server.http_errors import BadRequest, DeadlineExceeded, Overloaded
+from pictag.server.http_errors import BadRequest, Overloaded
 from pictag.server.metrics import Metrics
-from pictag.server.served_model import ModelSpec, make_served
-from recording import Recorder, encode_image, serve_recorder
+from recording import encode_image, recorder_of, serve_recorder
 from tinymodel import make_tiny_model
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from pictag.execution import Outcome
     from pictag.server.served_model import ServedModel
 
 RED, GREEN, BLUE = (encode_image(colour) for colour in ((255, 0, 0), (0, 255, 0), (0, 0, 255)))
@@ -42,11 +44,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def served(folder: Path) -> ServedModel:
     return serve_recorder(folder)
-
-
-def recorder_of(served: ServedModel) -> Recorder:
-    assert isinstance(served.classifier, Recorder)
-    return served.classifier
 
 
 def soon(seconds: float = 60) -> float:
@@ -96,6 +93,12 @@ async def occupy(dispatcher: Dispatcher, served: ServedModel, *, workers: int = 
     return tasks
 
 
+def best(outcome: Outcome) -> int:
+    """The index of the best label."""
+    assert outcome.logits is not None
+    return int(outcome.logits.argmax())
+
+
 def pixels(value: float) -> NDArray[np.float32]:
     return np.full((1, 3, 8, 8), value, np.float32)
 
@@ -103,9 +106,10 @@ def pixels(value: float) -> NDArray[np.float32]:
 def test_an_image_gets_the_logits_of_the_pipeline(served: ServedModel) -> None:
     async def main() -> None:
         async with dispatching() as dispatcher:
-            logits = await dispatcher.classify(served, GREEN, deadline_s=soon())
-            assert logits.shape == (3,)
-            assert served.classifier.postprocess(logits)["label"] == "green"
+            outcome = await dispatcher.classify(served, GREEN, deadline_s=soon())
+            assert outcome.logits is not None
+            assert outcome.logits.shape == (1, 3)
+            assert served.runner.model.labels[best(outcome)] == "green"
             assert (dispatcher.queued, dispatcher.running) == (0, 0)
 
     asyncio.run(main())
@@ -122,9 +126,7 @@ def test_an_idle_worker_takes_an_image_at_once_and_alone(served: ServedModel) ->
 
     async def main() -> None:
         async with dispatching(workers=2) as dispatcher:
-            await until(lambda: dispatcher._queue._idle == 2)
             await asyncio.gather(*await begin(dispatcher, served, RED, BLUE))
-            await until(lambda: dispatcher._queue._idle == 2)
             await asyncio.gather(
                 *(dispatcher.infer(served, pixels(value), deadline_s=soon()) for value in (0.1, 0.2))
             )
@@ -146,7 +148,7 @@ def test_batches_form_while_all_workers_are_busy(folder: Path, workers: int) -> 
                 assert dispatcher.queued == 4 * workers
             answers = await asyncio.gather(*tasks)
             await asyncio.gather(*busy)
-            assert [int(logits.argmax()) for logits in answers] == [0, 1, 2, 0] * workers
+            assert [best(outcome) for outcome in answers] == [0, 1, 2, 0] * workers
 
     asyncio.run(main())
     assert recorder.batches[:workers] == [1] * workers
@@ -154,11 +156,15 @@ def test_batches_form_while_all_workers_are_busy(folder: Path, workers: int) -> 
     assert max(recorder.batches) > 1
 
 
-def test_tensors_are_batched_up_to_max_batch(served: ServedModel) -> None:
+@pytest.mark.parametrize(("together", "max_batch"), [(8, 4), (4, 8)])
+def test_tensors_are_batched_up_to_the_models_batch_size_and_the_limit(
+    folder: Path, together: int, max_batch: int
+) -> None:
+    served = serve_recorder(folder, together=together)
     recorder = recorder_of(served)
 
     async def main() -> None:
-        async with dispatching(max_batch=4) as dispatcher:
+        async with dispatching(max_batch=max_batch) as dispatcher:
             with recorder.held():
                 busy = await occupy(dispatcher, served)
                 tasks = [
@@ -166,8 +172,8 @@ def test_tensors_are_batched_up_to_max_batch(served: ServedModel) -> None:
                     for n in range(6)
                 ]
                 await asyncio.sleep(0)
-            for n, logits in enumerate(await asyncio.gather(*tasks)):
-                assert logits == pytest.approx([n / 5] * 3, abs=1e-5)
+            for n, outcome in enumerate(await asyncio.gather(*tasks)):
+                assert outcome.logits == pytest.approx(np.full((1, 3), n / 5), abs=1e-5)
             await asyncio.gather(*busy)
 
     asyncio.run(main())
@@ -175,7 +181,7 @@ def test_tensors_are_batched_up_to_max_batch(served: ServedModel) -> None:
 
 
 def test_a_gpu_runs_one_batch_at_a_time_while_the_next_one_forms(folder: Path) -> None:
-    served = serve_recorder(folder, max_concurrency=1)
+    served = serve_recorder(folder, together=8, max_concurrency=1)
     recorder = recorder_of(served)
 
     async def main() -> None:
@@ -198,35 +204,12 @@ def test_models_and_sizes_are_never_mixed_in_one_run(folder: Path, tmp_path: Pat
             with recorder_of(one).held():
                 busy = await occupy(dispatcher, one)
                 tasks = [t for _ in range(3) for s in (one, other) for t in await begin(dispatcher, s, GREEN)]
-            assert {int((await task).argmax()) for task in tasks} == {1}
+            assert {best(await task) for task in tasks} == {1}
             await asyncio.gather(*busy)
 
     asyncio.run(main())
     assert sum(recorder_of(one).batches) == 4
     assert sum(recorder_of(other).batches) == 3
-
-
-def test_a_dynamically_quantized_graph_gets_one_image_per_run(folder: Path) -> None:
-    from dataclasses import replace
-
-    recorder = recorder_of(serve_recorder(folder))
-    recorder.model = replace(recorder.model, quantization="dynamic")
-    served = make_served(ModelSpec(name="dynamic", reference=str(folder)), recorder)
-
-    async def main() -> None:
-        async with dispatching() as dispatcher:
-            with recorder.held():
-                busy = await occupy(dispatcher, served)
-                tasks = await begin(dispatcher, served, RED, GREEN)
-                tensors = [
-                    asyncio.create_task(dispatcher.infer(served, pixels(1), deadline_s=soon()))
-                    for _ in range(3)
-                ]
-                await asyncio.sleep(0)
-            await asyncio.gather(*tasks, *tensors, *busy)
-
-    asyncio.run(main())
-    assert recorder.batches == [1] * 6
 
 
 def test_an_invalid_image_never_enters_a_batch(folder: Path) -> None:
@@ -241,7 +224,7 @@ def test_an_invalid_image_never_enters_a_batch(folder: Path) -> None:
             found: list[Any] = await asyncio.gather(*tasks, return_exceptions=True)
             red, bad, green, blue = found
             assert isinstance(bad, NotAnImage)
-            assert [int(good.argmax()) for good in (red, green, blue)] == [0, 1, 2]
+            assert [best(good) for good in (red, green, blue)] == [0, 1, 2]
             await asyncio.gather(*busy)
 
     asyncio.run(main())
@@ -267,12 +250,29 @@ def test_a_failing_image_in_a_batch_fails_alone(folder: Path) -> None:
             found: list[Any] = await asyncio.gather(*tasks, return_exceptions=True)
             red, green, blue = found
             assert isinstance(green, EngineError)
-            assert (int(red.argmax()), int(blue.argmax())) == (0, 2)
+            assert (best(red), best(blue)) == (0, 2)
             await asyncio.gather(*busy)
             assert counted(dispatcher, "executions") == 3
 
     asyncio.run(main())
     assert recorder.batches == [1, 3, 1, 1, 1]
+
+
+def test_the_error_of_an_image_and_thereby_the_image_are_released_at_once(served: ServedModel) -> None:
+    async def main() -> None:
+        async with dispatching() as dispatcher:
+            released = threading.Event()
+            try:
+                await dispatcher.classify(served, b"no image at all", deadline_s=soon())
+            except NotAnImage as error:
+                weakref.finalize(error, released.set)
+            await until(released.is_set)
+
+    gc.disable()
+    try:
+        asyncio.run(main())
+    finally:
+        gc.enable()
 
 
 def test_an_unexpected_error_in_a_worker_is_reported_and_the_worker_continues(served: ServedModel) -> None:
@@ -288,7 +288,7 @@ def test_an_unexpected_error_in_a_worker_is_reported_and_the_worker_continues(se
         async with dispatching() as dispatcher:
             with pytest.raises(RuntimeError, match="KeyboardInterrupt"):
                 await dispatcher.classify(served, RED, deadline_s=soon())
-            assert (await dispatcher.classify(served, RED, deadline_s=soon())).argmax() == 0
+            assert best(await dispatcher.classify(served, RED, deadline_s=soon())) == 0
 
     asyncio.run(main())
 
@@ -316,7 +316,7 @@ def test_images_above_a_limit_are_rejected_at_once(
                 assert counted(dispatcher, "refused") == 1
             await asyncio.gather(*busy, *tasks)
             # There is room again:
-            assert (await dispatcher.classify(served, RED, deadline_s=soon())).argmax() == 0
+            assert best(await dispatcher.classify(served, RED, deadline_s=soon())) == 0
 
     asyncio.run(main())
 
@@ -376,11 +376,11 @@ def test_abandoned_work_is_never_done(folder: Path) -> None:
                 await asyncio.sleep(0)
                 assert dispatcher.queued == 1
                 assert counted(dispatcher, "abandoned") == 9
-            assert (await tasks[6]).argmax() == 0
+            assert best(await tasks[6]) == 0
             await asyncio.gather(*busy)
 
     asyncio.run(main())
-    assert recorder.decoded == [RED]
+    assert recorder.decoded == [(255, 0, 0)]
     assert recorder.batches == [1, 1]
 
 
@@ -409,7 +409,9 @@ def test_five_hundred_cancelled_requests_leave_nothing_behind(served: ServedMode
 
     async def main() -> None:
         async with dispatching(workers=2, max_queue=1000) as dispatcher:
-            await dispatcher.classify(served, RED, deadline_s=soon())
+            with recorder_of(served).held():
+                busy = await occupy(dispatcher, served, workers=2)  # starts both workers
+            await asyncio.gather(*busy)
             before = (len(asyncio.all_tasks()), threading.active_count(), count_descriptors())
             for round_ in range(10):
                 tasks = await begin(dispatcher, served, *[GREEN] * 50)
@@ -420,9 +422,31 @@ def test_five_hundred_cancelled_requests_leave_nothing_behind(served: ServedMode
             await until(lambda: dispatcher._admission.count == 0)
             assert (dispatcher.queued, dispatcher.running) == (0, 0)
             assert (len(asyncio.all_tasks()), threading.active_count(), count_descriptors()) == before
-            assert (await dispatcher.classify(served, RED, deadline_s=soon())).argmax() == 0
+            assert best(await dispatcher.classify(served, RED, deadline_s=soon())) == 0
 
     asyncio.run(main())
+
+
+def test_when_it_is_closed_waiting_images_fail_and_runs_are_finished(folder: Path) -> None:
+    served = serve_recorder(folder, max_concurrency=1)
+    recorder = recorder_of(served)
+
+    async def main() -> None:
+        async with dispatching(workers=2) as dispatcher:
+            with recorder.held():
+                (busy,) = await occupy(dispatcher, served)
+                tasks = await begin(dispatcher, served, *[RED] * 20)
+                await until(lambda: len(recorder.decoded) == 4)  # enough for the next runs
+                threading.Timer(0.1, recorder.gate.set).start()
+                dispatcher.close()
+            found = await asyncio.gather(*tasks, return_exceptions=True)
+            assert {getattr(error, "reason", None) for error in found} == {"stopping"}
+            assert best(await busy) == 0
+            with pytest.raises(Overloaded, match="stopping"):
+                await dispatcher.classify(served, RED, deadline_s=soon())
+
+    asyncio.run(main())
+    assert recorder.batches == [1]
 
 
 def test_images_with_too_many_pixels_are_rejected_by_their_header(served: ServedModel) -> None:
@@ -437,7 +461,7 @@ def test_images_with_too_many_pixels_are_rejected_by_their_header(served: Served
     assert recorder_of(served).decoded == []
 
 
-def test_a_thin_image_that_resizing_would_enlarge_beyond_the_limit_is_never_decoded(tmp_path: Path) -> None:
+def test_a_thin_image_that_resizing_would_enlarge_beyond_the_limit_is_rejected(tmp_path: Path) -> None:
     folder = make_tiny_model(tmp_path, size=224)
     settings = json.loads((folder / "preprocessor_config.json").read_text())
     settings |= {
@@ -454,9 +478,9 @@ def test_a_thin_image_that_resizing_would_enlarge_beyond_the_limit_is_never_deco
             for size in ((30_000, 1), (1, 30_000), (3000, 2)):
                 with pytest.raises(ImageTooLarge, match="resized"):
                     await dispatcher.classify(served, encode_image(size=size), deadline_s=soon())
-            assert recorder_of(served).decoded == []
+            assert recorder_of(served).batches == []
             wide = encode_image((0, 255, 0), size=(3000, 20))
-            assert (await dispatcher.classify(served, wide, deadline_s=soon())).argmax() == 1
+            assert best(await dispatcher.classify(served, wide, deadline_s=soon())) == 1
 
     asyncio.run(main())
 
@@ -499,7 +523,7 @@ def test_a_url_is_fetched_if_urls_are_allowed(served: ServedModel) -> None:
     async def main(server: Server) -> None:
         async with dispatching(fetch=FetchLimits(allow_private=True)) as dispatcher:
             source = Source(name="url", kind="url", value=server.url("/green.png"))
-            assert (await dispatcher.classify(served, source, deadline_s=soon())).argmax() == 1
+            assert best(await dispatcher.classify(served, source, deadline_s=soon())) == 1
             with pytest.raises(DeadlineExceeded):
                 await dispatcher.classify(served, source, deadline_s=time.monotonic())
 

@@ -18,6 +18,7 @@ from PIL import Image
 
 from asking import Answer, LiveServer, ask, serve
 from pictag import pipeline
+from pictag.options import Activation
 from pictag.server.http_errors import BadRequest
 from pictag.server.protocols.huggingface import parse_request
 from tinymodel import make_image, make_tiny_model
@@ -79,12 +80,13 @@ class TestHuggingFaceClient:
         image = encode(Image.effect_mandelbrot((90, 60), (-2, -1, 1, 1), 40).convert("RGB"), "JPEG")
         classifier = pipeline(model="embedded")
         url = f"{server.url}/models/org/name"
-        for top_k, function in ((5, None), (3, "softmax"), (200, "sigmoid"), (2, "none")):
+        functions: tuple[Activation | None, ...] = (None, "softmax", "sigmoid", "none")
+        for top_k, function in zip((5, 3, 200, 2), functions, strict=True):
             got = client.image_classification(
                 image,
                 model=url,
                 top_k=top_k,
-                function_to_apply=function,  # type: ignore[arg-type]
+                function_to_apply=function,
             )
             wanted = classifier(image, top_k=top_k, function_to_apply=function)
             assert [label.label for label in got] == [label["label"] for label in wanted]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pictag.errors import ModelNotFound, OptionError, PictagError
+from pictag.options import PipelineOptions
 from pictag.server.model_names import read_model
 from pictag.server.settings import ServerSettings
 
@@ -31,7 +32,7 @@ def test_models_are_named(text: str, name: str | None, reference: str | None) ->
             read_model(text, ServerSettings())
     else:
         spec = read_model(text, ServerSettings())
-        assert (spec.name, spec.reference) == (name, reference)
+        assert (spec.name, spec.options.model) == (name, reference)
 
 
 @pytest.mark.parametrize("text", ["./nope", "/nope/nope", "nope.onnx", "./my=model", "~/no/such", "." * 9])
@@ -50,7 +51,7 @@ def test_the_current_folder_can_be_served(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "vit-1.5").mkdir()
     monkeypatch.chdir(tmp_path / "vit-1.5")
     spec = read_model(".", ServerSettings())
-    assert (spec.name, spec.reference) == ("vit-1.5", ".")
+    assert (spec.name, spec.options.model) == ("vit-1.5", ".")
     (tmp_path / "vit-1.5" / "vit-2.0.onnx").touch()
     assert read_model("vit-2.0.onnx", ServerSettings()).name == "vit-2.0"
 
@@ -64,4 +65,20 @@ def test_a_folder_is_named_after_its_last_part(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "my=model").mkdir()
     monkeypatch.chdir(tmp_path)
     assert read_model("./my=model", ServerSettings()).name == "my=model"
-    assert read_model("./my=model", ServerSettings()).reference == "./my=model"
+    assert read_model("./my=model", ServerSettings()).options.model == "./my=model"
+
+
+def test_the_settings_are_the_options_of_each_model() -> None:
+    settings = ServerSettings(
+        engine="onnxruntime", dtype="q8", decode="fast", threads=3, max_pixels=1000, offline=True
+    )
+    assert read_model("embedded", settings).options == PipelineOptions(
+        model="embedded",
+        mode="throughput",
+        engine="onnxruntime",
+        dtype="q8",
+        decode="fast",
+        threads=3,
+        max_pixels=1000,
+        local_files_only=True,
+    )

@@ -47,7 +47,7 @@ def client(server: LiveServer) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def classifier(folder: Path) -> ImageClassificationPipeline:
+def classifier(folder: Path) -> ImageClassificationPipeline[Any]:
     return pipeline(model=folder)
 
 
@@ -103,7 +103,7 @@ class TestTritonClient:
     @pytest.mark.parametrize("binary", [True, False])
     @pytest.mark.parametrize("binary_out", [True, False])
     def test_can_send_tensors_and_gets_the_librarys_logits(
-        self, client: Any, classifier: ImageClassificationPipeline, binary: bool, binary_out: bool
+        self, client: Any, classifier: ImageClassificationPipeline[Any], binary: bool, binary_out: bool
     ) -> None:
         values = np.random.default_rng(7).uniform(-1, 1, (4, 3, 8, 8)).astype(np.float32)
         output = triton.InferRequestedOutput("logits", binary_data=binary_out)
@@ -119,7 +119,7 @@ class TestTritonClient:
         self,
         client: Any,
         images: list[bytes],
-        classifier: ImageClassificationPipeline,
+        classifier: ImageClassificationPipeline[Any],
         name: str,
     ) -> None:
         result = client.infer(MODEL, [image_input(images, name)], model_version="1")
@@ -127,7 +127,7 @@ class TestTritonClient:
         np.testing.assert_allclose(result.as_numpy("logits"), wanted, atol=1e-5)
 
     def test_can_request_classes(
-        self, client: Any, images: list[bytes], classifier: ImageClassificationPipeline
+        self, client: Any, images: list[bytes], classifier: ImageClassificationPipeline[Any]
     ) -> None:
         outputs = [
             triton.InferRequestedOutput("scores", class_count=2),

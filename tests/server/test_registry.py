@@ -12,23 +12,26 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pictag.errors import ModelNotFound
+from pictag.images import make_source
+from pictag.options import PipelineOptions
 from pictag.server import model_slot
 from pictag.server import registry as registry_module
 from pictag.server.dispatch import Dispatcher, WorkLimits
 from pictag.server.http_errors import ModelNotServed, NotReady
 from pictag.server.metrics import Metrics
-from pictag.server.registry import ModelSpec, Registry, open_pipeline
-from recording import Recorder, encode_image
+from pictag.server.registry import Registry
+from pictag.server.served_model import ModelSpec
+from recording import Recorder, encode_image, open_recorded, recorder_of
 from tinymodel import make_tiny_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pictag.pipelines import ImageClassificationPipeline
+    from pictag.server.served_model import ServedModel
 
 
 class Opening:
-    """Opens recording pipelines and counts the attempts."""
+    """Opens models with recorders and counts the attempts."""
 
     def __init__(self) -> None:
         self.opened: list[Recorder] = []
@@ -37,20 +40,21 @@ class Opening:
         self.gate.set()
         self.error: Exception | None = None
 
-    def __call__(self, spec: ModelSpec) -> ImageClassificationPipeline:
+    def __call__(self, spec: ModelSpec) -> ServedModel:
         self.asked += 1
         assert self.gate.wait(60)
         if self.error is not None:
             raise self.error
-        self.opened.append(Recorder(open_pipeline(spec)))
-        return self.opened[-1]
+        served = open_recorded(spec)
+        self.opened.append(recorder_of(served))
+        return served
 
 
 @pytest.fixture(scope="module")
 def specs(tmp_path_factory: pytest.TempPathFactory) -> list[ModelSpec]:
     folder = tmp_path_factory.mktemp("models")
     return [
-        ModelSpec(name=name, reference=str(make_tiny_model(folder / name, size=size)))
+        ModelSpec(name=name, options=PipelineOptions(model=make_tiny_model(folder / name, size=size)))
         for name, size in (("org/one", 8), ("two", 8), ("three", 8))
     ]
 
@@ -62,7 +66,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def weights_of(spec: ModelSpec) -> int:
-    return (Path(spec.reference) / "onnx/model.onnx").stat().st_size
+    return (Path(str(spec.options.model)) / "onnx/model.onnx").stat().st_size
 
 
 def test_names_are_in_order_and_the_first_is_the_default(specs: list[ModelSpec]) -> None:
@@ -74,7 +78,7 @@ def test_names_are_in_order_and_the_first_is_the_default(specs: list[ModelSpec])
         registry.describe("../etc")
 
 
-@pytest.mark.parametrize("specs_given", [[], [ModelSpec(name="a", reference="x")] * 2])
+@pytest.mark.parametrize("specs_given", [[], [ModelSpec(name="a", options=PipelineOptions())] * 2])
 def test_a_registry_needs_models_with_different_names(specs_given: list[ModelSpec]) -> None:
     with pytest.raises(ValueError, match="model"):
         Registry(specs_given)
@@ -82,7 +86,7 @@ def test_a_registry_needs_models_with_different_names(specs_given: list[ModelSpe
 
 def test_two_hundred_concurrent_requests_load_a_model_once(specs: list[ModelSpec]) -> None:
     opening = Opening()
-    registry = Registry(specs, open_pipeline=opening)
+    registry = Registry(specs, open_model=opening)
 
     async def use() -> object:
         async with registry.use("org/one") as served:
@@ -109,7 +113,7 @@ def test_two_hundred_concurrent_requests_load_a_model_once(specs: list[ModelSpec
 
 def test_a_failed_load_is_reported_to_all_and_repeated_after_a_pause(specs: list[ModelSpec]) -> None:
     opening = Opening()
-    registry = Registry(specs, open_pipeline=opening)
+    registry = Registry(specs, open_model=opening)
 
     async def use() -> None:
         async with registry.use("two"):
@@ -146,11 +150,11 @@ def test_preloading_tries_all_models_before_it_reports_a_failure(specs: list[Mod
     opening = Opening()
 
     async def main() -> None:
-        registry = Registry(specs, open_pipeline=opening, preload=True)
+        registry = Registry(specs, open_model=opening, preload=True)
         await registry.start()
         assert [registry.describe(name).state for name in registry.names()] == ["ready"] * 3
         await registry.close()
-        broken = ModelSpec(name="broken", reference="/nowhere/at/all")
+        broken = ModelSpec(name="broken", options=PipelineOptions(model="/nowhere/at/all"))
         registry = Registry([specs[0], broken, specs[1]], preload=True)
         with pytest.raises(ModelNotFound):
             await registry.start()
@@ -165,7 +169,7 @@ def test_a_memory_budget_unloads_the_least_recently_used_models_that_are_idle(
     specs: list[ModelSpec],
 ) -> None:
     opening = Opening()
-    registry = Registry(specs, open_pipeline=opening, memory_budget_bytes=2 * weights_of(specs[0]))
+    registry = Registry(specs, open_model=opening, memory_budget_bytes=2 * weights_of(specs[0]))
 
     def states() -> list[str]:
         return [registry.describe(name).state for name in registry.names()]
@@ -181,7 +185,8 @@ def test_a_memory_budget_unloads_the_least_recently_used_models_that_are_idle(
                     assert states() == ["ready", "ready", "ready"]
                     assert not any(recorder.is_closed for recorder in opening.opened[2:])
                 assert states() == ["ready", "unloaded", "ready"]
-            assert one.classifier.forward(one.classifier.preprocess(encode_image())).shape == (1, 3)
+            pixel_values, _ = one.runner.load(make_source(encode_image()))
+            assert one.runner.infer(pixel_values)[0].shape == (1, 3)
         await registry.close()
         assert all(recorder.is_closed for recorder in opening.opened)
 
@@ -190,7 +195,7 @@ def test_a_memory_budget_unloads_the_least_recently_used_models_that_are_idle(
 
 def test_an_idle_model_is_unloaded_after_a_while(specs: list[ModelSpec]) -> None:
     opening = Opening()
-    registry = Registry(specs, open_pipeline=opening, idle_s=0.05)
+    registry = Registry(specs, open_model=opening, idle_s=0.05)
 
     async def main() -> None:
         async with registry.use("two"):
@@ -209,7 +214,7 @@ def test_an_idle_model_is_unloaded_after_a_while(specs: list[ModelSpec]) -> None
 
 def test_replacing_a_model_loses_no_requests(specs: list[ModelSpec]) -> None:
     opening = Opening()
-    registry = Registry(specs, open_pipeline=opening)
+    registry = Registry(specs, open_model=opening)
     red = encode_image()
 
     async def main() -> None:
@@ -221,8 +226,9 @@ def test_replacing_a_model_loses_no_requests(specs: list[ModelSpec]) -> None:
             nonlocal answers
             while not stopped:
                 async with registry.use("org/one") as served:
-                    logits = await dispatcher.classify(served, red, deadline_s=time.monotonic() + 60)
-                    assert logits.argmax() == 0
+                    outcome = await dispatcher.classify(served, red, deadline_s=time.monotonic() + 60)
+                    assert outcome.logits is not None
+                    assert outcome.logits.argmax() == 0
                     answers += 1
 
         clients = [asyncio.create_task(ask()) for _ in range(8)]
@@ -245,7 +251,7 @@ def test_replacing_a_model_loses_no_requests(specs: list[ModelSpec]) -> None:
 
 def test_if_the_new_model_cannot_be_loaded_the_old_one_stays(specs: list[ModelSpec]) -> None:
     opening = Opening()
-    registry = Registry(specs, open_pipeline=opening)
+    registry = Registry(specs, open_model=opening)
 
     async def main() -> None:
         async with registry.use("two") as old:
@@ -264,7 +270,7 @@ def test_a_reload_replaces_loaded_models_and_keeps_them_if_it_fails(specs: list[
     opening = Opening()
 
     async def main() -> None:
-        registry = Registry(specs, open_pipeline=opening)
+        registry = Registry(specs, open_model=opening)
         for name in ("org/one", "three"):
             async with registry.use(name):
                 pass
@@ -297,7 +303,7 @@ def test_a_failed_model_takes_requests_again_after_the_pause(
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
 
     async def main() -> None:
-        registry = Registry(specs, open_pipeline=opening)
+        registry = Registry(specs, open_model=opening)
         opening.error = ModelNotFound("the Hub is away")
         with pytest.raises(ModelNotFound):
             async with registry.use("two"):
@@ -316,7 +322,7 @@ def test_a_model_is_not_ready_during_its_first_load_but_during_later_ones(specs:
     opening = Opening()
 
     async def main() -> None:
-        registry = Registry(specs, open_pipeline=opening, idle_s=0.01)
+        registry = Registry(specs, open_model=opening, idle_s=0.01)
         for expected in (False, True):
             opening.gate.clear()
             use = asyncio.create_task(use_once(registry))
@@ -337,18 +343,19 @@ def test_a_model_is_not_ready_during_its_first_load_but_during_later_ones(specs:
 def test_room_is_made_before_a_model_of_known_size_is_loaded(specs: list[ModelSpec]) -> None:
     held, most = [0], [0]
 
-    def open_one(spec: ModelSpec) -> ImageClassificationPipeline:
+    def open_one(spec: ModelSpec) -> ServedModel:
         held[0] += 1
         most[0] = max(most[0], held[0])
-        pipeline = Recorder(open_pipeline(spec))
-        close = pipeline.close
+        served = open_recorded(spec)
+        recorder = recorder_of(served)
+        close = recorder.close
 
         def note() -> None:
             held[0] -= 1
             close()
 
-        pipeline.close = note  # type: ignore[method-assign]
-        return pipeline
+        recorder.close = note  # type: ignore[method-assign]
+        return served
 
     async def use_all(registry: Registry) -> None:
         for name in registry.names():
@@ -356,7 +363,7 @@ def test_room_is_made_before_a_model_of_known_size_is_loaded(specs: list[ModelSp
                 pass
 
     async def main() -> None:
-        registry = Registry(specs, open_pipeline=open_one, memory_budget_bytes=weights_of(specs[0]) + 100)
+        registry = Registry(specs, open_model=open_one, memory_budget_bytes=weights_of(specs[0]) + 100)
         await use_all(registry)
         assert most[0] == 2  # one loaded model, and one of unknown size
         most[0] = 0
@@ -370,7 +377,7 @@ def test_room_is_made_before_a_model_of_known_size_is_loaded(specs: list[ModelSp
 
 def test_closing_the_registry_fails_requests_that_wait_for_a_model(specs: list[ModelSpec]) -> None:
     opening = Opening()
-    registry = Registry(specs, open_pipeline=opening)
+    registry = Registry(specs, open_model=opening)
 
     async def use() -> None:
         async with registry.use("two"):

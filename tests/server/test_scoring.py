@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from pictag.errors import OptionError
+from pictag.options import ScoringOptions
 from pictag.server.http_errors import BadRequest
-from pictag.server.scoring import Scoring, read_scoring
+from pictag.server.scoring import read_scoring
 
 
 def test_parameters_take_precedence_over_the_query_and_the_query_over_the_default() -> None:
-    def top_k(parameters: dict[str, Any], query: dict[str, str]) -> int:
+    def top_k(parameters: dict[str, Any], query: dict[str, str]) -> int | None:
         return read_scoring(parameters, query, default_top_k=5).top_k
 
     assert top_k({"top_k": 2}, {"top_k": "3"}) == 2
@@ -22,7 +23,7 @@ def test_parameters_take_precedence_over_the_query_and_the_query_over_the_defaul
 
 def test_all_parameters_are_read() -> None:
     asked = {"top_k": 1, "function_to_apply": "sigmoid", "min_score": 0.25}
-    wanted = Scoring(top_k=1, function_to_apply="sigmoid", min_score=0.25)
+    wanted = ScoringOptions(top_k=1, function_to_apply="sigmoid", min_score=0.25)
     assert read_scoring(asked, {}, default_top_k=5) == wanted
     assert read_scoring({}, {name: str(value) for name, value in asked.items()}, default_top_k=5) == wanted
 
@@ -47,7 +48,7 @@ def test_an_invalid_min_score_is_rejected(value: str) -> None:
 
 @pytest.mark.parametrize("function", ["Softmax", "", 3, [], "x" * 10_000])
 def test_an_unknown_function_is_rejected(function: object) -> None:
-    with pytest.raises(BadRequest, match="softmax, sigmoid, none") as caught:
+    with pytest.raises(OptionError, match="softmax, sigmoid, none") as caught:
         read_scoring({"function_to_apply": function}, {}, default_top_k=5)
     assert len(str(caught.value)) < 400
 

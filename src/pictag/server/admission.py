@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from pictag.errors import DeadlineExceeded
 from pictag.images import FetchLimits
-from pictag.server.http_errors import DeadlineExceeded, Overloaded
-from pictag.server.work import Cost
+from pictag.server.http_errors import Overloaded
 
 if TYPE_CHECKING:
+    from pictag.execution import Outcome
     from pictag.server.served_model import ServedModel
-    from pictag.server.work import Work
 
 _NEW_WEIGHT = 0.1  # of a new measurement in the moving averages
 _OPENING_PIXELS = 250_000  # opening any image takes about as long as decoding this many pixels
@@ -33,6 +33,15 @@ class WorkLimits:
     max_queued_pixels: int = 1_000_000_000
     max_pixels: int = 50_000_000
     fetch: FetchLimits | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What an admitted image takes up: bytes, pixels, and expected seconds of a worker."""
+
+    size_bytes: int
+    pixels: int
+    seconds: float
 
 
 @dataclass(slots=True)
@@ -123,13 +132,15 @@ class Admission:
         self._pixels -= cost.pixels
         self._seconds = self._seconds - cost.seconds if self.count else 0.0
 
-    def learn(self, work: Work) -> None:
-        """Update the averages with the time an image took."""
-        means = self._means.setdefault(work.served, _Means())
-        if work.decode_s and work.cost.pixels and work.error is None:
-            means.decode_s_per_pixel.note(work.decode_s / (_OPENING_PIXELS + work.cost.pixels))
-        if work.run_s:
-            means.run_s.note(work.run_s)
+    def learn(self, served: ServedModel, cost: Cost, outcome: Outcome) -> None:
+        """Update the averages with the time an image took, unless it failed."""
+        if outcome.error is not None:
+            return
+        means = self._means.setdefault(served, _Means())
+        if outcome.timing.decode_s and cost.pixels:
+            means.decode_s_per_pixel.note(outcome.timing.decode_s / (_OPENING_PIXELS + cost.pixels))
+        if outcome.timing.run_s:
+            means.run_s.note(outcome.timing.run_s)
 
     def _predict(self, served: ServedModel, pixels: int) -> float:
         means = self._means.get(served)

@@ -1,4 +1,4 @@
-"""From a request's images to their logits: model, dispatcher, deadline."""
+"""From a request's images to their scores: model, dispatcher, deadline."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from pictag.errors import EngineError, InputError
+from pictag.errors import DeadlineExceeded, EngineError, InputError
 from pictag.images import Source
-from pictag.server.http_errors import BadRequest, DeadlineExceeded, NotReady, Overloaded, stopping_error
+from pictag.server.http_errors import BadRequest, NotReady, Overloaded, stopping_error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from pictag.execution import Outcome
     from pictag.server.request import Request
     from pictag.server.served_model import ServedModel
 
@@ -67,18 +65,18 @@ async def use_model(request: Request, model: str, *, deadline_s: float) -> Async
 
 async def classify_one(
     request: Request, served: ServedModel, image: bytes | Source, *, deadline_s: float
-) -> NDArray[np.float32]:
-    """The logits [L] of one image."""
+) -> Outcome:
+    """The scores of one image. Raises its error."""
     source = name_images([image])[0]
     return await request.services.dispatcher.classify(served, source, deadline_s=deadline_s)
 
 
 async def classify_each(
     request: Request, served: ServedModel, images: Sequence[bytes | Source], *, deadline_s: float
-) -> list[NDArray[np.float32] | InputError | EngineError]:
-    """For each image its logits [L] or the reason why it can't be classified."""
+) -> list[Outcome | InputError | EngineError]:
+    """For each image its scores or the reason why it can't be classified."""
 
-    async def run(image: bytes | Source) -> NDArray[np.float32] | InputError | EngineError:
+    async def run(image: bytes | Source) -> Outcome | InputError | EngineError:
         try:
             return await classify_one(request, served, image, deadline_s=deadline_s)
         except (InputError, EngineError) as error:

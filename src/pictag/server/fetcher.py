@@ -8,9 +8,9 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pictag.errors import FetchTimeout
+from pictag.errors import DeadlineExceeded, FetchTimeout
 from pictag.images.fetch import fetch_bytes
-from pictag.server.http_errors import BadRequest, DeadlineExceeded, Overloaded
+from pictag.server.http_errors import BadRequest, Overloaded
 from pictag.server.threads import run_in_thread
 
 if TYPE_CHECKING:

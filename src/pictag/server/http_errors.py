@@ -12,7 +12,6 @@
         ├── BodyTimeout (TimeoutError)       the body did not arrive in time
         ├── BodyTooLarge                     the body exceeds the limit
         ├── Overloaded                       more work than can be finished in time
-        ├── DeadlineExceeded (TimeoutError)  the request's deadline passed before its turn came
         └── NotReady                         a model is not loaded yet, or the server is stopping
 
 `STATUSES` maps every error of pictag to a status. Anything it doesn't list is a 500 whose details are only
@@ -101,10 +100,6 @@ def stopping_error() -> Overloaded:
     return Overloaded(5, "The server is stopping.", reason="stopping")
 
 
-class DeadlineExceeded(HTTPError, TimeoutError):
-    """The request's deadline passed before its turn came."""
-
-
 class NotReady(HTTPError):
     """A model is not loaded yet, or the server is stopping."""
 
@@ -122,8 +117,8 @@ STATUSES: tuple[tuple[type[PictagError], int, int], ...] = (
     (BodyTooLarge, 413, 413),
     (Overloaded, 429, 429),
     (NotReady, 503, 400),
-    (DeadlineExceeded, 504, 504),
     (HTTPError, 400, 400),
+    (errors.DeadlineExceeded, 504, 504),
     (errors.NotAnImage, 415, 400),
     (errors.FormatRefused, 415, 400),
     (errors.UnsupportedInput, 415, 400),

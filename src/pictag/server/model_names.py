@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from pictag.errors import OptionError, shorten
 from pictag.models.reference import parse_reference
+from pictag.options import PipelineOptions
 from pictag.server.served_model import ModelSpec
+from pictag.server.settings import PIPELINE_OPTIONS
 
 if TYPE_CHECKING:
     from pictag.server.settings import ServerSettings
@@ -29,17 +31,13 @@ def read_model(text: str, settings: ServerSettings) -> ModelSpec:
         raise OptionError(
             f"models: {shorten(repr(text), 80)} is not a model. Use REFERENCE or NAME=REFERENCE."
         )
-    return ModelSpec(
-        name=name,
-        reference=reference,
-        engine=settings.engine,
-        dtype=settings.dtype,
-        device=settings.device,
-        decode=settings.decode,
-        threads=settings.threads,
-        max_pixels=settings.max_pixels,
+    options = PipelineOptions(
+        model=reference,
+        mode="throughput",
         local_files_only=settings.offline,
+        **{option: getattr(settings, option) for option in PIPELINE_OPTIONS},
     )
+    return ModelSpec(name=name, options=options)
 
 
 def _exists(text: str) -> bool:

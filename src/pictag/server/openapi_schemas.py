@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pictag.postprocess import ACTIVATIONS
+from pictag.options import ACTIVATIONS
 from pictag.server.classification import MAX_IMAGES
 from pictag.server.scoring import MAX_TOP_K
 

@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING
 from pictag.errors import PictagError, shorten
 from pictag.server.http_errors import ModelNotServed, NotReady
 from pictag.server.model_slot import FIRST_BACKOFF_S, Loaded, ModelSlot
-from pictag.server.served_model import ModelSpec, ModelStatus, ServedModel, make_served, open_pipeline
+from pictag.server.served_model import ModelStatus, open_model
 from pictag.server.threads import run_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from pictag.pipelines import ImageClassificationPipeline
-
-__all__ = ["ModelSpec", "ModelStatus", "Registry", "ServedModel", "open_pipeline"]
+    from pictag.server.served_model import ModelSpec, ServedModel
 
 _SLOW_LOAD_S = 2.0  # after which the log says that a model is being loaded
 _MAX_BACKOFF_S = 60.0  # the pause after a failed load doubles up to this
@@ -30,7 +28,7 @@ _log = logging.getLogger("pictag.server")
 class Registry:
     """Models by name; the first is the default. Used from one event loop.
 
-    ``open_pipeline`` is called in its own thread. ``memory_budget_bytes`` limits the weights of all loaded
+    ``open_model`` is called in its own thread. ``memory_budget_bytes`` limits the weights of all loaded
     models: the least recently used ones are unloaded to make room, but never a model in use. Under a budget
     models are loaded one at a time; room is made before the load if the model's size is known from an
     earlier one, otherwise after it. A model that was not used for ``idle_s`` is unloaded. With ``preload``,
@@ -41,7 +39,7 @@ class Registry:
         self,
         specs: Sequence[ModelSpec],
         *,
-        open_pipeline: Callable[[ModelSpec], ImageClassificationPipeline] = open_pipeline,
+        open_model: Callable[[ModelSpec], ServedModel] = open_model,
         memory_budget_bytes: int | None = None,
         idle_s: float | None = None,
         preload: bool = False,
@@ -51,7 +49,7 @@ class Registry:
         self._slots = {spec.name: ModelSlot(spec) for spec in specs}
         if len(self._slots) < len(specs):
             raise ValueError("two models have the same name")
-        self._open = open_pipeline
+        self._open = open_model
         self._budget_bytes = memory_budget_bytes
         self._idle_s = idle_s
         self._preload = preload
@@ -76,10 +74,9 @@ class Registry:
     def describe(self, name: str) -> ModelStatus:
         """A model's current status. Raises `ModelNotServed`."""
         slot = self._find(name)
-        loaded = slot.loaded.served.classifier if slot.loaded else None
+        loaded = slot.loaded.served.runner.model if slot.loaded else None
         return ModelStatus(
             name=name,
-            reference=slot.spec.reference,
             state=slot.state,
             # A repeated load is worth waiting for; the first one may take minutes.
             takes_requests=slot.state in ("ready", "unloaded")
@@ -198,9 +195,7 @@ class Registry:
                 self._keep_budget(slot, slot.size_bytes)
                 if self._closing and self._budget_bytes is not None:
                     await asyncio.wait(self._closing)
-                served = await run_in_thread(
-                    lambda: make_served(slot.spec, self._open(slot.spec)), name="pictag-load"
-                )
+                served = await run_in_thread(lambda: self._open(slot.spec), name="pictag-load")
         except Exception as error:
             known = isinstance(error, PictagError)
             _log.error(
@@ -280,6 +275,6 @@ class Registry:
             return
         self._retired.discard(loaded)
         _log.info("model %s unloaded", loaded.served.name)
-        task = asyncio.create_task(run_in_thread(loaded.served.classifier.close, name="pictag-unload"))
+        task = asyncio.create_task(run_in_thread(loaded.served.close, name="pictag-unload"))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)

@@ -25,14 +25,16 @@ from pictag.server.dispatch import Dispatcher, WorkLimits
 from pictag.server.metrics import Metrics
 from pictag.server.model_names import read_model
 from pictag.server.registry import Registry
+from pictag.server.served_model import open_model
 from pictag.server.services import Services
 from pictag.server.signals import CUT_OFF, STOPPED, SignalHandler
 from pictag.server.sockets import accept_pending, bind, explain_bind_error, raise_file_limit
 from pictag.server.transport import make_protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from pictag.server.served_model import ModelSpec, ServedModel
     from pictag.server.settings import ServerSettings
 
 _log = logging.getLogger("pictag.server")
@@ -93,7 +95,9 @@ def choose_status(error: Exception, settings: ServerSettings) -> int:
     return TEMPORARY_FAILURE if is_temporary else CONFIGURATION_ERROR
 
 
-def make_services(settings: ServerSettings) -> Services:
+def make_services(
+    settings: ServerSettings, *, open_model: Callable[[ModelSpec], ServedModel] = open_model
+) -> Services:
     """Create everything behind the protocols. Raises `OptionError` for an invalid or duplicate model name."""
     metrics = Metrics()
     specs = [read_model(text, settings) for text in settings.models]
@@ -102,6 +106,7 @@ def make_services(settings: ServerSettings) -> Services:
         raise OptionError(f"models: two have the same name ({', '.join(names)}); give NAME=REFERENCE.")
     registry = Registry(
         specs,
+        open_model=open_model,
         memory_budget_bytes=settings.memory_budget_mb * 2**20 if settings.memory_budget_mb else None,
         idle_s=settings.idle_s,
         preload=settings.preload,

@@ -7,12 +7,26 @@ import json
 import math
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from pictag.engines.registry import ENGINE_NAMES
 from pictag.errors import shorten
 from pictag.models.reference import DEFAULT_MODEL
 from pictag.models.weights import DTYPES
+from pictag.options import Decode
 from pictag.server.scoring import MAX_TOP_K
+
+PIPELINE_OPTIONS = ("engine", "dtype", "device", "decode", "threads", "max_pixels")
+"""Settings that are options of every model's pipeline."""
+_CHOICES = {"engine": ("auto", *ENGINE_NAMES), "dtype": DTYPES}
 
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
@@ -30,12 +44,10 @@ class ServerSettings(BaseModel):
     models: tuple[str, ...] = Field(
         default=(DEFAULT_MODEL,), description="models as MODEL or NAME=MODEL; the first is the default"
     )
-    engine: Literal["auto", "onnxruntime", "openvino"] = Field(default="auto", description="inference engine")
+    engine: str = Field(default="auto", description="inference engine")
     dtype: str = Field(default="auto", description=f"which weights: {', '.join(DTYPES)}")
     device: str = Field(default="cpu", min_length=1, description="where the models run: cpu, cuda, tensorrt")
-    decode: Literal["exact", "fast"] = Field(
-        default="exact", description="fast: large JPEGs are scaled while decoding"
-    )
+    decode: Decode = Field(default="exact", description="fast: large JPEGs are scaled while decoding")
     threads: Count | None = Field(
         default=None, le=1024, description="images processed at a time; empty: one more than cores"
     )
@@ -133,11 +145,12 @@ class ServerSettings(BaseModel):
                 ) from None
         return value
 
-    @field_validator("dtype")
+    @field_validator(*_CHOICES)
     @classmethod
-    def _check_dtype(cls, value: str) -> str:
-        if value not in DTYPES:
-            raise ValueError(f"use one of: {', '.join(DTYPES)}")
+    def _check_choice(cls, value: str, field: ValidationInfo) -> str:
+        choices = _CHOICES[field.field_name or ""]
+        if value not in choices:
+            raise ValueError(f"use one of: {', '.join(choices)}")
         return value
 
     @field_validator("api_key")

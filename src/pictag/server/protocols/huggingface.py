@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pictag.errors import EngineError, InputError, shorten
 from pictag.images import Source
 from pictag.images.sniff import HEAD_BYTES, recognise
+from pictag.pipelines.results import make_entry, make_scorer
 from pictag.server.bodies import decode_image_text, parse_json, parse_off_loop
 from pictag.server.classification import (
     check_image_count,
@@ -18,16 +19,14 @@ from pictag.server.classification import (
     use_model,
 )
 from pictag.server.http_errors import BadRequest, describe_error, json_response
-from pictag.server.scoring import Scoring, check_names, read_scoring
+from pictag.server.scoring import check_names, read_scoring
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
-    from numpy.typing import NDArray
     from starlette.responses import Response
 
-    from pictag import ImageClassificationPipeline
+    from pictag.options import ScoringOptions
     from pictag.server.request import Request
 
 _MEMBERS = ("inputs", "parameters", "options")  # options (waiting, caching) only matter on the Hub's servers
@@ -40,7 +39,7 @@ class ClassifyRequest:
 
     images: tuple[bytes | Source, ...]
     is_list: bool
-    scoring: Scoring
+    scoring: ScoringOptions
 
 
 def parse_request(
@@ -142,23 +141,16 @@ async def classify(request: Request) -> Response:
     del parse, body  # the images are in `parsed`
     deadline_s = request.deadline_s()
     async with use_model(request, model, deadline_s=deadline_s) as served:
-        classifier = served.classifier
-        parsed.scoring.choose(classifier)
+        scorer = make_scorer(served.runner.model, parsed.scoring)
         if not parsed.is_list:
-            logits = await classify_one(request, served, parsed.images[0], deadline_s=deadline_s)
-            return json_response(_labels(parsed.scoring, classifier, logits))
+            outcome = await classify_one(request, served, parsed.images[0], deadline_s=deadline_s)
+            return json_response(make_entry(scorer.pick(outcome), as_one=False))
         results = await classify_each(request, served, parsed.images, deadline_s=deadline_s)
         return json_response(
             [
                 describe_error(result, request_id=request.id)
                 if isinstance(result, InputError | EngineError)
-                else _labels(parsed.scoring, classifier, result)
+                else make_entry(scorer.pick(result), as_one=False)
                 for result in results
             ]
         )
-
-
-def _labels(
-    scoring: Scoring, classifier: ImageClassificationPipeline, logits: NDArray[np.float32]
-) -> list[dict[str, Any]]:
-    return [{"label": label.label, "score": label.score} for label in scoring.pick(classifier, logits)]

@@ -11,6 +11,8 @@ from starlette.responses import Response
 
 from pictag import __version__
 from pictag.errors import shorten
+from pictag.options import ScoringOptions
+from pictag.pipelines.results import make_scorer
 from pictag.postprocess import activate, pick_labels
 from pictag.server.bodies import parse_json, parse_off_loop
 from pictag.server.classification import check_room, classify_one, name_images, run_all, use_model
@@ -24,14 +26,13 @@ from pictag.server.protocols.signature import (
     read_signature,
 )
 from pictag.server.protocols.tensors import join_texts
-from pictag.server.scoring import Scoring
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from pictag import ImageClassificationPipeline
+    from pictag.models.load import Model
     from pictag.server.protocols.inference import InferRequest, RequestedOutput
     from pictag.server.request import Request
 
@@ -78,14 +79,14 @@ async def describe_model(request: Request) -> Response:
     """``GET /v2/models/{model}``; loads the model if necessary, since its files describe its tensors."""
     name = _find_version(request)
     async with use_model(request, name, deadline_s=request.deadline_s()) as served:
-        return json_response(metadata_of(name, read_signature(served.classifier)))
+        return json_response(metadata_of(name, read_signature(served.runner)))
 
 
 async def describe_config(request: Request) -> Response:
     """``GET /v2/models/{model}/config``."""
     name = _find_version(request)
     async with use_model(request, name, deadline_s=request.deadline_s()) as served:
-        signature = read_signature(served.classifier)
+        signature = read_signature(served.runner)
         count = max_batch_size(request.services.settings, signature)
         return json_response(config_of(name, signature, max_batch_size=count))
 
@@ -128,8 +129,7 @@ async def infer(request: Request) -> Response:
     check_room(request, name, timeout_s=request.services.settings.max_request_timeout_s)
     body = await request.read()
     async with use_model(request, name, deadline_s=request.deadline_s()) as served:
-        classifier = served.classifier
-        signature = read_signature(classifier)
+        signature = read_signature(served.runner)
         header_length = request.header(b"inference-header-content-length")
         parse = partial(parse_infer, body, header_length, signature)
         parsed = await parse_off_loop(count_json(body, header_length), parse)
@@ -144,21 +144,18 @@ async def infer(request: Request) -> Response:
             calls = [
                 partial(run, served, row, deadline_s=deadline_s) for row in np.split(tensor, len(tensor))
             ]
-        rows = await run_all(request, calls)
-        logits = np.stack(rows)
+        logits = np.concatenate([outcome.logits for outcome in await run_all(request, calls)])
         if parsed.tensor is not None and np.isnan(logits).any():
             raise BadRequest("The model's scores for this tensor are not numbers (NaN).")
-        return make_response(name, parsed, logits, classifier)
+        return make_response(name, parsed, logits, served.runner.model)
 
 
-def make_response(
-    name: str, parsed: InferRequest, logits: NDArray[np.float32], classifier: ImageClassificationPipeline
-) -> Response:
+def make_response(name: str, parsed: InferRequest, logits: NDArray[np.float32], model: Model) -> Response:
     """The results [N, L] as requested: JSON, followed by the binary data if there is any."""
     outputs: list[dict[str, Any]] = []
     tail: list[bytes] = []
     for requested in parsed.outputs:
-        output, data = _make_output(requested, logits, classifier)
+        output, data = _make_output(requested, logits, model)
         outputs.append(output)
         if data is not None:
             tail.append(data)
@@ -176,14 +173,14 @@ def make_response(
 
 
 def _make_output(
-    requested: RequestedOutput, logits: NDArray[np.float32], classifier: ImageClassificationPipeline
+    requested: RequestedOutput, logits: NDArray[np.float32], model: Model
 ) -> tuple[dict[str, Any], bytes | None]:
     values = logits
     if requested.name == SCORES:
-        values = activate(logits, Scoring(top_k=1).choose(classifier))
+        values = activate(logits, make_scorer(model, ScoringOptions()).activation)
     output: dict[str, Any] = {"name": requested.name}
     if requested.classification is not None:
-        rows = [_name_classes(row, requested.classification, classifier.labels) for row in values]
+        rows = [_name_classes(row, requested.classification, model.labels) for row in values]
         texts = [text for row in rows for text in row]
         output |= {"datatype": "BYTES", "shape": [len(rows), len(rows[0])]}
         data: bytes | list[Any] = join_texts(texts) if requested.is_binary else texts
@@ -203,7 +200,7 @@ def _make_output(
 
 
 def _name_classes(values: NDArray[np.float32], count: int, labels: Sequence[str]) -> list[str]:
-    best = pick_labels(values, labels, top_k=count, min_score=0)
+    best = pick_labels(values, labels, top_k=count)
     return [f"{label.score:f}:{label.index}:{label.label}" for label in best]
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pictag import ImageClassificationPipeline
+    from pictag.execution import ModelRunner
     from pictag.server.settings import ServerSettings
 
 VERSION = "1"  # of every model
@@ -48,9 +48,9 @@ class Signature:
         return tensor if self.layout == "NCHW" else tensor.transpose(0, 3, 1, 2)
 
 
-def read_signature(classifier: ImageClassificationPipeline) -> Signature:
+def read_signature(runner: ModelRunner) -> Signature:
     """The signature of a loaded model."""
-    model, engine = classifier.model, classifier.engine
+    model, engine = runner.model, runner.engine
     graph = engine.inputs[0]
     size = model.spec.output_size or (None, None)
     prepared = (model.spec.channels, *size) if model.layout == "NCHW" else (*size, model.spec.channels)

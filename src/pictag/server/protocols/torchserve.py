@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pictag.pipelines.results import make_scorer
 from pictag.server.classification import check_room, classify_one, use_model
 from pictag.server.http_errors import BadRequest, ModelNotServed, json_response
 from pictag.server.protocols.forms import read_field
@@ -39,10 +40,10 @@ async def predict(request: Request) -> Response:
         raise BadRequest("There is no image. Send it as the body or as the field 'data' of a form.")
     deadline_s = request.deadline_s()
     async with use_model(request, model, deadline_s=deadline_s) as served:
-        scoring.choose(served.classifier)
-        logits = await classify_one(request, served, body, deadline_s=deadline_s)
+        scorer = make_scorer(served.runner.model, scoring)
+        outcome = await classify_one(request, served, body, deadline_s=deadline_s)
         scores: dict[str, float] = {}
-        for label in scoring.pick(served.classifier, logits):
+        for label in scorer.pick(outcome):
             scores.setdefault(label.label, label.score)  # the best one of labels with the same name
         return json_response(scores)
 
