@@ -18,6 +18,7 @@ NAMES = (
     "stream_memory",
     "speed",
     "agreement",
+    "embeddings",
     "structure",
     "accelerator",
 )

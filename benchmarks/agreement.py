@@ -7,7 +7,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -115,7 +115,7 @@ def _compare_decoding(photographs: Sequence[Path]) -> Agreement:
     return _compare(name, np.concatenate(found["exact"]), np.concatenate(found["fast"]), target=0.99)
 
 
-def _score(classifier: ImageClassificationPipeline, paths: Sequence[Path]) -> NDArray[np.float32]:
+def _score(classifier: ImageClassificationPipeline[Any], paths: Sequence[Path]) -> NDArray[np.float32]:
     """The scores of all labels [images, labels], in label order."""
     scores = np.empty((len(paths), len(classifier.labels)), np.float32)
     for row, prediction in zip(scores, classifier.stream(list(paths), top_k=None), strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,14 +27,14 @@ def run(_options: Options) -> list[Figure]:
     return figures
 
 
-def _measure_size(classifier: ImageClassificationPipeline) -> Figure:
+def _measure_size(classifier: ImageClassificationPipeline[Any]) -> Figure:
     size = classifier.model.weights.stat().st_size
     return Figure(
         name="embedded: weights", measured=size / 1e6, target=6, unit="MB", detail=f"{size:,} bytes"
     )
 
 
-def _measure_latency(classifier: ImageClassificationPipeline) -> Figure:
+def _measure_latency(classifier: ImageClassificationPipeline[Any]) -> Figure:
     pixels = np.zeros((1, 3, *(classifier.model.spec.output_size or (64, 64))), np.float32)
     times_ms = []
     for _ in range(RUNS):
@@ -50,7 +50,7 @@ def _measure_latency(classifier: ImageClassificationPipeline) -> Figure:
     )
 
 
-def _measure_photographs(classifier: ImageClassificationPipeline) -> Figure:
+def _measure_photographs(classifier: ImageClassificationPipeline[Any]) -> Figure:
     wordnet_ids = classifier.model.config["wordnet_ids"]
     classes = {
         path: wordnet_ids.index(path.name.split("_")[1])
@@ -71,7 +71,7 @@ def _measure_photographs(classifier: ImageClassificationPipeline) -> Figure:
     )
 
 
-def _measure_held_back(classifier: ImageClassificationPipeline) -> list[Figure]:
+def _measure_held_back(classifier: ImageClassificationPipeline[Any]) -> list[Figure]:
     """Accuracy on the images that the training held back; its seed gives the same split."""
     sys.path.insert(0, str(ROOT / "training"))
     from calibrate import expected_calibration_error, reliability, softmax

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -36,7 +36,7 @@ class Model:
     def arguments(self) -> tuple[str, ...]:
         return ("--model", self.reference, "--dtype", self.dtype, "--engine", self.engine, "--offline")
 
-    def open(self) -> ImageClassificationPipeline:
+    def open(self) -> ImageClassificationPipeline[Any]:
         """Open the model in the library, in the server's mode."""
         return pipeline(
             model=self.reference,
@@ -114,7 +114,7 @@ def draw_image(path: Path, size: tuple[int, int], *, seed: int) -> None:
     Image.fromarray(np.clip(np.asarray(clouds) + grain, 0, 255).astype(np.uint8)).save(path)
 
 
-def expect(paths: list[Path], classifier: ImageClassificationPipeline) -> tuple[RequestImage, ...]:
+def expect(paths: list[Path], classifier: ImageClassificationPipeline[Any]) -> tuple[RequestImage, ...]:
     """The images with the library's results, from one call per image."""
     return tuple(
         RequestImage(
