@@ -17,19 +17,18 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from benchmarks.figures import ROOT, Figure, Options, print_progress, require_shared
-from benchmarks.jobs import RACES, Race
+from benchmarks.jobs import JOBS, RACES, Job
 from benchmarks.material import make_images, prepare_models
 from benchmarks.race import Schedule, System, race
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from benchmarks.material import ModelSet
 
-SCHEDULE = Schedule(run_s=6.0, runs=7, min_images=32)
+SCHEDULE = Schedule(run_s=5.0, runs=5, min_images=32)
 QUICK_SCHEDULE = Schedule(run_s=1.0, runs=1, min_images=8)
 MIN_MEAN, MIN_EACH = 0.98, 0.93
-ENGINES = ("onnxruntime", "openvino")
 
 
 def run(options: Options) -> list[Figure]:
@@ -43,10 +42,10 @@ def run(options: Options) -> list[Figure]:
     schedule = QUICK_SCHEDULE if options.quick else SCHEDULE
     with TemporaryDirectory() as folder:
         sources = {"base": unpack_source(options.base, Path(folder)), "this": ROOT / "src"}
-        for one in RACES:
-            if options.races and one.key not in options.races:
+        for job in JOBS:
+            if options.races and job.race not in options.races:
                 continue
-            for name, arguments in list_jobs(one, models[one.model]):
+            for name, arguments in list_programs(job, models):
                 systems = [make_system(side, source, arguments) for side, source in sources.items()]
                 results, dropouts = race(systems, schedule)
                 if dropouts:
@@ -77,16 +76,21 @@ def unpack_source(revision: str, folder: Path) -> Path:
     return folder / "src"
 
 
-def list_jobs(one: Race, models: ModelSet) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """The name of each job, and the arguments of its program."""
+def list_programs(job: Job, models: Mapping[str, ModelSet]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The name of each program of a job, and its arguments; both engines where the best one counts."""
+    one = next(race for race in RACES if race.key == job.race)
+    folder = models[one.model].int8 if job.weights == "int8" else models[one.model].onnx
+    if folder is None:
+        print_progress(f"{job.title}: {models[one.model].why_missing}")
+        return
     images = make_images(one.images, one.image_count)
-    for weights, folder, dtype in (("float32", models.onnx, "fp32"), ("int8", models.int8, "q8")):
-        if folder is None:
-            print_progress(f"{one.title}, {weights}: {models.why_missing}")
-            continue
-        for engine in ENGINES:
-            options = {"engine": engine, "dtype": dtype, "decode": one.decode}
-            yield f"{one.title}, {weights}, {engine}", (str(images), str(folder), json.dumps(options))
+    for engine in ("onnxruntime", "openvino") if job.engine == "best" else (job.engine,):
+        options = {
+            "engine": engine,
+            "dtype": "q8" if job.weights == "int8" else "fp32",
+            "decode": one.decode,
+        }
+        yield f"{job.title}, {engine}", (str(images), str(folder), json.dumps(options))
 
 
 def make_system(side: str, source: Path, arguments: tuple[str, ...]) -> System:

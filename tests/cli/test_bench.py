@@ -198,7 +198,7 @@ def test_the_model_the_machine_and_the_images_are_above_the_table() -> None:
 
 
 def test_a_narrow_terminal_gets_several_tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pictag.cli.bench_table.is_terminal", lambda _: True)
+    monkeypatch.setattr("pictag.cli.tables.is_terminal", lambda _: True)
     monkeypatch.setenv("COLUMNS", "62")
     text = draw_report(replace(REPORT, results=(RESULT,) * 5))
     assert max(map(len, text.splitlines())) <= 62

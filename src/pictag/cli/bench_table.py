@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from typing import TYPE_CHECKING
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from pictag.cli.card import show_size
-from pictag.cli.ending import is_terminal
+from pictag.cli.tables import draw, make_console, make_table
 from pictag.errors import escape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from rich.console import RenderableType
+
     from pictag.benchmark.records import Report, Result
 
-_PIPE_WIDTH = 1000  # tables are not split in a pipe
-_MIN_WIDTH = 50
 _HEAD_WIDTH = 34
 _COLUMN_WIDTH = 13
 _MAX_BROKEN = 3  # images that are named
@@ -31,26 +28,18 @@ _END_TO_END = "end to end"
 
 def draw_report(report: Report) -> str:
     """The report as text that fits the terminal, with its colours."""
-    width = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else _PIPE_WIDTH
-    console = Console(markup=False, highlight=False, emoji=False, width=max(width, _MIN_WIDTH))
-    with console.capture() as drawn:
-        console.print(_draw_facts(report))
-        room = max(1, (console.width - _HEAD_WIDTH) // _COLUMN_WIDTH)
-        for start in range(0, len(report.results), room):
-            console.print(_draw_results(report.results[start : start + room]))
-        for result in report.results:
-            if result.failure is not None:
-                console.print(Text(f"{result.engine}, {result.dtype}: {escape(result.failure.message)}"))
-        if not report.is_complete:
-            console.print(Text("Interrupted; not everything was measured.", style="yellow"))
-    return "".join(line.rstrip() + "\n" for line in drawn.get().splitlines())
-
-
-def _draw_facts(report: Report) -> Table:
-    facts = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for name, value in _list_facts(report):
-        facts.add_row(Text(name, style="bold"), Text(escape(value)))
-    return facts
+    console = make_console()
+    room = max(1, (console.width - _HEAD_WIDTH) // _COLUMN_WIDTH)
+    parts: list[RenderableType] = [make_table(_list_facts(report))]
+    parts += (
+        _draw_results(report.results[start : start + room]) for start in range(0, len(report.results), room)
+    )
+    for result in report.results:
+        if result.failure is not None:
+            parts.append(Text(f"{result.engine}, {result.dtype}: {escape(result.failure.message)}"))
+    if not report.is_complete:
+        parts.append(Text("Interrupted; not everything was measured.", style="yellow"))
+    return draw(console, *parts)
 
 
 def _list_facts(report: Report) -> Iterator[tuple[str, str]]:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import sys
-import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -27,7 +24,6 @@ from pictag.models.reference import EMBEDDED, ModelRef, parse_reference
 from pictag.options import EngineOptions
 from pictag.pipelines.runners import check_model
 
-_MARGIN = 15
 _FIRST_LABELS = 5
 
 MODEL = click.argument("model", metavar="MODEL")
@@ -73,7 +69,6 @@ def list_models(cache_dir: Path | None, format_: str) -> None:
         _print_json(rows)
         return
     _print_table(
-        ("MODEL", "REVISION", "SIZE", "LAST USED"),
         (
             (
                 row["name"],
@@ -83,6 +78,7 @@ def list_models(cache_dir: Path | None, format_: str) -> None:
             )
             for row in rows
         ),
+        head=("MODEL", "REVISION", "SIZE", "LAST USED"),
     )
 
 
@@ -151,24 +147,20 @@ def inspect_model(
     shown = loaded.labels if all_labels or format_ == "json" else loaded.labels[:_FIRST_LABELS]
     if format_ == "json":
         card = asdict(loaded.card)
-        facts = {
+        more_facts = {
             "path": str(loaded.weights),
             "labels": list(shown),
             "graph": graph,
             "embedding": {"error": embedding} if isinstance(embedding, str) else asdict(embedding),
             "engine": asdict(engine),
         }
-        _print_json(card | facts)
+        _print_json(card | more_facts)
         return
-    # In a pipe, values are not wrapped, for grep.
-    columns = max(40, shutil.get_terminal_size().columns - _MARGIN) if sys.stdout.isatty() else sys.maxsize
-    last = None
-    for name, value in describe_card(loaded, graph, engine, embedding):
-        head = name if name != last else ""
-        for line in textwrap.wrap(str(value), columns, break_long_words=False) or [""]:
-            _print(f"{head:<{_MARGIN}}{line}")
-            head = ""
-        last = name
+    facts = [(name, str(value)) for name, value in describe_card(loaded, graph, engine, embedding)]
+    _print_table(
+        ("" if number and name == facts[number - 1][0] else name, value)
+        for number, (name, value) in enumerate(facts)
+    )
     more = len(loaded.labels) - len(shown)
     _print(f"labels         {len(loaded.labels)}")
     for index, label in enumerate(shown):
@@ -199,8 +191,8 @@ def verify_model(
         _print_json([asdict(check) for check in checks])
     else:
         _print_table(
-            ("FILE", "STATE", "SIZE"),
             ((check.path, check.state, show_size(check.size_bytes)) for check in checks),
+            head=("FILE", "STATE", "SIZE"),
         )
         if all(check.state == "unknown" for check in checks):
             _print("There are no checksums to compare with: the model has no card.json.", err=True)
@@ -288,8 +280,7 @@ def _print_json(value: object) -> None:
     click.echo(json.dumps(value, indent=2))
 
 
-def _print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    table = [list(head), *([escape(cell) for cell in row] for row in rows)]
-    widths = [max(len(row[column]) for row in table) for column in range(len(head))]
-    for row in table:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+def _print_table(rows: Iterable[Sequence[str]], *, head: Sequence[str] = ()) -> None:
+    from pictag.cli.tables import draw, make_console, make_table  # rich takes 0.1 s to import
+
+    click.echo(draw(make_console(), make_table(rows, head=head)), nl=False)
