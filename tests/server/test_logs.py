@@ -128,7 +128,6 @@ def test_request_lines_can_be_turned_off() -> None:
 
 def test_the_log_is_json_unless_it_goes_to_a_terminal() -> None:
     stream = io.StringIO()
-    logging.getLogger("uvicorn.error").disabled = True  # as logging.config does to loggers that exist
     configure_logging(ServerSettings(), stream)
     logging.getLogger("uvicorn.error").warning("odd")
     assert json.loads(stream.getvalue())["message"] == "odd"

@@ -31,7 +31,7 @@ def port() -> Iterator[int]:
     """A server with the page in front of another route for /, as in the application."""
     settings = read_configuration({"max_body_bytes": 12345, "default_top_k": 7}, {}).settings
     router = Router([*routes(settings), Route("/", answer_others, methods=["GET", "POST"])])
-    server = uvicorn.Server(uvicorn.Config(router, port=0, log_level="error", lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(router, port=0, log_config=None, lifespan="off"))
     thread = threading.Thread(target=server.run)
     thread.start()
     for _ in range(500):

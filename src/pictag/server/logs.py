@@ -53,9 +53,6 @@ def configure_logging(settings: ServerSettings, stream: TextIO | None = None) ->
         logger.handlers = [handler]
         logger.propagate = False
         logger.setLevel(logging.INFO if name == "pictag" else logging.WARNING)
-    # logging.config disables loggers that it isn't told about.
-    for name in (*_LOGGERS, "uvicorn.error"):
-        logging.getLogger(name).disabled = False
     _REQUESTS.disabled = not settings.log_requests
 
 
