@@ -22,7 +22,7 @@ from pictag import pipeline
 from pictag.engines.quantize_target import has_fast_int8
 from pictag.engines.registry import ENGINE_NAMES
 
-pytestmark = pytest.mark.shared
+pytestmark = [pytest.mark.shared, pytest.mark.slow]
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 FLOAT, INT8 = 1e-5, 1e-3  # of the largest value of the embedding
 

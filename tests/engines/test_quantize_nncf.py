@@ -12,6 +12,8 @@ from pictag.engines.quantize_graph import list_quantized
 from pictag.engines.quantize_nncf import import_nncf, quantize_with_nncf
 from pictag.errors import EngineError, MissingExtra
 
+pytestmark = pytest.mark.slow  # importing nncf takes a second
+
 
 def test_nothing_is_sent_and_nothing_printed() -> None:
     program = (

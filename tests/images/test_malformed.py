@@ -15,6 +15,8 @@ import pytest
 
 import pictag.errors
 
+pytestmark = pytest.mark.slow
+
 SECONDS_A_FILE = 5
 LARGEST_MEMORY_BYTES = 10**9
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from pictag import ImageClassificationPipeline, Prediction
     from pictag.pipelines.results import LabelScore
 
+pytestmark = pytest.mark.slow
+
 HAS_SERVER = importlib.util.find_spec("starlette") is not None
 LABELS = tuple(f"label {number}" for number in range(12))
 # Seed, width, height: noise, whose scores change with every bit of the arithmetic.
@@ -218,7 +220,6 @@ def test_one_image_has_one_score(
 
 
 @pytest.mark.shared
-@pytest.mark.slow
 @settings(FEW, max_examples=1)
 @given(images=IMAGES, count=st.integers(4, 20))
 def test_one_image_has_one_score_with_a_real_model(
