@@ -26,6 +26,8 @@ from pictag.engines.quantize_nncf import quantize_with_nncf
 from pictag.engines.quantize_static import Ranges, quantize_statically
 from pictag.errors import InvalidModel
 
+pytestmark = pytest.mark.slow  # quantizing with nncf takes seconds
+
 
 def run(graph: onnx.ModelProto) -> NDArray[np.float32]:
     """Scores of all samples, from the graph as it stands."""

@@ -250,6 +250,7 @@ def test_any_tensor_can_be_the_embedding(tmp_path: Path) -> None:
         find_embedding(graph, asked="feature")
 
 
+@pytest.mark.slow
 def test_hostile_graphs_are_answered() -> None:
     count = 20_000
     cycle = [Node("Conv", (f"t{i}", "w"), (f"t{(i + 1) % count}",)) for i in range(count)]
