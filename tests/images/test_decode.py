@@ -287,6 +287,7 @@ def test_several_threads_can_decode_at_once(photo: Image.Image, encode: Encode) 
             assert list(pool.map(lambda data: decode_bytes(data).rgb.tobytes(), files)) == expected
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(st.data())
 def test_a_damaged_image_is_an_image_or_a_decode_error(
