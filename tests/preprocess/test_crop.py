@@ -30,6 +30,19 @@ def test_the_model_sees_the_whole_image_in_its_shape(spec: PreprocessSpec, width
     assert shown_width == pytest.approx(32 * width / longest, abs=2)
 
 
+@pytest.mark.parametrize("spec", [CENTRE_CROP, SQUEEZE], ids=["centre crop", "squeeze"])
+@pytest.mark.parametrize("size", [(30_000, 1), (1, 30_000), (30_000, 3_000)])
+def test_a_long_image_does_not_fill_memory_with_padding(spec: PreprocessSpec, size: tuple[int, int]) -> None:
+    (square,) = crop_image(Image.new("RGB", size, "white"), spec, "whole")
+    assert square.width == square.height <= 8192
+    box = square.convert("L").point(lambda level: 255 * (level > 200)).getbbox()
+    assert box is not None
+    width, height = box[2] - box[0], box[3] - box[1]
+    longest = max(width, height)
+    assert longest >= 7_000
+    assert (width, height) == tuple(max(1, round(side * longest / 30_000)) for side in size)
+
+
 def test_the_padding_is_the_models_mean() -> None:
     spec = plain_spec(size=(32, 32), mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
     (square,) = crop_image(Image.new("RGB", (200, 50), "white"), spec, "whole")

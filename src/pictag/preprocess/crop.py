@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pictag.preprocess.spec import PreprocessSpec
 
 _LARGE = 4096  # the edge of a square that is large enough for fractions of a pixel not to matter
+_MAX_EDGE = 8192
+"""Larger squares are made of a smaller copy: a thin image of few pixels would fill gigabytes with padding."""
 
 
 def crop_image(image: Image.Image, spec: PreprocessSpec, crop: Crop) -> tuple[Image.Image, ...]:
@@ -41,7 +43,12 @@ def crop_image(image: Image.Image, spec: PreprocessSpec, crop: Crop) -> tuple[Im
 
 def _pad_to_square(image: Image.Image, spec: PreprocessSpec) -> Image.Image:
     """The image on a square so large that the model's own crop cuts off nothing of it."""
-    edge = math.ceil(max(image.size) / _find_kept_share(spec))
+    kept = _find_kept_share(spec)
+    longest = math.floor(_MAX_EDGE * kept)
+    if max(image.size) > longest:
+        scale = longest / max(image.size)
+        image = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
+    edge = math.ceil(max(image.size) / kept)
     square = Image.new("RGB", (edge, edge), _find_neutral_colour(spec))
     square.paste(image, ((edge - image.width) // 2, (edge - image.height) // 2))
     return square
