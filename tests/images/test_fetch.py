@@ -192,5 +192,5 @@ def test_an_unknown_name_is_an_error(answer: object) -> None:
             raise answer
         return []
 
-    with pytest.raises(FetchFailed, match="unknown"):
+    with pytest.raises(FetchFailed, match="could not be resolved"):
         fetch_bytes("http://example.org/", resolve=resolve)

@@ -93,7 +93,7 @@ class TestHuggingFaceClient:
             assert [label.score for label in got] == pytest.approx([w["score"] for w in wanted], abs=1e-5)
 
     def test_shows_the_servers_error_messages(self, client: InferenceClient, server: LiveServer) -> None:
-        with pytest.raises(HfHubHTTPError, match="no image format was recognised") as caught:
+        with pytest.raises(HfHubHTTPError, match="this is not a known image format") as caught:
             client.image_classification(b"no image")
         assert caught.value.response.status_code == 415
         assert caught.value.response.headers["x-request-id"] in str(caught.value)

@@ -196,7 +196,7 @@ def test_errors_contain_no_advice_for_operators(visit: Visit, folder: Path) -> N
     visit.give(vast, file("letter.jpg", b"Dear Sir"))
     visit.settle()
     state = visit.card("vast.png").locator(".state")
-    expect(state).to_contain_text("200×100 is 20,000 pixels, the limit is 10,000. Make the image smaller.")
+    expect(state).to_contain_text("200×100 is 20,000 pixels; the limit is 10,000. Make the image smaller.")
     expect(visit.card("letter.jpg").locator(".state")).to_contain_text("No image format was recognised.")
     for name in ("vast.png", "letter.jpg"):
         expect(visit.card(name).get_by_role("button", name="Try again")).to_be_hidden()
@@ -336,7 +336,7 @@ def test_the_curl_line_fails_with_the_servers_error(visit: Visit, tmp_path: Path
     visit.settle()
     done = run_stream(visit, tmp_path)
     assert done.returncode == 22
-    assert "no image format was recognised" in json.loads(done.stdout)["error"]
+    assert "this is not a known image format" in json.loads(done.stdout)["error"]
 
 
 def run_stream(visit: Visit, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -53,8 +53,8 @@ def find_addresses(
     """
     # The message doesn't name the address: that would tell a remote user about the local network.
     refused = AddressRefused(
-        f"{shown}: it leads to an address that is not on the public internet. "
-        "To allow such addresses, use allow_private_urls=True, or --allow-private-urls."
+        f"{shown}: the host's address is not on the public internet. "
+        "To allow private addresses, use allow_private_urls=True or --allow-private-urls."
     )
     literal = read_literal(host)
     if literal is None and not allow_private and is_local_name(host):
@@ -81,16 +81,18 @@ def _resolve_in_time(host: str, port: int, shown: str, deadline: Deadline, resol
         answer = answers.get(timeout=deadline.left_s)
     except queue.Empty:
         raise FetchTimeout(
-            f"{shown}: looking up the host's name took more than {deadline.timeout_s:g} s."
+            f"{shown}: looking up the host name took more than {deadline.timeout_s:g} s."
         ) from None
     if isinstance(answer, Exception) or not answer:
         cause = answer if isinstance(answer, Exception) else None
-        raise FetchFailed(f"{shown}: the host's name is unknown.") from cause
+        raise FetchFailed(
+            f"{shown}: the host name could not be resolved. Check its spelling and the network."
+        ) from cause
     return answer
 
 
 class PinnedBackend(httpcore2.NetworkBackend):
-    """Connects to the checked addresses, even if the name has been changed to lead elsewhere."""
+    """Connects only to the addresses that were checked, even if the host's name changes meanwhile."""
 
     def __init__(self, addresses: Sequence[str], deadline: Deadline) -> None:
         self._addresses = addresses

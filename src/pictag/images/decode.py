@@ -62,7 +62,7 @@ def check_size(size: tuple[int, int], *, name: str, limits: ImageLimits) -> None
         raise CorruptImage(f"{shorten(name)}: the image has no pixels ({width}×{height}).")
     if width * height > limits.max_pixels:
         raise ImageTooLarge(
-            f"{shorten(name)}: {width}×{height} is {width * height:,} pixels, the limit is "
+            f"{shorten(name)}: {width}×{height} is {width * height:,} pixels; the limit is "
             f"{limits.max_pixels:,}. Make the image smaller, or raise max_pixels."
         )
 
@@ -143,7 +143,7 @@ def _refuse(head: bytes, found: sniff.Format | None, *, name: str) -> DecodeErro
         return NotAnImage(f"{shown}: the file is empty.")
     if sniff.is_html(head):
         return NotAnImage(f"{shown}: this is a web page, not an image.")
-    return NotAnImage(f"{shown}: no image format was recognised. pictag opens {opened}.")
+    return NotAnImage(f"{shown}: this is not a known image format. pictag opens {opened}.")
 
 
 def _open(stream: BinaryIO, form: sniff.Format, *, name: str) -> Image.Image:
@@ -159,9 +159,7 @@ def _open(stream: BinaryIO, form: sniff.Format, *, name: str) -> Image.Image:
     try:
         return Image.open(stream, formats=[plugin])
     except UnidentifiedImageError as error:
-        raise CorruptImage(
-            f"{shorten(name)}: the file starts like {form.name}, but its header is broken."
-        ) from error
+        raise CorruptImage(f"{shorten(name)}: the file's {form.name} header is corrupt.") from error
 
 
 def decode(

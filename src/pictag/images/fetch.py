@@ -70,7 +70,7 @@ def _parse(url: str) -> httpx2.URL:
         parsed = httpx2.URL(url)
     except (httpx2.InvalidURL, ValueError) as error:
         # The text isn't shown: it may contain a password, and a broken URL can't be redacted reliably.
-        raise AddressRefused("The URL is malformed and was not read.") from error
+        raise AddressRefused("The URL is malformed.") from error
     if parsed.scheme not in ("http", "https"):
         raise AddressRefused(f"Only http: and https: URLs are supported, not {shorten(parsed.scheme, 40)}:.")
     if not parsed.host:
@@ -129,13 +129,13 @@ def _follow(url: httpx2.URL, location: bytes) -> httpx2.URL:
     except AddressRefused:
         raise
     except (httpx2.InvalidURL, ValueError) as error:
-        raise AddressRefused(f"{show_url(url)}: it redirects to a malformed URL.") from error
+        raise AddressRefused(f"{show_url(url)} redirects to a malformed URL.") from error
 
 
 def _read_body(
     response: httpcore2.Response, headers: dict[bytes, bytes], *, shown: str, max_bytes: int
 ) -> bytes:
-    too_large = FetchTooLarge(f"{shown}: more than {max_bytes:,} bytes, the limit.")
+    too_large = FetchTooLarge(f"{shown}: larger than the limit of {max_bytes:,} bytes.")
     stated = headers.get(b"content-length", b"")
     if stated.isdigit() and int(stated[:19]) > max_bytes:
         raise too_large

@@ -1,6 +1,6 @@
 """Folders and globs → their images, in order, one at a time.
 
-Not the standard library's ``glob``: its ``**`` follows links in circles, and its order is arbitrary.
+The standard library's ``glob`` isn't used: its ``**`` follows circular links, and its order is arbitrary.
 """
 
 # Names stay exactly as given; pathlib drops "./" and refuses names that the system accepts.
@@ -28,7 +28,7 @@ _SEPARATORS = re.compile(r"[/\\]" if os.sep == "\\" else "/")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """An input that led to no image: its name, and the reason."""
+    """An input without a usable image: its name, and the reason."""
 
     name: str
     error: InputError
@@ -66,10 +66,12 @@ def _expand_file(source: Source, *, recursive: bool) -> Iterator[Source | Failed
     path: str = source.value
     if os.path.isdir(path):
         entries = _list_folder(path, recursive=recursive)
-        missing = f"the folder holds no images{'' if recursive else ' (subfolders need recursive)'}."
+        missing = "the folder contains no images." + " Use --recursive to include its subfolders." * (
+            not recursive
+        )
     elif _MAGIC.search(path) and not os.path.lexists(path):
         entries = _list_glob(path, recursive=recursive)
-        missing = "nothing matches."
+        missing = "no file matches this pattern."
     else:
         yield source
         return

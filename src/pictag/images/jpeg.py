@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Container
 
 MAX_SCANS = 100
-"""Programs write about ten. Each costs a pass over the whole image, even if it contains almost no data."""
+"""Encoders write about ten. Each costs a pass over the whole image, even if it contains almost no data."""
 MAX_SEGMENTS = 10_000
 """Pillow reads them one by one. Photos with a depth map have hundreds."""
 MAX_PADDING_BYTES = 65_536
-"""Total before the first scan. Pillow skips padding byte by byte; programs write none."""
+"""Total before the first scan. Pillow skips padding byte by byte; encoders write none."""
 _SIZE_SEGMENTS = 256  # read for the size alone; cameras write about ten before the frame header
 _HEAD_BYTES = 65_536  # usually includes the start of the first scan
 _READ_BYTES = 256 * 2**20  # of larger files, only the start is checked
@@ -32,7 +32,7 @@ _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
 def list_segments(data: bytes, *, until: Container[int], limit: int = MAX_SEGMENTS) -> list[tuple[int, int]]:
-    """Each segment's marker, and where the two bytes of its length are, in linear time.
+    """Each segment's marker and the offset of its two-byte length, in linear time.
 
     Ends after a marker of ``until``. Bytes between segments are skipped, as decoders do. Raises
     `CorruptImage` above ``limit`` segments or `MAX_PADDING_BYTES`.

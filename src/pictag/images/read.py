@@ -40,7 +40,7 @@ _LOCKS = tuple(threading.RLock() for _ in range(61))
 
 
 def lock_for(shared: object) -> contextlib.AbstractContextManager[object]:
-    """The lock to hold while reading an object that the caller may have given to other threads too.
+    """The lock to hold while reading an object that other threads may use at the same time.
 
     Pillow decodes an opened image on first use. Two threads that do so at once get parts of each other's
     pixels.
@@ -131,7 +131,9 @@ def read_ahead(
 
 def _check_bytes(count: int, *, name: str, limits: ImageLimits) -> None:
     if limits.max_bytes is not None and count > limits.max_bytes:
-        raise ImageTooLarge(f"{shorten(name)}: more than {limits.max_bytes:,} bytes, the limit (max_bytes).")
+        raise ImageTooLarge(
+            f"{shorten(name)}: larger than the limit of {limits.max_bytes:,} bytes (max_bytes)."
+        )
 
 
 def _read_array(array: Any, *, name: str, limits: ImageLimits) -> DecodedImage:
@@ -155,17 +157,17 @@ def _open_regular(path: str, flags: int) -> int:
         raise ImageUnreadable(
             f"{shorten(path)} is a folder, not an image. Use stream() or `pictag classify` for folders."
         )
-    raise ImageUnreadable(f"{shorten(path)} is not a regular file (but a pipe, socket or device).")
+    raise ImageUnreadable(f"{shorten(path)} is a pipe, socket or device, not a regular file.")
 
 
 def _translate(error: Exception, *, name: str) -> InputError:
-    """Our error for one that was raised while a file was opened or read."""
+    """Translate an error that was raised while a file was opened or read."""
     shown = shorten(name)
     if isinstance(error, (FileNotFoundError, NotADirectoryError)):
-        return ImageNotFound(f"{shown}: there is no such file.")
+        return ImageNotFound(f"{shown}: the file doesn't exist.")
     if isinstance(error, OSError):
         return ImageUnreadable(f"{shown} could not be read: {error.strerror or error}.")
-    return ImageNotFound(f"{shown} is not a possible file name.")  # NUL, or characters that can't be encoded
+    return ImageNotFound(f"{shown} is not a valid file name.")  # NUL, or characters that can't be encoded
 
 
 def _read_stream(stream: BinaryIO, *, name: str, limits: ImageLimits) -> bytes:

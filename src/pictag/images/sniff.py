@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 
 HEAD_BYTES = 4096  # enough for every magic number here, and for the prologue of most SVG files
-TAIL_BYTES = 26  # TGA signs at the end
+TAIL_BYTES = 26  # the signature of TGA is at the end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

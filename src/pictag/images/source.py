@@ -58,7 +58,7 @@ def decode_base64(text: str) -> bytes:
     try:
         return base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)
     except binascii.Error as error:
-        raise ValueError(f"no valid base64: {error}") from error
+        raise ValueError(f"invalid base64: {error}") from error
 
 
 def _is_base64_image(text: str) -> bool:

@@ -35,7 +35,7 @@ def check_tiles(stream: BinaryIO, size: tuple[int, int], *, name: str, limits: I
     pixels = max(size[0], width) * max(size[1], length)
     if width and length and pixels > limits.max_pixels:
         raise ImageTooLarge(
-            f"{shorten(name)}: decoding its tiles of {width}×{length} takes {pixels:,} pixels, the limit is "
+            f"{shorten(name)}: decoding its tiles of {width}×{length} takes {pixels:,} pixels; the limit is "
             f"{limits.max_pixels:,}. Save it with smaller tiles, or raise max_pixels."
         )
 
