@@ -20,7 +20,7 @@ _PRIVATE = ("HF_", "HUGGING", "TRANSFORMERS_", "HTTP_PROXY", "HTTPS_PROXY", "ALL
 
 
 def make_files(folder: Path, *, sharpness: float = 2.0) -> dict[str, bytes]:
-    """A model's files by path: float and quantised weights, JSON files and a README."""
+    """A model's files by path: float and quantized weights, JSON files and a README."""
     make_tiny_model(folder, sharpness=sharpness)
     files = {
         path.relative_to(folder).as_posix(): path.read_bytes()

@@ -112,10 +112,10 @@ def test_one_revision_is_removed_and_the_other_stays(home: Home, tmp_path: Path)
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        (["download", "org/nothing"], "There is no model org/nothing"),
+        (["download", "org/nothing"], "org/nothing doesn't exist on "),
         (["verify", "org/nothing"], "not in the cache"),
         (["remove", "org/nothing", "--yes"], "not in the cache"),
-        (["inspect", NAME, "--offline"], "model='embedded' works without a network"),
+        (["inspect", NAME, "--offline"], "The model 'embedded' needs no network"),
     ],
 )
 def test_a_missing_model_is_one_sentence_and_status_2(home: Home, arguments: list[str], part: str) -> None:
@@ -137,7 +137,7 @@ def test_inspect_shows_the_choice_the_steps_the_graph_and_the_labels(
     out = inspect(capsys, str(folder))
     for part in (
         "licence        mit",
-        "onnx/model.onnx: dtype=auto takes fp32 on a CPU before q8",
+        "onnx/model.onnx: dtype=auto takes fp32 on a CPU, before q8",
         "preprocessing  1. resize to 8×8 (bilinear)",
         "               2. multiply by 1/255",
         "graph input    pixel_values float32 [?, 3, 8, 8]",

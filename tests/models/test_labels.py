@@ -95,5 +95,5 @@ def test_every_label_is_at_its_id(table: dict[int, str]) -> None:
 def test_the_problem_type_is_what_the_configuration_says() -> None:
     assert read_problem_type({}) == "single_label_classification"
     assert read_problem_type({"problem_type": "multi_label_classification"}) == "multi_label_classification"
-    with pytest.raises(InvalidModel, match="problem_type 'guess'"):
+    with pytest.raises(InvalidModel, match="is 'guess', not one of single_label"):
         read_problem_type({"problem_type": "guess"})

@@ -58,7 +58,7 @@ def test_embedded_is_a_built_in_name() -> None:
 
 
 def test_a_name_without_an_organisation_is_explained() -> None:
-    with pytest.raises(ModelNotFound, match=f"starts with an organisation, as in {DEFAULT_MODEL}"):
+    with pytest.raises(ModelNotFound, match=f"start with an organisation, such as {DEFAULT_MODEL}"):
         parse_reference("resnet50")
 
 

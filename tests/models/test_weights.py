@@ -38,7 +38,7 @@ def test_auto_chooses_float32_or_else_the_fastest_dtype(files: list[str], device
 
 def test_the_reason_names_the_other_dtypes() -> None:
     choice = choose_weights(["onnx/model.onnx", "onnx/model_quantized.onnx"], model="m")
-    assert choice.why == "dtype=auto takes fp32 on a CPU before q8"
+    assert choice.why == "dtype=auto takes fp32 on a CPU, before q8"
 
 
 def test_a_missing_dtype_names_the_existing_ones() -> None:
@@ -65,7 +65,7 @@ def test_model_file_names_weights_with_or_without_the_folder() -> None:
     "name", ["../other/model.onnx", "/etc/model.onnx", "onnx\\model.onnx", "C:/model.onnx", ""]
 )
 def test_a_model_file_outside_the_model_is_refused(name: str) -> None:
-    with pytest.raises(OptionError, match="leads out of the model"):
+    with pytest.raises(OptionError, match="outside of the model"):
         choose_weights(ALL, model="m", model_file=name)
 
 

@@ -44,7 +44,7 @@ def read_card_checksums(card: Mapping[str, Any]) -> dict[str, str]:
 
 
 def is_intact(repository: Path, file: Path, sha256: str) -> bool:
-    """Whether a cached file has its sha256; one that hasn't is deleted.
+    """Whether a cached file has this sha256; otherwise the file is deleted.
 
     In a cache that can't be written to, nothing is remembered, and the file is hashed at every start.
     """

@@ -37,12 +37,12 @@ def check_external_data(weights: Path, locations: Iterable[str]) -> tuple[Path, 
         target = path.resolve()
         if not any(target.is_relative_to(folder) for folder in inside):
             raise InvalidModel(
-                f"{shorten(weights)} keeps weights in {shorten(location)!r}, a link that leads out of the "
-                "model. Put the file itself beside the model."
+                f"{shorten(weights)} stores weights in {shorten(location)!r}, a link to a file outside of "
+                "the model's folder. Put the file itself beside the model."
             )
         if not target.is_file():
             raise ModelFileMissing(
-                f"{shorten(weights)} keeps weights in {shorten(location)!r}, and that file is not beside it."
+                f"{shorten(weights)} stores weights in {shorten(location)!r}, but that file is not beside it."
             )
         found.append(path)
     return tuple(found)
@@ -52,6 +52,6 @@ def _check_name(location: str, weights: str) -> str:
     name = location.removeprefix("./")
     if not is_inside(name) or any(ord(c) < 32 for c in name):
         raise InvalidModel(
-            f"{shorten(weights)} keeps weights in {shorten(location)!r}, which leads out of the model."
+            f"{shorten(weights)} stores weights in {shorten(location)!r}, outside of the model's folder."
         )
     return name

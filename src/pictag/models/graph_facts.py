@@ -28,7 +28,7 @@ _LINEAR = {
     "MatMulInteger": (0, 1),
     "QGemm": (0, 3),
     "QLinearMatMul": (0, 3),
-    # Of ONNX Runtime: weights of 4 bits, and what its tools fuse.
+    # ONNX Runtime's own: 4-bit weights, and fused operations.
     "MatMulNBits": (0, 1),
     "MatMulBnb4": (0, 1),
     "DynamicQuantizeMatMul": (0, 1),

@@ -21,7 +21,7 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One operation of the graph, with the names of the tensors that it reads and makes."""
+    """One operation of the graph, with the names of its input and output tensors."""
 
     op: str
     inputs: tuple[str, ...]
@@ -33,7 +33,7 @@ class Graph:
     """The top graph of a model.
 
     ``weights`` has the dimensions of each initializer and constant, ``inputs`` the shape of each input that
-    isn't one, and ``outputs`` those of the outputs, with ``None`` for open dimensions and for a shape that
+    isn't one, and ``outputs`` those of the outputs, with ``None`` for dynamic dimensions and for a shape that
     isn't stated. ``external`` are the files that hold weights, wherever in the model, as it names them;
     ``metadata`` is its free text.
     """
@@ -61,13 +61,13 @@ def read_graph_file(path: Path) -> Graph:
                 reader = _Reader(data)
                 reader.read_model()
     except FileNotFoundError as error:
-        raise ModelFileMissing(f"There is no file {shorten(path)}.") from error
+        raise ModelFileMissing(f"{shorten(path)} doesn't exist.") from error
     except OSError as error:
         raise InvalidModel(f"{shorten(path)} could not be read: {error.strerror}.") from error
     except (ValueError, IndexError) as error:
         raise InvalidModel(f"{shorten(path)} is not an ONNX model, or is damaged.") from error
     if not reader.has_graph:
-        raise InvalidModel(f"{shorten(path)} is not an ONNX model: there is no graph in it.")
+        raise InvalidModel(f"{shorten(path)} is not an ONNX model: it contains no graph.")
     return reader.graph
 
 

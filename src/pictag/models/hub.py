@@ -54,8 +54,8 @@ def fetch_model(ref: ModelRef, options: LoadOptions, on_progress: OnProgress | N
     beside = list(resolve_in_model(choice.path, graph.external))
     if missing := [name for name in beside if name not in available]:
         raise ModelFileMissing(
-            f"{choice.path} of {ref} keeps weights in {shorten(', '.join(missing))}, which the model does "
-            "not have."
+            f"{choice.path} of {ref} stores weights in {shorten(', '.join(missing))}, but the model doesn't "
+            "have that file."
         )
     download.ensure(beside)
     check_external_data(weights, graph.external)
@@ -75,7 +75,7 @@ def fetch_model(ref: ModelRef, options: LoadOptions, on_progress: OnProgress | N
 
 
 def _find_manifest(ref: ModelRef, options: LoadOptions, repository: Path) -> tuple[Manifest, tuple[str, ...]]:
-    """The commit and its files, from the cache if that is certain, else from the Hub; and a note on it."""
+    """The commit and its files, from the cache if they can't have changed, else from the Hub; and notes."""
     revision = ref.revision or MAIN
     cached = read_cached_manifest(repository, revision)
     if is_offline(options):
@@ -95,8 +95,8 @@ def _find_manifest(ref: ModelRef, options: LoadOptions, repository: Path) -> tup
 def _not_cached(ref: ModelRef, files: str) -> str:
     return (
         f"{ref} is not in the cache, and requests are disabled (needed: {shorten(files, 300)} from "
-        f"{endpoint()}/{ref.name}). Fetch it once with a network: 'pictag models download {ref}'. "
-        "model='embedded' works without a network."
+        f"{endpoint()}/{ref.name}). Download it once while online: 'pictag models download {ref}'. "
+        "The model 'embedded' needs no network."
     )
 
 
@@ -128,7 +128,7 @@ class _Download:
                 self._fetch(name)
                 is_right = self._is_intact(name)
             if not is_right:
-                advice = "Fetch it again with a network" if is_cached_only else "It was downloaded twice"
+                advice = "Download it again while online" if is_cached_only else "It was downloaded twice"
                 raise CorruptModel(
                     f"The sha256 of {name} of {self.ref} differs from the one that {endpoint()} states, so "
                     f"the file was deleted. {advice}."

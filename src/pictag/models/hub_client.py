@@ -4,7 +4,7 @@
 session protect pictag's own requests, which are recognised by their user agent; those of other programs in
 the same process are left alone.
 
-- A token is only sent to the Hub, whatever a redirect says.
+- A token is only sent to the Hub, even if a reply redirects elsewhere.
 - An ETag becomes a file name in the cache, so one with a path in it could overwrite any file of the user;
   and ``hf_xet`` sends the token to the address in a reply's header, so that address must be the Hub's.
 """
@@ -138,7 +138,9 @@ def _check_reply(response: httpx2.Response) -> None:
     if not _ETAG.fullmatch(etag.removeprefix("W/").strip('"')):
         raise CorruptModel(f"{endpoint()} sent an ETag that can't be a file name: {shorten(etag, 80)!r}.")
     if refresh is not None and not is_hub(refresh):
-        raise CorruptModel(f"{endpoint()} wants the token sent to another host: {shorten(refresh, 80)!r}.")
+        raise CorruptModel(
+            f"{endpoint()} asks for the token to be sent to another host: {shorten(refresh, 80)!r}."
+        )
 
 
 def make_progress_bar(

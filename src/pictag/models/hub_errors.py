@@ -103,7 +103,7 @@ def _translate(  # noqa: PLR0911 - one for each kind of error
             return ModelAccessDenied(f"{name} has been disabled on {endpoint()}.")
         case HfHubHTTPError() if status == 404 or isinstance(error, RepositoryNotFoundError):
             return ModelNotFound(
-                f"There is no model {name} on {endpoint()}, or it is private. Check the name; a private "
+                f"{name} doesn't exist on {endpoint()}, or it is private. Check the name; a private "
                 "model needs a token that can read it (HF_TOKEN or token=)."
             )
         case HfHubHTTPError() if status in (401, 403):
@@ -122,12 +122,12 @@ def _translate(  # noqa: PLR0911 - one for each kind of error
                 f"{what} was shorter or longer than {endpoint()} stated. Nothing was kept; try again."
             )
     return ModelUnavailable(
-        f"{what} is unavailable: {_reason(error)}. model='embedded' works without a network."
+        f"{what} is unavailable: {_reason(error)}. The model 'embedded' needs no network."
     )
 
 
 def _reason(error: Exception) -> str:
-    reason = f"the reply of {endpoint()} is not a Hub's; check HF_ENDPOINT"
+    reason = f"{endpoint()} didn't reply as a Hub does; check HF_ENDPOINT"
     match error:
         case HfHubHTTPError():
             reason = f"{endpoint()} replied with status {error.response.status_code}"

@@ -69,7 +69,7 @@ def read_problem_type(config: Mapping[str, Any], *, where: str = "config.json") 
         return "single_label_classification"
     if value not in _PROBLEM_TYPES:
         raise InvalidModel(
-            f"{where} has problem_type {shorten(value, 60)!r}; it is one of {', '.join(_PROBLEM_TYPES)}."
+            f"problem_type in {where} is {shorten(value, 60)!r}, not one of {', '.join(_PROBLEM_TYPES)}."
         )
     return cast("ProblemType", value)
 

@@ -100,12 +100,12 @@ def parse_hub_name(text: str, *, revision: str | None = None) -> ModelRef:
         chosen = _check_revision(chosen)
     if not _is_hub_name(name):
         reason = (
-            "a name on the Hub consists of org/name, with letters, digits, '-', '_' and '.'"
+            "names on the Hub have the form org/name, with letters, digits, '-', '_' and '.'"
             if "/" in name
-            else "a name on the Hub starts with an organisation"
+            else "names on the Hub start with an organisation"
         )
         raise ModelNotFound(
-            f"There is no model {shorten(text)!r}: no such folder exists, and {reason}, as in "
+            f"Unknown model {shorten(text)!r}: there is no folder with this name, and {reason}, such as "
             f"{DEFAULT_MODEL}."
         )
     return ModelRef(kind="hub", name=name, revision=chosen)
@@ -156,7 +156,8 @@ def _parse_path(text: str) -> ModelRef:
         return ModelRef(kind="folder", name=text, path=path)
     if not is_file:
         raise ModelNotFound(
-            f"There is no folder or .onnx file {shorten(text)!r}. A model on the Hub is given as org/name."
+            f"The model {shorten(text)!r} doesn't exist. Give a folder, an .onnx file, or org/name for a "
+            "model on the Hub."
         )
     if path.suffix.lower() != ".onnx":
         raise OptionError(f"{shorten(text)!r} is neither a folder nor an .onnx file.")

@@ -181,7 +181,7 @@ def _choose(settings: Mapping[str, Any], key: str, values: Sequence[str], defaul
     value = settings.get(key, default)
     if value not in values:
         raise InvalidModel(
-            f"{key} in {shorten(where)} is {shorten(value, 60)!r}; it is one of {', '.join(values)}."
+            f"{key} in {shorten(where)} is {shorten(value, 60)!r}, not one of {', '.join(values)}."
         )
     return str(value)
 

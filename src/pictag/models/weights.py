@@ -46,7 +46,7 @@ def check_dtype(dtype: str) -> None:
     """Raise `OptionError` for a dtype that does not exist, with a suggestion."""
     if dtype not in DTYPES:
         raise OptionError(
-            f"There is no dtype {shorten(dtype, 60)!r}. The dtypes are {', '.join(DTYPES)}."
+            f"Unknown dtype {shorten(dtype, 60)!r}. The dtypes are {', '.join(DTYPES)}."
             f"{suggest(dtype, DTYPES)}"
         )
 
@@ -129,7 +129,7 @@ def _choose_named(onnx: list[str], model: str, dtype: str, model_file: str) -> C
         )
     if not is_inside(model_file):
         raise OptionError(
-            f"model_file={shorten(model_file)!r} leads out of the model. Give a path inside it."
+            f"model_file={shorten(model_file)!r} is outside of the model. Give a path inside it."
         )
     for name in (model_file, f"onnx/{model_file}"):
         if name in onnx:
@@ -142,7 +142,7 @@ def _choose_automatically(onnx: list[str], model: str, device: str, engine: str)
     found = {dtype: path for dtype in order if (path := _find(onnx, dtype, engine))}
     if found:
         chosen, *others = found
-        rest = f" before {', '.join(others)}" if others else ", the only one there is"
+        rest = f", before {', '.join(others)}" if others else ", its only dtype"
         where = "a CPU" if device == "cpu" else device
         return Choice(path=found[chosen], dtype=chosen, why=f"dtype=auto takes {chosen} on {where}{rest}")
     if len(onnx) == 1:
