@@ -45,7 +45,7 @@ class GraphBuilder(Protocol):
         """Add a constant and give its name."""
 
 
-def quantisation_steps(table: str, quality: int = QUALITY) -> Floats:
+def quantization_steps(table: str, quality: int = QUALITY) -> Floats:
     """The 64 steps by which coefficients are rounded, scaled to a quality of 50…100 as libjpeg does."""
     base = np.array(table.split(), dtype=np.int64)
     return np.clip((base * (200 - 2 * quality) + 50) // 100, 1, 255).astype(np.float32)
@@ -75,10 +75,10 @@ def add_compression(graph: GraphBuilder, x: str, *, mean: float, std: float) -> 
         graph.constant("jpeg_shift", np.array([-128], np.float32)),
         name="jpeg_luminance",
     )
-    luminance = _round_blocks(graph, luminance, 1, quantisation_steps(_LUMINANCE), "jpeg_y")
+    luminance = _round_blocks(graph, luminance, 1, quantization_steps(_LUMINANCE), "jpeg_y")
     colour = graph.add("Conv", image, graph.constant("jpeg_to_cbcr", matrix[1:]), name="jpeg_colour")
     colour = graph.add("AveragePool", colour, name="jpeg_small", kernel_shape=[2, 2], strides=[2, 2])
-    colour = _round_blocks(graph, colour, 2, quantisation_steps(_COLOUR), "jpeg_c")
+    colour = _round_blocks(graph, colour, 2, quantization_steps(_COLOUR), "jpeg_c")
     scales = graph.constant("jpeg_scales", np.array([1, 1, 2, 2], np.float32))
     colour = graph.add("Resize", colour, "", scales, name="jpeg_large", mode="linear")
     planes = graph.add("Concat", luminance, colour, name="jpeg_restored", axis=1)

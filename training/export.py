@@ -40,7 +40,7 @@ def fold(layer: Normalised) -> tuple[Floats, Floats]:
     return weight.detach().float().numpy(), bias.detach().float().numpy()
 
 
-def quantise(weight: Floats) -> tuple[NDArray[np.int8], Floats]:
+def quantize(weight: Floats) -> tuple[NDArray[np.int8], Floats]:
     """int8 values and the scale of each output channel, chosen for the least squared error among a few."""
     flat = weight.reshape(len(weight), -1)
     largest = np.maximum(np.abs(flat).max(axis=1), 1e-12)
@@ -76,7 +76,7 @@ class Graph:
         """A weight, as int8 with scales where the graph is to be small."""
         if not self.compress:
             return self.constant(name, values)
-        integers, scales = quantise(values)
+        integers, scales = quantize(values)
         stored = self.constant(f"{name}_int8", integers)
         floats = self.add("Cast", stored, name=f"{name}_cast", to=TensorProto.FLOAT)
         return self.add("Mul", floats, self.constant(f"{name}_scale", scales), name=name)

@@ -18,7 +18,7 @@ def draw(folder: Path) -> None:
         make_image(folder / f"{number}.png", ("red", "green", "blue")[number % 3])
 
 
-def test_a_model_is_quantised_used_and_inspected(pictag: Pictag, tiny: str, tmp_path: Path) -> None:
+def test_a_model_is_quantized_used_and_inspected(pictag: Pictag, tiny: str, tmp_path: Path) -> None:
     draw(tmp_path / "photos")
     (tmp_path / "photos" / "broken.png").write_bytes(b"nothing")
     done = pictag("quantize", tiny, "--calibrate", "photos", "--output", "int8")

@@ -95,11 +95,11 @@ def _empty(graph: onnx.ModelProto) -> None:
     [
         (_fix_batch, "exactly 1 images at a time"),
         (_halve, "half precision"),
-        (_round, "already quantised"),
-        (_empty, "nothing to quantise"),
+        (_round, "already quantized"),
+        (_empty, "nothing to quantize"),
     ],
 )
-def test_graphs_that_cannot_be_quantised_are_rejected_with_the_reason(
+def test_graphs_that_cannot_be_quantized_are_rejected_with_the_reason(
     tmp_path: Path, spoil: Callable[[onnx.ModelProto], None], said: str
 ) -> None:
     graph = make_graph(CONVOLUTIONS)

@@ -33,7 +33,7 @@ def test_without_the_package_the_error_says_how_to_install_it(monkeypatch: pytes
         import_nncf()
 
 
-def test_convolutions_are_quantised_without_output(capfd: pytest.CaptureFixture[str]) -> None:
+def test_convolutions_are_quantized_without_output(capfd: pytest.CaptureFixture[str]) -> None:
     graph = make_graph(CONVOLUTIONS)
     for number, node in enumerate(graph.graph.node):
         node.name = f"{node.op_type}_{number}"
@@ -45,7 +45,7 @@ def test_convolutions_are_quantised_without_output(capfd: pytest.CaptureFixture[
 
 
 def test_failures_of_nncf_are_engine_errors() -> None:
-    with pytest.raises(EngineError, match="NNCF could not quantise"):
+    with pytest.raises(EngineError, match="NNCF could not quantize"):
         quantize_with_nncf(
             make_graph(CONVOLUTIONS), [], attention=False, target="vnni", on_sample=lambda _: None
         )

@@ -1,4 +1,4 @@
-"""The choice of the quantisation target."""
+"""The choice of the quantization target."""
 
 from __future__ import annotations
 

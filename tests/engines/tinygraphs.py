@@ -1,4 +1,4 @@
-"""Tiny graphs with the features that quantisation distinguishes."""
+"""Tiny graphs with the features that quantization distinguishes."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.shared
 @pytest.mark.slow
-# What transformers' own processor and this graph give: 169 of 200 in float, and 170 or 171 with the quantised
+# What transformers' own processor and this graph give: 169 of 200 in float, and 170 or 171 with the quantized
 # file, by the processor's kernels for int8. (With edges of 224 in place of 256, the float file gives 173.)
 @pytest.mark.parametrize(("dtype", "least"), [("fp32", 169), ("q8", 170)])
 def test_mobilenet_names_as_many_photographs_as_with_the_reference(

@@ -70,7 +70,7 @@ def test_the_folder_works_with_both_engines(model: Path, photos: Path, tmp_path:
     assert list(tmp_path.iterdir()) == [tmp_path / "int8"]  # no working folder is left
 
 
-def test_the_card_describes_the_quantisation_without_paths(model: Path, photos: Path, tmp_path: Path) -> None:
+def test_the_card_describes_the_quantization_without_paths(model: Path, photos: Path, tmp_path: Path) -> None:
     quantize_model(model, calibrate=photos, output=tmp_path / "int8", check=photos)
     text = (tmp_path / "int8" / "card.json").read_text()
     card = json.loads(text)["quantization"]
@@ -211,9 +211,9 @@ def test_a_missing_folder_is_an_error(model: Path, tmp_path: Path) -> None:
         quantize_model(model, calibrate=tmp_path / "missing", output=tmp_path / "int8")
 
 
-def test_an_already_quantised_model_is_rejected(model: Path, photos: Path, tmp_path: Path) -> None:
+def test_an_already_quantized_model_is_rejected(model: Path, photos: Path, tmp_path: Path) -> None:
     quantize_model(model, calibrate=photos, output=tmp_path / "int8")
-    with pytest.raises(InvalidModel, match="already quantised"):
+    with pytest.raises(InvalidModel, match="already quantized"):
         quantize_model(tmp_path / "int8", calibrate=photos, output=tmp_path / "again")
 
 

@@ -94,7 +94,7 @@ def _describe_quantization(quantization: Mapping[str, Any]) -> Iterator[tuple[st
     calibration, check = (_mapping(quantization.get(key)) for key in ("calibration", "check"))
     if _is_number(calibration.get(unit)) and _is_number(check.get(unit)):
         yield (
-            "quantised",
+            "quantized",
             f"from {_text(_mapping(quantization.get('original')).get('model')) or 'an unknown model'}, "
             f"calibrated with {calibration[unit]} images, checked on {check[unit]}",
         )

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import os
 
-# ONNX Runtime's builds report their use to their maker, under an identifier that they keep in the home
-# folder. The variable is read when the package is first imported; whoever set it has made their own choice.
+# ONNX Runtime's builds send usage data to Microsoft, with an identifier that they keep in the home folder.
+# This variable is read when the package is first imported. A value that is already set is kept.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

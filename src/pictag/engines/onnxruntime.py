@@ -60,7 +60,7 @@ def open_session(weights: Path, options: EngineOptions, outputs: Sequence[str] =
 
     Raises `InvalidModel` for a file that isn't a usable graph, `OptionError` for an invalid device,
     `MissingExtra` if the installed ONNX Runtime wasn't built for it, and `EngineError` if it was, but the
-    card, its driver or a library is missing: pictag never falls back to the CPU silently.
+    GPU, its driver or a library is missing: pictag never falls back to the CPU silently.
     """
     return OnnxRuntimeEngine(weights, options, outputs)
 
@@ -90,7 +90,7 @@ class OnnxRuntimeEngine:
         self._layout = options.layout
         self.inputs = tuple(_describe(i) for i in self._session.get_inputs())
         found = [_describe(o) for o in self._session.get_outputs()]
-        self.outputs = tuple(found[: len(found) - len(outputs)])  # those that were added come last
+        self.outputs = tuple(found[: len(found) - len(outputs)])  # the added ones come last
         self._output_names = (choose_output(self.outputs).name, *outputs)
         self._input = self.inputs[0] if self.inputs else TensorInfo(name="", shape=(), dtype="none")
         self._input_type = np.dtype(self._input.dtype) if self._input.dtype in FLOATS else None
@@ -174,7 +174,7 @@ def _open_graph(
             list(linked), list(linked.values()), [len(content) for content in linked.values()]
         )
     try:
-        # Its own fallback to the CPU prints, and doesn't tell the caller.
+        # ONNX Runtime's own fallback to the CPU only prints a message, so the caller wouldn't know of it.
         return onnxruntime.InferenceSession(source, settings, providers=list(providers), enable_fallback=0)
     except NATIVE_ERRORS as error:
         if _CONVERTED_TWICE in str(error) and not in_float:
@@ -226,7 +226,7 @@ def _open_on_gpu(
     tensor = None
     if device.kind == "tensorrt":
         tensor = _look_at_input(weights)
-        # Importing the package loads TensorRT. An installation of the system is found without it.
+        # Importing the package loads TensorRT. A system-wide installation is found without it.
         with contextlib.suppress(ImportError, OSError):
             importlib.import_module("tensorrt_libs")
     providers = choose_providers(device, tensor, compiled_cache=compiled_cache)

@@ -31,7 +31,7 @@ except ImportError as missing:
         "engine='openvino' needs the package openvino: pip install 'pictag[openvino]'"
     ) from missing
 
-_SMALL_BYTES = 8 * 2**20  # so small a graph takes a few milliseconds for an image
+_SMALL_BYTES = 8 * 2**20  # graphs this small take a few milliseconds per image
 
 # The errors of the ONNX reader, which share no base class but Exception.
 _UNREADABLE: tuple[type[Exception], ...] = (
@@ -47,12 +47,12 @@ _UNREADABLE: tuple[type[Exception], ...] = (
 def open_session(weights: Path, options: EngineOptions, outputs: Sequence[str] = ()) -> Engine:
     """Compile a graph file for inference; ``outputs`` are tensors to return after the scores.
 
-    With ``mode="latency"`` all threads share one run. With ``"throughput"`` each has a run of its own; small
+    With ``mode="latency"`` all threads share one run. With ``"throughput"`` each has its own run; small
     graphs run in the caller's thread, and at most ``threads`` at a time. ``precision="bf16"`` is faster where
     the processor has it, and changes scores in the third decimal. ``compiled_cache`` is a folder that keeps
     the compiled graph for the next start.
 
-    Raises `InvalidModel` for a file that isn't a usable graph, and `OptionError` for another device than the
+    Raises `InvalidModel` for a file that isn't a usable graph, and `OptionError` for a device other than the
     CPU, or a precision that the processor doesn't have.
     """
     if options.device != "cpu":
@@ -87,7 +87,7 @@ class OpenVinoEngine:
                 "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
                 "NUM_STREAMS": streams,
                 "INFERENCE_NUM_THREADS": 1 if has_copies else threads,
-                # OpenVINO's own default is bfloat16 where the processor has it; scores have to agree instead.
+                # OpenVINO's own default is bfloat16 where the processor has it, which changes scores.
                 "INFERENCE_PRECISION_HINT": options.precision,
             }
             if has_copies:

@@ -1,4 +1,4 @@
-"""Reads and edits ONNX graphs for quantisation."""
+"""Reads and edits ONNX graphs for quantization."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ INSTALL = "pip install 'pictag[quantize]'"
 
 try:
     import onnx
-    from google.protobuf.message import DecodeError  # onnx brings it
+    from google.protobuf.message import DecodeError  # a dependency of onnx
     from onnx import numpy_helper, version_converter
 except ImportError as missing:
-    raise MissingExtra(f"Quantising needs the package onnx: {INSTALL}") from missing
+    raise MissingExtra(f"Quantizing needs the package onnx: {INSTALL}") from missing
 
 Graph = Any  # onnx.ModelProto, which has no types
 
@@ -34,22 +34,22 @@ _INTEGER = frozenset(
     {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger"}
 )
 _PLAIN_MOVES = frozenset({"Transpose", "Reshape", "Cast", "Dropout", "Identity", "Slice", "Mul", "Squeeze"})
-_MIN_OPSET, _OPSET = 13, 17  # scales per channel came with 13
+_MIN_OPSET, _OPSET = 13, 17  # scales per channel need 13
 _MAX_BYTES = 2_000_000_000  # the limit of a protobuf message is 2 GiB
 _BFLOAT16, _FLOAT16 = onnx.TensorProto.BFLOAT16, onnx.TensorProto.FLOAT16
 
 
 def read_float_graph(path: Path) -> Graph:
-    """Read a graph to quantise, and name its unnamed nodes.
+    """Read a graph to quantize, and name its unnamed nodes.
 
-    Raises `InvalidModel` if it can't be quantised: it is already quantised, in half precision, has a fixed
-    batch, has nothing to quantise, or is too large.
+    Raises `InvalidModel` if it can't be quantized: it is already quantized, in half precision, has a fixed
+    batch, has nothing to quantize, or is too large.
     """
     name = shorten(path)
     try:
         graph = onnx.load(path)
         if graph.ByteSize() > _MAX_BYTES:
-            raise InvalidModel(f"{name} has more than 2 GB of weights, which cannot be quantised here.")
+            raise InvalidModel(f"{name} has more than 2 GB of weights, which cannot be quantized here.")
         _check(graph, name)
         if _opset(graph) < _MIN_OPSET:
             graph = version_converter.convert_version(graph, _OPSET)
@@ -95,7 +95,7 @@ def has_attention(graph: Graph) -> bool:
 
 
 def suit_onnxruntime(graph: Graph, *, signed: bool) -> Graph:
-    """Change a quantised attention graph so that ONNX Runtime runs it fastest, with equal results.
+    """Change a quantized attention graph so that ONNX Runtime runs it fastest, with equal results.
 
     Measured on a ViT: unsigned activations reach its kernels for VNNI (140 → 91 core-ms per image), and
     products of two computed tensors are faster in float (91 → 72). A signed byte with zero point 0 and an
@@ -116,7 +116,7 @@ def suit_onnxruntime(graph: Graph, *, signed: bool) -> Graph:
 
 
 def list_quantized(graph: Graph) -> tuple[str, ...]:
-    """The nodes that compute on quantised activations, in the order of the graph."""
+    """The nodes that compute on quantized activations, in the order of the graph."""
     weights, makers = _constants(graph), _makers(graph)
     skipped = ("QuantizeLinear", "DequantizeLinear")
     return tuple(
@@ -140,7 +140,7 @@ def exclude_nodes(graph: Graph, names: Collection[str]) -> Graph:
 
 
 def load_graph(path: Path) -> Graph:
-    """Read a quantised graph."""
+    """Read a quantized graph."""
     return onnx.load(path)
 
 
@@ -171,18 +171,18 @@ def suppress_output() -> Iterator[None]:
 def _check(graph: Graph, name: str) -> None:
     operations = Counter(node.op_type for node in graph.graph.node)
     if any(o in _INTEGER or o.startswith("QLinear") or o == "MatMulNBits" for o in operations):
-        raise InvalidModel(f"{name} is already quantised. Use the float weights (model.onnx).")
+        raise InvalidModel(f"{name} is already quantized. Use the float weights (model.onnx).")
     types = Counter(tensor.data_type for tensor in graph.graph.initializer)
     if types[_FLOAT16] or types[_BFLOAT16]:
         raise InvalidModel(f"{name} is in half precision. Use the float32 weights (model.onnx).")
     if not _MATRIX & operations.keys():
-        raise InvalidModel(f"{name} has no convolutions or matrix products, so there is nothing to quantise.")
+        raise InvalidModel(f"{name} has no convolutions or matrix products, so there is nothing to quantize.")
     weights = {tensor.name for tensor in graph.graph.initializer}
     for entry in graph.graph.input:
         shape = entry.type.tensor_type.shape.dim
         if entry.name not in weights and len(shape) and shape[0].dim_value > 0:
             raise InvalidModel(
-                f"{name} takes exactly {shape[0].dim_value} images at a time. To quantise it, export it with "
+                f"{name} takes exactly {shape[0].dim_value} images at a time. To quantize it, export it with "
                 "a dynamic batch size (dynamic_axes or dynamic_shapes)."
             )
 
@@ -201,7 +201,7 @@ def _constants(graph: Graph) -> set[str]:
 
 
 def _is_constant(name: str, weights: set[str], makers: dict[str, Any]) -> bool:
-    """Whether a tensor is a weight, possibly dequantised and reshaped."""
+    """Whether a tensor is a weight, possibly dequantized and reshaped."""
     while name not in weights:
         maker = makers.get(name)
         if maker is None or maker.op_type not in _PLAIN_MOVES | {"DequantizeLinear"}:
@@ -211,7 +211,7 @@ def _is_constant(name: str, weights: set[str], makers: dict[str, Any]) -> bool:
 
 
 def _source(name: str, makers: dict[str, Any], weights: set[str]) -> str | None:
-    """The float activation that a tensor is the quantised copy of, or ``None``."""
+    """The float activation that a tensor is the quantized copy of, or ``None``."""
     back = makers.get(name)
     if back is None or back.op_type != "DequantizeLinear" or back.input[0] in weights:
         return None
@@ -227,7 +227,7 @@ def _bypass(node: Any, makers: dict[str, Any], weights: set[str]) -> None:
 
 
 def _remove_unused(graph: Graph) -> None:
-    """Remove unused dequantisations, then unused quantisations."""
+    """Remove unused dequantizations, then unused quantizations."""
     for operation in ("DequantizeLinear", "QuantizeLinear"):
         read = {name for node in graph.graph.node for name in node.input}
         read |= {output.name for output in graph.graph.output}

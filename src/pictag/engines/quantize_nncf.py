@@ -1,4 +1,4 @@
-"""Calibrated quantisation by NNCF: for graphs with attention, and for OpenVINO (extra ``quantize``)."""
+"""Calibrated quantization by NNCF: for graphs with attention, and for OpenVINO (extra ``quantize``)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def quantize_with_nncf(
     target: Target,
     on_sample: Callable[[int], None],
 ) -> Graph:
-    """Quantise a graph the way OpenVINO runs it fastest; returns an ONNX graph.
+    """Quantize a graph the way OpenVINO runs it fastest; returns an ONNX graph.
 
     With ``attention``, large activations are first smoothed into the weights (SmoothQuant), and softmaxes and
     normalisations stay in float. Otherwise activations get unsigned ranges where these fit, and biases are
@@ -63,7 +63,7 @@ def quantize_with_nncf(
                 advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=overflow),
             )
     except (*_FAILURES, *own) as error:
-        raise EngineError(f"NNCF could not quantise the graph: {shorten(error)}") from error
+        raise EngineError(f"NNCF could not quantize the graph: {shorten(error)}") from error
 
 
 def import_nncf() -> ModuleType:
@@ -76,7 +76,7 @@ def import_nncf() -> ModuleType:
             nncf = import_module("nncf")
             import_module("nncf.onnx")
     except ImportError as missing:
-        raise MissingExtra(f"Quantising needs the package nncf: {INSTALL}") from missing
+        raise MissingExtra(f"Quantizing needs the package nncf: {INSTALL}") from missing
     finally:
         sys.modules.pop("openvino_telemetry", None)
         if telemetry is not None:

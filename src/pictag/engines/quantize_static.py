@@ -1,4 +1,4 @@
-"""Calibrated quantisation with ONNX Runtime's own tools, for convolutional graphs."""
+"""Calibrated quantization with ONNX Runtime's own tools, for convolutional graphs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ try:
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 except ImportError as missing:
-    raise MissingExtra(f"Quantising needs the package onnx: {INSTALL}") from missing
+    raise MissingExtra(f"Quantizing needs the package onnx: {INSTALL}") from missing
 
 Ranges = Literal["minmax", "percentile", "entropy"]
 
@@ -41,7 +41,7 @@ def quantize_statically(
     folder: Path,
     on_sample: Callable[[int], None],
 ) -> Path:
-    """Quantise per channel, and return the file written into ``folder``.
+    """Quantize per channel, and return the file written into ``folder``.
 
     ``ranges`` is the method that finds the ranges of activations. ``samples`` are inputs of the graph for
     one image each. Raises `EngineError` if ONNX Runtime fails.
@@ -70,13 +70,13 @@ def quantize_statically(
                 extra_options={
                     **options,
                     "CalibStridedMinMax": _IMAGES_IN_MEMORY,
-                    # Otherwise a ReLU is merged into a quantisation, and lost if that node returns to float.
+                    # Otherwise a ReLU is merged into a quantization, and lost if that node returns to float.
                     "QDQKeepRemovableActivations": True,
                 },
             )
     except (RuntimeError, ValueError, TypeError, KeyError, AssertionError, NotImplementedError) as error:
         raise EngineError(
-            f"ONNX Runtime could not quantise the graph ({ranges}): {shorten(error)}"
+            f"ONNX Runtime could not quantize the graph ({ranges}): {shorten(error)}"
         ) from error
     finally:
         plain.unlink(missing_ok=True)

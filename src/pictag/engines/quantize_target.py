@@ -1,4 +1,4 @@
-"""The processor's 8-bit arithmetic, which decides on the integers of a quantised graph."""
+"""The processor's 8-bit arithmetic, which determines the integer types of a quantized graph."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def choose_target(machine: str, flags: Collection[str]) -> Target:
     """The target for a machine type and its processor's feature flags.
 
     An Intel or AMD processor with unknown features counts as one without VNNI, which is safe everywhere. The
-    rules are those of ONNX Runtime's quantisation guide.
+    rules are those of ONNX Runtime's quantization guide.
 
     >>> choose_target("x86_64", {"avx2", "avx512_vnni"}), choose_target("AMD64", ())
     ('vnni', 'x86')

@@ -17,7 +17,7 @@ ENGINES = {
     "onnxruntime": "onnxruntime",
     "openvino": "openvino",
 }
-"""Name of the engine, which is that of its module in `pictag.engines`, and the package that it needs."""
+"""The package that each engine needs, by the engine's name, which is also its module's."""
 ENGINE_NAMES = tuple(ENGINES)
 
 
@@ -30,7 +30,7 @@ class EngineChoice:
 
 
 def open_engine(name: str, weights: Path, options: EngineOptions, outputs: Sequence[str] = ()) -> Engine:
-    """Open a graph with an engine of the table.
+    """Open a graph with the engine of this name.
 
     ``outputs`` are tensors of the graph that `Engine.run` is to return after the scores. Raises as the
     engine's ``open_session`` does.
@@ -65,7 +65,7 @@ def choose_engine(
     if device != "cpu":
         return EngineChoice(name="onnxruntime", why=f"it is the engine that runs on {device}")
     if quantization == "none":
-        why = "with float weights it is about as fast as any"
+        why = "with float weights the engines are about equally fast"
     elif quantization == "dynamic":
         why = "the graph computes its 8-bit ranges as it runs, which is slow in OpenVINO"
     elif not has_fast_int8:

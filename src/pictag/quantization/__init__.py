@@ -68,7 +68,7 @@ def quantize_model(
     on_download: Callable[[DownloadProgress], None] | None = None,
     **unknown: Never,
 ) -> Report:
-    """Quantise a model to 8-bit weights, calibrated with images and checked against the original.
+    """Quantize a model to 8-bit weights, calibrated with images and checked against the original.
 
     Args:
         model: The float model: a name on the Hub, a folder, an ``.onnx`` file, or ``"embedded"``.
@@ -83,7 +83,7 @@ def quantize_model(
         accept_below: Write the folder even if ``min_agreement`` is not reached.
         keep_original: Also copy the float weights, as ``onnx/model.onnx``.
         overwrite: Replace an output folder that this function wrote before.
-        processor: The processor to quantise for: ``"vnni"`` (Intel and AMD with VNNI), ``"x86"`` (without
+        processor: The processor to quantize for: ``"vnni"`` (Intel and AMD with VNNI), ``"x86"`` (without
             VNNI) or ``"arm"``. By default, the one of this machine.
         revision, model_file, cache_dir, local_files_only, token: As for `pictag.pipeline`.
         on_progress: Called with a `Progress` as the work proceeds.
@@ -94,7 +94,7 @@ def quantize_model(
 
     Raises:
         QuantizationRejected: The agreement is too low. Nothing is written.
-        InvalidModel: The graph can't be quantised: it is already quantised, in float16, or has a fixed batch.
+        InvalidModel: The graph can't be quantized: it is already quantized, in float16, or has a fixed batch.
         OptionError: An option is invalid, or there are too few usable images.
         OutputError: The output already exists or can't be written.
         MissingExtra: The extra is not installed: ``pip install 'pictag[quantize]'``.
@@ -190,7 +190,7 @@ def _check_installed() -> None:
     lacking = [name for name in _PACKAGES if find_spec(name) is None]
     if lacking:
         raise MissingExtra(
-            f"Quantising needs the packages {', '.join(_PACKAGES)} ({', '.join(lacking)} is missing): "
+            f"Quantizing needs the packages {', '.join(_PACKAGES)} ({', '.join(lacking)} is missing): "
             "pip install 'pictag[quantize]'"
         )
 

@@ -54,7 +54,7 @@ def collect_artefacts(
 
 
 def copy_original(weights: Path, graph: Graph, folder: Path) -> None:
-    """Write the float weights beside the quantised ones, as one file."""
+    """Write the float weights beside the quantized ones, as one file."""
     if read_graph_file(weights).external:
         save_graph(graph, folder / _ORIGINAL)
     else:

@@ -1,4 +1,4 @@
-"""The card of a quantised model: the original, the method, and the measured agreement and speed."""
+"""The card of a quantized model: the original, the method, and the measured agreement and speed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _TOOLS = ("pictag", "onnxruntime", "nncf", "openvino", "onnx")
 SCHEMA = 2  # 1 had bar, reaches_bar and left_in_float
-# Facts about the original's own file, which don't apply to the quantised one.
+# Facts about the original's own file, which don't apply to the quantized one.
 _NOT_CARRIED = ("files", "evaluation", "quantization", "name", "revision")
 
 

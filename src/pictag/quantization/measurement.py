@@ -1,4 +1,4 @@
-"""Agreement of a quantised graph with the original, and the speed of both."""
+"""Agreement of a quantized graph with the original, and the speed of both."""
 
 from __future__ import annotations
 

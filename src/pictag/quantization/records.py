@@ -1,4 +1,4 @@
-"""Values that a quantisation reports: progress, agreement, speed and the result."""
+"""Values that a quantization reports: progress, agreement, speed and the result."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Speed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artefact:
-    """One quantised file: how it was made, and its agreement and speed per engine.
+    """One quantized file: how it was made, and its agreement and speed per engine.
 
     ``float_nodes`` names the nodes whose activations stay in float.
     """
@@ -76,7 +76,7 @@ class Artefact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """The result of a quantisation. ``output`` is the model folder, usable with `pictag.pipeline`.
+    """The result of a quantization. ``output`` is the model folder, usable with `pictag.pipeline`.
 
     ``lowest_top1`` can only be below ``threshold`` if ``accept_below`` was given.
     """

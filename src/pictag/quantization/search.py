@@ -1,4 +1,4 @@
-"""Searches, for each engine, for a quantised graph that agrees with the original.
+"""Searches, for each engine, for a quantized graph that agrees with the original.
 
 Methods are tried in turn until one reaches the threshold. If none does, the best one is improved: its most
 sensitive nodes, found by measurement, are put back into float (one, two, four and so on) until the threshold
@@ -44,7 +44,7 @@ _RANKING_IMAGES = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A quantised graph: its file, the method, and the nodes whose activations are back in float."""
+    """A quantized graph: its file, the method, and the nodes whose activations are back in float."""
 
     file: Path
     method: str
@@ -151,7 +151,7 @@ class Search:
         return best
 
     def _rank(self, engine: str, graph: Graph) -> Sequence[str]:
-        """The quantised nodes, most sensitive first: the one whose return to float helps the scores most."""
+        """The quantized nodes, most sensitive first: the one whose return to float helps the scores most."""
         few = self.calibration[:_RANKING_IMAGES]
         original = self.score_original(few)
         file = self.folder / "one-in-float.onnx"
