@@ -1,4 +1,4 @@
-"""From logits to labels: the activation, the order, the best few."""
+"""From logits to labels: activation, sorting and selection."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def pick_labels(
 def make_floor(
     min_score: float, labels: Sequence[str], thresholds: Mapping[str, float]
 ) -> float | NDArray[np.float32]:
-    """The lowest score that each label needs: its threshold, or ``min_score``, of which 0 keeps all labels.
+    """The lowest score that keeps each label: its threshold, or ``min_score`` (0 keeps all labels).
 
     >>> make_floor(0.5, ("cat", "dog"), {"dog": 0.25})
     array([0.5 , 0.25], dtype=float32)

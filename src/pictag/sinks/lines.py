@@ -48,7 +48,7 @@ def write_whole(stream: BinaryIO, block: bytes) -> None:
     try:
         while rest:
             written = stream.write(rest)
-            if written is None:  # another process made this pipe non-blocking, and it is full
+            if written is None:  # a full pipe that another process made non-blocking
                 select.select([], [stream], [])
             else:
                 rest = rest[written:]
@@ -61,7 +61,7 @@ def write_whole(stream: BinaryIO, block: bytes) -> None:
         name = getattr(stream, "name", "the output")
         where = "standard output" if isinstance(name, int) else shorten(name)
         raise OutputError(
-            f"Cannot write to {where}: {error.strerror}. The results before this one are in it."
+            f"Cannot write to {where}: {error.strerror}. Earlier results were written."
         ) from error
 
 

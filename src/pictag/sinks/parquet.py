@@ -101,7 +101,7 @@ class ParquetSink:
         try:
             self._writer.write_table(pa.Table.from_pylist(rows, schema=self._schema))
         except OSError as error:
-            # Half a group has been written: this can't become a readable file any more.
+            # Part of a group has been written, so the file can't be completed.
             self._writer = None
             raise OutputError(f"Cannot write to {shorten(self._part)}: {shorten(error)}.") from error
 
