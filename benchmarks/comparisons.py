@@ -73,7 +73,7 @@ def _compare_job(job: Job, results: Iterable[Row]) -> JobResult | None:
             ),
             job.over_transformers_js,
         ),
-        limit=_compare(ours, find_limit(rows, ours), job.of_limit),
+        limit=_compare(ours, find_limit(rows, ours), job.of_limit) if job.of_limit else None,
     )
 
 

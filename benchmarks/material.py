@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -31,12 +32,16 @@ Size = Literal["500x375", "12mp"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSet:
-    """One model's weights in every format; ``None`` for a format that could not be created."""
+    """One model's weights in every format; ``None`` for a format that could not be created.
+
+    ``dynamic`` has a ``model_quantized.onnx`` as the Hub's are: `quantize_dynamic`, without calibration.
+    """
 
     name: str
     onnx: Path | None
     torch: Path | None
     int8: Path | None
+    dynamic: Path | None
     why_missing: dict[str, str]
 
 
@@ -105,11 +110,16 @@ def prepare_models() -> dict[str, ModelSet]:
         if has_onnx and not int8.exists():
             # With random weights the best label means nothing: only ViT's speed is measured.
             why |= _quantize(onnx, int8, min_agreement=0 if name == "vit" else 0.97)
+        # ViT's float weights have such a file beside them, which transformers.js uses too.
+        dynamic = onnx if name == "vit" else WORK / f"{name}-dynamic"
+        if has_onnx and not (dynamic / "onnx" / "model_quantized.onnx").exists():
+            _quantize_dynamically(onnx, dynamic)
         sets[name] = ModelSet(
             name=name,
             onnx=onnx if has_onnx else None,
             torch=WORK / f"{name}-torch" if (WORK / f"{name}-torch").exists() else None,
             int8=int8 if int8.exists() else None,
+            dynamic=dynamic if has_onnx else None,
             why_missing=why,
         )
     return sets
@@ -145,3 +155,16 @@ def _quantize(model: Path, output: Path, *, min_agreement: float) -> dict[str, s
         lines = done.stderr.strip().splitlines() or ["no reason given"]
         return {"int8": f"`pictag quantize` failed: {lines[-1]}"}
     return {}
+
+
+def _quantize_dynamically(model: Path, output: Path) -> None:
+    """Write a model folder with 8-bit weights as on the Hub, whose ranges are found at run time."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    print_progress(f"quantize_dynamic {model.name}")
+    (output / "onnx").mkdir(parents=True, exist_ok=True)
+    for name in ("config.json", "preprocessor_config.json"):
+        shutil.copyfile(model / name, output / name)
+    part = output / "onnx" / "part.onnx"
+    quantize_dynamic(model / "onnx" / "model.onnx", part, weight_type=QuantType.QUInt8)
+    part.replace(output / "onnx" / "model_quantized.onnx")

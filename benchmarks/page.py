@@ -1,5 +1,6 @@
 """``python -m benchmarks.page``: tables and chart of ``docs/performance.md``, from the newest results.
 
+It also writes the table in ``README.md``; `benchmarks.serve_page` writes the one about the server.
 Between ``<!-- tables: NAME -->`` and ``<!-- end -->`` the page is generated; the rest is written by hand.
 """
 
@@ -17,6 +18,7 @@ from benchmarks.tables import (
     format_jobs,
     format_memory,
     format_race,
+    format_rates,
     format_steps,
 )
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PAGE = ROOT / "docs" / "performance.md"
+README = ROOT / "README.md"
 CHART = ROOT / "docs" / "images" / "performance.png"
 SECTION = re.compile(r"(<!-- tables: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.S)
 NOT_MEASURED = "Not measured in this run."
@@ -31,7 +34,9 @@ NOT_MEASURED = "Not measured in this run."
 
 def main() -> int:
     results = read_newest()
-    PAGE.write_text(fill_page(PAGE.read_text(encoding="utf-8"), results), encoding="utf-8")
+    tables = make_tables(results)
+    for page in (PAGE, README):
+        page.write_text(fill_page(page.read_text(encoding="utf-8"), tables), encoding="utf-8")
     try:
         from benchmarks.chart import draw_chart
     except ImportError:
@@ -41,18 +46,23 @@ def main() -> int:
     return 0
 
 
-def fill_page(text: str, results: Mapping[str, Any]) -> str:
-    """The page with its tables replaced."""
-    tables = make_tables(results)
-    return SECTION.sub(lambda found: f"{found[1]}{tables[found['name']]}\n{found[3]}", text)
+def fill_page(text: str, tables: Mapping[str, str]) -> str:
+    """The page with these tables; others stay as they are."""
+
+    def fill(found: re.Match[str]) -> str:
+        table = tables.get(found["name"])
+        return found[0] if table is None else f"{found[1]}{table}\n{found[3]}"
+
+    return SECTION.sub(fill, text)
 
 
 def make_tables(results: Mapping[str, Any]) -> dict[str, str]:
-    """Each table by its name on the page."""
+    """Each table by its name on the page, except that of `benchmarks.serve_page`."""
     races = results.get("races", {})
     return {
         "machine": _describe_machine(results),
         "jobs": format_jobs(compare_all(races)) if races else NOT_MEASURED,
+        "rates": format_rates(compare_all(races)) if races else NOT_MEASURED,
         **{key: format_race(race) for key, race in races.items()},
         "steps": format_steps(races.values()) if races else NOT_MEASURED,
         "agreement": format_agreement(results["agreement"]) if "agreement" in results else NOT_MEASURED,

@@ -28,7 +28,7 @@ MIN_RUN_S = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class System:
-    """A program and its command line; ``weights`` is float, int8 or bf16."""
+    """A program and its command line; ``weights`` is float, int8, dynamic int8 or bf16."""
 
     name: str
     command: tuple[str, ...]

@@ -79,15 +79,16 @@ def unpack_source(revision: str, folder: Path) -> Path:
 def list_programs(job: Job, models: Mapping[str, ModelSet]) -> Iterator[tuple[str, tuple[str, ...]]]:
     """The name of each program of a job, and its arguments; both engines where the best one counts."""
     one = next(race for race in RACES if race.key == job.race)
-    folder = models[one.model].int8 if job.weights == "int8" else models[one.model].onnx
+    model = models[one.model]
+    folder = {"float": model.onnx, "int8": model.int8, "dynamic int8": model.dynamic}[job.weights]
     if folder is None:
-        print_progress(f"{job.title}: {models[one.model].why_missing}")
+        print_progress(f"{job.title}: {model.why_missing}")
         return
     images = make_images(one.images, one.image_count)
     for engine in ("onnxruntime", "openvino") if job.engine == "best" else (job.engine,):
         options = {
             "engine": engine,
-            "dtype": "q8" if job.weights == "int8" else "fp32",
+            "dtype": "fp32" if job.weights == "float" else "q8",
             "decode": one.decode,
         }
         yield f"{job.title}, {engine}", (str(images), str(folder), json.dumps(options))

@@ -1,7 +1,8 @@
 """The server under load: ``python -m benchmarks.serve_load [PART …]`` prints figures with their targets.
 
 Ratios compare alternating measurements of one run. ``--save`` writes the parts to
-``docs/performance/serve-DATE.json``; `benchmarks.serve_page` makes the table of ``docs/server.md`` from it.
+``docs/performance/serve-DATE.json``, from which `benchmarks.serve_page` makes its table in
+``docs/performance.md``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.serve_page``: the figures in ``docs/server.md``, from the newest results."""
+"""``python -m benchmarks.serve_page``: write the server's newest results into ``docs/performance.md``."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.figures import ROOT, Figure
-from benchmarks.page import SECTION
+from benchmarks.figures import Figure
+from benchmarks.page import PAGE, fill_page
 from benchmarks.results import FOLDER
 from benchmarks.tables import format_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PAGE = ROOT / "docs" / "server.md"
+TABLE = "load"
 VERSIONS = ("python", "pictag", "pillow", "onnxruntime", "starlette", "uvicorn", "httptools")
 
 
 def main() -> int:
-    PAGE.write_text(fill_page(PAGE.read_text(encoding="utf-8"), read_newest()), encoding="utf-8")
+    page = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(fill_page(page, {TABLE: make_table(read_newest())}), encoding="utf-8")
     return 0
 
 
@@ -27,11 +28,6 @@ def read_newest() -> dict[str, Any]:
     """Read the newest results of the server."""
     found: dict[str, Any] = json.loads(max(FOLDER.glob("serve-*.json")).read_text(encoding="utf-8"))
     return found
-
-
-def fill_page(text: str, results: Mapping[str, Any]) -> str:
-    """The page with its table replaced."""
-    return SECTION.sub(lambda found: f"{found[1]}{make_table(results)}\n{found[3]}", text)
 
 
 def make_table(results: Mapping[str, Any]) -> str:

@@ -102,7 +102,7 @@ def _find_transformers_js(models: ModelSet, images: Path) -> Systems:
 def _find_pictag(models: ModelSet, images: Path, *, decode: str, with_steps: bool) -> Systems:
     systems, left_out = [], {}
     programs = {"pictag": "end_to_end", "limit": "steps"} if with_steps else {"pictag": "end_to_end"}
-    for weights, folder, options in _list_settings(models, with_bf16=decode == "exact"):
+    for weights, folder, options in _list_settings(models, is_exact=decode == "exact"):
         engine = options["engine"]
         name = f"pictag {weights}, {engine}"
         if folder is None:
@@ -120,17 +120,19 @@ def _find_pictag(models: ModelSet, images: Path, *, decode: str, with_steps: boo
                 family=family,
             )
             for family, program in programs.items()
-            if family == "pictag" or weights != "bf16"
+            if family == "pictag" or weights in ("float", "int8")
         ]
     return Systems(available=tuple(systems), left_out=left_out)
 
 
-def _list_settings(models: ModelSet, *, with_bf16: bool) -> Iterator[tuple[str, Path | None, dict[str, str]]]:
+def _list_settings(models: ModelSet, *, is_exact: bool) -> Iterator[tuple[str, Path | None, dict[str, str]]]:
     for engine in ENGINES:
         yield "float", models.onnx, {"engine": engine, "dtype": "fp32"}
         yield "int8", models.int8, {"engine": engine, "dtype": "q8"}
+    if is_exact:  # OpenVINO would take minutes for such weights
+        yield "dynamic int8", models.dynamic, {"engine": "onnxruntime", "dtype": "q8"}
     # Only on processors with bfloat16 instructions. Its scores differ from the reference's.
-    if with_bf16 and any("bf16" in feature for feature in describe_machine()["features"]):
+    if is_exact and any("bf16" in feature for feature in describe_machine()["features"]):
         yield "bf16", models.onnx, {"engine": "openvino", "dtype": "fp32", "precision": "bf16"}
 
 

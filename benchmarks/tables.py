@@ -28,6 +28,24 @@ def format_jobs(results: Iterable[JobResult]) -> str:
     )
 
 
+def format_rates(results: Iterable[JobResult]) -> str:
+    """Each job's images per second, and those of the peers."""
+    return format_table(
+        ("images per second", "pictag", "transformers", "transformers.js"),
+        [
+            (
+                result.job.title,
+                format_rate(result.rate),
+                *(
+                    "–" if peer is None else format_rate(peer.rate)
+                    for peer in (result.transformers, result.transformers_js)
+                ),
+            )
+            for result in results
+        ],
+    )
+
+
 def format_race(race: Mapping[str, Any]) -> str:
     """One race, fastest first, and the systems that were left out."""
     rows = sorted(race["results"], key=lambda row: -row["rate"])

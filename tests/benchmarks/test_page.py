@@ -1,15 +1,19 @@
-"""docs/performance.md shows the newest results."""
+"""docs/performance.md and the README show the newest results."""
 
 from __future__ import annotations
 
-from benchmarks.page import PAGE, SECTION, fill_page
+from pathlib import Path
+
+import pytest
+from benchmarks.page import PAGE, README, SECTION, fill_page, make_tables
 from benchmarks.results import read_newest
 from benchmarks.tables import format_table
 
 
-def test_the_tables_on_the_page_are_those_of_the_newest_results() -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    assert text == fill_page(text, read_newest()), "run: python -m benchmarks.page"
+@pytest.mark.parametrize("page", [PAGE, README], ids=lambda page: page.name)
+def test_the_tables_on_a_page_are_those_of_the_newest_results(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert text == fill_page(text, make_tables(read_newest())), "run: python -m benchmarks.page"
 
 
 def test_every_table_on_the_page_is_filled() -> None:
