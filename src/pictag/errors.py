@@ -3,7 +3,7 @@
     PictagError
     ├── OptionError (ValueError)            an option has an invalid value
     │   ├── UnknownTask                     pictag doesn't support this task
-    │   └── UnknownOption (TypeError)       there is no option of this name
+    │   └── UnknownOption (TypeError)       an option with an unknown name
     ├── InputError                          one image can't be used; the others are still classified
     │   ├── UnsupportedInput (TypeError)    a value that is not an image
     │   ├── ImageNotFound (FileNotFoundError)
@@ -18,7 +18,7 @@
     │       ├── CorruptImage                broken, truncated or inconsistent
     │       └── ImageTooLarge               more pixels than the limit
     ├── ModelError
-    │   ├── ModelNotFound (FileNotFoundError)      no such repository, revision or folder
+    │   ├── ModelNotFound (FileNotFoundError)      the repository, revision or folder doesn't exist
     │   ├── ModelUnavailable (ConnectionError)     not in the cache, and the Hub can't be reached
     │   ├── ModelAccessDenied (PermissionError)    the token is missing, wrong or insufficient
     │   ├── ModelFileMissing (FileNotFoundError)   the model lacks a file or a dtype
@@ -71,7 +71,7 @@ def shorten(value: object, limit: int = MAX_SHOWN_CHARACTERS) -> str:
 
 
 def suggest(value: object, known: Iterable[str]) -> str:
-    """A sentence that names the known word nearest to the value; empty if none is near.
+    """A sentence that suggests the known word most similar to the value; empty if none is similar.
 
     >>> suggest("topk", ["top_k", "min_score"])
     " Did you mean 'top_k'?"
@@ -97,7 +97,7 @@ class UnknownTask(OptionError):
 
 
 class UnknownOption(OptionError, TypeError):
-    """There is no option of this name."""
+    """An option with an unknown name."""
 
 
 class InputError(PictagError):
@@ -109,7 +109,7 @@ class UnsupportedInput(InputError, TypeError):
 
 
 class ImageNotFound(InputError, FileNotFoundError):
-    """There is no file or folder of this name."""
+    """A file or folder doesn't exist."""
 
 
 class ImageUnreadable(InputError, OSError):
@@ -157,7 +157,7 @@ class ModelError(PictagError):
 
 
 class ModelNotFound(ModelError, FileNotFoundError):
-    """There is no such repository, revision or folder."""
+    """The repository, revision or folder doesn't exist."""
 
 
 class ModelUnavailable(ModelError, ConnectionError):
@@ -205,7 +205,7 @@ class UnreadableResults(OutputError, ValueError):
 
 
 class DeadlineExceeded(PictagError, TimeoutError):
-    """An image was not classified within the time allowed."""
+    """An image was not classified in the time allowed."""
 
 
 class PipelineClosed(PictagError, RuntimeError):

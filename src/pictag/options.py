@@ -34,16 +34,16 @@ DECODES: tuple[Decode, ...] = get_args(Decode)
 MODES: tuple[Mode, ...] = get_args(Mode)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
-MAX_PIXELS = 178_956_970  # twice Pillow's MAX_IMAGE_PIXELS, above which Pillow itself refuses
-MAX_THREADS = 1024  # beyond any machine; an engine would try to start them all
-_DAY_S = 86_400  # anything longer is a mistake, and much longer overflows the system's clocks
+MAX_PIXELS = 178_956_970  # twice Pillow's MAX_IMAGE_PIXELS, above which Pillow raises an error
+MAX_THREADS = 1024  # more than any machine has; an engine would start them all
+_DAY_S = 86_400  # longer is surely a mistake, and much longer overflows the system's clocks
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownloadProgress:
-    """How much of one file has arrived, in bytes; ``total`` is ``None`` where the server doesn't say."""
+    """How much of a file has been downloaded, in bytes; ``total`` is ``None`` if it is unknown."""
 
     file: str
     received: int
@@ -51,7 +51,7 @@ class DownloadProgress:
 
 
 class CallKeywords(TypedDict, total=False):
-    """The fields of `ScoringOptions` that don't decide the type of a result."""
+    """The fields of `ScoringOptions` that don't affect the type of a result."""
 
     function_to_apply: Activation | None
     min_score: float
@@ -72,10 +72,10 @@ class ScoringOptions:
     Args:
         top_k: Labels per image, best first; ``None`` for all.
         function_to_apply: ``"softmax"``, ``"sigmoid"`` or ``"none"``; by default what the model's files say.
-        min_score: Labels with a lower score are left out; 0 leaves out none, not even negative logits.
-        batch_size: Images per run of the model; by default measured on the first images, 1 or 4 on a CPU.
-            Graphs that compute 8-bit ranges as they run always take one.
-        timeout_s: Seconds that reading one URL may take; 10 by default.
+        min_score: Labels with a lower score are left out; 0 keeps all, even negative logits.
+        batch_size: Images per run of the model; by default 1 or 4 on a CPU, whichever is faster for the first
+            images. Graphs that compute 8-bit ranges as they run always take one image.
+        timeout_s: Time limit for reading one URL, in seconds; by default 10.
 
     Raises:
         OptionError: for an invalid value.
@@ -99,7 +99,7 @@ class ScoringOptions:
 
 
 class OpenKeywords(CallKeywords, total=False):
-    """The fields of `PipelineKeywords` that don't decide the type of a result."""
+    """The fields of `PipelineKeywords` that don't affect the type of a result."""
 
     revision: str | None
     dtype: str
@@ -132,42 +132,44 @@ class PipelineKeywords(OpenKeywords, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineOptions:
-    """How a model is found, opened and given its images.
+    """How a model is found and opened, and how images are read.
 
     Args:
         model: ``"org/name"`` or ``"org/name@revision"`` on the Hub, a folder, an ``.onnx`` file, or
             ``"embedded"``; by default ``Xenova/vit-base-patch16-224``.
         revision: Branch, tag or commit on the Hub.
-        dtype: Which weights: ``auto``, ``fp32``, ``fp16``, ``int8``, ``uint8``, ``q8``, ``q4``, ``q4f16`` or
-            ``bnb4``. ``.card`` says which file ``auto`` chose, and why.
-        device: ``"cpu"``, or with the extra ``gpu`` an NVIDIA card: ``"cuda"``, ``"tensorrt"``; ``"cuda:1"``
-            is the second card.
-        engine: ``"onnxruntime"``, ``"openvino"`` (which needs the extra of that name), or an object of the
-            `pictag.engines.base.Engine` protocol. ``"auto"`` chooses OpenVINO if it is installed, the
-            weights are calibrated 8-bit integers and the processor has fast instructions for these; otherwise
-            ONNX Runtime.
+        dtype: Which of the model's weights to use: ``fp32``, ``fp16``, ``int8``, ``uint8``, ``q8``, ``q4``,
+            ``q4f16`` or ``bnb4``. ``auto`` is ``fp32`` if the model has it; ``.card`` says which file was
+            chosen, and why.
+        device: ``"cpu"``, or with the extra ``gpu`` an NVIDIA GPU: ``"cuda"``, ``"tensorrt"``; ``"cuda:1"``
+            is the second GPU.
+        engine: ``"onnxruntime"``, ``"openvino"`` (which needs the extra of that name), or an object with
+            the protocol `pictag.engines.base.Engine`. ``"auto"`` is OpenVINO if it is installed, the weights
+            are calibrated 8-bit integers and the CPU has fast instructions for them; otherwise ONNX Runtime.
         cache_dir: Where downloads are kept; by default huggingface_hub's own cache.
         local_files_only: Never use the network for models.
-        token: The Hub's token; by default that of ``HF_TOKEN`` or ``hf auth login``. ``False`` sends none.
-        model_file: A weights file of the model by name, instead of ``dtype``.
-        progress: Called with a `DownloadProgress` while files arrive.
+        token: Access token for the Hub; by default that of ``HF_TOKEN`` or ``hf auth login``. ``False`` sends
+            none.
+        model_file: Name of one of the model's ``.onnx`` files, instead of ``dtype``.
+        progress: Called with a `DownloadProgress` while files are downloaded.
         always_list: Return lists as transformers does: one for an image, a list of lists for several.
         mode: ``"latency"`` for one image at a time, ``"throughput"`` for many. ``"auto"`` decides for each
             call: 256 or more images, and iterators of unknown length, run in throughput mode.
-        threads: Processor threads to use; by default one per core.
-        precision: ``"bf16"`` makes OpenVINO compute in bfloat16 where the processor has it: about twice as
-            fast with float weights, and scores differ in the third decimal.
-        compiled_cache: A folder where OpenVINO and TensorRT keep the compiled graph for the next start.
-        max_pixels: Larger images are refused from their header, and very thin ones before they are enlarged.
-        decode: ``"exact"`` agrees with the reference to the bit; ``"fast"`` scales large JPEGs down while
-            they are decoded, never below twice the size that the model needs.
+        threads: Number of CPU threads; by default one per core.
+        precision: ``"bf16"`` makes OpenVINO compute in bfloat16 on CPUs that have it: about twice as fast
+            with float weights, and scores differ in the third decimal.
+        compiled_cache: A folder where OpenVINO and TensorRT store the compiled model for later runs.
+        max_pixels: Images with more pixels are rejected before they are decoded.
+        decode: ``"exact"`` gives the pixels of the reference, bit for bit; ``"fast"`` scales large JPEGs down
+            while they are decoded, to no less than twice the size that the model needs.
         crop: What the model sees: ``"model"``, its own crop; ``"whole"``, the whole image padded to a
             square; or ``"tiles"``, three squares along the longer side, whose scores are averaged.
-        alpha: ``"drop"`` transparency as the reference does, or lay the image on ``"white"``.
-        allow_private_urls: Read URLs on private and loopback addresses too.
+        alpha: ``"drop"`` ignores transparency, as the reference does; ``"white"`` flattens the image
+            on white.
+        allow_private_urls: Also read URLs on this machine and in private networks.
         embeddings: Also return each image's embedding, as `Prediction.embedding`.
-        embedding_output: The tensor of the graph that is the embedding; by default the input of the layer
-            that computes the scores.
+        embedding_output: Name of the tensor to use as the embedding; by default the input of the layer that
+            computes the scores.
         scoring: The defaults of every call.
 
     Raises:
@@ -181,7 +183,7 @@ class PipelineOptions:
     engine: Any = "auto"
     cache_dir: Path | None = None
     local_files_only: bool = False
-    # Never shown: not in messages, and not when the options are printed.
+    # Never shown in messages, nor when the options are printed.
     token: str | bool | None = field(default=None, repr=False)
     model_file: str | None = None
     progress: Callable[[DownloadProgress], None] | None = None
@@ -223,9 +225,9 @@ class PipelineOptions:
 class EngineOptions:
     """How an engine opens a graph.
 
-    ``layout`` is what the graph takes; callers always pass [N, C, H, W]. ``threads`` are processor threads,
-    by default one per core: with ``mode="latency"`` they share one run, with ``"throughput"`` each caller's
-    thread has a run of its own.
+    ``layout`` is what the graph takes; callers always pass [N, C, H, W]. ``threads`` is the number of
+    CPU threads, by default one per core: with ``mode="latency"`` they share one run, with ``"throughput"``
+    each calling thread has its own run.
     """
 
     layout: Layout = "NCHW"
@@ -264,7 +266,7 @@ def _names(options: type) -> tuple[str, ...]:
 
 
 def check_names(given: Collection[str], known: Collection[str], *, what: str) -> None:
-    """Raise `UnknownOption` for a name that isn't known, with the nearest that is."""
+    """Raise `UnknownOption` for an unknown name, with the nearest known one."""
     for name in given:
         if name not in known:
             hint = suggest(name, known) or f" The options are: {', '.join(known)}."
@@ -272,9 +274,9 @@ def check_names(given: Collection[str], known: Collection[str], *, what: str) ->
 
 
 def check_choice(name: str, value: object, known: Collection[str]) -> None:
-    """Raise `OptionError` for a value that isn't one of those that are known."""
+    """Raise `OptionError` for an unknown value."""
     if value not in known:
-        raise OptionError(f"{name}={shorten(repr(value))} is not valid; choose one of: {', '.join(known)}.")
+        raise OptionError(f"{name}={shorten(repr(value))} is not one of {', '.join(known)}.")
 
 
 def check_top_k(top_k: object) -> int | None:
@@ -318,7 +320,7 @@ def check_seconds(name: str, value: object) -> float:
     """The option as a number of seconds above 0, at most a day; raises `OptionError` for anything else."""
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) <= _DAY_S:
         raise OptionError(
-            f"{name}={shorten(repr(value))} is not a number of seconds above 0 ({_DAY_S:,} at most)."
+            f"{name}={shorten(repr(value))} is not a number of seconds above 0 and up to {_DAY_S:,}."
         )
     return float(value)
 

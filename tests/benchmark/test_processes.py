@@ -75,7 +75,7 @@ def test_an_image_that_fails_later_ends_the_measurement(task: ModelTask) -> None
     updates = run_task(replace(task, step_s=1))
     next(updates)
     Path(task.images[0].value).unlink()
-    with pytest.raises(errors.PictagError, match="no such file"):
+    with pytest.raises(errors.PictagError, match="the file doesn't exist"):
         list(updates)
 
 

@@ -126,8 +126,8 @@ def test_a_failure_is_shown_below_the_table_and_the_exit_status_is_1(tmp_path: P
         (("model", ".", "--engine", "onnxruntime"), "no images"),
         (("model", "--dtype", "fp16"), "no weights of dtype fp16"),
         (("model", "--engine", "tvm"), "'tvm' is not one of"),
-        (("model", "--device", "gpu"), "device='gpu'"),
-        (("model", "--seconds", "0"), "0.0 is not in the range"),
+        (("model", "--device", "gpu"), "--device 'gpu' is unknown"),
+        (("model", "--seconds", "0"), "--seconds 0.0 is not a number of seconds above 0"),
         ((), "Missing argument 'MODEL'"),
     ],
 )

@@ -142,7 +142,7 @@ def test_an_existing_output_is_only_replaced_by_a_run_that_can_start(
         ([], "--overwrite"),
         (["--resume"], "run.csv"),
         (["--overwrite", "--model", "no/where", "--offline"], "no/where"),
-        (["--overwrite", "--min-score", "nan"], "min_score"),
+        (["--overwrite", "--min-score", "nan"], "--min-score nan"),
     ):
         assert main([*run, *options]) == 2
         assert said in capfd.readouterr().err

@@ -137,7 +137,7 @@ def test_inspect_shows_the_choice_the_steps_the_graph_and_the_labels(
     out = inspect(capsys, str(folder))
     for part in (
         "licence        mit",
-        "onnx/model.onnx: dtype=auto takes fp32 on a CPU, before q8",
+        "onnx/model.onnx: fp32 is preferred to q8 on a CPU",
         "preprocessing  1. resize to 8×8 (bilinear)",
         "               2. multiply by 1/255",
         "graph input    pixel_values float32 [?, 3, 8, 8]",
@@ -191,7 +191,7 @@ def test_verify_says_that_a_folder_has_no_checksums(
     assert main(["models", "verify", str(folder)]) == 0
     captured = capsys.readouterr()
     assert "unknown" in captured.out
-    assert "no checksums to compare with" in captured.err
+    assert "no card.json with checksums" in captured.err
 
 
 def test_the_embedded_model_has_the_checksums_of_its_card(capsys: pytest.CaptureFixture[str]) -> None:

@@ -129,4 +129,4 @@ def test_a_run_into_a_file_shows_failures_and_a_summary(images: Path, tiny: str)
 def test_an_image_cannot_be_read_from_a_terminal(images: Path, tiny: str) -> None:
     status, sent = run_on_terminal("classify", "-", "-m", tiny, cwd=images)
     assert status == 2
-    assert "pipe an image" in sent
+    assert "Pipe an image" in sent

@@ -38,7 +38,7 @@ def test_auto_chooses_float32_or_else_the_fastest_dtype(files: list[str], device
 
 def test_the_reason_names_the_other_dtypes() -> None:
     choice = choose_weights(["onnx/model.onnx", "onnx/model_quantized.onnx"], model="m")
-    assert choice.why == "dtype=auto takes fp32 on a CPU, before q8"
+    assert choice.why == "fp32 is preferred to q8 on a CPU"
 
 
 def test_a_missing_dtype_names_the_existing_ones() -> None:

@@ -14,7 +14,7 @@ from pictag.benchmark.rates import describe_latency, measure_durations, measure_
 from pictag.benchmark.records import InferenceRate, Result
 from pictag.benchmark.tasks import Update
 from pictag.engines.cores import count_cores
-from pictag.errors import EngineError, shorten
+from pictag.errors import EngineError
 from pictag.pipelines import ImageClassificationPipeline
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _classify_all(classifier: Classifier, images: Iterable[Source]) -> int:
     count = 0
     for prediction in classifier.stream(images):
         if prediction.error is not None:
-            raise EngineError(f"{shorten(prediction.source)}: {prediction.error.message}")
+            raise EngineError(prediction.error.message)
         count += 1
     return count
 

@@ -1,11 +1,11 @@
-"""The command line: ``pictag classify``, ``pictag models``, ``pictag bench``.
+"""The command line, ``pictag``.
 
 A command is a module in this folder with a click command, and one line in `COMMANDS`. It is imported when it
 is called, so ``pictag --help`` is fast. Commands only call the public library and let its errors pass;
 `main` turns them into one sentence and an exit status.
 
-(click rather than typer: huggingface_hub depends on it anyway, and it takes 18 ms and 5 MB to import, typer
-with pydantic 80 ms and 19 MB.)
+(click rather than typer: huggingface_hub depends on it anyway, and importing it takes 18 ms and 5 MB; typer
+with pydantic takes 80 ms and 19 MB.)
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pictag import __version__
 from pictag.cli.ending import Invocation, run_to_the_end
 from pictag.errors import shorten
 from pictag.settings import read_settings
@@ -60,7 +61,9 @@ class LazyGroup(click.Group):
             return super().resolve_command(ctx, args)
         if Path(name).exists():
             shown = shorten(name)
-            raise click.UsageError(f"{shown!r} is a file, not a command. Use 'pictag classify {shown}'.", ctx)
+            raise click.UsageError(
+                f"{shown!r} is not a command. Did you mean 'pictag classify {shown}'?", ctx
+            )
         raise click.NoSuchCommand(name, possibilities=COMMANDS, ctx=ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -69,28 +72,13 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, summary) for name, (_, _, summary) in COMMANDS.items()])
 
 
-def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
-    if value and not ctx.resilient_parsing:
-        from pictag import __version__
-
-        click.echo(f"pictag {__version__}")
-        ctx.exit()
-
-
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="See 'pictag COMMAND --help'. Exit status: 0 success, 1 some images failed, "
+    epilog="'pictag COMMAND --help' shows a command's options. Exit status: 0 success, 1 some images failed, "
     "2 wrong usage or no model, 130 interrupted.",
 )
-@click.option(
-    "--version",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_print_version,
-    help="Show the version and exit.",
-)
+@click.version_option(__version__, message="pictag %(version)s")
 def app() -> None:
     """Classify images with ONNX models."""
 

@@ -44,14 +44,14 @@ Exit status: 0 success, 1 an engine or dtype failed, 2 wrong usage, no model or 
     "engines",
     multiple=True,
     type=click.Choice(ENGINE_NAMES),
-    help="Measure this engine; repeatable. [default: all that are installed]",
+    help="An engine to measure. Can be repeated. [default: all that are installed]",
 )
 @click.option(
     "--dtype",
     "dtypes",
     multiple=True,
     type=click.Choice(DTYPES),
-    help="Measure these weights; repeatable. [default: all that the folder or the Hub's cache has]",
+    help="The weights to measure. Can be repeated. [default: all in the folder or in the Hub's cache]",
 )
 @DEVICE
 @REVISION
@@ -62,7 +62,7 @@ Exit status: 0 success, 1 an engine or dtype failed, 2 wrong usage, no model or 
 @RECURSIVE
 @click.option(
     "--images",
-    type=click.IntRange(min=1),
+    type=int,
     default=64,
     show_default=True,
     metavar="N",
@@ -70,14 +70,21 @@ Exit status: 0 success, 1 an engine or dtype failed, 2 wrong usage, no model or 
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=0, min_open=True),
+    "step_s",
+    type=float,
     default=1.0,
     show_default=True,
     metavar="S",
     help="Approximate duration of each measurement; longer is more stable.",
 )
 @click.option(
-    "-f", "--format", "format_", type=click.Choice(("table", "json")), default="table", show_default=True
+    "-f",
+    "--format",
+    "format_",
+    type=click.Choice(("table", "json")),
+    default="table",
+    show_default=True,
+    help="Output format.",
 )
 @QUIET
 @debug_option
@@ -95,15 +102,15 @@ def bench(
     batch_size: int | None,
     recursive: bool,
     images: int,
-    seconds: float,
+    step_s: float,
     format_: Literal["table", "json"],
     quiet: bool,
 ) -> int:
     """Measure a model on this machine: images per second, latency, memory and start time.
 
     MODEL is a name on the Hub (org/name, org/name@revision), a folder, an .onnx file, or 'embedded'. FOLDER
-    (or a quoted pattern) contains the images to classify; without it, 500×375 JPEGs are generated. Nothing
-    else should run at the same time.
+    (or a quoted pattern) contains the images to classify; without it, JPEGs of 500×375 are generated. Close
+    other programs first: they change the results.
     """
     from pictag.benchmark import measure
 
@@ -130,7 +137,7 @@ def bench(
                 decode=decode,
                 batch_size=batch_size,
                 images=images,
-                step_s=seconds,
+                step_s=step_s,
                 recursive=recursive,
                 on_progress=show,
                 on_download=progress.show_download,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pictag.cli.ending import Invocation, debug_option
-from pictag.cli.options import QUIET, input_options, output_options, pipeline_options_with_embeddings
+from pictag.cli.options import QUIET, input_options, output_options, pipeline_options
 
 if TYPE_CHECKING:
     from pictag.cli.destination import Destination
@@ -35,7 +35,7 @@ interruption the finished results are in the output, and --resume continues from
 
 @click.command(epilog=EXAMPLES, short_help="Classify images.")
 @input_options
-@pipeline_options_with_embeddings
+@pipeline_options
 @output_options
 @QUIET
 @debug_option

@@ -30,7 +30,7 @@ EXTENSIONS: dict[str, Format] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
-    """``path`` is None for standard output."""
+    """Where the results go: ``path`` is None for standard output."""
 
     format: Format
     path: Path | None
@@ -54,7 +54,7 @@ def choose_destination(
     if retry_failed and not resume:
         raise click.UsageError("--retry-failed needs --resume.")
     if resume and path is None:
-        raise click.UsageError("--resume continues a file: name it with --output FILE.")
+        raise click.UsageError("--resume continues a file. Name it with --output FILE.")
     if resume and chosen == "table":
         raise click.UsageError("--resume continues a jsonl, csv or parquet file; a table can't be read back.")
     if resume and overwrite:
@@ -101,16 +101,16 @@ def _guess_format(path: Path | None) -> Format:
         return "table" if is_terminal(sys.stdout) else "jsonl"
     if path.suffix.lower() not in EXTENSIONS:
         raise click.UsageError(
-            f"The format can't be told from the name {shorten(path.name)!r}. "
+            f"The name {shorten(path.name)!r} doesn't say which format to write. "
             f"Use one of the endings {', '.join(EXTENSIONS)}, or --format."
         )
     return EXTENSIONS[path.suffix.lower()]
 
 
 def _check_path(path: Path, *, may_exist: bool) -> None:
-    """Raise `OutputError` for a path that can't be written, before a model is loaded in vain."""
+    """Raise `OutputError` for a path that can't be written, before a model is loaded."""
     if not path.parent.is_dir():
-        raise OutputError(f"There is no folder {shorten(path.parent)} to write {shorten(path.name)} into.")
+        raise OutputError(f"The folder {shorten(path.parent)} doesn't exist. Create it first.")
     if path.is_file() and path.stat().st_size and not may_exist:
         raise OutputError(
             f"{shorten(path)} already exists. Use --resume to continue it or --overwrite to replace it."

@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from contextlib import suppress
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 import click
 
 from pictag.cli.interruption import Interrupted
-from pictag.errors import PictagError, escape, shorten
+from pictag.errors import PictagError, escape, shorten, suggest
 from pictag.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Invocation:
     """The state of one run of the program; commands find it in click's ``ctx.obj``."""
 
     given: Sequence[str] = ()
+    command: click.Command | None = None
     debug: bool = False
     settings: Settings = field(default_factory=Settings)
 
@@ -49,8 +51,9 @@ def debug_option(command: Command) -> Command:
     """Give a command ``--debug``, which shows an error's traceback."""
 
     def remember(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
-        if value and isinstance(ctx.obj, Invocation):
-            ctx.obj.debug = True
+        if isinstance(ctx.obj, Invocation):
+            ctx.obj.command = ctx.command
+            ctx.obj.debug |= value
 
     return click.option(
         "--debug",
@@ -86,7 +89,7 @@ def run_to_the_end(run: Callable[[], int], invocation: Invocation) -> int:  # no
         if invocation.debug:
             traceback.print_exc()
         if isinstance(error, PictagError):
-            say(str(error))
+            say(_name_options(str(error), invocation.command))
             return NOTHING_DONE
         say(
             f"Something went wrong inside pictag: {type(error).__name__}: {shorten(error)}. "
@@ -111,13 +114,24 @@ def _explain_usage(error: click.ClickException, given: Sequence[str]) -> int:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         return NOTHING_DONE
-    ctx = getattr(error, "ctx", None)
+    ctx, message = getattr(error, "ctx", None), error.format_message()
     advice = f" Try '{ctx.command_path} --help'." if ctx is not None else ""
-    name = next((argument for argument in given if _is_dashed_name(argument)), None)
-    if isinstance(error, click.NoSuchOption) and name is not None:
-        advice = f" If you mean the file, write ./{shorten(name)}, or put -- before all names."
-    say(error.format_message() + advice)
+    if isinstance(error, click.NoSuchOption):
+        hint = suggest(error.option_name, error.possibilities or ())
+        message = f"Unknown option {error.option_name!r}.{hint}"
+        name = next((argument for argument in given if _is_dashed_name(argument)), None)
+        if name is not None:
+            advice = f" If you mean the file, write ./{shorten(name)}, or put -- before all names."
+    say(message + advice)
     return NOTHING_DONE
+
+
+def _name_options(message: str, command: click.Command | None) -> str:
+    """The message with options as they are typed: ``--engine 'x'`` instead of Python's ``engine='x'``."""
+    for option in command.params if command is not None else ():
+        if isinstance(option, click.Option) and not option.is_flag:
+            message = re.sub(rf"(?<!\S){option.name}=(?=['\w])", f"{option.opts[-1]} ", message)
+    return message
 
 
 def _is_dashed_name(argument: str) -> bool:

@@ -24,14 +24,13 @@ _BLOCK_BYTES = 65536
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """Names as given: arguments, and a file (``-`` is standard input) that lists more."""
+    """Names as given: arguments, and a file (``-`` is standard input) with more names."""
 
     arguments: tuple[str, ...]
     listed_in: str | None = None
     recursive: bool = False
 
-    def check(self) -> None:
-        """Raise a usage error for arguments that can't work."""
+    def __post_init__(self) -> None:
         if not self.arguments and self.listed_in is None:
             raise click.UsageError("Give an image, a folder, a URL, or - for standard input.")
         readers = self.arguments.count(STDIN) + (self.listed_in == STDIN)
@@ -40,7 +39,7 @@ class Inputs:
         if readers and sys.stdin is None:
             raise click.UsageError("- reads standard input, which is closed.")
         if readers and sys.stdin.isatty():
-            raise click.UsageError("- reads standard input, which is the terminal: pipe an image into it.")
+            raise click.UsageError("- reads standard input, which is the terminal. Pipe an image into it.")
 
     @property
     def countable(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,13 +29,19 @@ _FIRST_LABELS = 5
 
 MODEL = click.argument("model", metavar="MODEL")
 FORMAT = click.option(
-    "-f", "--format", "format_", type=click.Choice(("table", "json")), default="table", show_default=True
+    "-f",
+    "--format",
+    "format_",
+    type=click.Choice(("table", "json")),
+    default="table",
+    show_default=True,
+    help="Output format.",
 )
 
 
 @click.group(short_help="List, download, inspect, verify and remove models.")
 def models_app() -> None:
-    """Manage models in the Hub's cache, in folders, and the one in the package.
+    """Manage models: those in the Hub's cache, those in folders, and the embedded one.
 
     MODEL is a name on the Hub (org/name, org/name@revision), a folder, an .onnx file, or 'embedded'.
     Downloads go into huggingface_hub's cache; HF_HOME, HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE apply.
@@ -99,7 +106,10 @@ def download_model(
     cache_dir: Path | None,
     quiet: bool,
 ) -> None:
-    """Download a model into the Hub's cache and check it, for use without a network."""
+    """Download a model into the cache.
+
+    Its files are checked, and can then be used without a network.
+    """
     loaded = _load(
         parse_reference(model, revision=revision),
         LoadOptions(dtype=dtype, model_file=model_file, cache_dir=cache_dir),
@@ -108,7 +118,7 @@ def download_model(
     card = loaded.card
     revised = f" at {card.revision[:12]}" if card.revision else ""
     size = show_size(card.size_bytes)
-    _print(f"{card.name}{revised}: {card.weights} ({size}), {card.label_count} labels. {card.why}.")
+    _print(f"{card.name}{revised}: {card.weights} ({size}; {card.why}), {card.label_count} labels")
 
 
 @models_app.command("inspect")
@@ -134,7 +144,10 @@ def inspect_model(
     format_: str,
     quiet: bool,
 ) -> None:
-    """Show a model's files and why they were chosen, its preprocessing, and its labels."""
+    """Show a model's files, preprocessing and labels.
+
+    Also shows why these weights and this engine are chosen, and where thresholds come from.
+    """
     loaded = _load(
         parse_reference(model, revision=revision),
         LoadOptions(
@@ -179,9 +192,10 @@ def inspect_model(
 def verify_model(
     ctx: click.Context, model: str, *, revision: str | None, cache_dir: Path | None, format_: str
 ) -> None:
-    """Compare the checksums of a model's files with the Hub's. The exit status is 1 if a file is wrong.
+    """Check a model's files against their checksums.
 
-    A wrong file is deleted from the cache. A folder is compared with its card.json.
+    Those of a model on the Hub come from the Hub, those of a folder from its card.json. A wrong file is
+    deleted from the cache, and the exit status is 1.
     """
     from pictag.models.cache import verify_files
 
@@ -195,11 +209,11 @@ def verify_model(
             head=("FILE", "STATE", "SIZE"),
         )
         if all(check.state == "unknown" for check in checks):
-            _print("There are no checksums to compare with: the model has no card.json.", err=True)
+            _print("Nothing was compared: the model has no card.json with checksums.", err=True)
     if wrong := [check.path for check in checks if check.state == "wrong"]:
-        text = f"The checksum of {', '.join(wrong)} is wrong."
+        text = f"Wrong checksum: {', '.join(wrong)}."
         if ref.kind == "hub":
-            text += f" Deleted from the cache; 'pictag models download {ref}' fetches it again."
+            text += f" Deleted from the cache. To download again: 'pictag models download {ref}'."
         _print(text, err=True)
         ctx.exit(SOME_FAILED)
 
@@ -211,7 +225,10 @@ def verify_model(
 @click.option("-y", "--yes", is_flag=True, help="Don't ask for confirmation.")
 @debug_option
 def remove_model(model: str, *, revision: str | None, cache_dir: Path | None, yes: bool) -> None:
-    """Remove a model, or with @revision one revision of it, from the Hub's cache."""
+    """Remove a model from the cache.
+
+    With --revision or org/name@revision, only that revision is removed.
+    """
     from pictag.models.cache import remove_cached
 
     ref = parse_reference(model, revision=revision)
@@ -226,11 +243,8 @@ def remove_model(model: str, *, revision: str | None, cache_dir: Path | None, ye
 
 
 def _load(ref: ModelRef, options: LoadOptions, *, quiet: bool) -> Model:
-    progress = Progress(shown=not quiet)
-    try:
+    with closing(Progress(shown=not quiet)) as progress:
         return load_model(ref, options, progress.show_download)
-    finally:
-        progress.close()
 
 
 def _describe_graph(model: Model) -> dict[str, Any]:
@@ -272,7 +286,7 @@ def _find_embedding(model: Model) -> EmbeddingTensor | str:
 
 
 def _print(text: str, *, err: bool = False) -> None:
-    # Names and labels are untrusted: control characters of the terminal are shown as text.
+    # Names and labels are untrusted, so terminal control characters are escaped.
     click.echo(escape(text), err=err)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pictag.cli.destination import FORMATS, Destination, choose_destination
+from pictag.cli.destination import FORMATS, choose_destination
 from pictag.cli.inputs import Inputs
 from pictag.engines.registry import ENGINE_NAMES
 from pictag.models.weights import AUTO, DTYPES
@@ -23,20 +23,13 @@ if TYPE_CHECKING:
     Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-class TopK(click.ParamType[int | None]):
-    """A number of labels, or ``all``."""
-
-    name = "N|all"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
-        """The number, or None for all."""
-        if value is None or value == "all":
-            return None
-        if isinstance(value, int):
-            return value
-        if not (str(value).isascii() and str(value).isdigit() and int(value) > 0):
-            self.fail(f"{value!r} is neither a whole number of 1 or more nor 'all'.", param, ctx)
-        return int(value)
+def read_top_k(text: str) -> int | None:
+    """A number of labels, or None for ``all``."""
+    if text == "all":
+        return None
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise click.BadParameter(f"{text!r} is neither a whole number of 1 or more nor 'all'.")
+    return int(text)
 
 
 REVISION = click.option("--revision", metavar="REV", help="Branch, tag or commit on the Hub. [default: main]")
@@ -45,10 +38,10 @@ DTYPE = click.option(
     type=click.Choice(DTYPES),
     default=AUTO,
     show_default=True,
-    help="Which of the model's weights to use; auto uses float32 if the model has it.",
+    help="Which of the model's weights to use; auto is float32 if the model has it.",
 )
 MODEL_FILE = click.option(
-    "--model-file", metavar="FILE", help="Use the weights file of this name in the model."
+    "--model-file", metavar="FILE", help="Use this .onnx file of the model, instead of --dtype."
 )
 CACHE_DIR = click.option(
     "--cache-dir",
@@ -60,14 +53,14 @@ OFFLINE = click.option(
     "--offline",
     "local_files_only",
     is_flag=True,
-    help="Don't use the network for models, only the cache.",
+    help="Use only models that are in the cache, without the network.",
 )
 DEVICE = click.option(
     "--device",
     metavar="DEVICE",
     default="cpu",
     show_default=True,
-    help="cpu; with the extra gpu also cuda or tensorrt. cuda:1 is the second GPU.",
+    help="Where the model runs: cpu, or with the extra gpu cuda or tensorrt; cuda:1 is the second GPU.",
 )
 DECODE = click.option(
     "--decode",
@@ -78,7 +71,7 @@ DECODE = click.option(
 )
 BATCH_SIZE = click.option(
     "--batch-size",
-    type=click.IntRange(min=1),
+    type=int,
     metavar="N",
     help="Images per run of the model. [default: 1 or 4, measured with the first images]",
 )
@@ -101,9 +94,9 @@ PIPELINE: Sequence[Decorator] = (
     click.option(
         "-k",
         "--top-k",
-        type=TopK(),
+        type=read_top_k,
         metavar="N|all",
-        default=5,
+        default="5",
         show_default=True,
         help="Number of labels per image, best first.",
     ),
@@ -124,13 +117,13 @@ PIPELINE: Sequence[Decorator] = (
     BATCH_SIZE,
     click.option(
         "--threads",
-        type=click.IntRange(min=1),
+        type=int,
         metavar="N",
         help="Number of CPU threads. [default: all cores]",
     ),
     click.option(
         "--max-pixels",
-        type=click.IntRange(min=1),
+        type=int,
         metavar="N",
         default=MAX_PIXELS,
         show_default=True,
@@ -172,12 +165,12 @@ PIPELINE: Sequence[Decorator] = (
         type=click.Choice(ALPHAS),
         default="drop",
         show_default=True,
-        help="Transparent images: drop the transparency, or flatten on white.",
+        help="For transparent images: drop ignores transparency, white flattens the image on white.",
     ),
     click.option(
         "--timeout",
         "timeout_s",
-        type=click.FloatRange(min=0, min_open=True),
+        type=float,
         metavar="SECONDS",
         help="Total time limit for reading one URL. [default: 10]",
     ),
@@ -190,14 +183,15 @@ EMBEDDINGS: Sequence[Decorator] = (
     click.option(
         "--embedding-output",
         metavar="TENSOR",
-        help="The graph's tensor that is the embedding. [default: the input of the layer of the scores]",
+        help="The tensor to use as the embedding. [default: the input of the layer that computes the scores]",
     ),
 )
 INPUTS: Sequence[Decorator] = (
-    click.argument("inputs", nargs=-1, metavar="[IMAGE|FOLDER|GLOB|URL|-]..."),
+    click.argument("arguments", nargs=-1, metavar="[IMAGE|FOLDER|GLOB|URL|-]..."),
     RECURSIVE,
     click.option(
         "--from-file",
+        "listed_in",
         metavar="LIST",
         help="Read more names from the file LIST (- is standard input), one per line or NUL-separated.",
     ),
@@ -206,9 +200,9 @@ OUTPUT: Sequence[Decorator] = (
     click.option(
         "-f",
         "--format",
-        "format_",
+        "asked",
         type=click.Choice(FORMATS),
-        help="[default: from the name of --output; otherwise table on a terminal, jsonl in a pipe]",
+        help="Output format. [default: from the name of --output; otherwise table on a terminal, else jsonl]",
     ),
     click.option(
         "-o",
@@ -227,14 +221,14 @@ OUTPUT: Sequence[Decorator] = (
 )
 
 
-def collect(options: Sequence[Decorator], name: str, make: Callable[..., Any]) -> Decorator:
-    """A decorator that adds the options, and passes ``make(**values)`` under ``name`` instead of them."""
+def collect(options: Sequence[Decorator], name: str, make: Callable[[dict[str, Any]], object]) -> Decorator:
+    """A decorator that adds the options, and passes ``make(values)`` under ``name`` instead of them."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
         def run(*arguments: Any, **given: Any) -> Any:
             own = {key: given.pop(key) for key in keys}
-            return command(*arguments, **{name: make(**own)}, **given)
+            return command(*arguments, **{name: make(own)}, **given)
 
         outer = len(getattr(run, "__click_params__", []))
         for option in reversed(options):
@@ -245,21 +239,6 @@ def collect(options: Sequence[Decorator], name: str, make: Callable[..., Any]) -
     return decorate
 
 
-def _make_inputs(inputs: tuple[str, ...], recursive: bool, from_file: str | None) -> Inputs:
-    made = Inputs(arguments=inputs, listed_in=from_file, recursive=recursive)
-    made.check()
-    return made
-
-
-def _make_destination(*, format_: Any, **options: Any) -> Destination:
-    return choose_destination(asked=format_, **options)
-
-
-def _make_pipeline_options(**given: Any) -> Any:
-    return read_pipeline_options(given)
-
-
-pipeline_options = collect(PIPELINE, "options", _make_pipeline_options)
-pipeline_options_with_embeddings = collect((*PIPELINE, *EMBEDDINGS), "options", _make_pipeline_options)
-input_options = collect(INPUTS, "inputs", _make_inputs)
-output_options = collect(OUTPUT, "destination", _make_destination)
+pipeline_options = collect((*PIPELINE, *EMBEDDINGS), "options", read_pipeline_options)
+input_options = collect(INPUTS, "inputs", lambda given: Inputs(**given))
+output_options = collect(OUTPUT, "destination", lambda given: choose_destination(**given))

@@ -57,7 +57,7 @@ class Progress:
                 self._live.start(refresh=True)
 
     def clear(self) -> None:
-        """Take the line off the screen."""
+        """Remove the line from the screen."""
         if self._live is not None:
             with suppress(OSError):
                 self._live.stop()

@@ -30,8 +30,8 @@ Examples:
   pictag quantize org/name --calibrate train/ --recursive --check test/ --output name-int8
   pictag classify holiday/ --model my-model-int8
 
-The folder can be used in place of MODEL, with ONNX Runtime and with OpenVINO. 'pictag models inspect' shows
-its card: the calibration, the speed, and the agreement with the original.
+The written folder is a model for ONNX Runtime and for OpenVINO. 'pictag models inspect' shows its card: the
+calibration, the speed, and the agreement with the original.
 
 Exit status: 0 success (images that can't be read are named and left out), 2 wrong usage, no such model, or
 too little agreement with the original, 130 interrupted. Nothing is written unless the status is 0.
@@ -50,12 +50,12 @@ too little agreement with the original, 130 interrupted. Nothing is written unle
 @click.option(
     "--check",
     metavar="FOLDER",
-    help="Images for comparing the scores. [default: every fourth image of --calibrate is held back]",
+    help="Images for the comparison with the original. [default: every fourth image of --calibrate]",
 )
 @RECURSIVE
 @click.option(
     "--most-images",
-    type=click.IntRange(min=1),
+    type=int,
     default=300,
     show_default=True,
     metavar="N",
@@ -63,14 +63,14 @@ too little agreement with the original, 130 interrupted. Nothing is written unle
 )
 @click.option(
     "--min-agreement",
-    type=click.FloatRange(0, 1),
+    type=float,
     default=0.97,
     show_default=True,
     metavar="SHARE",
-    help="Share of images whose best label must stay the same. Good 8-bit models reach 0.97; below it, "
-    "labels change even where the original's score is high.",
+    help="Share of images, 0 to 1, whose best label must stay the same. Good 8-bit models reach 0.97; "
+    "below it, labels change even where the original's score is high.",
 )
-@click.option("--accept-below", is_flag=True, help="Write the folder even if that share is not reached.")
+@click.option("--accept-below", is_flag=True, help="Write the folder even if --min-agreement is not reached.")
 @click.option("--keep-original", is_flag=True, help="Also copy the float weights into the folder.")
 @click.option("--overwrite", is_flag=True, help="Replace the folder if this command has written it.")
 @click.option(
@@ -78,8 +78,8 @@ too little agreement with the original, 130 interrupted. Nothing is written unle
     type=click.Choice(("auto", "vnni", "x86", "arm")),
     default="auto",
     show_default=True,
-    help="CPU that will run the model: vnni and x86 are Intel or AMD with and without VNNI; auto is this "
-    "machine's.",
+    help="CPU that will run the model: vnni (Intel or AMD with VNNI), x86 (without VNNI) or arm; auto is "
+    "this machine's.",
 )
 @REVISION
 @MODEL_FILE
@@ -109,8 +109,8 @@ def quantize(
     """Quantize a model's weights to 8-bit integers: two to four times as fast, a quarter of the size.
 
     MODEL has float weights: a name on the Hub (org/name, org/name@revision), a folder, or an .onnx file.
-    Needs pip install 'pictag[quantize]'. Calibration methods are tried until the scores agree. If none
-    succeeds, the most sensitive parts of the model stay in float.
+    Needs pip install 'pictag[quantize]'. Calibration methods are tried until the best labels agree with the
+    original's. If none succeeds, the most sensitive parts of the model stay in float.
     """
     from pictag.quantization import quantize_model
 

@@ -48,7 +48,7 @@ class Report:
 
     @contextmanager
     def around(self, prediction: Prediction) -> Iterator[None]:
-        """Use it around the writing of a result, which is counted once it has been written."""
+        """Surrounds the writing of a result, which is counted once it has been written."""
         if self._destination.on_terminal:
             self._progress.clear()
         yield

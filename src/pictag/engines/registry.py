@@ -61,7 +61,7 @@ def choose_engine(
     'openvino'
     """
     if asked != "auto":
-        return EngineChoice(name=asked, why=f"engine={asked} was requested")
+        return EngineChoice(name=asked, why="it was requested")
     if device != "cpu":
         return EngineChoice(name="onnxruntime", why=f"it is the engine that runs on {device}")
     if quantization == "none":
@@ -71,7 +71,9 @@ def choose_engine(
     elif not has_fast_int8:
         why = "this processor has no VNNI instructions, without which OpenVINO is slower with 8-bit integers"
     elif "openvino" not in installed:
-        why = "OpenVINO is faster with 8-bit integers, but not installed: pip install 'pictag[openvino]'"
+        why = (
+            "OpenVINO, which is faster with 8-bit integers, is not installed: pip install 'pictag[openvino]'"
+        )
     else:
         return EngineChoice(name="openvino", why="it is faster with calibrated 8-bit integers")
     return EngineChoice(name="onnxruntime", why=why)

@@ -105,7 +105,7 @@ def _source_of_text(text: str) -> Source:
         return Source(name=text, kind="file", value=text)
     if scheme := _OTHER_SCHEME.match(text):
         raise UnsupportedInput(
-            f"{shorten(text)}: {scheme[1]}: URLs are not supported. pictag accepts {_ACCEPTED}."
+            f"{shorten(text)}: {scheme[1]}: URLs are not supported. Use a path, or a file: or http(s): URL."
         )
     if _is_base64_image(text):
         return Source(name="<base64>", kind="base64", value=text)

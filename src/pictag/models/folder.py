@@ -29,7 +29,9 @@ def find_folder(folder: Path, options: LoadOptions, *, name: str) -> ModelFiles:
     files = list_model_files(folder)
     if not any(known in files for known in (CONFIG, LABELS)):
         found = f"It contains: {shorten(', '.join(files), 300)}." if files else "The folder is empty."
-        raise ModelFileMissing(f"{shorten(name)} has neither a {CONFIG} nor a {LABELS}. {found}")
+        raise ModelFileMissing(
+            f"{shorten(name)} is not a model: it has neither {CONFIG} nor {LABELS}. {found}"
+        )
     choice = choose_weights(
         files,
         model=name,
@@ -53,7 +55,7 @@ def find_file(path: Path, options: LoadOptions) -> ModelFiles:
     if not (folder / CONFIG).is_file() and not (folder / LABELS).is_file() and (above / CONFIG).is_file():
         inside = f"{folder.absolute().name}/{path.name}"
         folder = above
-    return _collect(folder, Choice(path=inside, dtype=dtype_of(inside), why="given by its path"))
+    return _collect(folder, Choice(path=inside, dtype=dtype_of(inside), why="this file was requested"))
 
 
 def list_model_files(folder: Path) -> tuple[str, ...]:

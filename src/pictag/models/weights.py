@@ -86,7 +86,7 @@ def choose_weights(
                 f"{shorten(model)} has no weights of dtype {dtype} (model{SUFFIXES[dtype]}.onnx). "
                 f"{_existing(onnx)}"
             )
-        return Choice(path=found, dtype=dtype, why=f"dtype={dtype} was requested")
+        return Choice(path=found, dtype=dtype, why=f"dtype {dtype} was requested")
     return _choose_automatically(onnx, model, device, engine)
 
 
@@ -133,7 +133,7 @@ def _choose_named(onnx: list[str], model: str, dtype: str, model_file: str) -> C
         )
     for name in (model_file, f"onnx/{model_file}"):
         if name in onnx:
-            return Choice(path=name, dtype=dtype_of(name), why="model_file was requested")
+            return Choice(path=name, dtype=dtype_of(name), why="this file was requested")
     raise ModelFileMissing(f"{shorten(model)} has no weights {shorten(model_file)!r}. {_existing(onnx)}")
 
 
@@ -142,11 +142,11 @@ def _choose_automatically(onnx: list[str], model: str, device: str, engine: str)
     found = {dtype: path for dtype in order if (path := _find(onnx, dtype, engine))}
     if found:
         chosen, *others = found
-        rest = f", before {', '.join(others)}" if others else ", its only dtype"
         where = "a CPU" if device == "cpu" else device
-        return Choice(path=found[chosen], dtype=chosen, why=f"dtype=auto takes {chosen} on {where}{rest}")
+        reason = f"preferred to {', '.join(others)} on {where}" if others else "the only dtype"
+        return Choice(path=found[chosen], dtype=chosen, why=f"{chosen} is {reason}")
     if len(onnx) == 1:
-        return Choice(path=onnx[0], dtype=None, why="it is the only .onnx file of the model")
+        return Choice(path=onnx[0], dtype=None, why="it is the only .onnx file")
     raise ModelFileMissing(
         f"{shorten(model)} has several .onnx files, and none has a standard name (model.onnx, "
         f"model_quantized.onnx, …). {_existing(onnx)} Choose one with model_file."

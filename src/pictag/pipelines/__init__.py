@@ -62,5 +62,5 @@ def pipeline(
     200
     """
     if task not in TASKS:
-        raise UnknownTask(f"The task {shorten(repr(task))} is unknown; choose one of: {', '.join(TASKS)}.")
+        raise UnknownTask(f"Unknown task {shorten(repr(task))}. The tasks are: {', '.join(TASKS)}.")
     return ImageClassificationPipeline.open(read_pipeline_options({"model": model, **options}))

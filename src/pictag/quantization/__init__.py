@@ -122,9 +122,7 @@ def quantize_model(
     ):
         raise OptionError(f"min_agreement={shorten(repr(min_agreement))} is not a number from 0 to 1.")
     if processor not in ("auto", *TARGETS):
-        raise OptionError(
-            f"processor={shorten(repr(processor))} is unknown; use one of: auto, {', '.join(TARGETS)}."
-        )
+        raise OptionError(f"processor={shorten(repr(processor))} is not one of auto, {', '.join(TARGETS)}.")
     _check_installed()
     target = find_target() if processor == "auto" else processor
     report_progress = on_progress or (lambda _: None)
