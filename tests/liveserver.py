@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pictag.server.app import make_app
 from pictag.server.served_model import ModelSpec, ServedModel, open_model
-from pictag.server.services import Services
-from pictag.server.serving import GracefulServer, choose_loop, make_services
+from pictag.server.services import Services, make_services
+from pictag.server.serving import GracefulServer, choose_loop
 from pictag.server.settings import ServerSettings
 from pictag.server.sockets import bind
 
@@ -45,14 +46,13 @@ def run_server(
         ServerSettings(host="127.0.0.1", port=0, **{"shutdown_timeout_s": 1, **settings}),
         open_model=open_model,
     )
-    server = GracefulServer(services)
+    app = make_app(services)
+    server = GracefulServer(app)
     with contextlib.closing(bind("127.0.0.1", 0)) as listener:
 
         async def live() -> None:
-            await services.registry.start()
-            await server.serve(sockets=[listener])
-            services.dispatcher.close()
-            await services.registry.close()
+            async with app.router.lifespan_context(app):
+                await server.serve(sockets=[listener])
 
         port = listener.getsockname()[1]
 

@@ -9,42 +9,49 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import sys
 import tracemalloc
 from typing import Any
 
+from starlette.responses import JSONResponse
+
 from pictag.cli import main
-from pictag.server import serving
+from pictag.server import app as application
 
 PATH = "/-/tasks"
+kept: list[bytes] = []  # what --leak-bytes leaks
+
+
+class Watch:
+    """Middleware that answers `PATH`, and leaks memory if it is told to."""
+
+    def __init__(self, app: Any, *, leak_bytes: int) -> None:
+        self.app = app
+        self.leak_bytes = leak_bytes
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope.get("path") == PATH:
+            gc.collect()
+            seen = {"tasks": len(asyncio.all_tasks()), "objects": len(gc.get_objects())}
+            if tracemalloc.is_tracing():
+                seen["traced_bytes"] = tracemalloc.get_traced_memory()[0]
+            await JSONResponse(seen)(scope, receive, send)
+            return
+        if self.leak_bytes:
+            kept.append(b"\x01" * self.leak_bytes)
+        await self.app(scope, receive, send)
 
 
 def watch(leak_bytes: int) -> None:
-    """Wrap every application that the server makes."""
-    make_app, kept = vars(serving)["make_app"], []
+    """Add `Watch` to every application that the server makes."""
+    make_app = application.make_app
 
     def make_watched(services: Any) -> Any:
         app = make_app(services)
+        app.add_middleware(Watch, leak_bytes=leak_bytes)
+        return app
 
-        async def watched(scope: Any, receive: Any, send: Any) -> None:
-            if scope.get("path") == PATH:
-                gc.collect()
-                seen = {"tasks": len(asyncio.all_tasks()), "objects": len(gc.get_objects())}
-                if tracemalloc.is_tracing():
-                    seen["traced_bytes"] = tracemalloc.get_traced_memory()[0]
-                body = json.dumps(seen)
-                headers = [(b"content-length", str(len(body)).encode())]
-                await send({"type": "http.response.start", "status": 200, "headers": headers})
-                await send({"type": "http.response.body", "body": body.encode()})
-                return
-            if leak_bytes and scope["type"] == "http":
-                kept.append(b"\x01" * leak_bytes)
-            await app(scope, receive, send)
-
-        return watched
-
-    vars(serving)["make_app"] = make_watched
+    application.make_app = make_watched
 
 
 if __name__ == "__main__":

@@ -104,15 +104,6 @@ def test_a_wrong_method_gets_405_with_the_allowed_ones(
     assert (answer.status, answer.headers.get("allow")) == (405, allowed)
 
 
-def test_options_of_the_whole_server_lists_all_methods(server: LiveServer) -> None:
-    reply = talk(server, b"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-    assert reply.startswith(b"HTTP/1.1 200 ")
-    assert b"allow: GET, HEAD, POST, PUT\r\n" in reply
-    assert talk(server, b"GET * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").startswith(
-        b"HTTP/1.1 404 "
-    )
-
-
 def test_models_named_like_paths_can_be_reached(
     tmp_path_factory: pytest.TempPathFactory, image: bytes
 ) -> None:
@@ -176,13 +167,13 @@ def test_everything_else_requires_the_key(locked: LiveServer, path: str, image: 
 
 def test_model_names_are_only_shown_to_clients_with_the_key(locked: LiveServer) -> None:
     for path in ("/models/nope/health", "/v2/models/nope/ready"):
-        for headers in ({}, {"X-Api-Key": "wrong"}):
-            answer = ask(locked, "GET", path, headers=headers)
-            assert answer.status == 404
-            assert json.loads(answer.body)["type"] == "model_not_served"
-            assert "'nope'" in json.loads(answer.body)["error"]
-            assert b"colours" not in answer.body
-        assert b"colours" in ask(locked, "GET", path, headers={"X-Api-Key": KEY}).body
+        answer = ask(locked, "GET", path)
+        assert answer.status == 404
+        assert json.loads(answer.body)["type"] == "model_not_served"
+        assert "'nope'" in json.loads(answer.body)["error"]
+        assert b"colours" not in answer.body
+    assert ask(locked, "GET", "/models").status == 401
+    assert b"colours" in ask(locked, "GET", "/models", headers={"X-Api-Key": KEY}).body
     version = ask(locked, "GET", "/v2/models/colours/versions/2/ready")
     assert (version.status, b"no version '2'" in version.body) == (404, True)
 
@@ -192,7 +183,6 @@ def test_no_image_is_read_without_the_key(locked: LiveServer, image: bytes) -> N
         refused = ask(locked, "POST", path, image)
         assert refused.status == 401
         assert refused.headers["www-authenticate"] == "Bearer"
-        assert refused.headers["connection"] == "close"
         assert KEY not in refused.body.decode()
     assert ask(locked, "POST", "/", image, {"X-Api-Key": KEY}).status == 200
 

@@ -1,4 +1,4 @@
-"""Reading bodies within limits on size, time, nesting and number of values."""
+"""Decompressing and parsing bodies within limits on size, nesting and number of values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import threading
 import tracemalloc
 import zlib
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,42 +17,14 @@ from hypothesis import strategies as st
 
 from pictag.server.bodies import (
     MAX_GZIP_MEMBERS,
-    ClientLeft,
     decode_image_text,
     inflate,
     parse_json,
     parse_off_loop,
-    read_body,
 )
-from pictag.server.http_errors import BadRequest, BodyTimeout, BodyTooLarge
+from pictag.server.http_errors import BadRequest, BodyTooLarge
 
 MIB = 2**20
-
-
-def read(
-    *parts: bytes | None,
-    announced: str | None = None,
-    encoding: str | None = None,
-    max_bytes: int = 100,
-    pause_s: float = 0,
-    timeout_s: float = 5,
-) -> tuple[bytes, int]:
-    """The body that arrives in these parts (``None``: the client leaves), and how many parts were read."""
-    asked = 0
-
-    async def receive() -> dict[str, Any]:
-        nonlocal asked
-        await asyncio.sleep(pause_s)
-        asked += 1
-        part = parts[asked - 1]
-        if part is None:
-            return {"type": "http.disconnect"}
-        return {"type": "http.request", "body": part, "more_body": asked < len(parts)}
-
-    body = asyncio.run(
-        read_body(receive, announced=announced, encoding=encoding, max_bytes=max_bytes, timeout_s=timeout_s)
-    )
-    return body, asked
 
 
 def allocated_bytes(work: Callable[[], object]) -> int:
@@ -63,52 +34,6 @@ def allocated_bytes(work: Callable[[], object]) -> int:
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-
-
-def test_a_body_may_arrive_in_any_number_of_parts() -> None:
-    assert read(b"one") == (b"one", 1)
-    assert read(b"", b"one", b"", b"two", b"") == (b"onetwo", 5)
-    assert read(b"x" * 100, announced="100")[0] == b"x" * 100
-
-
-@pytest.mark.parametrize("announced", ["101", "10000000000", "9" * 500])
-def test_a_body_whose_length_is_above_the_limit_is_rejected(announced: str) -> None:
-    with pytest.raises(BodyTooLarge, match="limit of 100 bytes"):
-        read(b"x", announced=announced)
-
-
-def test_an_endless_body_is_rejected_when_it_exceeds_the_limit() -> None:
-    with pytest.raises(BodyTooLarge):
-        read(*[b"x" * 10] * 1000)
-
-
-def test_a_slow_body_is_rejected_after_its_time_limit() -> None:
-    with pytest.raises(BodyTimeout, match=r"after 0\.1 s"):
-        read(*[b"x"] * 50, pause_s=0.03, timeout_s=0.1)  # the limit is for the whole body
-    with pytest.raises(BodyTimeout):
-        read(b"x", pause_s=2, timeout_s=0.05)
-
-
-@pytest.mark.parametrize("parts", [(None,), (b"x", None), (b"x", b"x", None)])
-def test_a_client_that_leaves_is_noticed(parts: tuple[bytes | None, ...]) -> None:
-    with pytest.raises(ClientLeft):
-        read(*parts)
-
-
-@pytest.mark.parametrize(
-    ("encoding", "packed"),
-    [
-        ("gzip", gzip.compress(b"payload", mtime=0)),
-        ("GZIP", gzip.compress(b"pay", mtime=0) + gzip.compress(b"load", mtime=0)),
-        ("x-gzip", gzip.compress(b"payload", mtime=0)),
-        ("deflate", zlib.compress(b"payload")),
-        ("deflate", zlib.compress(b"payload")[2:-4]),
-        ("identity", b"payload"),
-        ("", b"payload"),
-    ],
-)
-def test_a_compressed_body_is_decompressed(encoding: str, packed: bytes) -> None:
-    assert read(packed, encoding=encoding)[0] == b"payload"
 
 
 @given(st.binary(max_size=20_000), st.integers(1, 50))
@@ -129,28 +54,6 @@ def test_a_decompression_bomb_is_decompressed_up_to_the_limit_only(encoding: str
 
     assert len(bomb) < MIB // 4
     assert allocated_bytes(decompress) < 8 * MIB
-
-
-@pytest.mark.parametrize(
-    ("encoding", "packed", "message"),
-    [
-        ("gzip", gzip.compress(b"payload", mtime=0)[:-1], "cut off"),
-        ("gzip", gzip.compress(b"payload" * 99, mtime=0)[:20], "cut off"),
-        ("deflate", b"", None),
-        ("gzip", b"no gzip", "not valid gzip"),
-        ("gzip", gzip.compress(b"payload", mtime=0) + b"tail", "not valid gzip"),
-        ("br", b"x", "Content-Encoding 'br'"),
-        ("gzip, gzip", b"x", "Content-Encoding"),
-    ],
-)
-def test_a_body_that_cannot_be_decompressed_is_a_bad_request(
-    encoding: str, packed: bytes, message: str | None
-) -> None:
-    if message is None:
-        assert read(packed, encoding=encoding)[0] == b""
-        return
-    with pytest.raises(BadRequest, match=message):
-        read(packed, encoding=encoding)
 
 
 @pytest.mark.parametrize(

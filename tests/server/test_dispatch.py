@@ -313,7 +313,6 @@ def test_images_above_a_limit_are_rejected_at_once(
                     await dispatcher.classify(served, RED, deadline_s=soon())
                 assert refused.value.reason == reason
                 assert refused.value.retry_after_s >= 0
-                assert counted(dispatcher, "refused") == 1
             await asyncio.gather(*busy, *tasks)
             # There is room again:
             assert best(await dispatcher.classify(served, RED, deadline_s=soon())) == 0

@@ -99,7 +99,7 @@ class TestHuggingFaceClient:
         assert caught.value.response.headers["x-request-id"] in str(caught.value)
         with pytest.raises(HfHubHTTPError, match="top_k=0 is not a whole number of 1 or more"):
             client.image_classification(IMAGE, top_k=0)
-        with pytest.raises(HfHubHTTPError, match="This server has: colours, org/name"):
+        with pytest.raises(HfHubHTTPError, match="Unknown model: 'org/nome'"):
             client.image_classification(IMAGE, model=f"{server.url}/models/org/nome")
 
     def test_can_query_health_and_endpoint_info(self, client: InferenceClient, server: LiveServer) -> None:

@@ -163,9 +163,9 @@ class TestTritonClient:
     def test_shows_the_servers_error_messages(self, client: Any, images: list[bytes]) -> None:
         good = image_input(images)
         problems: tuple[tuple[Callable[[], Any], str], ...] = (
-            (lambda: client.infer("other", [good]), r"\[404\].*no model 'other'"),
+            (lambda: client.infer("other", [good]), r"\[404\].*Unknown model: 'other'"),
             (lambda: client.infer(MODEL, [good], model_version="2"), r"\[404\].*version"),
-            (lambda: client.infer(MODEL, [image_input([b"no image"])]), r"\[400\].*recognised"),
+            (lambda: client.infer(MODEL, [image_input([b"no image"])]), r"\[400\].*not a known image format"),
             (lambda: client.infer(MODEL, [image_input([images[0], b"GIF89a"])]), r"\[400\].*image 2"),
             (lambda: client.infer(MODEL, [image_input(images, "other")]), r"\[400\].*input 'other'"),
             (lambda: client.infer(MODEL, [tensor_input(np.zeros((1, 3, 9, 9), np.float32))]), "shape"),
@@ -214,7 +214,7 @@ class TestTritonClient:
                 )
                 best = [int(result.as_numpy("logits").argmax()) for result in results]
                 assert best == [0, 1, 2] * 3
-                with pytest.raises(InferenceServerException, match="no model"):
+                with pytest.raises(InferenceServerException, match="Unknown model"):
                     await client.infer("other", [image_input(images)])
 
         asyncio.run(run())

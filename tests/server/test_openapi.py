@@ -20,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
 
 from asking import LiveServer, ask, serve
 from pictag.server.app import TABLE
-from pictag.server.openapi import describe_interface
+from pictag.server.protocols.information import read_openapi
 from tinymodel import make_tiny_model
 
 CHECKS = [
@@ -47,13 +47,13 @@ def description(server: LiveServer) -> schemathesis.BaseSchema:
 
 
 def test_the_server_returns_it(server: LiveServer) -> None:
-    assert json.loads(ask(server, "GET", "/openapi.json").body) == describe_interface()
+    assert json.loads(ask(server, "GET", "/openapi.json").body) == read_openapi()
 
 
 def test_it_lists_exactly_the_paths_of_the_server() -> None:
     described = {
         (path, method.upper())
-        for path, item in describe_interface()["paths"].items()
+        for path, item in read_openapi()["paths"].items()
         for method in item
         if method != "head"
     }
@@ -65,7 +65,7 @@ def test_it_lists_exactly_the_paths_of_the_server() -> None:
 
 
 def test_every_get_has_a_head_without_a_body(server: LiveServer) -> None:
-    for path, item in describe_interface()["paths"].items():
+    for path, item in read_openapi()["paths"].items():
         assert ("head" in item) == ("get" in item), path
         if "head" in item:
             assert all("content" not in reply for reply in item["head"]["responses"].values())
@@ -76,7 +76,7 @@ def test_every_get_has_a_head_without_a_body(server: LiveServer) -> None:
 
 
 def test_it_lists_the_errors_that_any_request_may_get() -> None:
-    for path, item in describe_interface()["paths"].items():
+    for path, item in read_openapi()["paths"].items():
         for operation in item.values():
             assert {"400", "408", "429", "431"} <= set(operation["responses"]), path
             # A model's name may end like another path, which takes other methods.
@@ -84,13 +84,13 @@ def test_it_lists_the_errors_that_any_request_may_get() -> None:
 
 
 def test_optional_bodies_are_not_required() -> None:
-    paths = describe_interface()["paths"]
+    paths = read_openapi()["paths"]
     assert paths["/v2/repository/index"]["post"]["requestBody"]["required"] is False
     assert paths["/"]["post"]["requestBody"]["required"] is True
 
 
 def test_the_root_path_returns_json_or_the_page(server: LiveServer) -> None:
-    content = describe_interface()["paths"]["/"]["get"]["responses"]["200"]["content"]
+    content = read_openapi()["paths"]["/"]["get"]["responses"]["200"]["content"]
     for accept in ("application/json", "text/html"):
         answer = ask(server, "GET", "/", headers={"Accept": accept})
         assert answer.headers["content-type"].partition(";")[0] == accept
@@ -98,15 +98,15 @@ def test_the_root_path_returns_json_or_the_page(server: LiveServer) -> None:
 
 
 def test_every_schema_is_defined_and_used() -> None:
-    text = json.dumps(describe_interface())
+    text = json.dumps(read_openapi())
     named = set(re.findall(r"#/components/schemas/(\w+)", text))
-    assert named == set(describe_interface()["components"]["schemas"])
+    assert named == set(read_openapi()["components"]["schemas"])
 
 
 def test_it_says_which_paths_work_without_the_key() -> None:
     operations = {
         (path, method.upper()): operation
-        for path, item in describe_interface()["paths"].items()
+        for path, item in read_openapi()["paths"].items()
         for method, operation in item.items()
     }
     for path, methods, _, is_open in TABLE:

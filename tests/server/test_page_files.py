@@ -11,15 +11,16 @@ from importlib.resources import files
 
 import pytest
 import uvicorn
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from starlette.routing import Route, Router
+from starlette.routing import Route
 
 from pictag.server.configuration import read_configuration
-from pictag.server.page import routes
+from pictag.server.web_page import make_routes
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
-NAMES = sorted(path.name for path in files("pictag.server.page").iterdir() if not path.name.startswith("__"))
+NAMES = sorted(path.name for path in files("pictag.server").joinpath("page").iterdir())
 
 
 async def answer_others(_: Request) -> PlainTextResponse:
@@ -30,8 +31,8 @@ async def answer_others(_: Request) -> PlainTextResponse:
 def port() -> Iterator[int]:
     """A server with the page in front of another route for /, as in the application."""
     settings = read_configuration({"max_body_bytes": 12345, "default_top_k": 7}, {}).settings
-    router = Router([*routes(settings), Route("/", answer_others, methods=["GET", "POST"])])
-    server = uvicorn.Server(uvicorn.Config(router, port=0, log_config=None, lifespan="off"))
+    app = Starlette(routes=[*make_routes(settings), Route("/", answer_others, methods=["GET", "POST"])])
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off"))
     thread = threading.Thread(target=server.run)
     thread.start()
     for _ in range(500):
@@ -74,7 +75,7 @@ def test_the_page_contains_the_limits_of_its_server(port: int) -> None:
 def test_each_file_has_its_media_type_and_etag(port: int, name: str) -> None:
     status, headers, body = ask(port, f"/page/{name}")
     assert status == 200
-    assert body == (files("pictag.server.page") / name).read_bytes()
+    assert body == (files("pictag.server").joinpath("page") / name).read_bytes()
     types = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
     assert headers["Content-Type"].startswith(types[name.rsplit(".", 1)[1]])
     assert headers["X-Content-Type-Options"] == "nosniff"
@@ -95,8 +96,7 @@ def test_the_security_headers_forbid_what_the_page_does_not_need(port: int) -> N
 def test_only_the_files_of_the_page_are_served(port: int) -> None:
     for path in (
         "/page/",
-        "/page/__init__.py",
-        "/page/../page/__init__.py",
+        "/page/../app.py",
         "/page/%2e%2e/app.py",
         "/page/nothing.js",
     ):
@@ -105,10 +105,10 @@ def test_only_the_files_of_the_page_are_served(port: int) -> None:
 
 def test_no_file_of_the_page_names_another_host() -> None:
     for name in NAMES:
-        text = (files("pictag.server.page") / name).read_text(encoding="utf-8")
+        text = (files("pictag.server").joinpath("page") / name).read_text(encoding="utf-8")
         assert set(re.findall(r"https?://[^\s\"'`]+", text)) <= {"http://www.w3.org/2000/svg"}, name
         assert "innerHTML" not in text, name
 
 
 def test_without_the_setting_there_is_no_page() -> None:
-    assert routes(read_configuration({"page": False}, {}).settings) == []
+    assert make_routes(read_configuration({"page": False}, {}).settings) == []

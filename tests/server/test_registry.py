@@ -14,8 +14,8 @@ import pytest
 from pictag.errors import ModelNotFound
 from pictag.images import make_source
 from pictag.options import PipelineOptions
-from pictag.server import model_slot
 from pictag.server import registry as registry_module
+from pictag.server import served_model
 from pictag.server.dispatch import Dispatcher, WorkLimits
 from pictag.server.http_errors import ModelNotServed, NotReady
 from pictag.server.metrics import Metrics
@@ -74,7 +74,7 @@ def test_names_are_in_order_and_the_first_is_the_default(specs: list[ModelSpec])
     assert registry.names() == ("org/one", "two", "three")
     assert registry.default == "org/one"
     assert registry.describe("two").state == "unloaded"
-    with pytest.raises(ModelNotServed, match=r"no model '\.\./etc'\. This server has: org/one, two, three"):
+    with pytest.raises(ModelNotServed, match=r"Unknown model: '\.\./etc'"):
         registry.describe("../etc")
 
 
@@ -299,7 +299,7 @@ def test_a_failed_model_takes_requests_again_after_the_pause(
 ) -> None:
     """Otherwise a load balancer would never send the request that loads it."""
     opening, now = Opening(), [1000.0]
-    for module in (registry_module, model_slot):
+    for module in (registry_module, served_model):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
 
     async def main() -> None:

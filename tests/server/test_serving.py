@@ -17,7 +17,9 @@ import pytest
 
 from liveserver import Process, ask, connect, read_answer, read_to_end, run_process, run_server, wait_until
 from pictag.errors import CorruptModel, ModelNotFound, ModelUnavailable, OptionError
-from pictag.server.serving import GracefulServer, choose_status, make_services
+from pictag.server.app import make_app
+from pictag.server.services import make_services
+from pictag.server.serving import GracefulServer, choose_status
 from pictag.server.settings import ServerSettings
 from pictag.server.sockets import bind
 from tinymodel import make_image, make_tiny_model
@@ -242,13 +244,13 @@ def signal_is_caught(process: Process) -> bool:
 def test_a_port_that_is_taken_while_the_models_load_is_an_error() -> None:
     """Two sockets may be bound to an address until one of them listens."""
     settings = ServerSettings(models=("embedded",))
-    services = make_services(settings)
+    app = make_app(make_services(settings))
     with bind("127.0.0.1", 0) as ours, bind(*ours.getsockname()) as theirs:
         theirs.listen()
         with pytest.raises(OptionError, match="is already in use") as raised:
-            asyncio.run(GracefulServer(services).serve([ours]))
+            asyncio.run(GracefulServer(app).serve([ours]))
     assert choose_status(raised.value, settings) == 75
-    services.dispatcher.close()
+    app.state.services.dispatcher.close()
 
 
 def test_the_exit_status_says_whether_trying_again_may_help() -> None:
@@ -282,8 +284,8 @@ def test_a_model_that_cannot_be_loaded_is_one_error_in_the_format_of_the_log(
     with run_process(tmp_path, *arguments, *(["--debug"] if form == "json" else [])) as process:
         assert process.wait() == 2
     if form == "json":
-        line = process.lines()[-1]
-        assert "model a could not be loaded: There is no folder" in line["message"]
+        (line,) = (line for line in process.lines() if line["level"] == "error")
+        assert "model a could not be loaded: The model './missing' doesn't exist" in line["message"]
         assert "ModelNotFound" in line["traceback"]  # because of --debug
     else:
         text = process.log.read_text()
@@ -293,8 +295,8 @@ def test_a_model_that_cannot_be_loaded_is_one_error_in_the_format_of_the_log(
 
 def test_an_internal_error_at_the_start_is_logged_with_its_traceback(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text(
-        "import sys\nfrom pictag.server import serving\nfrom pictag.cli import main\n"
-        "serving.make_app = lambda services: 1 / 0\n"
+        "import sys\nfrom pictag.server import app\nfrom pictag.cli import main\n"
+        "app.make_app = lambda services: 1 / 0\n"
         "sys.exit(main(['serve', '--model', 'embedded', '--lazy', '--port', '0', '--log-format', 'json']))\n"
     )
     done = subprocess.run([sys.executable, "broken.py"], cwd=tmp_path, capture_output=True, check=False)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import Iterator
 
 import pytest
+from starlette.datastructures import Headers
 
 from asking import LiveServer, ask, serve
 from pictag.server.http_errors import BadRequest
@@ -101,26 +103,25 @@ KIND = "multipart/form-data; boundary=xYz"
 @pytest.mark.parametrize(
     ("body", "kind", "text"),
     [
-        (FORM, "multipart/form-data", "no valid boundary"),
-        (FORM, "multipart/form-data; boundary=", "no valid boundary"),
-        (FORM, f"multipart/form-data; boundary={'b' * 71}", "no valid boundary"),
-        (FORM, "multipart/form-data; boundary=other", "malformed"),
+        (FORM, "multipart/form-data", "cut off"),
+        (FORM, "multipart/form-data; boundary=", "cut off"),
+        (FORM, "multipart/form-data; boundary=other", "cut off"),
         (FORM[:-10], KIND, "cut off"),
         (FORM[:30], KIND, "cut off"),
         (b"", KIND, "cut off"),
-        (make_form(("image", b"x"))[0], KIND, "0 fields named data or body"),
-        (make_form(("data", b"x"), ("data", b"y"))[0], KIND, "2 fields"),
-        (make_form(*[("x", b"")] * 17)[0], KIND, "more than 16 fields"),
+        (make_form(("image", b"x"))[0], KIND, "0 complete fields named data or body"),
+        (make_form(("data", b"x"), ("data", b"y"))[0], KIND, "2 complete fields"),
+        (make_form(*[("x", b"")] * 17)[0], KIND, "Too many files"),
         (FORM.replace(b"Content-Type", b"X-" + b"y" * 10_000), KIND, "malformed"),
         (FORM.replace(b"Content-Type: ", b"Content\x00Type "), KIND, "malformed"),
     ],
 )
 def test_an_invalid_form_is_a_bad_request(body: bytes, kind: str, text: str) -> None:
     with pytest.raises(BadRequest, match=text):
-        read_field(body, kind, ("data", "body"))
+        asyncio.run(read_field(body, Headers({"Content-Type": kind}), ("data", "body")))
 
 
 def test_a_form_may_contain_any_bytes() -> None:
     data = b"\r\n--xY\r\n\r\n--xYz-\r\n-" + os.urandom(20_000) + b"\r\n\r\n"
     body, headers = make_form(("data", data))
-    assert read_field(body, headers["Content-Type"], ("data",)) == data
+    assert asyncio.run(read_field(body, Headers(headers), ("data",))) == data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -122,13 +123,14 @@ def serve_app(
 
 def _import_server() -> tuple[Any, Any]:
     try:
+        from pictag.server.app import make_app
         from pictag.server.configuration import read_configuration
         from pictag.server.serving import serve
     except ModuleNotFoundError as error:
         raise MissingExtra(
             f"The server needs {error.name}, which is not installed: pip install 'pictag[server]'"
         ) from error
-    return read_configuration, serve
+    return read_configuration, partial(serve, make_app)
 
 
 def _read_others(others: tuple[str, ...]) -> dict[str, Any]:

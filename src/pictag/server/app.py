@@ -1,4 +1,4 @@
-"""The ASGI application: routes, request ids, the API key, and one format for all errors."""
+"""The ASGI application: routes, the API key, request ids, and one format for all errors."""
 
 from __future__ import annotations
 
@@ -7,45 +7,54 @@ import hmac
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
-from starlette.responses import Response
+from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Route
 
-from pictag.errors import shorten
-from pictag.server import logs, page
-from pictag.server.bodies import ClientLeft
+from pictag.errors import PictagError, shorten
+from pictag.server import logs
 from pictag.server.http_errors import (
     BodyTimeout,
-    HTTPError,
-    ModelNotServed,
+    MethodNotAllowed,
+    Overloaded,
     RouteNotFound,
     Unauthorized,
     error_response,
     stopping_error,
 )
 from pictag.server.protocols import huggingface, information, oip, torchserve
-from pictag.server.request import Request
-from pictag.server.routing import Router
-from pictag.server.services import Services
+from pictag.server.requests import read_content_length
+from pictag.server.routing import ModelRouter
+from pictag.server.web_page import make_routes
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
-Handler = Callable[[Request], Awaitable[Response]]
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+    from starlette.responses import Response
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_REQUEST = "pictag.request"
-_VALID_ID = re.compile(rb"[A-Za-z0-9._~+/=:@-]{1,128}")
-_CLIENT_LEFT = 499  # for log and metrics only, as nginx does: nobody receives it
+    from pictag.server.services import Services
+
+_VALID_ID = re.compile(r"[A-Za-z0-9._~+/=:@-]{1,128}")
+_CLIENT_LEFT = 499  # for log and metrics only, as in nginx: the client doesn't receive it
 _GET, _POST = ("GET",), ("POST",)
 
+
+async def _root(request: Request) -> Response:
+    """``POST /`` classifies with the default model; ``GET /`` describes the server."""
+    handle = huggingface.classify if request.method == "POST" else information.describe_server
+    return await handle(request)
+
+
 # Path, methods, handler, and whether it works without the API key; tried in this order.
-TABLE: Sequence[tuple[str, Sequence[str], Handler, bool]] = (
-    ("/", _POST, huggingface.classify, False),
-    ("/", _GET, information.describe_server, False),
+TABLE: Sequence[tuple[str, Sequence[str], Callable[[Request], Awaitable[Response]], bool]] = (
+    ("/", ("GET", "POST"), _root, False),
     ("/v2/health/live", _GET, oip.server_live, True),
     ("/v2/health/ready", _GET, oip.server_ready, True),
     ("/v2", _GET, oip.describe_server, False),
@@ -69,164 +78,192 @@ TABLE: Sequence[tuple[str, Sequence[str], Handler, bool]] = (
     ("/models/{model:path}/info", _GET, information.describe_model, False),
     ("/models/{model:path}", _POST, huggingface.classify, False),
 )
-_ALL_METHODS = ", ".join(sorted({"HEAD"}.union(*(methods for _, methods, _, _ in TABLE))))
 
 
-@dataclass(slots=True)
-class _Endpoint:
-    """A handler as an ASGI application."""
-
-    handler: Handler
-    is_open: bool
-    path: str
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request: Request = scope[_REQUEST]
-        request.path_params = scope["path_params"]
-        request.route = self.path
-        if not self.is_open and not _has_key(request):
-            raise Unauthorized(
-                "This server requires an API key: send 'Authorization: Bearer KEY' or 'X-Api-Key: KEY'."
-            )
-        response = await self.handler(request)
-        request.stop_watching()
-        await response(scope, receive, send)
-
-
-@dataclass(slots=True)
-class _NotOffered:
-    """A path of other servers that would otherwise be taken for a model's name."""
-
-    what: str
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        raise RouteNotFound(f"This server does not offer {self.what}.")
-
-
-class _Sender:
-    """Sends a response with the request's id, and counts and logs the request once."""
-
-    __slots__ = ("is_recorded", "request", "scope", "send", "status")
-
-    def __init__(self, send: Send, request: Request, scope: Scope) -> None:
-        self.send = send
-        self.request = request
-        self.scope = scope
-        self.status = 0
-        self.is_recorded = False
-
-    async def __call__(self, message: MutableMapping[str, Any]) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            message["headers"].append((b"x-request-id", self.request.id.encode()))
-            if not self.request.is_read:
-                # The rest of the body would have to be read before the next request.
-                message["headers"].append((b"connection", b"close"))
-        elif not message.get("more_body", False):
-            self.record()  # first, so that a client that has its response finds the request in the metrics
-        await self.send(message)
-
-    def record(self) -> None:
-        if self.is_recorded:
-            return
-        self.is_recorded = True
-        request, metrics = self.request, self.request.services.metrics
-        seconds = time.monotonic() - request.started_s
-        if request.received_bytes:
-            metrics.received(request.received_bytes)
-        metrics.answered(request.route, self.status, seconds)
-        client = self.scope.get("client")
-        logs.log_request(
-            method=self.scope["method"],
-            route=request.route,
-            model=request.model,
-            status=self.status,
-            seconds=seconds,
-            received_bytes=request.received_bytes,
-            client=client[0] if client else "",
-        )
-
-
-def make_app(services: Services) -> Application:
-    """The application that serves all protocols.
+def make_app(services: Services) -> Starlette:
+    """The application that serves all protocols. Its lifespan loads the models and closes the ``services``.
 
     Every error becomes a response in the format of `pictag.server.http_errors.describe_error`.
     """
-    routes = [
-        Route(path, _Endpoint(handler, is_open, path), methods=list(methods))
-        for path, methods, handler, is_open in TABLE
-    ]
-    # The first route takes POST only and gets most requests.
-    routes = [routes[0], *page.routes(services.settings), *routes[1:]]
-    routes += [Route(path, _NotOffered(what)) for path, what in oip.NOT_OFFERED]
-    router = Router(routes, models=frozenset(services.registry.names()))
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        headers = dict(scope["headers"])
-        request = Request(scope, receive, services=services, headers=headers, request_id=_choose_id(headers))
-        logs.request_id.set(request.id)
-        scope[_REQUEST] = request
-        sender = _Sender(send, request, scope)
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         try:
-            if scope["path"] == "*" and scope["method"] == "OPTIONS":
-                await Response(headers={"Allow": _ALL_METHODS})(scope, receive, sender)
-            else:
-                await router.find(scope).app(scope, receive, sender)
-        except ClientLeft:
-            sender.status = _CLIENT_LEFT
-        except asyncio.CancelledError:
-            if request.client_left:
-                sender.status = _CLIENT_LEFT
-            elif services.is_stopping and not sender.status:
-                response = _render_error(_explain_stop(request), request, scope)
-                await response(scope, receive, sender)
-            else:
-                raise
-        except Exception as error:  # the outermost handler: logged, and described to the client
-            if sender.status:
-                raise
-            await _render_error(error, request, scope)(scope, receive, sender)
+            await services.registry.start()
+            yield
         finally:
-            request.close()
-            sender.record()
+            await services.close()
 
+    key = services.settings.api_key
+    protection = [Middleware(_RequireKey, key=key)] if key is not None else []
+    routes = [
+        *make_routes(services.settings),
+        *(
+            Route(path, handler, methods=list(methods), middleware=[] if is_open else protection)
+            for path, methods, handler, is_open in TABLE
+        ),
+        *(
+            Route(path, oip.explain_missing, name=what, methods=["GET", "POST"])
+            for path, what in oip.NOT_OFFERED
+        ),
+    ]
+    app = Starlette(
+        middleware=[Middleware(_Recorder, services=services)],
+        exception_handlers={PictagError: _answer_error, HTTPException: _answer_http_exception},
+    )
+    app.state.services = services
+    app.router = ModelRouter(routes, models=frozenset(services.registry.names()), lifespan=lifespan)
     return app
 
 
-def _render_error(error: Exception, request: Request, scope: Scope) -> Response:
-    request.stop_watching()
-    if isinstance(error, ModelNotServed) and not _has_key(request):
-        # Only clients with the key may see which models there are.
-        name = request.path_params.get("model", "")
-        if name not in request.services.registry.names():
-            error = ModelNotServed(f"There is no model {shorten(repr(name), 100)}.")
-    return error_response(error, request_id=request.id, v2=scope["path"].startswith("/v2"))
+class _RequireKey:
+    """Raises `Unauthorized` unless the request has the server's key."""
+
+    def __init__(self, app: ASGIApp, *, key: SecretStr) -> None:
+        self._app = app
+        self._expected = key.get_secret_value().encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        scheme, _, credential = headers.get("authorization", "").partition(" ")
+        bearer = credential.strip() if scheme.lower() == "bearer" else ""
+        given = (bearer.encode("latin-1"), headers.get("x-api-key", "").encode("latin-1"))
+        # Both are always compared, in constant time.
+        if not sum(hmac.compare_digest(text, self._expected) for text in given):
+            raise Unauthorized(
+                "This server requires an API key: send 'Authorization: Bearer KEY' or 'X-Api-Key: KEY'."
+            )
+        await self._app(scope, receive, send)
 
 
-def _explain_stop(request: Request) -> HTTPError:
-    """The error for a request that is cut off because the server's time to stop is over."""
-    if not request.is_read:
-        return BodyTimeout("The server is stopping, and the body was not complete.")
-    return stopping_error()
+class _Recorder:
+    """Gives each request an id, counts and logs it, and describes the errors that no handler expects."""
+
+    def __init__(self, app: ASGIApp, *, services: Services) -> None:
+        self._app = app
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        record = _Record(Request(scope, receive), send, self._services)
+        try:
+            await self._app(scope, record.receive, record.send)
+        except ClientDisconnect:
+            record.status = _CLIENT_LEFT
+        except asyncio.CancelledError:
+            # Cut off because the server's time to stop is over.
+            if record.status or not self._services.is_stopping:
+                raise
+            late = BodyTimeout("The server is stopping, and the body was not complete.")
+            await record.respond(stopping_error() if record.is_read else late)
+        except Exception as error:  # logged, and described to the client
+            if record.status:
+                raise
+            await record.respond(error)
+        finally:
+            record.finish()
 
 
-def _choose_id(headers: Mapping[bytes, bytes]) -> str:
-    """The client's own id if it is safe in logs and headers, otherwise a new one."""
-    given = headers.get(b"x-request-id")
-    if given is not None and _VALID_ID.fullmatch(given):
-        return given.decode()
-    return secrets.token_hex(8)
+class _Record:
+    """One request's id, size, status and time."""
+
+    __slots__ = (
+        "_is_finished",
+        "_request",
+        "_send",
+        "_services",
+        "_started_s",
+        "is_read",
+        "received_bytes",
+        "status",
+    )
+
+    def __init__(self, request: Request, send: Send, services: Services) -> None:
+        self._request = request
+        self._send = send
+        self._services = services
+        self._started_s = request.state.arrived_s = time.monotonic()
+        self._is_finished = False
+        self.status = 0
+        self.received_bytes = 0  # before decompression
+        # Whether nothing of the body is left that would have to be read before the connection's next request.
+        self.is_read = not {"content-length", "transfer-encoding"} & set(request.headers)
+        given = request.headers.get("x-request-id", "")
+        # The client's own id if it is safe in logs and headers.
+        request.state.request_id = given if _VALID_ID.fullmatch(given) else secrets.token_hex(8)
+        request.state.model = ""
+        logs.request_id.set(request.state.request_id)
+
+    async def receive(self) -> Message:
+        message = await self._request.receive()
+        if message["type"] == "http.request":
+            self.received_bytes += len(message.get("body", b""))
+            self.is_read = not message.get("more_body", False)
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["x-request-id"] = self._request.state.request_id
+            if not self.is_read and not self._can_discard_rest():
+                headers["connection"] = "close"
+        elif not message.get("more_body", False):
+            self.finish()  # first, so that a client that has its response finds the request in the metrics
+        await self._send(message)
+
+    async def respond(self, error: Exception) -> None:
+        response = await _answer_error(self._request, error)
+        await response(self._request.scope, self.receive, self.send)
+
+    def finish(self) -> None:
+        if self._is_finished:
+            return
+        self._is_finished = True
+        seconds = time.monotonic() - self._started_s
+        scope, metrics = self._request.scope, self._services.metrics
+        route = getattr(scope.get("route"), "path", "other")
+        metrics.received_bytes.inc(self.received_bytes)
+        metrics.requests.labels(route, str(self.status)).inc()
+        metrics.request_seconds.labels(route).observe(seconds)
+        client = scope.get("client")
+        logs.log_request(
+            method=scope["method"],
+            route=route,
+            model=self._request.state.model,
+            status=self.status,
+            seconds=seconds,
+            received_bytes=self.received_bytes,
+            client=client[0] if client else "",
+        )
+
+    def _can_discard_rest(self) -> bool:
+        """Whether the connection can continue after the rest of the body has arrived and was discarded.
+
+        It can't if the body's end is unknown, if it is too slow, or if the client waits for ``100 Continue``
+        and may never send it.
+        """
+        length = read_content_length(self._request, self._services.settings)
+        return length is not None and self.status != 408 and "expect" not in self._request.headers
 
 
-def _has_key(request: Request) -> bool:
-    """Whether the request has the server's key, or the server has none."""
-    key = request.services.settings.api_key
-    if key is None:
-        return True
-    scheme, _, credential = request.headers.get(b"authorization", b"").partition(b" ")
-    bearer = credential.strip() if scheme.lower() == b"bearer" else b""
-    expected = key.get_secret_value().encode()
-    # Both are always compared, in constant time.
-    return hmac.compare_digest(bearer, expected) | hmac.compare_digest(
-        request.headers.get(b"x-api-key", b""), expected
+async def _answer_error(request: Request, error: Exception) -> Response:
+    if isinstance(error, Overloaded):
+        request.app.state.services.metrics.refused.labels(error.reason).inc()
+    is_v2 = request.scope["path"].startswith("/v2")
+    return error_response(error, request_id=request.state.request_id, v2=is_v2)
+
+
+async def _answer_http_exception(request: Request, error: Exception) -> Response:
+    """Starlette's own errors, which the router and the static files raise."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        allowed = tuple(sorted((error.headers or {"Allow": "GET, HEAD"})["Allow"].split(", ")))
+        known = MethodNotAllowed(f"This path takes {', '.join(allowed)}.", allowed=allowed)
+        return await _answer_error(request, known)
+    path = shorten(request.scope["path"], 80)
+    return await _answer_error(
+        request, RouteNotFound(f"Unknown path: {path}. /openapi.json lists all paths.")
     )

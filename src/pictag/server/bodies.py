@@ -1,19 +1,18 @@
-"""Reading request bodies within limits on size, time, nesting and number of values."""
+"""Decompressing and parsing request bodies within limits on size, nesting and number of values."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import zlib
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
 from pictag.errors import shorten
 from pictag.images.source import decode_base64
-from pictag.server.http_errors import BadRequest, BodyTimeout, BodyTooLarge
+from pictag.server.http_errors import BadRequest, BodyTooLarge
 
 T = TypeVar("T")
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 MAX_MEMBERS = 10_000  # of all objects in a JSON body; a real request has about ten
 MAX_NUMBERS = 2_000_000  # 13 tensors of 3×224×224; each takes 32 bytes in memory, 4 as binary data
@@ -21,68 +20,10 @@ MAX_GZIP_MEMBERS = 1000  # concatenated gzip files in one body
 _MAX_LISTS = 100_000
 _MAX_QUOTES = 4 * MAX_MEMBERS  # around each name and its value
 _INFLATE_STEP = 2**16
-_INLINE_BYTES = 2**16  # decompressing or parsing less than this is faster than waking a thread
+INLINE_BYTES = 2**16  # decompressing or parsing less than this is faster than waking a thread
 _MAX_DIGITS = 500  # of an integer; a float has at most 309, and conversion takes quadratic time
 # zlib's constants for the two formats, and for the raw stream that some clients call deflate.
 _GZIP, _ZLIB, _RAW = zlib.MAX_WBITS | 16, zlib.MAX_WBITS, -zlib.MAX_WBITS
-
-
-class ClientLeft(Exception):
-    """The client closed the connection before its request was complete."""
-
-
-async def read_body(
-    receive: Receive, *, announced: str | None, encoding: str | None, max_bytes: int, timeout_s: float
-) -> bytes:
-    """The complete body, decompressed if necessary.
-
-    ``announced`` is the Content-Length, ``encoding`` the Content-Encoding. Raises `BodyTooLarge` as soon as
-    more than ``max_bytes`` are announced, received or decompressed, `BodyTimeout` if the body is not complete
-    after ``timeout_s``, `BadRequest` if it can't be decompressed, and `ClientLeft`.
-    """
-    if announced is not None and announced.isdecimal() and int(announced[:19]) > max_bytes:
-        raise _too_large(max_bytes)
-    try:
-        async with asyncio.timeout(timeout_s):
-            message = await _next(receive)
-            body = message.get("body", b"")
-            if message.get("more_body", False):
-                body = await _read_rest(receive, bytearray(body), max_bytes)
-    except TimeoutError as error:
-        raise _too_slow(timeout_s) from error
-    if len(body) > max_bytes:
-        raise _too_large(max_bytes)
-    if encoding is None or (name := encoding.strip().lower()) in ("", "identity"):
-        return bytes(body)
-    if len(body) <= _INLINE_BYTES:
-        return inflate(bytes(body), name, max_bytes=max_bytes)
-    return await asyncio.to_thread(inflate, bytes(body), name, max_bytes=max_bytes)
-
-
-async def _next(receive: Receive) -> MutableMapping[str, Any]:
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise ClientLeft
-    return message
-
-
-async def _read_rest(receive: Receive, body: bytearray, max_bytes: int) -> bytearray:
-    more = True
-    while more:
-        message = await _next(receive)
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-        if len(body) > max_bytes:
-            raise _too_large(max_bytes)
-    return body
-
-
-def _too_large(max_bytes: int) -> BodyTooLarge:
-    return BodyTooLarge(f"The body exceeds the limit of {max_bytes:,} bytes.")
-
-
-def _too_slow(timeout_s: float) -> BodyTimeout:
-    return BodyTimeout(f"The body was not complete after {timeout_s:g} s.")
 
 
 def inflate(data: bytes, encoding: str, *, max_bytes: int) -> bytes:
@@ -119,7 +60,7 @@ def _decompress(data: memoryview, encoding: str, window_bits: int, max_bytes: in
             made = inflater.decompress(piece, min(_INFLATE_STEP, max_bytes + 1 - len(body)))
             body += made
             if len(body) > max_bytes:
-                raise _too_large(max_bytes)
+                raise BodyTooLarge.above(max_bytes)
             if not piece and not made and not inflater.eof:
                 raise BadRequest(f"The {encoding} body is cut off.")
             at += len(piece) - len(inflater.unconsumed_tail) - len(inflater.unused_data)
@@ -130,7 +71,7 @@ def _decompress(data: memoryview, encoding: str, window_bits: int, max_bytes: in
 
 async def parse_off_loop(json_bytes: int, parse: Callable[[], T]) -> T:
     """The result of ``parse``, called in a thread if so much JSON would block the event loop."""
-    return parse() if json_bytes <= _INLINE_BYTES else await asyncio.to_thread(parse)
+    return parse() if json_bytes <= INLINE_BYTES else await asyncio.to_thread(parse)
 
 
 def parse_json(data: bytes, *, max_numbers: int = MAX_NUMBERS) -> Any:

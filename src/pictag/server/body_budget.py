@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
 from pictag.server.http_errors import Overloaded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 FREE_BYTES = 2**18
 """Not counted, of each body: small images are accepted even while large uploads fill the budget."""
@@ -20,18 +26,25 @@ class BodyBudget:
         self._max_bytes = max_bytes
         self.held_bytes = 0
 
-    def grow(self, size: int, more: int) -> None:
-        """Add ``more`` bytes to a body of ``size`` bytes. Raises `Overloaded` and then counts nothing."""
-        own = _count(size)
-        added = _count(size + more) - own
-        if added and self.held_bytes > own and self.held_bytes + added > self._max_bytes:
-            raise Overloaded(_RETRY_S, "Too many bytes are being uploaded.", reason="uploads")
-        self.held_bytes += added
+    @contextmanager
+    def hold(self) -> Iterator[Callable[[int], None]]:
+        """A function to call with a body's size whenever it grows; the body is released after the block.
 
-    def release(self, size: int) -> None:
-        """Give back a body of ``size`` bytes."""
-        self.held_bytes -= _count(size)
+        The function raises `Overloaded`, and then doesn't count the growth.
+        """
+        own = 0
 
+        def grow(size: int) -> None:
+            nonlocal own
+            added = max(0, size - FREE_BYTES) - own
+            if added <= 0:
+                return
+            if self.held_bytes > own and self.held_bytes + added > self._max_bytes:
+                raise Overloaded(_RETRY_S, "Too many bytes are being uploaded.", reason="uploads")
+            own += added
+            self.held_bytes += added
 
-def _count(size: int) -> int:
-    return max(0, size - FREE_BYTES)
+        try:
+            yield grow
+        finally:
+            self.held_bytes -= own

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from concurrent.futures import CancelledError
 from functools import partial
@@ -20,10 +19,9 @@ from pictag.images.header import read_size
 from pictag.images.sniff import HEAD_BYTES, recognise
 from pictag.server.admission import Admission, WorkLimits
 from pictag.server.fetcher import Fetcher
-from pictag.server.http_errors import BadRequest, Overloaded, stopping_error
+from pictag.server.http_errors import BadRequest, stopping_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from concurrent.futures import Future
 
     from numpy.typing import NDArray
@@ -70,8 +68,8 @@ class Dispatcher:
 
     def check_room(self, served: ServedModel, *, size_bytes: int, deadline_s: float) -> None:
         """Raise `Overloaded` if an image of this size, whose body has not arrived yet, would be rejected."""
-        with self._counting_refusals():
-            self._admission.check_room(served, size_bytes=size_bytes, left_s=deadline_s - time.monotonic())
+        self._check_running()
+        self._admission.check_room(served, size_bytes=size_bytes, left_s=deadline_s - time.monotonic())
 
     async def classify(self, served: ServedModel, data: bytes | Source, *, deadline_s: float) -> Outcome:
         """The scores of one encoded image, or of the image behind a URL if the limits allow URLs.
@@ -81,8 +79,8 @@ class Dispatcher:
         """
         source = data if isinstance(data, Source) else Source(name="<bytes>", kind="bytes", value=data)
         if source.kind == "url":
-            with self._counting_refusals():
-                fetched = await self._fetcher.fetch(source.value, deadline_s=deadline_s)
+            self._check_running()
+            fetched = await self._fetcher.fetch(source.value, deadline_s=deadline_s)
             source = Source(name=source.name, kind="bytes", value=fetched)
         elif source.kind != "bytes":  # a client must not open the server's files
             raise BadRequest(f"An image must be bytes or a URL, not a {source.kind}.")
@@ -121,15 +119,9 @@ class Dispatcher:
             check_size(size, name=source.name, limits=self._image_limits)
         return size[0] * size[1]
 
-    @contextlib.contextmanager
-    def _counting_refusals(self) -> Iterator[None]:
-        try:
-            if self._is_stopping:
-                raise stopping_error()
-            yield
-        except Overloaded as error:
-            self._metrics.refused(error.reason)
-            raise
+    def _check_running(self) -> None:
+        if self._is_stopping:
+            raise stopping_error()
 
     async def _submit(
         self,
@@ -140,9 +132,9 @@ class Dispatcher:
         pixels: int,
         deadline_s: float,
     ) -> Outcome:
+        self._check_running()
         left_s = deadline_s - time.monotonic()
-        with self._counting_refusals():
-            cost = self._admission.admit(served, size_bytes=size_bytes, pixels=pixels, left_s=left_s)
+        cost = self._admission.admit(served, size_bytes=size_bytes, pixels=pixels, left_s=left_s)
         self._names[served.runner] = served.name
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Outcome] = loop.create_future()
@@ -169,9 +161,9 @@ class Dispatcher:
             outcome = job.result()
         except CancelledError:
             if answer.cancelled():
-                self._metrics.abandoned()
+                self._metrics.abandoned.inc()
             elif answer.done():
-                self._metrics.expired()
+                self._metrics.expired.inc()
             else:
                 _fail(answer, stopping_error())
             return
@@ -179,15 +171,15 @@ class Dispatcher:
             _fail(answer, error if isinstance(error, Exception) else RuntimeError(repr(error)))
             return
         if isinstance(outcome.error, DeadlineExceeded):
-            self._metrics.expired()
+            self._metrics.expired.inc()
         else:
-            self._metrics.waited(served.name, outcome.timing.waited_s)
+            self._metrics.queue_seconds.labels(served.name).observe(outcome.timing.waited_s)
         self._admission.learn(served, cost, outcome)
         if not answer.done():
             answer.set_result(outcome)
 
     def _note_run(self, runner: ModelRunner, count: int, seconds: float) -> None:
-        self._metrics.executed(self._names[runner], count, seconds)
+        self._metrics.record_run(self._names[runner], count, seconds)
 
 
 def _fail(answer: asyncio.Future[Outcome], error: Exception) -> None:

@@ -78,6 +78,11 @@ class BodyTimeout(HTTPError, TimeoutError):
 class BodyTooLarge(HTTPError):
     """The body exceeds the limit."""
 
+    @classmethod
+    def above(cls, max_bytes: int) -> BodyTooLarge:
+        """The error for a body of more than ``max_bytes``."""
+        return cls(f"The body exceeds the limit of {max_bytes:,} bytes.")
+
 
 class Overloaded(HTTPError):
     """More work than can be finished in time.

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from pictag.errors import PictagError, shorten
 from pictag.server.http_errors import ModelNotServed, NotReady
-from pictag.server.model_slot import FIRST_BACKOFF_S, Loaded, ModelSlot
-from pictag.server.served_model import ModelStatus, open_model
+from pictag.server.served_model import FIRST_BACKOFF_S, Loaded, ModelSlot, ModelStatus, open_model
 from pictag.server.threads import run_in_thread
 
 if TYPE_CHECKING:
@@ -155,8 +154,8 @@ class Registry:
     def _find(self, name: str) -> ModelSlot:
         slot = self._slots.get(name)
         if slot is None:
-            known = shorten(", ".join(self._slots))
-            raise ModelNotServed(f"There is no model {shorten(repr(name), 100)}. This server has: {known}.")
+            # Without their names: only clients with the API key may see them, and health checks need none.
+            raise ModelNotServed(f"Unknown model: {shorten(repr(name), 100)}. GET /models lists the models.")
         return slot
 
     async def _load(self, slot: ModelSlot) -> Loaded:

@@ -8,8 +8,8 @@ from typing import Any
 from pictag.errors import shorten, suggest
 from pictag.options import ScoringOptions, check_count
 from pictag.server.http_errors import BadRequest
+from pictag.server.settings import MAX_TOP_K
 
-MAX_TOP_K = 1_000_000  # more than any model has; a top_k above the model's number of labels returns all
 PARAMETERS = ("top_k", "function_to_apply", "min_score")
 
 

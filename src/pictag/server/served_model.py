@@ -1,9 +1,10 @@
-"""A server's models as values: what to open, what is open, and its status."""
+"""A server's models: what to open, what is open, and their status."""
 
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -13,12 +14,16 @@ from pictag.images import make_source
 from pictag.pipelines.opening import open_runners
 
 if TYPE_CHECKING:
+    import asyncio
+
     from pictag.execution import ModelRunner
     from pictag.models.card import ModelCard
     from pictag.models.load import Model
     from pictag.options import PipelineOptions
     from pictag.pipelines.runners import Runners
 
+FIRST_BACKOFF_S = 1.0
+"""Until the next attempt after a failed load."""
 ModelState = Literal["unloaded", "loading", "ready", "failed"]
 
 
@@ -60,6 +65,46 @@ class ModelStatus:
     labels: tuple[str, ...] | None = None
     card: ModelCard | None = None
     error: str | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Loaded:
+    """A model in memory and its number of users; a retired one is closed when its last use ends."""
+
+    served: ServedModel
+    uses: int = 0
+    is_retired: bool = False
+    last_used: float = field(default_factory=time.monotonic)
+
+
+@dataclass(slots=True, eq=False)
+class ModelSlot:
+    """One of the models that a server offers, loaded or not. Times are on `time.monotonic`."""
+
+    spec: ModelSpec
+    waiting: int = 0  # for the current load
+    loaded: Loaded | None = None
+    loading: asyncio.Task[Loaded] | None = None
+    error: Exception | None = None
+    backoff_s: float = FIRST_BACKOFF_S  # until the next attempt after a failed load
+    retry_at: float = 0.0
+    was_loaded: bool = False
+    size_bytes: int = 0  # of the weights, known after the first load
+    timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the model is neither in use nor about to be."""
+        return self.waiting == 0 and (self.loaded is None or self.loaded.uses == 0)
+
+    @property
+    def state(self) -> ModelState:
+        """The model's state; after a failed load "unloaded" once it may be tried again."""
+        if self.loaded is not None:
+            return "ready"
+        if self.loading is not None:
+            return "loading"
+        return "failed" if self.error is not None and time.monotonic() < self.retry_at else "unloaded"
 
 
 def open_model(spec: ModelSpec) -> ServedModel:

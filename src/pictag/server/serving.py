@@ -1,4 +1,4 @@
-"""Starting and running the server, and stopping it without losing a request."""
+"""Running the application in uvicorn, and stopping it without losing a request."""
 
 from __future__ import annotations
 
@@ -7,34 +7,27 @@ import contextlib
 import errno
 import gc
 import logging
-import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from pictag.engines.cores import count_cores
-from pictag.errors import CorruptModel, ModelUnavailable, OptionError, PictagError, shorten
-from pictag.images import FetchLimits
+from pictag.errors import CorruptModel, ModelUnavailable, PictagError, shorten
 from pictag.models.hub_client import is_offline
 from pictag.models.options import LoadOptions
 from pictag.server import logs
-from pictag.server.app import make_app
-from pictag.server.body_budget import BodyBudget
-from pictag.server.dispatch import Dispatcher, WorkLimits
-from pictag.server.metrics import Metrics
-from pictag.server.model_names import read_model
-from pictag.server.registry import Registry
-from pictag.server.served_model import open_model
-from pictag.server.services import Services
+from pictag.server.services import make_services
 from pictag.server.signals import CUT_OFF, STOPPED, SignalHandler
 from pictag.server.sockets import accept_pending, bind, explain_bind_error, raise_file_limit
 from pictag.server.transport import make_protocol
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterator
 
-    from pictag.server.served_model import ModelSpec, ServedModel
+    from starlette.applications import Starlette
+
+    from pictag.server.services import Services
     from pictag.server.settings import ServerSettings
 
 _log = logging.getLogger("pictag.server")
@@ -49,9 +42,10 @@ SWITCH_INTERVAL_S = 0.0005
 GARBAGE_THRESHOLD = 20_000
 _BACKLOG = 2048
 _FINAL_S = 2.0  # of shutdown_timeout_s, reserved for the last responses and for closing models
+_DEADLINES_S = 0.1  # how often the connections' deadlines are checked
 
 
-def serve(settings: ServerSettings, *, debug: bool = False) -> int:
+def serve(make_app: Callable[[Services], Starlette], settings: ServerSettings, *, debug: bool = False) -> int:
     """Serve until SIGTERM or SIGINT. Returns 0 if every request was finished, 1 if some were cut off.
 
     A second signal ends the process at once. If the server can't start, the log has the reason (with
@@ -67,7 +61,8 @@ def serve(settings: ServerSettings, *, debug: bool = False) -> int:
         with contextlib.closing(bind(settings.host, settings.port)) as listener:
             signals = SignalHandler(settings.shutdown_timeout_s)
             with signals.installed(), asyncio.Runner(loop_factory=choose_loop()) as runner:
-                return runner.run(_run(settings, listener, signals))
+                app = make_app(make_services(settings))
+                return runner.run(_run(app, listener, signals))
     except PictagError as error:
         _log.error("%s", error, exc_info=error if debug else None)
         return choose_status(error, settings)
@@ -95,62 +90,46 @@ def choose_status(error: Exception, settings: ServerSettings) -> int:
     return TEMPORARY_FAILURE if is_temporary else CONFIGURATION_ERROR
 
 
-def make_services(
-    settings: ServerSettings, *, open_model: Callable[[ModelSpec], ServedModel] = open_model
-) -> Services:
-    """Create everything behind the protocols. Raises `OptionError` for an invalid or duplicate model name."""
-    metrics = Metrics()
-    specs = [read_model(text, settings) for text in settings.models]
-    names = [spec.name for spec in specs]
-    if len(set(names)) < len(names):
-        raise OptionError(f"models: two have the same name ({', '.join(names)}); give NAME=REFERENCE.")
-    registry = Registry(
-        specs,
-        open_model=open_model,
-        memory_budget_bytes=settings.memory_budget_mb * 2**20 if settings.memory_budget_mb else None,
-        idle_s=settings.idle_s,
-        preload=settings.preload,
-    )
-    limits = WorkLimits(
-        max_queue=settings.max_queue,
-        max_queued_bytes=settings.max_queued_bytes,
-        max_queued_pixels=settings.max_queued_pixels,
-        max_pixels=settings.max_pixels,
-        fetch=FetchLimits(max_bytes=settings.max_body_bytes, allow_private=settings.allow_private_urls)
-        if settings.allow_urls
-        else None,
-    )
-    dispatcher = Dispatcher(
-        # One more than cores: 3 % more images per second with float weights, no difference with 8-bit ones.
-        workers=settings.threads or count_cores() + 1,
-        max_batch=settings.max_batch,
-        limits=limits,
-        metrics=metrics,
-    )
-    metrics.observe_load(queued=lambda: dispatcher.queued, running=lambda: dispatcher.running)
-    metrics.observe_models(registry.names(), lambda name: registry.describe(name).state == "ready")
-    return Services(
-        settings=settings,
-        registry=registry,
-        dispatcher=dispatcher,
-        body_budget=BodyBudget(settings.max_queued_bytes),
-        metrics=metrics,
-    )
+async def _run(app: Starlette, listener: socket.socket, signals: SignalHandler) -> int:
+    services: Services = app.state.services
+    server, loop, reload = GracefulServer(app), asyncio.get_running_loop(), asyncio.Event()
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(app.router.lifespan_context(app))
+        except Exception as error:  # noqa: BLE001 - the registry has already logged it
+            return choose_status(error, services.settings)
+        gc.freeze()  # imported modules and loaded models are not garbage
+        reloading = asyncio.create_task(_reload_when(reload, services))
+        signals.reload, signals.stop = lambda: loop.call_soon_threadsafe(reload.set), server.stop
+        await server.serve(sockets=[listener])
+        reloading.cancel()
+    _log.info("stopped", extra={"fields": {"cut_off": server.cut_off}})
+    return CUT_OFF if server.cut_off else STOPPED
+
+
+async def _reload_when(reload: asyncio.Event, services: Services) -> None:
+    """Reload the models each time the event is set; a signal during a reload starts one more."""
+    while True:
+        await reload.wait()
+        reload.clear()
+        await services.registry.reload()
 
 
 class GracefulServer(uvicorn.Server):
-    """uvicorn's server without its signal handling; when stopped, it still accepts pending connections."""
+    """uvicorn's server without its signal handling; when stopped, it still accepts pending connections.
 
-    def __init__(self, services: Services) -> None:
-        settings = services.settings
-        self.services = services
-        self.url = ""
+    ``app`` is an application of `pictag.server.app.make_app` whose lifespan has started.
+    """
+
+    def __init__(self, app: Starlette) -> None:
+        self.services: Services = app.state.services
+        settings = self.services.settings
         self.cut_off = 0
         self._final_s = min(settings.shutdown_timeout_s / 2, _FINAL_S)
         super().__init__(
             uvicorn.Config(
-                make_app(services),
-                http=make_protocol(settings, services.metrics),  # type: ignore[arg-type]
+                app,
+                http=make_protocol(settings, self.services.metrics),  # type: ignore[arg-type]
                 ws="none",
                 lifespan="off",
                 workers=1,
@@ -160,7 +139,7 @@ class GracefulServer(uvicorn.Server):
                 proxy_headers=bool(settings.trusted_proxies),
                 forwarded_allow_ips=list(settings.trusted_proxies),
                 backlog=_BACKLOG,
-                timeout_graceful_shutdown=settings.shutdown_timeout_s - self._final_s,  # type: ignore[arg-type]
+                timeout_graceful_shutdown=settings.shutdown_timeout_s - self._final_s,
             )
         )
 
@@ -181,8 +160,9 @@ class GracefulServer(uvicorn.Server):
             await super().startup(sockets)
         except OSError as error:  # two sockets may be bound to an address until one of them listens
             raise explain_bind_error(error, host, port) from error
-        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        _log.info("serving", extra={"fields": {"url": self.url}})
+        self._deadlines = asyncio.create_task(self._check_deadlines())
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        _log.info("serving", extra={"fields": {"url": url}})
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept pending connections, stop listening, and finish all requests."""
@@ -205,6 +185,15 @@ class GracefulServer(uvicorn.Server):
         await super().shutdown(sockets)
         self.cut_off = len(self.server_state.tasks)
         await self._send_last_responses()
+        self._deadlines.cancel()
+
+    async def _check_deadlines(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_DEADLINES_S)
+            connections: Any = tuple(self.server_state.connections)
+            for connection in connections:
+                connection.check_deadlines(loop.time())
 
     async def _send_last_responses(self) -> None:
         """Wait until the responses to requests that were cut off are sent, before the process ends."""
@@ -222,36 +211,6 @@ class GracefulServer(uvicorn.Server):
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
         return connection
-
-
-async def _run(settings: ServerSettings, listener: socket.socket, signals: SignalHandler) -> int:
-    services = make_services(settings)
-    try:
-        await services.registry.start()
-    except BaseException as error:
-        services.dispatcher.close()
-        if not isinstance(error, Exception):
-            raise
-        return choose_status(error, settings)  # the registry has already logged it
-    gc.freeze()  # imported modules and loaded models are not garbage
-    loop, reload = asyncio.get_running_loop(), asyncio.Event()
-    reloading = asyncio.create_task(_reload_when(reload, services))
-    server = GracefulServer(services)
-    signals.reload, signals.stop = lambda: loop.call_soon_threadsafe(reload.set), server.stop
-    await server.serve(sockets=[listener])
-    reloading.cancel()
-    services.dispatcher.close()
-    await services.registry.close()
-    _log.info("stopped", extra={"fields": {"cut_off": server.cut_off}})
-    return CUT_OFF if server.cut_off else STOPPED
-
-
-async def _reload_when(reload: asyncio.Event, services: Services) -> None:
-    """Reload the models each time the event is set; a signal during a reload starts one more."""
-    while True:
-        await reload.wait()
-        reload.clear()
-        await services.registry.reload()
 
 
 def choose_loop() -> Any:

@@ -22,8 +22,9 @@ from pictag.errors import shorten
 from pictag.models.reference import DEFAULT_MODEL
 from pictag.models.weights import DTYPES
 from pictag.options import Decode
-from pictag.server.scoring import MAX_TOP_K
 
+MAX_IMAGES = 128  # per request
+MAX_TOP_K = 1_000_000  # more than any model has; a top_k above the model's number of labels returns all
 PIPELINE_OPTIONS = ("engine", "dtype", "device", "decode", "threads", "max_pixels")
 """Settings that are options of every model's pipeline."""
 _CHOICES = {"engine": ("auto", *ENGINE_NAMES), "dtype": DTYPES}

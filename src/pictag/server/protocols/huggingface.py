@@ -11,23 +11,18 @@ from pictag.images import Source
 from pictag.images.sniff import HEAD_BYTES, recognise
 from pictag.pipelines.results import make_entry, make_scorer
 from pictag.server.bodies import decode_image_text, parse_json, parse_off_loop
-from pictag.server.classification import (
-    check_image_count,
-    check_room,
-    classify_each,
-    classify_one,
-    use_model,
-)
 from pictag.server.http_errors import BadRequest, describe_error, json_response
+from pictag.server.requests import check_image_count, read_query
 from pictag.server.scoring import check_names, read_scoring
+from pictag.server.services import services_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from starlette.requests import Request
     from starlette.responses import Response
 
     from pictag.options import ScoringOptions
-    from pictag.server.request import Request
 
 _MEMBERS = ("inputs", "parameters", "options")  # options (waiting, caching) only matter on the Hub's servers
 _MAX_VALUES = 10_000
@@ -122,35 +117,35 @@ def read_input(text: object, *, allow_urls: bool) -> bytes | Source:
 
 async def classify(request: Request) -> Response:
     """``POST /`` and ``POST /models/{model}``."""
-    registry, settings = request.services.registry, request.services.settings
+    services = services_of(request)
+    settings = services.settings
     # Before the body is read.
-    model = request.model = registry.check(request.path_params.get("model") or registry.default)
-    query = request.query()
-    check_room(request, model)
-    body = await request.read()
-    content_type = request.header(b"content-type") or ""
-    parse = partial(
-        parse_request,
-        body,
-        query,
-        content_type=content_type,
-        default_top_k=settings.default_top_k,
-        allow_urls=settings.allow_urls,
-    )
-    parsed = await parse_off_loop(len(body) if is_json(body, content_type) else 0, parse)
-    del parse, body  # the images are in `parsed`
-    deadline_s = request.deadline_s()
-    async with use_model(request, model, deadline_s=deadline_s) as served:
-        scorer = make_scorer(served.runner.model, parsed.scoring)
-        if not parsed.is_list:
-            outcome = await classify_one(request, served, parsed.images[0], deadline_s=deadline_s)
-            return json_response(make_entry(scorer.pick(outcome), as_one=False))
-        results = await classify_each(request, served, parsed.images, deadline_s=deadline_s)
-        return json_response(
-            [
-                describe_error(result, request_id=request.id)
-                if isinstance(result, InputError | EngineError)
-                else make_entry(scorer.pick(result), as_one=False)
-                for result in results
-            ]
+    model = services.registry.check(request.path_params.get("model", services.registry.default))
+    request.state.model = model
+    query = read_query(request)
+    services.check_room(request, model)
+    async with services.receive_body(request) as body:
+        content_type = request.headers.get("content-type", "")
+        parse = partial(
+            parse_request,
+            body,
+            query,
+            content_type=content_type,
+            default_top_k=settings.default_top_k,
+            allow_urls=settings.allow_urls,
         )
+        parsed = await parse_off_loop(len(body) if is_json(body, content_type) else 0, parse)
+        del parse, body  # the images are in `parsed`
+        deadline_s = services.read_deadline(request)
+        async with services.use_model(model, deadline_s=deadline_s) as served:
+            scorer = make_scorer(served.runner.model, parsed.scoring)
+            results = await services.classify_each(served, parsed.images, deadline_s=deadline_s)
+        entries = []
+        for result in results:
+            if not isinstance(result, InputError | EngineError):
+                entries.append(make_entry(scorer.pick(result), as_one=False))
+            elif parsed.is_list:
+                entries.append(describe_error(result, request_id=request.state.request_id))
+            else:
+                raise result
+        return json_response(entries if parsed.is_list else entries[0])

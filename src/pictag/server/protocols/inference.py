@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from pictag.errors import shorten
 from pictag.options import check_count
 from pictag.server.bodies import parse_json
-from pictag.server.classification import check_image_count
 from pictag.server.http_errors import BadRequest
 from pictag.server.protocols.tensors import FLOATS, check_shape, read_images, read_numbers
-from pictag.server.scoring import MAX_TOP_K
+from pictag.server.requests import check_image_count
+from pictag.server.settings import MAX_TOP_K
 
 if TYPE_CHECKING:
     import numpy as np

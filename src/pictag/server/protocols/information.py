@@ -4,33 +4,34 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from typing import TYPE_CHECKING
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
 from pictag import __version__
 from pictag.server.http_errors import json_response
-from pictag.server.openapi import describe_interface
+from pictag.server.services import services_of
 
 if TYPE_CHECKING:
-    from pictag.server.request import Request
+    from starlette.requests import Request
 
 
 async def server_health(request: Request) -> Response:
     """``GET /health``."""
-    request.services.check_ready()
+    services_of(request).check_ready()
     return json_response({"status": "ok"})
 
 
 async def model_health(request: Request) -> Response:
     """``GET /models/{model}/health``."""
-    request.services.check_ready(request.path_params["model"])
+    services_of(request).check_ready(request.path_params["model"])
     return json_response({"status": "ok"})
 
 
 async def describe_server(request: Request) -> Response:
     """``GET /info``, and ``GET /`` unless the client asks for HTML."""
-    return _describe(request, request.services.registry.default)
+    return _describe(request, services_of(request).registry.default)
 
 
 async def describe_model(request: Request) -> Response:
@@ -39,7 +40,7 @@ async def describe_model(request: Request) -> Response:
 
 
 def _describe(request: Request, model: str) -> Response:
-    services = request.services
+    services = services_of(request)
     status = services.registry.describe(model)
     return json_response(
         {
@@ -59,7 +60,7 @@ def _describe(request: Request, model: str) -> Response:
 
 async def list_models(request: Request) -> Response:
     """``GET /models``."""
-    registry = request.services.registry
+    registry = services_of(request).registry
     found = [registry.describe(name) for name in registry.names()]
     return json_response(
         [
@@ -75,15 +76,23 @@ async def list_models(request: Request) -> Response:
 
 async def metrics(request: Request) -> Response:
     """``GET /metrics``."""
-    text = request.services.metrics.render()
+    text = services_of(request).metrics.render()
     return Response(text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
 
 @cache
-def _openapi_json() -> bytes:
-    return json.dumps(describe_interface()).encode()
+def read_openapi() -> dict[str, Any]:
+    """The OpenAPI description: ``openapi.json``, with the version and a HEAD for each GET."""
+    text = (files("pictag.server") / "openapi.json").read_text(encoding="utf-8")
+    description: dict[str, Any] = json.loads(text)
+    description["info"]["version"] = __version__
+    for item in description["paths"].values():
+        if "get" in item:
+            replies = {status: {"description": "No body."} for status in item["get"]["responses"]}
+            item["head"] = item["get"] | {"responses": replies}
+    return description
 
 
 async def openapi(request: Request) -> Response:
     """``GET /openapi.json``."""
-    return Response(_openapi_json(), media_type="application/json")
+    return json_response(read_openapi())

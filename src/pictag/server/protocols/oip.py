@@ -15,8 +15,7 @@ from pictag.options import ScoringOptions
 from pictag.pipelines.results import make_scorer
 from pictag.postprocess import activate, pick_labels
 from pictag.server.bodies import parse_json, parse_off_loop
-from pictag.server.classification import check_room, classify_one, name_images, run_all, use_model
-from pictag.server.http_errors import BadRequest, ModelNotServed, json_response
+from pictag.server.http_errors import BadRequest, ModelNotServed, RouteNotFound, json_response
 from pictag.server.protocols.inference import SCORES, count_json, parse_infer
 from pictag.server.protocols.signature import (
     VERSION,
@@ -26,15 +25,17 @@ from pictag.server.protocols.signature import (
     read_signature,
 )
 from pictag.server.protocols.tensors import join_texts
+from pictag.server.services import name_images, services_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from numpy.typing import NDArray
+    from starlette.requests import Request
 
+    from pictag.execution import Outcome
     from pictag.models.load import Model
     from pictag.server.protocols.inference import InferRequest, RequestedOutput
-    from pictag.server.request import Request
 
 EXTENSIONS = ("classification", "binary_tensor_data", "model_configuration")
 # Paths that Triton's clients can call, and what they are for. A model of that name is still reachable.
@@ -64,38 +65,39 @@ async def server_live(request: Request) -> Response:
 
 async def server_ready(request: Request) -> Response:
     """``GET /v2/health/ready``; "not ready" is an error with status 400 in this protocol."""
-    request.services.check_ready()
+    services_of(request).check_ready()
     return json_response({"ready": True})
 
 
 async def model_ready(request: Request) -> Response:
     """``GET /v2/models/{model}/ready``."""
     name = _find_version(request)
-    request.services.check_ready(name)
+    services_of(request).check_ready(name)
     return json_response({"name": name, "ready": True})
 
 
 async def describe_model(request: Request) -> Response:
     """``GET /v2/models/{model}``; loads the model if necessary, since its files describe its tensors."""
-    name = _find_version(request)
-    async with use_model(request, name, deadline_s=request.deadline_s()) as served:
+    services, name = services_of(request), _find_version(request)
+    async with services.use_model(name, deadline_s=services.read_deadline(request)) as served:
         return json_response(metadata_of(name, read_signature(served.runner)))
 
 
 async def describe_config(request: Request) -> Response:
     """``GET /v2/models/{model}/config``."""
-    name = _find_version(request)
-    async with use_model(request, name, deadline_s=request.deadline_s()) as served:
+    services, name = services_of(request), _find_version(request)
+    async with services.use_model(name, deadline_s=services.read_deadline(request)) as served:
         signature = read_signature(served.runner)
-        count = max_batch_size(request.services.settings, signature)
+        count = max_batch_size(services.settings, signature)
         return json_response(config_of(name, signature, max_batch_size=count))
 
 
 async def list_models(request: Request) -> Response:
     """``POST /v2/repository/index``; ``{"ready": true}`` lists only models that can be used now."""
-    body = await request.read()
-    only_ready = await parse_off_loop(len(body), partial(_wants_ready, body))
-    registry = request.services.registry
+    services = services_of(request)
+    async with services.receive_body(request) as body:
+        only_ready = await parse_off_loop(len(body), partial(_wants_ready, body))
+    registry = services.registry
     entries = []
     for name in registry.names():
         status = registry.describe(name)
@@ -125,29 +127,35 @@ def _wants_ready(body: bytes) -> bool:
 
 async def infer(request: Request) -> Response:
     """``POST /v2/models/{model}/infer``: one row of results per image, or one error."""
-    name = request.model = _find_version(request)
-    check_room(request, name, timeout_s=request.services.settings.max_request_timeout_s)
-    body = await request.read()
-    async with use_model(request, name, deadline_s=request.deadline_s()) as served:
+    services = services_of(request)
+    name = request.state.model = _find_version(request)
+    services.check_room(request, name, timeout_s=services.settings.max_request_timeout_s)
+    async with (
+        services.receive_body(request) as body,
+        services.use_model(name, deadline_s=services.read_deadline(request)) as served,
+    ):
         signature = read_signature(served.runner)
-        header_length = request.header(b"inference-header-content-length")
+        header_length = request.headers.get("inference-header-content-length")
         parse = partial(parse_infer, body, header_length, signature)
         parsed = await parse_off_loop(count_json(body, header_length), parse)
         del parse, body  # the images are in `parsed`
-        deadline_s = request.deadline_s(parsed.timeout_s)
+        deadline_s = services.read_deadline(request, parsed.timeout_s)
         if parsed.tensor is None:
-            images = name_images(parsed.images)
-            calls = [partial(classify_one, request, served, one, deadline_s=deadline_s) for one in images]
+            items: Sequence[Any] = name_images(parsed.images)
+            run: Callable[..., Awaitable[Outcome]] = services.dispatcher.classify
         else:
-            tensor = signature.order(parsed.tensor)
-            run = request.services.dispatcher.infer
-            calls = [
-                partial(run, served, row, deadline_s=deadline_s) for row in np.split(tensor, len(tensor))
-            ]
-        logits = np.concatenate([outcome.logits for outcome in await run_all(request, calls)])
+            items = np.split(signature.order(parsed.tensor), len(parsed.tensor))
+            run = services.dispatcher.infer
+        calls = [partial(run, served, item, deadline_s=deadline_s) for item in items]
+        logits = np.concatenate([outcome.logits for outcome in await services.run_all(calls)])
         if parsed.tensor is not None and np.isnan(logits).any():
             raise BadRequest("The model's scores for this tensor are not numbers (NaN).")
         return make_response(name, parsed, logits, served.runner.model)
+
+
+async def explain_missing(request: Request) -> Response:
+    """The paths of `NOT_OFFERED`, which would otherwise be taken for a model's name."""
+    raise RouteNotFound(f"This server does not offer {request.scope['route'].name}.")
 
 
 def make_response(name: str, parsed: InferRequest, logits: NDArray[np.float32], model: Model) -> Response:
@@ -206,7 +214,7 @@ def _name_classes(values: NDArray[np.float32], count: int, labels: Sequence[str]
 
 def _find_version(request: Request) -> str:
     """The model that the path names; raises `ModelNotServed` for an unknown model or version."""
-    name: str = request.services.registry.check(request.path_params["model"])
+    name = services_of(request).registry.check(request.path_params["model"])
     version = request.path_params.get("version", VERSION)
     if version != VERSION:
         raise ModelNotServed(f"The model {name} has no version {version[:40]!r}, only {VERSION!r}.")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pictag.engines.base import choose_output
-from pictag.server.classification import MAX_IMAGES
 from pictag.server.http_errors import BadRequest
+from pictag.server.settings import MAX_IMAGES
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pictag.pipelines.results import make_scorer
-from pictag.server.classification import check_room, classify_one, use_model
 from pictag.server.http_errors import BadRequest, ModelNotServed, json_response
 from pictag.server.protocols.forms import read_field
 from pictag.server.protocols.signature import VERSION
+from pictag.server.requests import read_query
 from pictag.server.scoring import read_scoring
+from pictag.server.services import name_images, services_of
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
     from starlette.responses import Response
-
-    from pictag.server.request import Request
 
 _FIELDS = ("data", "body")
 _TOP_K = 5  # as TorchServe, whatever default_top_k is
@@ -23,25 +23,26 @@ _VERSIONS = (VERSION, f"{VERSION}.0")
 
 async def ping(request: Request) -> Response:
     """``GET /ping``."""
-    request.services.check_ready()
+    services_of(request).check_ready()
     return json_response({"status": "Healthy"})
 
 
 async def predict(request: Request) -> Response:
     """``POST`` or ``PUT`` to ``/predictions/{model}`` or ``/predictions/{model}/{version}``."""
-    model = request.model = _find_model(request)
-    scoring = read_scoring({}, request.query(), default_top_k=_TOP_K)
-    check_room(request, model)
-    body = await request.read()
-    content_type = request.header(b"content-type") or ""
-    if content_type.lower().startswith("multipart/form-data"):
-        body = read_field(body, content_type, _FIELDS)
-    if not body:
-        raise BadRequest("There is no image. Send it as the body or as the field 'data' of a form.")
-    deadline_s = request.deadline_s()
-    async with use_model(request, model, deadline_s=deadline_s) as served:
-        scorer = make_scorer(served.runner.model, scoring)
-        outcome = await classify_one(request, served, body, deadline_s=deadline_s)
+    services = services_of(request)
+    model = request.state.model = _find_model(request)
+    scoring = read_scoring({}, read_query(request), default_top_k=_TOP_K)
+    services.check_room(request, model)
+    async with services.receive_body(request) as body:
+        is_form = request.headers.get("content-type", "").lower().startswith("multipart/form-data")
+        data = await read_field(body, request.headers, _FIELDS) if is_form else body
+        if not data:
+            raise BadRequest("There is no image. Send it as the body or as the field 'data' of a form.")
+        deadline_s = services.read_deadline(request)
+        async with services.use_model(model, deadline_s=deadline_s) as served:
+            scorer = make_scorer(served.runner.model, scoring)
+            image = name_images([data])[0]
+            outcome = await services.dispatcher.classify(served, image, deadline_s=deadline_s)
         scores: dict[str, float] = {}
         for label in scorer.pick(outcome):
             scores.setdefault(label.label, label.score)  # the best one of labels with the same name
@@ -50,7 +51,8 @@ async def predict(request: Request) -> Response:
 
 def _find_model(request: Request) -> str:
     """The model that the path names, with or without a version. Raises `ModelNotServed`."""
-    registry, path = request.services.registry, request.path_params["model"]
+    registry = services_of(request).registry
+    path: str = request.path_params["model"]
     name, _, version = path.rpartition("/")
     if path in registry.names() or name not in registry.names():
         return registry.check(path)
