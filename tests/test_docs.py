@@ -30,7 +30,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(
     r"(<!-- not run: (?P<reason>[^>]+) -->\n)?```(?P<kind>python|console)\n(?P<text>.*?)```", re.S
 )
-LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
+LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]*))?\)")
+HEADING = re.compile(r"^#+ (.*)$", re.M)
 # More than a few blocks that do not run, and the pages could say anything.
 MOST_NOT_RUN = 12
 SERVER = "127.0.0.1:8000"
@@ -111,8 +112,29 @@ def test_nearly_all_blocks_run() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
-    for target in LINK.findall(page.read_text(encoding="utf-8")):
-        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+    for target, heading in LINK.findall(page.read_text(encoding="utf-8")):
+        path = page.parent / target if target else page
+        assert path.exists(), f"{page.name} links to {target}"
+        if heading:
+            headings = HEADING.findall(path.read_text(encoding="utf-8"))
+            assert heading in map(make_anchor, headings), f"{page.name} links to {target}#{heading}"
+
+
+def make_anchor(heading: str) -> str:
+    """The anchor that GitHub gives a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.shared
+def test_the_sample_in_the_readme_is_what_the_command_prints(shared: Path, tmp_path: Path) -> None:
+    command, sample = re.findall(r"```text\n\$ pictag (.*)\n((?:.*\n)*?)```", PAGES[0].read_text("utf-8"))[0]
+    for name in ("chelsea.png", "coffee.png", "rocket.jpg"):
+        shutil.copy(shared / "images" / "gallery" / f"skimage_{name}", tmp_path / name)
+    done = subprocess.run(
+        [sys.executable, "-m", "pictag", *command.split(), "--format", "table"],
+        env=os.environ | {"COLUMNS": "80"}, cwd=tmp_path, capture_output=True, encoding="utf-8", check=True,
+    )  # fmt: skip
+    assert done.stdout == sample
 
 
 def load_script(name: str) -> Any:
