@@ -122,7 +122,7 @@ def test_a_failure_is_shown_below_the_table_and_the_exit_status_is_1(tmp_path: P
     ("arguments", "said"),
     [
         (("missing-model",), "missing-model"),
-        (("model", "missing"), "missing: no such folder"),
+        (("model", "missing"), "missing doesn't exist"),
         (("model", ".", "--engine", "onnxruntime"), "no images"),
         (("model", "--dtype", "fp16"), "no weights of dtype fp16"),
         (("model", "--engine", "tvm"), "'tvm' is not one of"),

@@ -42,7 +42,7 @@ def test_a_model_is_quantized_used_and_inspected(pictag: Pictag, tiny: str, tmp_
     ("options", "said"),
     [
         (["--output", "int8"], b"--calibrate"),
-        (["--output", "there", "--calibrate", "photos"], b"--overwrite"),
+        (["--output", "there", "--calibrate", "photos"], b"Choose a new folder"),
     ],
 )
 def test_wrong_usage_is_one_sentence_and_status_2(

@@ -13,6 +13,7 @@ import pytest
 
 from pictag.errors import ImageNotFound, ImageUnreadable, UnsupportedInput
 from pictag.images import Failed, Source, expand
+from pictag.images.folder import choose_images
 
 
 @pytest.fixture
@@ -172,3 +173,25 @@ def test_folders_may_be_nested_deeply(tmp_path: Path, monkeypatch: pytest.Monkey
     finally:
         sys.setrecursionlimit(limit)
     assert found == ([f"{deep.as_posix()}/x.jpg"], [f"{deep.as_posix()}/x.jpg"])
+
+
+def test_images_are_chosen_evenly_from_the_whole_folder(tmp_path: Path) -> None:
+    for number in range(10):
+        (tmp_path / f"{number}.png").touch()
+    chosen = choose_images(tmp_path, count=5, recursive=False)
+    assert [Path(entry.name).name for entry in chosen] == ["0.png", "2.png", "4.png", "6.png", "8.png"]
+    assert len(choose_images(tmp_path, count=64, recursive=False)) == 10
+    assert len(choose_images(tmp_path / "[1-3].png", count=64, recursive=False)) == 3
+
+
+def test_a_choice_includes_subfolders_on_request(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "a.png").touch()
+    with pytest.raises(ImageNotFound, match="no images"):
+        choose_images(tmp_path, count=5, recursive=False)
+    assert len(choose_images(tmp_path, count=5, recursive=True)) == 1
+
+
+def test_a_missing_folder_to_choose_from_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ImageNotFound, match="missing doesn't exist"):
+        choose_images(tmp_path / "missing", count=5, recursive=False)

@@ -1,4 +1,4 @@
-"""The images that are classified: generated ones, or those of a folder."""
+"""The images to classify: generated ones, and a check of those that are given."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from pictag.benchmark.records import BrokenImage, ImageFacts
 from pictag.engines.cores import count_cores
-from pictag.errors import ImageNotFound, ImageUnreadable, InputError, NotAnImage, shorten
-from pictag.images import Failed, Source, expand, read_image
+from pictag.errors import InputError, NotAnImage
+from pictag.images import Failed, Source, read_image
 from pictag.preprocess.run import preprocess
 from pictag.records import Failure
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
     from pictag.preprocess.spec import PreprocessSpec
 
-SIZE = (500, 375)  # that of most photographs in the usual data sets
+SIZE = (500, 375)  # a common size of photographs in data sets
 _QUALITY = 90
 
 
 def draw_images(folder: Path, count: int) -> list[Source]:
     """Write ``count`` JPEG files of 500×375 into the folder; they are the same every time.
 
-    Soft shapes with fine noise give files of about 70 kB, as for photographs of that size. Flat shapes alone
-    would be decoded in half the time.
+    Soft shapes with fine noise give files of about 70 kB, like photographs of that size. Flat shapes alone
+    would decode in half the time.
     """
     paths = [folder / f"{number:04}.jpg" for number in range(count)]
     for number, path in enumerate(paths):
@@ -56,20 +56,10 @@ def draw_image(number: int) -> Image.Image:
     return Image.fromarray(np.clip(pixels + noise, 0, 255).astype(np.uint8))
 
 
-def choose_images(folder: Path, *, count: int, recursive: bool) -> list[Source | Failed]:
-    """Up to ``count`` images of a folder or a glob, evenly spread. Raises `InputError` if there are none."""
-    found = list(expand([folder], recursive=recursive))
-    if len(found) == 1 and isinstance(found[0], Failed):
-        raise found[0].error
-    if len(found) == 1 and not os.path.lexists(found[0].name):
-        raise ImageNotFound(f"{shorten(folder)}: no such folder.")
-    return [found[index * len(found) // count] for index in range(count)] if len(found) > count else found
-
-
 def check_images(
     images: Sequence[Source | Failed], spec: PreprocessSpec, *, folder: str | None
 ) -> tuple[tuple[Source, ...], ImageFacts]:
-    """Decode and preprocess each image once; give those that can be used, and a description of all.
+    """Decode and preprocess each image once; return those that can be used, and a description of all.
 
     Raises `NotAnImage` if none can be used.
     """
@@ -103,14 +93,8 @@ def _check(image: Source | Failed, spec: PreprocessSpec) -> tuple[int, int] | Br
         decoded = read_image(image)
         preprocess(decoded.rgb, spec)
         width, height = decoded.original_size
-        return _read_size(image), width * height
-    except InputError as error:
+        size_bytes = os.stat(image.value).st_size  # noqa: PTH116 - pathlib rejects names that the system accepts
+        return size_bytes, width * height
+    except (InputError, OSError) as error:
         failure = Failure(kind=type(error).__name__, message=str(error))
         return BrokenImage(source=image.name, failure=failure)
-
-
-def _read_size(image: Source) -> int:
-    try:
-        return os.stat(image.value).st_size  # noqa: PTH116 - pathlib rejects names that the system accepts
-    except OSError as error:
-        raise ImageUnreadable(f"{shorten(image.name)} can't be read any more: {error.strerror}.") from error

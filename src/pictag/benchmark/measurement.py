@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Never
 
 from pictag.benchmark.choices import choose_dtypes, choose_engines
-from pictag.benchmark.images import check_images, choose_images, draw_images
+from pictag.benchmark.images import check_images, draw_images
 from pictag.benchmark.machine import describe_machine
 from pictag.benchmark.processes import run_task
 from pictag.benchmark.records import Progress, Report, Result
 from pictag.benchmark.tasks import ModelTask, Update
 from pictag.errors import ModelError, PictagError
+from pictag.images.folder import choose_images
 from pictag.models.load import load_model
 from pictag.models.options import LoadOptions
 from pictag.models.reference import DEFAULT_MODEL, parse_reference
@@ -171,9 +172,9 @@ def _fetch(
     require_all: bool,
     tell: Callable[[DownloadProgress], None] | None,
 ) -> Model:
-    """Download and check the files before anything is measured, and give a model that can be loaded.
+    """Download and check the files before anything is measured, and return a model that can be loaded.
 
-    Weights that were not asked for by name may be broken: they become a failure among the results.
+    Weights that were not requested by name may be broken: that becomes a failure among the results.
     """
     models: list[Model] = []
     failures: list[ModelError] = []

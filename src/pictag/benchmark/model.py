@@ -36,7 +36,7 @@ _GPU_BATCHES = (1, 8, 32)
 def measure_model(task: ModelTask) -> Iterator[Update]:
     """Load the model, classify one image, then measure; an image that fails ends the measurement.
 
-    The caller knows when the process started, so the first update also tells it the start time.
+    The first update follows the first label, so the caller can measure the time from the process's start.
     """
     first, count = task.images[0], len(task.images)
     options = task.options

@@ -1,4 +1,4 @@
-"""Start a process that measures, and read what it sends."""
+"""Start a measuring process, and read its updates."""
 
 from __future__ import annotations
 

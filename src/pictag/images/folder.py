@@ -20,6 +20,7 @@ from pictag.images.source import Source, make_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 _MAGIC = re.compile(r"[*?\[]")
 _DIGITS = re.compile(r"(\d+)")
@@ -60,6 +61,16 @@ def expand(values: Iterable[object], *, recursive: bool = False) -> Iterator[Sou
             yield from _expand_file(source, recursive=recursive)
         else:
             yield source
+
+
+def choose_images(place: Path, *, count: int, recursive: bool) -> list[Source | Failed]:
+    """At most ``count`` images of a folder or glob, spread evenly. Raises `InputError` if it has none."""
+    found = list(expand([place], recursive=recursive))
+    if len(found) == 1 and isinstance(found[0], Failed):
+        raise found[0].error
+    if len(found) == 1 and not os.path.lexists(found[0].name):
+        raise ImageNotFound(f"{shorten(place)} doesn't exist. Give a folder or a pattern of images.")
+    return [found[index * len(found) // count] for index in range(count)] if len(found) > count else found
 
 
 def _expand_file(source: Source, *, recursive: bool) -> Iterator[Source | Failed]:

@@ -16,10 +16,11 @@ from pictag.errors import (
     QuantizationRejected,
     shorten,
 )
+from pictag.models.checksums import measure_sha256
 from pictag.models.load import LoadOptions, load_model
 from pictag.models.reference import parse_reference
 from pictag.options import check_count, check_folder, check_names
-from pictag.quantization.artefacts import collect_artefacts, copy_original, hash_file
+from pictag.quantization.artefacts import collect_artefacts, copy_original
 from pictag.quantization.calibration import CalibrationOptions, gather_calibration_set
 from pictag.quantization.card import make_card
 from pictag.quantization.measurement import ENGINES
@@ -177,7 +178,7 @@ def quantize_model(
         carry_over(folder_of(loaded), target_folder)
         if keep_original:
             copy_original(loaded.weights, graph, target_folder)
-        card = make_card(loaded, report, calibration, original_sha256=hash_file(loaded.weights))
+        card = make_card(loaded, report, calibration, original_sha256=measure_sha256(loaded.weights))
         write_card(target_folder, card)
         put_in_place(target_folder, place)
     return report
@@ -188,7 +189,7 @@ def _check_installed() -> None:
     lacking = [name for name in _PACKAGES if find_spec(name) is None]
     if lacking:
         raise MissingExtra(
-            f"Quantizing needs the packages {', '.join(_PACKAGES)} ({', '.join(lacking)} is missing): "
+            f"Quantizing needs the packages {', '.join(_PACKAGES)} (missing: {', '.join(lacking)}): "
             "pip install 'pictag[quantize]'"
         )
 

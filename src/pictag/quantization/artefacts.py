@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Mapping
 from contextlib import closing
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pictag.engines.quantize_graph import Graph, save_graph
+from pictag.models.checksums import measure_sha256
 from pictag.models.graph_file import read_graph_file
 from pictag.models.weights import OPENVINO_SUFFIX, SUFFIXES
 from pictag.quantization.measurement import ENGINES, open_graph, race
@@ -44,7 +44,7 @@ def collect_artefacts(
                 path=path,
                 method=candidate.method,
                 float_nodes=candidate.float_nodes,
-                sha256=hash_file(file),
+                sha256=measure_sha256(file),
                 size_bytes=file.stat().st_size,
                 agreement={engine: found[engine].agreement for engine in engines},
                 speed={e: _measure_speed(e, file, model, samples, on_progress) for e in engines},
@@ -59,12 +59,6 @@ def copy_original(weights: Path, graph: Graph, folder: Path) -> None:
         save_graph(graph, folder / _ORIGINAL)
     else:
         shutil.copyfile(weights, folder / _ORIGINAL)
-
-
-def hash_file(path: Path) -> str:
-    """The file's sha256."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _measure_speed(engine: str, file: Path, model: Model, samples: Samples, on_progress: OnProgress) -> Speed:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,8 +12,9 @@ import numpy as np
 
 from pictag.engines.base import to_layout
 from pictag.engines.cores import count_cores
-from pictag.errors import ImageNotFound, OptionError, PictagError, shorten
-from pictag.images import FetchLimits, ImageLimits, Source, expand, read_image
+from pictag.errors import OptionError, PictagError, shorten
+from pictag.images import Failed, Source, read_image
+from pictag.images.folder import choose_images
 from pictag.preprocess.run import preprocess
 from pictag.quantization.records import OnProgress, Progress, Skipped
 
@@ -85,15 +85,15 @@ def gather_calibration_set(
     skipped: list[Skipped] = []
 
     def prepare(place: Path, most: int, name: str) -> list[Path]:
-        sources = _select(place, recursive=options.recursive, most=most, skipped=skipped)
-        return _prepare(model, sources, folder / name, skipped, on_progress)
+        entries = choose_images(place, count=most, recursive=options.recursive)
+        return _prepare(model, entries, folder / name, skipped, on_progress)
 
     held_back = options.check is None
     found = prepare(options.calibrate, 2 * options.most if held_back else options.most, "calibrate")
     if len(found) < MIN_IMAGES:
         raise OptionError(
-            f"{shorten(options.calibrate)} has {len(found)} usable images; calibration needs at least "
-            f"{MIN_IMAGES}. Use a hundred or more that resemble the images you will classify."
+            f"{shorten(options.calibrate)} has too few usable images ({len(found)}): calibration needs at "
+            f"least {MIN_IMAGES}. Use a hundred or more that resemble the images you will classify."
         )
     if options.check is None:
         check = found[_HOLD_BACK_EVERY - 1 :: _HOLD_BACK_EVERY]
@@ -110,43 +110,30 @@ def gather_calibration_set(
     )
 
 
-def _select(place: Path, *, recursive: bool, most: int, skipped: list[Skipped]) -> list[Source]:
-    """At most ``most`` of a folder's images, spread evenly over it."""
-    sources = []
-    entries = list(expand([place], recursive=recursive))
-    for entry in entries:
-        if isinstance(entry, Source):
-            sources.append(entry)
-        elif len(entries) == 1:
-            raise entry.error
-        else:
-            skipped.append(Skipped(source=entry.name, reason=str(entry.error)))
-    if len(sources) == 1 and not os.path.lexists(sources[0].name):
-        raise ImageNotFound(f"{shorten(place)} doesn't exist. Give a folder or glob of images.")
-    if len(sources) <= most:
-        return sources
-    return [sources[number * len(sources) // most] for number in range(most)]
-
-
 def _prepare(
-    model: Model, sources: list[Source], folder: Path, skipped: list[Skipped], on_progress: OnProgress
+    model: Model,
+    entries: Sequence[Source | Failed],
+    folder: Path,
+    skipped: list[Skipped],
+    on_progress: OnProgress,
 ) -> list[Path]:
     folder.mkdir()
 
-    def prepare(number: int, source: Source) -> Path | Skipped:
+    def prepare(number: int, entry: Source | Failed) -> Path | Skipped:
         path = folder / f"{number:06}.npy"
         try:
-            image = read_image(source, limits=ImageLimits(), fetch=FetchLimits())
-            np.save(path, preprocess(image.rgb, model.spec)[None])
+            if isinstance(entry, Failed):
+                raise entry.error
+            np.save(path, preprocess(read_image(entry).rgb, model.spec)[None])
         except PictagError as error:
-            return Skipped(source=source.name, reason=str(error))
+            return Skipped(source=entry.name, reason=str(error))
         return path
 
     made = []
     with ThreadPoolExecutor(count_cores()) as pool:
         try:
-            for number, result in enumerate(pool.map(prepare, itertools.count(), sources), start=1):
-                on_progress(Progress(step="Reading images", done=number, total=len(sources)))
+            for number, result in enumerate(pool.map(prepare, itertools.count(), entries), start=1):
+                on_progress(Progress(step="Reading images", done=number, total=len(entries)))
                 if isinstance(result, Skipped):
                     skipped.append(result)
                 else:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from pictag.errors import OutputError, PictagError, shorten
-from pictag.models.files import CONFIG, PREPROCESSOR, PROCESSOR
+from pictag.models.files import CARD, CONFIG, PREPROCESSOR, PROCESSOR
 from pictag.models.folder import LABELS, SETTINGS
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from pictag.models.load import Model
 
-CARD = "card.json"
 _CARRIED = (
     CONFIG,
     PREPROCESSOR,
@@ -47,12 +46,13 @@ def check_output(output: Path, *, overwrite: bool, sources: tuple[Path, ...]) ->
             raise OutputError(f"{shorten(output)} contains the model or the images. Choose a new folder.")
     if not output.exists() or not any(output.iterdir()):
         return
-    if not overwrite:
-        raise OutputError(f"{shorten(output)} exists. Use --overwrite (overwrite=True) to replace it.")
     if not _is_ours(output):
         raise OutputError(
-            f"{shorten(output)} was not written by 'pictag quantize', so it is not overwritten. Choose a new "
-            "folder."
+            f"{shorten(output)} is not empty, and was not written by 'pictag quantize'. Choose a new folder."
+        )
+    if not overwrite:
+        raise OutputError(
+            f"{shorten(output)} already exists. Use --overwrite (overwrite=True) to replace it."
         )
 
 
@@ -62,7 +62,7 @@ def staging_folder(output: Path) -> Iterator[Path]:
     try:
         folder = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.absolute().parent))
     except OSError as error:
-        raise OutputError(f"Cannot write beside {shorten(output)}: {error.strerror}.") from error
+        raise OutputError(f"Cannot create a folder beside {shorten(output)}: {error.strerror}.") from error
     try:
         yield folder
     except PictagError:
@@ -92,7 +92,7 @@ def write_card(target: Path, card: dict[str, Any]) -> None:
 
 
 def put_in_place(target: Path, output: Path) -> None:
-    """Move the finished folder into place; an existing one is only removed once the new one is there."""
+    """Move the finished folder into place; an existing one is removed only after that."""
     old = target.parent / "replaced"
     try:
         if output.exists():

@@ -91,7 +91,7 @@ class Search:
             lambda: self._static("percentile"),
             lambda: self._static("entropy"),
         ]
-        if self.target == "x86":  # full-range weights are slower without VNNI, but much more exact
+        if self.target == "x86":  # full-range weights are slower without VNNI, but much more accurate
             by_range.insert(1, lambda: self._static("minmax", full_range=True))
         first = self.choose("onnxruntime", by_range, original)
         if not openvino:
@@ -106,7 +106,7 @@ class Search:
     def _runs_with(self, engine: str) -> bool:
         try:
             open_graph(engine, self.model.weights, self.model).close()
-        except InvalidModel:  # it lacks an operation
+        except InvalidModel:  # the engine lacks an operation
             return False
         return True
 
@@ -118,7 +118,7 @@ class Search:
             try:
                 candidate = make()
                 agreement = self._check(engine, candidate.file, original)
-            except (EngineError, InvalidModel) as error:  # this graph is beyond a tool or an engine
+            except (EngineError, InvalidModel) as error:  # a tool or an engine can't handle this graph
                 failure = error
                 continue
             tried.append(Found(candidate=candidate, agreement=agreement))
