@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 def describe_card(
     model: Model, graph: Mapping[str, Any], engine: EngineChoice, embedding: EmbeddingTensor | str
 ) -> Iterator[tuple[str, object]]:
-    """Names and values in reading order; unknown values are left out.
+    """Names and values in reading order, without unknown values.
 
-    ``graph`` has the ``inputs`` and ``outputs`` of the opened graph, or an ``error``; ``embedding`` is its
-    tensor, or the reason why there is none.
+    ``graph`` has the ``inputs`` and ``outputs`` of the opened graph, or an ``error``; ``embedding`` is the
+    tensor, or the reason why it can't be found.
     """
     card = model.card
     lines: list[tuple[str, object]] = [
@@ -89,19 +89,18 @@ def _describe_details(details: Mapping[str, Any]) -> Iterator[tuple[str, object]
 
 
 def _describe_quantization(quantization: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
-    """What ``pictag quantize`` says of its weights. Cards without a ``schema`` said pictures for images."""
-    unit = "images" if "schema" in quantization else "pictures"
+    """What ``pictag quantize`` recorded about its weights."""
     calibration, check = (_mapping(quantization.get(key)) for key in ("calibration", "check"))
-    if _is_number(calibration.get(unit)) and _is_number(check.get(unit)):
+    if _is_number(calibration.get("images")) and _is_number(check.get("images")):
         yield (
             "quantized",
             f"from {_text(_mapping(quantization.get('original')).get('model')) or 'an unknown model'}, "
-            f"calibrated with {calibration[unit]} images, checked on {check[unit]}",
+            f"calibrated with {calibration['images']} images, checked on {check['images']}",
         )
     for path, artefact in _mapping(quantization.get("artefacts")).items():
         for engine, measured in _mapping(_mapping(artefact).get("engines")).items():
             agreement = _mapping(_mapping(measured).get("agreement"))
-            speed = _mapping(_mapping(measured).get(f"{unit}_per_second"))
+            speed = _mapping(_mapping(measured).get("images_per_second"))
             if not _is_number(agreement.get("top1")):
                 continue
             told = f"{path} with {engine}: {agreement['top1']:.1%} same best label"
