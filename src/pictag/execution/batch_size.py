@@ -18,9 +18,8 @@ _log = logging.getLogger("pictag.execution")
 class BatchSizer:
     """Tries each size on the first images and keeps the fastest. Thread-safe.
 
-    ``chosen`` is ``None`` until then, and ``largest`` is the largest size that may come.
-
-    A single size is used as it is, without measuring.
+    ``chosen`` is ``None`` until then; ``largest`` is the largest size that may still be used. A single size
+    isn't measured.
 
     >>> BatchSizer((4,)).next()
     4
@@ -43,7 +42,7 @@ class BatchSizer:
             return self._sizes[self._count % len(self._sizes)]
 
     def note(self, size: int, seconds: float) -> None:
-        """A run of this size took so long."""
+        """Record how long a run of this size took."""
         if self.chosen is not None or size not in self._seconds:
             return
         with self._lock:

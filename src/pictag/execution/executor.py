@@ -1,8 +1,8 @@
 """Runs models on many images: one compute worker per core, and threads that read files and URLs ahead.
 
 Each worker decodes, preprocesses and runs its own images. On two cores that is a quarter faster than
-decoding beside one run on all cores: no worker waits for another, and the pixels of a batch are still in the
-core's own cache when the model reads them.
+decoding next to a single run on all cores: no worker waits for another, and the pixels of a batch are still
+in the core's own cache when the model reads them.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class Executor:
     ``on_run(runner, count, seconds)`` is called in a worker after each run. ``niceness`` lowers the workers'
     priority on Linux. ``max_batch`` bounds the batch size of every model.
 
-    ``ThreadPoolExecutor`` waits for its threads at shutdown, and again when the process ends: one that reads
-    from a silent server would delay Ctrl-C for as long as a URL may take. These threads are waited for
-    briefly and then abandoned, unless a model is running in them: a thread that returns from native code into
-    an interpreter that has ended crashes the process.
+    ``ThreadPoolExecutor`` isn't used, because it waits for its threads at shutdown, and again when the
+    process ends: a thread that reads from a silent server would delay Ctrl-C until the URL's time limit.
+    These threads are waited for briefly and then abandoned, unless a model is running in them: a thread that
+    returns from native code after the interpreter has ended crashes the process.
     """
 
     def __init__(
@@ -83,9 +83,9 @@ class Executor:
         *,
         deadline_s: float | None = None,
     ) -> Future[Outcome]:
-        """Classify a source, or pixel values [K, C, H, W] that are prepared already.
+        """Classify a source, or pixel values [K, C, H, W].
 
-        The future's result is an `Outcome`, whatever goes wrong with the image. It raises `PipelineClosed` if
+        The future's result is an `Outcome`, even if the image fails. It raises `PipelineClosed` if
         the model was closed, and `CancelledError` after `close` and `cancel`. A task whose future is
         cancelled, or whose ``deadline_s`` (of `time.monotonic`) has passed, is neither decoded nor run; the
         latter ends with `DeadlineExceeded`.
@@ -120,7 +120,7 @@ class Executor:
         pending: deque[Future[Outcome] | Outcome] = deque()
         error: Exception | None = None
         exhausted = False
-        owed = True  # whether another source is to be read before the next outcome is given
+        owed = True  # whether to read another source before giving the next outcome
         while pending or not exhausted:
             if not exhausted and len(pending) < self._window(runner) and (owed or not _is_done(pending[0])):
                 owed = False
@@ -132,7 +132,7 @@ class Executor:
                 else:
                     pending.append(self.submit(runner, source))
             else:
-                owed = True  # one is read for each that is given, so that the workers stay busy
+                owed = True  # one source is read for each outcome given, so that the workers stay busy
                 first = pending.popleft()
                 yield first if isinstance(first, Outcome) else first.result()
         if error is not None:
@@ -264,10 +264,7 @@ class Executor:
         arrays = [task.pixel_values for task in tasks if task.pixel_values is not None]
         counts = [len(array) for array in arrays]
         begun = time.monotonic()
-        if len(arrays) == 1:
-            outputs = capture_error(runner.infer, arrays[0])
-        else:
-            outputs = capture_error(_infer_together, runner, arrays)
+        outputs = capture_error(runner.infer, *arrays)
         seconds = time.monotonic() - begun
         if isinstance(outputs, PipelineClosed):
             _abort(tasks, outputs)
@@ -283,22 +280,16 @@ class Executor:
             _finish(tasks, counts, outputs, seconds)
 
 
-def _infer_together(
-    runner: ModelRunner, arrays: Sequence[NDArray[np.float32]]
-) -> tuple[NDArray[np.float32], ...]:
-    return runner.infer(np.concatenate(arrays))
-
-
 def _is_done(result: Future[Outcome] | Outcome) -> bool:
     return isinstance(result, Outcome) or result.done()
 
 
 def _is_due(task: Task) -> bool:
-    """Whether to go on with a task. It is marked as started, and one whose deadline has passed is ended."""
+    """Mark a task as started; false if it was cancelled, or if its deadline has passed, which ends it."""
     if not task.is_started and not _is_wanted(task):
         return False
     if task.deadline_s is not None and time.monotonic() >= task.deadline_s:
-        _fail([task], DeadlineExceeded("The time allowed for the image was over before it was classified."))
+        _fail([task], DeadlineExceeded("The image was not classified within the time allowed."))
         return False
     return True
 
@@ -336,7 +327,7 @@ def _fail(tasks: Sequence[Task], error: Exception) -> None:
 
 
 def _drop_tracebacks(error: BaseException | None) -> None:
-    """Release the image: it would stay in memory with the frames, which refer to the error in turn."""
+    """Release the image, which the frames of the traceback would keep in memory."""
     while error is not None:
         error.__traceback__ = None
         error = error.__context__
@@ -347,9 +338,9 @@ def _finish(
 ) -> None:
     ends = np.cumsum(counts).tolist()
     run_s = seconds / len(tasks)
-    # The last one first: a caller that waits for the first is woken when the others are there too.
+    # In reverse order: a caller that waits for the first one then finds the others finished too.
     for task, count, end in zip(reversed(tasks), reversed(counts), reversed(ends), strict=True):
-        # Copies: an engine may return a view of memory that it fills again.
+        # Copies, because an engine may return a view of memory that it reuses.
         logits, *embedding = (np.array(output[end - count : end]) for output in outputs)
         task.pixel_values = None
         task.future.set_result(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class RunnerState:
-    """What changes about a runner."""
+    """The mutable part of a runner."""
 
     is_closed: bool = False
 
@@ -38,7 +38,7 @@ class RunnerState:
 class ModelRunner:
     """One loaded model with everything that its images need. Thread-safe.
 
-    ``max_concurrency`` is the number of runs that may go on at once, ``None`` for one per worker. ``observe``
+    ``max_concurrency`` is the maximum number of concurrent runs, ``None`` for one per worker. ``observe``
     is called with each decoded image (RGB, upright); what it returns becomes `Outcome.observed`.
     """
 
@@ -71,12 +71,13 @@ class ModelRunner:
         ]
         return arrays[0][None] if len(arrays) == 1 else np.stack(arrays), observed
 
-    def infer(self, pixel_values: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-        """Logits [N, L] of pixel values [N, C, H, W], and the embedding [N, D] if it was asked for.
+    def infer(self, *arrays: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        """Logits [N, L] of the pixel values [N, C, H, W] in all arrays, and embeddings [N, D] if requested.
 
-        More images than a batch may have take several runs. Raises `EngineError`, `InvalidModel` or
+        More images than fit a batch take several runs. Raises `EngineError`, `InvalidModel` or
         `PipelineClosed`.
         """
+        pixel_values = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
         size = self.batch_sizer.largest
         if len(pixel_values) <= size:
             return self._run(pixel_values)
@@ -104,7 +105,7 @@ class ModelRunner:
         return logits, _average(outputs[1], self.embedding.axis)
 
     def _target_size(self, size: tuple[int, int]) -> tuple[int, int] | None:
-        # images/ speaks of width × height, preprocess/ of height × width.
+        # images/ uses (width, height), preprocess/ (height, width).
         target = target_size(self.model.spec, size[::-1])
         return target and target[::-1]
 

@@ -1,4 +1,4 @@
-"""What became of one source."""
+"""The result of one source."""
 
 from __future__ import annotations
 

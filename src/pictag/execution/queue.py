@@ -1,4 +1,4 @@
-"""What waits for the workers: sources to decode, and pixel values to run."""
+"""The work that waits for workers: sources to decode, and pixel values to run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Task:
-    """One submitted source or array of pixel values [K, C, H, W], and what is known of it so far."""
+    """One submitted source or array of pixel values [K, C, H, W], and what is known about it so far."""
 
     runner: ModelRunner
     name: str
@@ -117,7 +117,7 @@ class WorkQueue:
             self._changed.notify()
 
     def discard(self, future: Future[Outcome]) -> Task | None:
-        """Remove a task that waits and return it; ``None`` if a worker has it."""
+        """Remove a waiting task and return it; ``None`` if a worker has it."""
         with self._changed:
             for kind, group in ((None, self._waiting), *self._ready.items()):
                 task = next((task for task in group if task.future is future), None)
@@ -152,7 +152,7 @@ class WorkQueue:
         else:
             return None
         group = self._ready[kind]
-        # An idle worker gets its share, but a batch that was decoded together isn't torn apart for one.
+        # An idle worker gets its share, but a batch that was decoded together isn't split for it.
         share = -(-len(group) // free)
         tasks = [group.popleft()]
         if share > 1:

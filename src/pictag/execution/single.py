@@ -1,4 +1,4 @@
-"""One image, here and now."""
+"""One image, in the caller's thread."""
 
 from __future__ import annotations
 
