@@ -378,7 +378,7 @@ def test_a_thin_image_is_an_error_before_it_is_enlarged_beyond_max_pixels(tmp_pa
     )
     thin = np.zeros((2, 1000, 3), np.uint8)
     with pipeline(model=tmp_path, max_pixels=1_000_000) as classifier:
-        with pytest.raises(ImageTooLarge, match="resized as the model asks"):
+        with pytest.raises(ImageTooLarge, match="resized as the model requires"):
             classifier(thin)
         assert classifier(thin[:, :100])["score"] > 0
 

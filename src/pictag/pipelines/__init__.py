@@ -54,7 +54,7 @@ def pipeline(
         UnknownTask: for another task.
         OptionError: for an invalid option.
         MissingExtra: for an engine or a device whose packages are not installed.
-        ModelError: when the model can't be found, fetched, checked or understood.
+        ModelError: if the model can't be found, downloaded, verified or read.
 
     >>> from pictag import pipeline
     >>> with pipeline("image-classification", model="embedded") as classifier:

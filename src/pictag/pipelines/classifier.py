@@ -82,7 +82,7 @@ class ImageClassificationPipeline(Generic[R]):
         """The session for one image at a time, or that of the pipeline's ``mode``."""
         return self._runner.engine
 
-    # A str or an array can be iterated too, but is one image; and 1 is an int, but gives no list.
+    # A str or an array is iterable too, but is one image; and 1 is an int, but doesn't give a list.
     @overload
     def __call__(  # type: ignore[overload-overlap]
         self, inputs: SingleInput, **options: Unpack[CallKeywords]
@@ -134,7 +134,7 @@ class ImageClassificationPipeline(Generic[R]):
         return [make_entry(scorer.pick(outcome), as_one=as_one) for outcome in outcomes]
 
     def predict(self, inputs: Any, **options: Unpack[ScoringKeywords]) -> list[Prediction]:
-        """The call in typed records: always a list, and an image that fails has its ``error`` set.
+        """Classify like a call, but return typed records: a list, in which failed images have an ``error``.
 
         >>> from pictag import pipeline
         >>> pipeline(model="embedded").predict("missing.jpg")[0].error.kind
@@ -146,10 +146,10 @@ class ImageClassificationPipeline(Generic[R]):
     def stream(self, iterable: Iterable[Any], **options: Unpack[ScoringKeywords]) -> Iterator[Prediction]:
         """Classify any number of images, lazily, in order, in bounded memory.
 
-        Takes what the call takes, and folders and globs, which give their images (for those of subfolders
-        too, pass ``pictag.images.expand([folder], recursive=True)``). An image that fails is a `Prediction`
-        with ``error``; the others are still classified. Images are read ahead, so an array or buffer that is
-        filled again for the next image has to be copied.
+        Accepts what a call accepts, and also folders and globs, which are expanded to their images (to
+        include subfolders, pass ``pictag.images.expand([folder], recursive=True)``). An image that fails is a
+        `Prediction` with ``error``; the others are still classified. Images are read ahead, so don't reuse an
+        array or buffer for the next image: pass a copy.
 
         >>> from pictag import pipeline
         >>> classifier = pipeline(model="embedded")
@@ -197,7 +197,7 @@ class ImageClassificationPipeline(Generic[R]):
         return np.stack(rows) if rows else np.empty((0, 0), np.float32)
 
     def preprocess(self, inputs: Any) -> NDArray[np.float32]:
-        """What the model is given: float32 [N, C, H, W]; one image gives N = 1."""
+        """The images as the model takes them: float32 [N, C, H, W]; one image gives N = 1."""
         self._runners.check_open()
         runner = self._runner
         several = [inputs] if is_single(inputs) else inputs
@@ -207,8 +207,8 @@ class ImageClassificationPipeline(Generic[R]):
             return np.empty((0, self.model.spec.channels, *size), np.float32)
         if len({p.shape for p in pixels}) > 1:
             raise OptionError(
-                "This model keeps the sizes of its images, so they don't fit one array. Preprocess them one "
-                "by one."
+                "This model doesn't resize images to one size, so these don't fit into one array. Preprocess "
+                "them one by one."
             )
         return np.concatenate(pixels)
 
@@ -226,7 +226,7 @@ class ImageClassificationPipeline(Generic[R]):
         return self._runner.infer(values)[0]
 
     def postprocess(self, logits: NDArray[Any], **options: Unpack[ScoringKeywords]) -> Any:
-        """Labels from logits: [N, labels] gives what the call gives for several images, [labels] for one.
+        """Labels from logits: [N, labels] gives the result for several images, [labels] for one.
 
         >>> from pictag import pipeline
         >>> classifier = pipeline(model="embedded")

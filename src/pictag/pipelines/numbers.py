@@ -1,4 +1,4 @@
-"""Arrays that callers give to the steps: numbers, whatever they come in."""
+"""Arrays given to ``forward()`` and ``postprocess()``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def read_numbers(given: Any) -> NDArray[np.float32] | None:
-    """The array, or lists of numbers, as float32; ``None`` for what holds no numbers or has no one shape.
+    """An array or nested lists as float32; ``None`` if they aren't numbers, or if the lists' lengths differ.
 
     >>> read_numbers([[1, 2], [3, 4]]).shape, read_numbers([[1], [2, 3]])
     ((2, 2), None)
@@ -26,7 +26,7 @@ def read_numbers(given: Any) -> NDArray[np.float32] | None:
 
 
 def describe_value(given: Any) -> str:
-    """The value in a few words, for a message that it is not what is taken."""
+    """A rejected value in a few words, for the message."""
     if isinstance(given, np.ndarray):
         return f"{given.dtype} of shape {list(given.shape)}"
     return f"{type(given).__name__} {shorten(repr(given), 60)}"

@@ -1,4 +1,4 @@
-"""From options to an open model: found, fetched, read, its engine chosen and its first session opened."""
+"""From options to a loaded model and the engine to run it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def open_runners(options: PipelineOptions) -> Runners:
         has_fast_int8=has_fast_int8(),
     )
     if choice.name == "openvino" != asked:
-        model = _load(ref, options, engine="openvino")  # it may have weights of its own for this engine
+        model = _load(ref, options, engine="openvino")  # the model may have weights for this engine
     embedding = None
     if needs_embedding:
         embedding = find_embedding(model.graph, asked=options.embedding_output)
@@ -64,7 +64,7 @@ def _load(ref: ModelRef, options: PipelineOptions, *, engine: str) -> Model:
 
 
 def _check_engine(options: PipelineOptions) -> None:
-    """Say what is wrong with engine and device before a model is downloaded for them."""
+    """Reject an invalid engine or device before a model is downloaded."""
     if not isinstance(options.engine, str):
         if not callable(getattr(options.engine, "run", None)):
             raise OptionError(

@@ -1,4 +1,4 @@
-"""From what a caller gives to sources, and from outcomes to what the caller gets."""
+"""From a caller's inputs to sources, and from outcomes to the caller's results."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Scorer:
 
 
 def make_scorer(model: Model, options: ScoringOptions) -> Scorer:
-    """The scorer of a call; raises `OptionError` for an activation after the one in the model's graph."""
+    """The scorer of a call; raises `OptionError` for an activation if the model's graph already has one."""
     activation = choose_activation(
         options.function_to_apply,
         problem_type=model.problem_type,
@@ -91,7 +91,7 @@ def as_source(value: Any) -> Source | Failed:
 
 
 def make_entry(labels: tuple[Label, ...], *, as_one: bool) -> Any:
-    """The labels as dicts: a list of them, or ``as_one`` the first alone (``None`` where there is none)."""
+    """The labels as dicts: a list, or with ``as_one`` only the first (``None`` if there is none)."""
     if as_one:
         return {"label": labels[0].label, "score": labels[0].score} if labels else None
     return [{"label": label.label, "score": label.score} for label in labels]

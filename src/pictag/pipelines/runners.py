@@ -50,8 +50,8 @@ class Runners:
 
     def get(self, mode: Mode) -> ModelRunner:
         """The runner for a mode. Raises an error of the ``ModelError`` branch, or `PipelineClosed`."""
-        if self._is_same_for_all_modes:
-            mode = "latency"
+        if self._cores == 1 or not self._runs_on_cores:
+            mode = "latency"  # one session serves both modes
         runner = self._open.get(mode)
         if runner is None or self.is_closed:
             with self._lock:
@@ -67,7 +67,7 @@ class Runners:
         if mode == "auto":
             mode = "throughput" if count is None or count >= THROUGHPUT_MIN_IMAGES else "latency"
         runner = self.adapt(self.get(mode), scoring)
-        # A run on a GPU leaves the core to another image's decoding.
+        # While the GPU runs the model, the core can decode another image.
         workers = self._cores if self._runs_on_cores else self._cores + 1
         with Executor(workers=workers) as executor:
             yield from executor.stream(runner, sources)
@@ -96,10 +96,6 @@ class Runners:
     @property
     def _runs_on_cores(self) -> bool:
         return isinstance(self._setup.engine, str) and self._options.device == "cpu"
-
-    @property
-    def _is_same_for_all_modes(self) -> bool:
-        return self._cores == 1 or not self._runs_on_cores
 
     def _make(self, mode: Mode) -> ModelRunner:
         model, options = self.model, self._options

@@ -55,7 +55,7 @@ def read_processor(name: str, settings: Settings, *, channels: int) -> Preproces
 
 def unsupported(name: str, file: str) -> UnsupportedProcessor:
     """The error that names a class, why it isn't supported, and what to do."""
-    why = UNSUPPORTED.get(name, "it is unknown")
+    why = UNSUPPORTED.get(name, "pictag doesn't know it")
     return UnsupportedProcessor(
         f"{file} requires the image processor {shorten(name, 80)}, which is unsupported: {why}. Use another "
         "export of the model, or describe its preprocessing in a pictag.toml beside a plain .onnx file."
@@ -137,11 +137,10 @@ def _poolformer(o: Options) -> list[Step]:
 
 
 def _textnet(o: Options) -> list[Step]:
-    steps: list[Step] = []
-    if o.do_resize:
-        step = ResizeShortest(edge=_shortest_edge(o), resample=o.resample, multiple=o.size_divisor)
-        steps.append(step)
-    return [*steps, *_crop(o), *_tones(o)]
+    if not o.do_resize:
+        return [*_crop(o), *_tones(o)]
+    resize = ResizeShortest(edge=_shortest_edge(o), resample=o.resample, multiple=o.size_divisor)
+    return [resize, *_crop(o), *_tones(o)]
 
 
 def _pplcnet(o: Options) -> list[Step]:

@@ -88,9 +88,9 @@ def _class_name(settings: Settings, config: Mapping[str, object]) -> str:
         if "pretrained_cfg" in settings.values:
             return TIMM
         raise UnsupportedProcessor(
-            f"{settings.file} names no image processor (image_processor_type), and there is no default for "
-            f"the model_type {shorten(repr(model_type), 80)} of {CONFIG}. Add the name, or use "
-            "a plain .onnx file with a pictag.toml beside it."
+            f"{settings.file} doesn't name an image processor (image_processor_type), and the model_type "
+            f"{shorten(repr(model_type), 80)} in {CONFIG} has no default one. Add the name, or use a plain "
+            ".onnx file with a pictag.toml beside it."
         )
     return CLASS_OF_MODEL_TYPE[model_type]
 

@@ -76,7 +76,7 @@ def fraction_size(step: CropFraction, size: Size) -> Size:
 
 
 def center_box(step: CenterCrop, size: Size) -> Box:
-    """The box that the step cuts from an image of ``size``; it exceeds an image that is smaller.
+    """The box that the step cuts from an image of ``size``; it extends beyond a smaller image.
 
     >>> from pictag.preprocess.steps import CenterCrop
     >>> center_box(CenterCrop(height=2, width=4), (5, 3))

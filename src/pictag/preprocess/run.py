@@ -129,8 +129,8 @@ def _resize(step: ResizeStep, image: Image.Image, limit: int) -> Image.Image:
     height, width = resized_size(step, (image.height, image.width))
     if height * width > limit:
         raise ImageTooLarge(
-            f"The image is {image.width}×{image.height} (width×height); resized as the model asks, it "
-            f"would be {width}×{height}, more than {limit:,} pixels. Crop it first."
+            f"The image is {image.width}×{image.height} (width×height); resized as the model requires, "
+            f"it would be {width}×{height}, more than {limit:,} pixels. Crop it first."
         )
     return image.resize((width, height), resample=_FILTERS[step.resample])
 

@@ -50,7 +50,7 @@ class PreprocessSpec:
     def __post_init__(self) -> None:
         ranks = [_rank(step) for step in self.steps]
         if ranks != sorted(ranks):
-            raise ValueError("steps come in the order: image, tones, array")
+            raise ValueError("steps come in the order: image, pixels, array")
 
     @property
     def output_size(self) -> Size | None:

@@ -16,7 +16,7 @@ Resample = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"
 RESAMPLE_NAMES: tuple[Resample, ...] = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 
 CenterRounding = Literal["transformers", "torchvision", "timm"]
-"""Whose rule decides on the odd pixel when an image is cropped or padded around its centre. When padding,
+"""Whose rule applies to the odd pixel when an image is cropped or padded around its centre. When padding,
 transformers adds it before the image, torchvision and timm after it. When cropping, transformers and
 torchvision's tensor code remove it at the end; timm (and torchvision's image code) rounds half to even."""
 
