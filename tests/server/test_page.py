@@ -197,7 +197,7 @@ def test_errors_contain_no_advice_for_operators(visit: Visit, folder: Path) -> N
     visit.settle()
     state = visit.card("vast.png").locator(".state")
     expect(state).to_contain_text("200×100 is 20,000 pixels; the limit is 10,000. Make the image smaller.")
-    expect(visit.card("letter.jpg").locator(".state")).to_contain_text("No image format was recognised.")
+    expect(visit.card("letter.jpg").locator(".state")).to_contain_text("This is not a known image format.")
     for name in ("vast.png", "letter.jpg"):
         expect(visit.card(name).get_by_role("button", name="Try again")).to_be_hidden()
     expect(visit.page.locator("#retry-failed")).to_be_hidden()
@@ -425,6 +425,44 @@ def test_the_focus_stays_on_an_image_that_is_retried(visit: Visit, red: Path) ->
     visit.page.keyboard.press("Enter")
     assert visit.labels("red.png")[0][0] == "red"
     expect(visit.page.get_by_role("heading", name="red.png")).to_be_focused()
+
+
+def test_the_first_name_of_a_label_is_more_prominent_than_its_synonyms(visit: Visit, red: Path) -> None:
+    """Nothing of the label is cut off, and its text stays the same."""
+    visit.page.select_option("#model", "wordy")
+    visit.give(red)
+    assert {label for label, _ in visit.labels("red.png")} == set(WORDY)
+    labels = visit.card("red.png").locator(".labels li")
+    first = labels.filter(has_text="red, ")
+    name, synonyms = first.locator(".name"), first.locator(".synonyms")
+    expect(name).to_have_text("red")
+    assert synonyms.text_content() == ("red, " * 50).removeprefix("red, ")
+    expect(labels.filter(has_text="blue").locator(".synonyms")).to_have_count(0)
+    assert colour_of(name) == colour_of(visit.page.locator("body"))
+    assert colour_of(synonyms) != colour_of(name)
+    assert int(colour_of(name, "font-weight")) > int(colour_of(synonyms, "font-weight"))
+    assert float(colour_of(name, "font-size")[:-2]) > float(colour_of(synonyms, "font-size")[:-2])
+    for label in labels.locator(".label").all():
+        assert label.evaluate(
+            """label => {
+                const range = document.createRange();
+                range.selectNodeContents(label);
+                const text = range.getBoundingClientRect();
+                const card = label.closest(".card").getBoundingClientRect();
+                return text.left >= card.left && text.right <= card.right && text.bottom <= card.bottom;
+            }"""
+        )
+
+
+def test_an_error_card_is_not_as_high_as_its_neighbours(visit: Visit, red: Path, blue: Path) -> None:
+    visit.page.set_viewport_size({"width": 1280, "height": 800})
+    visit.page.select_option("#model", "embedded")
+    visit.give(red, file("letter.png", b"Dear Sir"), blue)
+    visit.settle()
+    boxes = [visit.card(name).bounding_box() for name in ("red.png", "letter.png", "blue.png")]
+    tops, heights = zip(*((box["y"], box["height"]) for box in boxes if box), strict=True)
+    assert len(set(tops)) == 1, "all in one row"
+    assert heights[1] < 0.7 * min(heights[0], heights[2])
 
 
 @pytest.mark.parametrize(("width", "names"), [(360, NAMES), (1280, NAMES), (360, NAMES[2:])])

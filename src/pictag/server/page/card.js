@@ -55,7 +55,7 @@ export class Card {
       return element(
         "li",
         {},
-        element("span", { className: "label", textContent: label }),
+        element("span", { className: "label" }, ...namesOf(label)),
         " ",
         element("span", { className: "score", textContent: written(found) }),
         bar,
@@ -92,6 +92,15 @@ export class Card {
     // While an image is classified again, its old labels stay, dimmed, so that the layout does not move.
     this.root.setAttribute("aria-busy", String(state === "waiting" || state === "running"));
   }
+}
+
+/** The parts of a label such as "tabby, tabby cat": its first name, and its synonyms. */
+function namesOf(label) {
+  const [, first, synonyms] = label.match(/^(.+?), (.+)$/s) ?? ["", label, ""];
+  const name = element("span", { className: "name", textContent: first });
+  if (!synonyms) return [name];
+  const comma = element("span", { className: "comma", textContent: "," }); // not shown, but read out and copied
+  return [name, comma, " ", element("span", { className: "synonyms", textContent: synonyms })];
 }
 
 function percent(score) {
