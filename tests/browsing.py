@@ -90,13 +90,25 @@ class Visit:
 
     def drop(self, *paths: Path) -> None:
         """Drop files and folders with the mouse."""
-        box = self.page.locator("#drop").bounding_box()
+        self._drop({"items": [], "files": [str(path) for path in paths]})
+
+    def drop_text(self, text: str, media_type: str, onto: str = "#drop") -> None:
+        """Drop text with the mouse; links are ``text/uri-list``."""
+        self._drop({"items": [{"mimeType": media_type, "data": text}], "files": []}, onto)
+
+    def _drop(self, content: dict[str, Any], onto: str = "#drop") -> None:
+        box = self.page.locator(onto).bounding_box()
         assert box is not None
         session = self.page.context.new_cdp_session(self.page)
-        data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+        data = {**content, "dragOperationsMask": 1}
         for kind in ("dragEnter", "dragOver", "drop"):
             event = {"type": kind, "x": box["x"] + 9, "y": box["y"] + 9, "data": data}
             session.send("Input.dispatchDragEvent", event)
+
+    def paste_text(self, text: str) -> None:
+        """Copy the text and press the keys for pasting."""
+        self.page.evaluate("text => navigator.clipboard.writeText(text)", text)
+        self.page.keyboard.press("Control+v")
 
     def card(self, name: str) -> Locator:
         """The card of one image."""

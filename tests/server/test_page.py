@@ -106,6 +106,56 @@ def test_images_and_folders_can_be_dropped(visit: Visit, folder: Path, red: Path
     expect(visit.page.get_by_role("alert")).to_contain_text("No images found.")
 
 
+@pytest.mark.parametrize(
+    ("text", "media_type", "advice"),
+    [
+        ("https://example.org/cat.jpg", "text/uri-list", "This is a URL"),
+        ("https://example.org/cat.jpg", "text/plain", "This is a URL"),
+        ("data:image/png;base64,iVBORw0KGgo=", "text/plain", "This is a URL"),
+        ("a cat", "text/plain", "This is text, not an image. Drop, paste or choose an image file."),
+    ],
+)
+def test_dropped_or_pasted_text_shows_what_to_do_instead(
+    visit: Visit, red: Path, text: str, media_type: str, advice: str
+) -> None:
+    """The message disappears when an image is added. The browser doesn't open a dropped URL."""
+    page, shown = visit.page, visit.page.get_by_role("alert")
+    visit.drop_text(text, media_type)
+    expect(shown).to_contain_text(advice)
+    visit.give(red)
+    expect(shown).to_be_hidden()
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    visit.paste_text(text)
+    expect(shown).to_contain_text(advice)
+    expect(shown).to_be_in_viewport()
+    assert visit.labels("red.png")[0][0] == "red"
+    assert page.locator(".card").count() == 1
+
+
+def test_text_can_be_pasted_and_dropped_into_a_field(browser: Browser, locked_address: str) -> None:
+    with visit_page(browser, locked_address) as visit:
+        field = visit.page.get_by_label("This server asks for an API key")
+        expect(field).to_be_focused()
+        visit.paste_text(KEY[:4])
+        expect(field).to_have_value(KEY[:4])
+        field.fill("")
+        visit.drop_text(KEY, "text/plain", "#key")
+        expect(field).to_have_value(KEY)
+        expect(visit.page.get_by_role("alert")).to_be_hidden()
+
+
+def test_a_server_that_was_unreachable_can_be_tried_again_after_other_advice(visit: Visit) -> None:
+    page = visit.page
+    page.route("**/models", lambda route: route.abort())
+    page.reload()
+    expect(page.locator("#trouble")).to_contain_text("The server could not be reached.")
+    visit.paste_text("a cat")
+    expect(page.locator("#advice")).to_contain_text("This is text")
+    page.unroute("**/models")
+    page.locator("#trouble").get_by_role("button", name="Try again").click()
+    expect(page.locator("#model")).to_be_enabled()
+
+
 def test_an_image_can_be_pasted(visit: Visit) -> None:
     visit.page.evaluate(
         """async () => {
@@ -170,6 +220,7 @@ def test_axe_finds_no_accessibility_problems(browser: Browser, address: str, red
         expect(visit.card("red.png").locator(".labels li")).to_have_count(20)
         visit.page.fill("#top-k", "0")
         visit.page.keyboard.press("Tab")
+        visit.paste_text("a cat")
         for seldom in ("key-form", "trouble"):
             visit.page.locator(f"#{seldom}").evaluate("notice => { notice.hidden = false; }")
         visit.page.locator("#trouble-text").evaluate("text => { text.textContent = 'A trouble'; }")
@@ -595,7 +646,8 @@ def test_the_page_fits_small_screens_and_respects_reduced_motion(
     wide = make_image(folder / ("long-" * 30 + ".png"), "red", size=(400, 20))
     small = {"viewport": {"width": 320, "height": 640}, "reduced_motion": "reduce"}
     with visit_page(browser, address, **small) as visit:
-        visit.give(wide, wide)
+        visit.give(wide, wide, file("letter.png", b"Dear Sir"))
+        visit.paste_text("https://example.org/" + "long-" * 30)
         visit.settle()
         assert visit.page.evaluate("document.documentElement.scrollWidth") == 320
         bar = visit.page.locator(".bar > span").first

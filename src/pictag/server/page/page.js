@@ -3,7 +3,7 @@
 import { Card } from "./card.js";
 import { classify, fetchModels } from "./client.js";
 import { curlLine } from "./curl.js";
-import { MAX_IMAGES, watchForImages } from "./intake.js";
+import { MAX_IMAGES, NO_IMAGES, watchForImages } from "./intake.js";
 
 const AT_ONCE = 2; // so that a folder of images does not delay other users
 const ANNOUNCE_MS = 700;
@@ -23,15 +23,14 @@ let newsTimer;
 
 // ---- adding and removing images
 
-function take(files) {
-  if (at("trouble-retry").hidden) at("trouble").hidden = true;
-  if (files.length === 0) showTrouble("No images found.");
+function take(images) {
+  advise(images.length ? "" : NO_IMAGES);
   const room = MAX_IMAGES - jobs.length;
-  if (files.length > room) {
-    showTrouble(`The page holds up to ${MAX_IMAGES.toLocaleString("en")} images; the others were not added.`);
+  if (images.length > room) {
+    advise(`The page holds up to ${MAX_IMAGES.toLocaleString("en")} images; the others were not added.`);
   }
-  const added = files.slice(0, Math.max(0, room)).map((file) => {
-    const job = { file, state: "waiting" };
+  const added = images.slice(0, Math.max(0, room)).map(({ file, source }) => {
+    const job = { file, source, state: "waiting" };
     job.card = new Card(file, { onRemove: () => remove(job), onRetry: () => again(job) });
     return job;
   });
@@ -135,10 +134,10 @@ async function loadModels() {
     models = await fetchModels(keyUsed);
   } catch (error) {
     if (error.status === 401) askForKey(keyUsed);
-    else showTrouble(error.message, comeBack);
+    else showTrouble(error.message);
     return false;
   }
-  if (!at("trouble-retry").hidden) hide(at("trouble"));
+  hide(at("trouble"));
   if (!at("key-form").hidden) {
     hide(at("key-form"), at("files"));
     say("The key was accepted.");
@@ -157,6 +156,7 @@ async function loadModels() {
 
 /** Connects to a server that was unreachable and repeats what failed meanwhile. */
 async function comeBack() {
+  hide(at("trouble"));
   if (await loadModels()) retryFailed();
 }
 
@@ -258,13 +258,15 @@ function summary() {
   return `${done} of ${jobs.length} done${failed ? `, ${failed} failed` : ""}`;
 }
 
-function showTrouble(text, retry) {
+/** Says what the user can do instead; with "" the last such message disappears. */
+function advise(text) {
+  at("advice").textContent = text;
+  at("advice").hidden = text === "";
+  if (text) at("drop").scrollIntoView({ block: "nearest" });
+}
+
+function showTrouble(text) {
   at("trouble-text").textContent = text;
-  at("trouble-retry").hidden = !retry;
-  at("trouble-retry").onclick = () => {
-    hide(at("trouble"));
-    retry();
-  };
   at("trouble").hidden = false;
 }
 
@@ -307,10 +309,11 @@ async function copy() {
 
 // ---- start
 
-watchForImages({ input: at("files"), zone: at("drop"), take });
+watchForImages({ input: at("files"), zone: at("drop"), take, advise });
 at("model").addEventListener("change", chooseModel);
 at("top-k").addEventListener("change", readTopK);
 at("clear").addEventListener("click", clear);
+at("trouble-retry").addEventListener("click", comeBack);
 at("retry-failed").addEventListener("click", retryFailed);
 at("copy").addEventListener("click", copy);
 at("key-form").addEventListener("submit", useKey);
