@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Locator, Route, expect
 
 from browsing import Visit, file, launch_browser, visit_page
 from liveserver import run_server
-from pictag import pipeline
+from pictag import __version__, pipeline
 from tinymodel import make_image, make_tiny_model
 
 HOSTILE = '<img src=x onerror="document.title=1">'
@@ -192,6 +192,9 @@ def test_the_page_can_be_used_with_the_keyboard_only(visit: Visit, red: Path, bl
     press("Enter")
     expect(page.locator(".card")).to_have_count(0)
     expect(page.get_by_role("button", name="Choose images")).to_be_focused()
+    for expected in ("#model", "#top-k", "#copy", "footer a"):
+        press("Tab")
+        expect(page.locator(expected)).to_be_focused()
 
 
 def test_screen_readers_get_status_updates(visit: Visit, red: Path, blue: Path) -> None:
@@ -381,10 +384,27 @@ def test_the_curl_line_does_the_same(visit: Visit, blue: Path, tmp_path: Path, n
     assert visit.page.locator(".labels li").all_inner_texts() == said
 
 
-def test_the_curl_line_fails_with_the_servers_error(visit: Visit, tmp_path: Path) -> None:
-    (tmp_path / "letter.png").write_text("Dear Sir")
-    visit.give(tmp_path / "letter.png")
+def test_the_curl_line_names_the_last_image_that_worked(visit: Visit, red: Path, blue: Path) -> None:
+    def shows(name: str) -> None:
+        expect(visit.page.locator("#curl")).to_contain_text(f"--data-binary '@{name}' ")
+
+    visit.give(file("letter.png", b"Dear Sir"))
     visit.settle()
+    shows("image.jpg")
+    visit.give(red, blue, file("empty.png", b""), file("letter.png", b"Dear Sir"))
+    visit.settle()
+    shows("blue.png")
+    visit.page.get_by_role("button", name="Remove blue.png").click()
+    shows("red.png")
+    visit.page.route("**/models/**", lambda route: None)  # no response: the previous result still counts
+    visit.page.select_option("#model", "embedded")
+    shows("red.png")
+
+
+def test_the_curl_line_fails_with_the_servers_error(visit: Visit, red: Path, tmp_path: Path) -> None:
+    visit.give(red)
+    visit.settle()
+    (tmp_path / "red.png").write_text("Dear Sir")
     done = run_stream(visit, tmp_path)
     assert done.returncode == 22
     assert "this is not a known image format" in json.loads(done.stdout)["error"]
@@ -514,6 +534,19 @@ def test_an_error_card_is_not_as_high_as_its_neighbours(visit: Visit, red: Path,
     tops, heights = zip(*((box["y"], box["height"]) for box in boxes if box), strict=True)
     assert len(set(tops)) == 1, "all in one row"
     assert heights[1] < 0.7 * min(heights[0], heights[2])
+
+
+def test_the_page_shows_its_version_and_links_the_api_description(
+    browser: Browser, locked_address: str
+) -> None:
+    """The link opens another tab, so that the results stay, and works without the key."""
+    with visit_page(browser, locked_address) as visit:
+        footer = visit.page.get_by_role("contentinfo")
+        expect(footer).to_contain_text(f"pictag {__version__}")
+        with visit.page.expect_popup() as opened:
+            footer.get_by_role("link", name="API description").click()
+        assert opened.value.url == f"{locked_address}/openapi.json"
+        assert json.loads(opened.value.locator("body").inner_text())["info"]["version"] == __version__
 
 
 @pytest.mark.parametrize(("width", "names"), [(360, NAMES), (1280, NAMES), (360, NAMES[2:])])

@@ -17,7 +17,9 @@ let models = [];
 let key = ""; // in memory only
 let keyNeeded = false;
 let topK = Number(at("top-k").value); // as requested; a model with fewer labels returns all
-let jobs = []; // {file, card, state: "waiting" | "running" | "done" | "failed", controller}
+// {file, source, card, state: "waiting" | "running" | "done" | "failed", result, controller}; the result has
+// either labels or an error, and stays until the next one.
+let jobs = [];
 let news = []; // not yet announced to screen readers
 let newsTimer;
 
@@ -107,6 +109,7 @@ async function run(job) {
     });
     if (controller.signal.aborted) return;
     job.state = "done";
+    job.result = { labels };
     tell(`${job.card.name}: ${job.card.finish(labels)}`);
   } catch (error) {
     if (controller.signal.aborted) return; // removed or retried
@@ -223,7 +226,7 @@ function refresh() {
   at("model-hint").textContent = hintOf(model);
   showTopK(model);
   at("curl").textContent = curlLine({
-    fileName: jobs.at(-1)?.card.name ?? "image.jpg",
+    fileName: jobs.findLast(({ result }) => result?.labels)?.card.name ?? "image.jpg",
     model: model?.name ?? "MODEL",
     topK: askedTopK(),
     withKey: keyNeeded,
