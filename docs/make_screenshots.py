@@ -16,15 +16,17 @@ import sys
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, ViewportSize, sync_playwright
 
 IMAGES = Path(__file__).with_name("images")
 PHOTOGRAPHS = ("chelsea.png", "coffee.png", "rocket.jpg")
-# Where, how large, in which colours, with how many photographs.
+# Where, in which colours, with how many photographs.
 SCREENSHOTS = {
-    "server-page.png": ((1080, 980), "light", 3),
-    "server-page-dark.png": ((1080, 860), "dark", 1),
+    "server-page.png": ("light", 3),
+    "server-page-dark.png": ("dark", 3),
+    "server-page-empty.png": ("light", 0),
 }
+SIZE: ViewportSize = {"width": 1080, "height": 600}  # higher if the page is
 COLOURS = 256  # a page has few, and the file is a third as large
 
 
@@ -38,8 +40,8 @@ def main(address: str) -> None:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
-        for name, (size, scheme, count) in SCREENSHOTS.items():
-            content = take_image(browser, address, size, scheme, photographs[:count])
+        for name, (scheme, count) in SCREENSHOTS.items():
+            content = take_image(browser, address, scheme, photographs[:count])
             image = Image.open(io.BytesIO(content)).convert("RGB")
             image.quantize(COLOURS, kmeans=2, dither=Image.Dither.FLOYDSTEINBERG).save(
                 IMAGES / name, optimize=True
@@ -47,13 +49,10 @@ def main(address: str) -> None:
         browser.close()
 
 
-def take_image(
-    browser: Browser, address: str, size: tuple[int, int], scheme: str, photographs: list[Path]
-) -> bytes:
+def take_image(browser: Browser, address: str, scheme: str, photographs: list[Path]) -> bytes:
     """A PNG of the page with these photographs and their labels."""
-    width, height = size
     context = browser.new_context(
-        viewport={"width": width, "height": height},
+        viewport=SIZE,
         color_scheme="dark" if scheme == "dark" else "light",
         reduced_motion="reduce",
     )
@@ -64,7 +63,7 @@ def take_image(
         card.locator(".labels li").first.wait_for()
     page.locator("#model-hint:not(:empty)").wait_for()
     page.wait_for_timeout(300)  # the photographs are drawn
-    content = page.screenshot()
+    content = page.screenshot(full_page=True)
     context.close()
     return content
 

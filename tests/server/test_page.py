@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import subprocess
@@ -23,6 +25,7 @@ MAX_BODY_BYTES = 2**20
 MAX_PIXELS = 10_000
 COLOURS = "tests/colours"
 WORDY = ("red, " * 50, "g" * 200, "blue")
+AWKWARD = ("=1+1", '-2" pipe, "valve",\r\nopen', "@blue")
 NAMES = ["a.png", "Screenshot from 2026-11-28 01-34-12.png", f"{'very-' * 38}longer.png"]
 
 
@@ -39,16 +42,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def models(folder: Path) -> list[str]:
-    """Four models: colours, two with HTML or very long labels, and the embedded one."""
+    """Five models: colours, three with HTML, very long or formula-like labels, and the embedded one."""
     make_tiny_model(folder / "colours")
     make_tiny_model(
         folder / "hostile", labels=(HOSTILE, "</li><script>alert(1)</script>", "\u202eblue\x1b[2J")
     )
     make_tiny_model(folder / "wordy", labels=WORDY)
+    make_tiny_model(folder / "awkward", labels=AWKWARD)
     return [
         f"{COLOURS}={folder / 'colours'}",
         f"hostile={folder / 'hostile'}",
         f"wordy={folder / 'wordy'}",
+        f"awkward={folder / 'awkward'}",
         "embedded",
     ]
 
@@ -182,7 +187,7 @@ def test_the_page_can_be_used_with_the_keyboard_only(visit: Visit, red: Path, bl
         press("Enter")
     chooser.value.set_files([red, blue])
     visit.settle()
-    for expected in ("#model", "#top-k", "#clear"):
+    for expected in ("#model", "#top-k", "#copy-results", "#download-csv", "#download-json", "#clear"):
         press("Tab")
         expect(page.locator(expected)).to_be_focused()
     press("Tab")
@@ -536,6 +541,117 @@ def test_an_error_card_is_not_as_high_as_its_neighbours(visit: Visit, red: Path,
     assert heights[1] < 0.7 * min(heights[0], heights[2])
 
 
+def read_download(visit: Visit, button: str) -> tuple[str, bytes]:
+    with visit.page.expect_download() as started:
+        visit.page.get_by_role("button", name=button).click()
+    return started.value.suggested_filename, started.value.path().read_bytes()
+
+
+@pytest.fixture
+def awkward(visit: Visit, folder: Path, red: Path, blue: Path) -> list[list[str]]:
+    """Images are on the page whose names and labels need quotes; the expected lines of a table of them."""
+    visit.page.select_option("#model", "awkward")
+    names = ['+1, "2".png', "-.png", "@letter\n.png", "plain.png"]
+    contents = [red.read_bytes(), blue.read_bytes(), b"Dear Sir", b""]
+    visit.give(*(file(name, content) for name, content in zip(names, contents, strict=True)))
+    visit.settle()
+    lines: list[list[str]] = []
+    with pipeline("image-classification", model=folder / "awkward") as classifier:
+        for name, image in zip(names, (red, blue), strict=False):
+            (expected,) = classifier.predict(image, top_k=3)
+            lines += [
+                [name, str(rank), found.label, f"{found.score:.4f}", "", ""]
+                for rank, found in enumerate(expected.labels, start=1)
+            ]
+    state = visit.card("@letter\n.png").locator(".state")
+    letter = str(state.evaluate("state => state.firstChild.textContent"))
+    return [
+        *lines,
+        [names[2], "", "", "", "NotAnImage", letter],
+        [names[3], "", "", "", "NotAnImage", "The file is empty."],
+    ]
+
+
+def read_table(text: str, delimiter: str) -> list[list[str]]:
+    """The lines, without the quotes in front of text that would be a formula; scores with four digits."""
+    header, *lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    assert header == ["source", "rank", "label", "score", "error_kind", "error_message"]
+    for line in lines:
+        assert all(field[:1] not in tuple("=+-@\t\r") for field in line if field), "no field is a formula"
+        for index in (0, 2):
+            if line[index][:2] in ("'=", "'+", "'-", "'@"):
+                line[index] = line[index][1:]
+        if line[3]:
+            line[3] = f"{float(line[3]):.4f}"
+    return lines
+
+
+def test_the_results_can_be_downloaded_as_csv(visit: Visit, awkward: list[list[str]]) -> None:
+    """Commas, quotes and line breaks are quoted, and no label or name is a formula for a spreadsheet."""
+    name, content = read_download(visit, "Download CSV")
+    assert name == "pictag-awkward.csv"
+    assert content.startswith(b"\xef\xbb\xbfsource,"), "spreadsheets read other files with a local encoding"
+    assert read_table(content.decode("utf-8-sig"), ",") == awkward
+
+
+@pytest.mark.parametrize("is_secure", [True, False])
+def test_the_results_can_be_copied_into_a_spreadsheet(
+    visit: Visit, awkward: list[list[str]], is_secure: bool
+) -> None:
+    """Also without the Clipboard API, which browsers only offer on https and localhost."""
+    if not is_secure:
+        visit.page.evaluate("Object.defineProperty(navigator, 'clipboard', {configurable: true})")
+    visit.page.get_by_role("button", name="Copy results").click()
+    expect(visit.page.locator("#copy-results")).to_have_text("Copied")
+    expect(visit.page.get_by_role("status")).to_have_text("Copied.")
+    if not is_secure:
+        visit.page.evaluate("delete navigator.clipboard")
+    assert read_table(visit.page.evaluate("navigator.clipboard.readText()"), "\t") == awkward
+
+
+def test_the_results_can_be_downloaded_as_json(visit: Visit, awkward: list[list[str]]) -> None:
+    """With the fields of ``pictag classify --format jsonl``, but without the index, which the page lacks."""
+    name, content = read_download(visit, "Download JSON")
+    assert name == "pictag-awkward.json"
+    rows = json.loads(content)
+    assert [set(row) for row in rows] == [{"source", "labels"}] * 2 + [{"source", "error"}] * 2
+    lines: list[list[str]] = []
+    for row in rows:
+        lines += [
+            [row["source"], str(rank), found["label"], f"{found['score']:.4f}", "", ""]
+            for rank, found in enumerate(row.get("labels", []), start=1)
+        ]
+        if "error" in row:
+            lines.append([row["source"], "", "", "", row["error"]["kind"], row["error"]["message"]])
+    assert lines == awkward
+
+
+def test_images_of_a_folder_have_their_path_in_the_results(visit: Visit, tmp_path: Path) -> None:
+    for name in ("a/1.png", "b/1.png"):
+        make_image(tmp_path / "album" / name, "red")
+    visit.drop(tmp_path / "album")
+    expect(visit.page.locator(".card[data-state=done]")).to_have_count(2)
+    rows = json.loads(read_download(visit, "Download JSON")[1])
+    assert [row["source"] for row in rows] == ["album/a/1.png", "album/b/1.png"]
+    assert visit.page.locator("h3").all_text_contents() == ["1.png", "1.png"]
+
+
+def test_results_can_be_saved_when_all_images_are_done(visit: Visit, red: Path) -> None:
+    waiting: list[Route] = []
+    visit.page.route("**/models/**", lambda route: waiting.append(route))
+    visit.give(red)
+    buttons = [
+        visit.page.get_by_role("button", name=name)
+        for name in ("Copy results", "Download CSV", "Download JSON")
+    ]
+    for button in buttons:
+        expect(button).to_be_disabled()
+    expect(visit.card("red.png")).to_have_attribute("data-state", "running")
+    waiting[0].continue_()
+    for button in buttons:
+        expect(button).to_be_enabled()
+
+
 def test_the_page_shows_its_version_and_links_the_api_description(
     browser: Browser, locked_address: str
 ) -> None:
@@ -683,5 +799,10 @@ def test_the_page_fits_small_screens_and_respects_reduced_motion(
         visit.paste_text("https://example.org/" + "long-" * 30)
         visit.settle()
         assert visit.page.evaluate("document.documentElement.scrollWidth") == 320
+        for button in visit.page.locator(".actions button:visible").all():
+            box = button.bounding_box()
+            assert box is not None
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= 320
         bar = visit.page.locator(".bar > span").first
         assert bar.evaluate("bar => getComputedStyle(bar).transitionDuration") == "0s"

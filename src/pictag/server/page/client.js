@@ -5,8 +5,12 @@ const LONGEST_PAUSE_S = 60;
 
 /** An error message for the user. */
 export class RequestError extends Error {
-  constructor(message, { status = 0, requestId = "", isFinal = status >= 400 && status < 500 } = {}) {
+  constructor(
+    message,
+    { kind = "HTTPError", status = 0, requestId = "", isFinal = status >= 400 && status < 500 } = {},
+  ) {
     super(message);
+    this.kind = kind; // the name of the error's class in Python, as in result files
     this.status = status;
     this.requestId = requestId;
     this.canRetry = !isFinal || status === 408 || status === 429;
@@ -34,10 +38,10 @@ export function pathOf(model, topK) {
  * `onTry()` is called before each attempt, `onPause(seconds)` before each pause.
  */
 export async function classify({ file, model, topK, maxBytes, key, signal, onTry, onPause }) {
-  if (file.size === 0) throw new RequestError("The file is empty.", { isFinal: true });
+  if (file.size === 0) throw new RequestError("The file is empty.", { kind: "NotAnImage", isFinal: true });
   if (file.size > maxBytes) {
     const sizes = `The image has ${megabytes(file.size)}; the limit of this server is ${megabytes(maxBytes)}.`;
-    throw new RequestError(sizes, { isFinal: true });
+    throw new RequestError(sizes, { kind: "BodyTooLarge", isFinal: true });
   }
   for (let tries = 1; ; tries += 1) {
     onTry();
@@ -69,7 +73,7 @@ async function request(path, options) {
   } catch (error) {
     if (error.name === "AbortError") throw error;
     const file = options.body ? ", or the file can no longer be read" : "";
-    throw new RequestError(`The server could not be reached${file}.`);
+    throw new RequestError(`The server could not be reached${file}.`, { kind: "ServerUnreachable" });
   }
   const body = await response.json().catch((error) => {
     if (error.name === "AbortError") throw error;
@@ -79,10 +83,16 @@ async function request(path, options) {
   const said = body?.message ?? body?.error;
   const error = new RequestError(
     typeof said === "string" && said ? forVisitor(said) : `The server responded with status ${response.status}.`,
-    { status: response.status, requestId: String(body?.request_id ?? "") },
+    { kind: kindOf(body?.type), status: response.status, requestId: String(body?.request_id ?? "") },
   );
   if (response.status === 429) error.retryAfter = secondsOf(response.headers.get("Retry-After"));
   throw error;
+}
+
+/** The class of an error, whose name the server writes with underscores: not_an_image is NotAnImage. */
+function kindOf(type) {
+  if (typeof type !== "string" || !type) return undefined;
+  return type.replace(/(?:^|_)(.)/g, (_, letter) => letter.toUpperCase());
 }
 
 /** The server's message, without its name for the image and without advice for the operator. */

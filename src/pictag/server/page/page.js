@@ -2,8 +2,10 @@
 
 import { Card } from "./card.js";
 import { classify, fetchModels } from "./client.js";
+import { copyText } from "./clipboard.js";
 import { curlLine } from "./curl.js";
 import { MAX_IMAGES, NO_IMAGES, watchForImages } from "./intake.js";
+import { csvOf, download, jsonOf, tableOf } from "./results.js";
 
 const AT_ONCE = 2; // so that a folder of images does not delay other users
 const ANNOUNCE_MS = 700;
@@ -119,6 +121,7 @@ async function run(job) {
       askForKey(keyUsed);
     } else {
       job.state = "failed";
+      job.result = { error: { kind: error.kind ?? error.name, message: error.message } };
       job.canRetry = error.canRetry ?? true;
       job.card.fail(error.message, { requestId: error.requestId, canRetry: job.canRetry });
       tell(`${job.card.name} failed: ${error.message}`);
@@ -126,7 +129,7 @@ async function run(job) {
   }
   refresh();
   work();
-  if (jobs.every(({ state }) => state === "done" || state === "failed")) loadModels();
+  if (areFinished()) loadModels();
 }
 
 // ---- settings
@@ -237,6 +240,7 @@ function refresh() {
   if (jobs.some(isWorthRetrying)) at("retry-failed").hidden = false;
   else hide(at("retry-failed"));
   at("progress").textContent = summary();
+  for (const id of ["copy-results", "download-csv", "download-json"]) at(id).disabled = !areFinished();
 }
 
 function showTopK(model) {
@@ -252,6 +256,10 @@ function hintOf(model) {
   if (model.state === "loading") return "Loading…";
   if (model.state === "unloaded") return "Not loaded yet. The first image takes longer.";
   return model.labels ? `${model.labels.toLocaleString("en")} labels.` : "";
+}
+
+function areFinished() {
+  return jobs.every(({ state }) => state === "done" || state === "failed");
 }
 
 function summary() {
@@ -294,20 +302,21 @@ function say(text) {
   at("announcer").textContent = text;
 }
 
-async function copy() {
-  const text = at("curl").textContent;
-  const button = at("copy");
-  let copied = true;
-  try {
-    await navigator.clipboard.writeText(text);
-  } catch {
-    // The clipboard API needs https; the older way uses the selection.
-    getSelection().selectAllChildren(at("curl"));
-    copied = document.execCommand("copy");
-  }
-  button.textContent = copied ? "Copied" : "Selected";
-  say(copied ? "Copied." : "The command is selected. Copy it with the keyboard.");
+// ---- copying and downloading
+
+async function copy(button, text) {
+  const copied = await copyText(text);
+  button.textContent = copied ? "Copied" : "Not copied";
+  say(copied ? "Copied." : "The browser did not allow copying.");
   setTimeout(() => { button.textContent = "Copy"; }, 2000);
+}
+
+function rows() {
+  return jobs.map(({ source, result }) => ({ source, ...result }));
+}
+
+function save(ending, type, text) {
+  download(`pictag-${at("model").value.replaceAll("/", "-")}.${ending}`, type, text);
 }
 
 // ---- start
@@ -318,7 +327,10 @@ at("top-k").addEventListener("change", readTopK);
 at("clear").addEventListener("click", clear);
 at("trouble-retry").addEventListener("click", comeBack);
 at("retry-failed").addEventListener("click", retryFailed);
-at("copy").addEventListener("click", copy);
+at("copy").addEventListener("click", () => copy(at("copy"), at("curl").textContent));
+at("copy-results").addEventListener("click", () => copy(at("copy-results"), tableOf(rows())));
+at("download-csv").addEventListener("click", () => save("csv", "text/csv", csvOf(rows())));
+at("download-json").addEventListener("click", () => save("json", "application/json", jsonOf(rows())));
 at("key-form").addEventListener("submit", useKey);
 refresh();
 loadModels();
