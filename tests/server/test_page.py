@@ -638,7 +638,11 @@ def test_images_of_a_folder_have_their_path_in_the_results(visit: Visit, tmp_pat
 
 def test_results_can_be_saved_when_all_images_are_done(visit: Visit, red: Path) -> None:
     waiting: list[Route] = []
-    visit.page.route("**/models/**", lambda route: waiting.append(route))
+
+    def hold(route: Route) -> None:
+        waiting.append(route)
+
+    visit.page.route("**/models/**", hold)
     visit.give(red)
     buttons = [
         visit.page.get_by_role("button", name=name)
