@@ -1,11 +1,11 @@
-"""Varied views of a batch of images, a different one for every image, as two matrix products.
+"""Random views of a batch of images, a different one for each image, as two matrix products.
 
-Cropping, resizing, flipping, blurring and sharpening along one axis are all linear: each is a row of
-weights over the 64 pixels of that axis. So an image's view is `rows · image · columnsᵀ`, with matrices
-drawn anew for every image. The filter is a triangle as wide as the reduction needs (the antialiasing of
-Pillow's resize), times a random factor: narrower keeps aliasing, wider blurs, a difference of two
-sharpens. Photographs of many megapixels, scaled down, are sharper than the JPEG files of 64×64 that the
-network learns from; this spread covers both.
+Cropping, resizing, flipping, blurring and sharpening along one axis are all linear: each output pixel is a
+weighted sum of the 64 pixels of that axis. A view is therefore `rows · image · columnsᵀ`, with random
+matrices for each image. The filter is a triangle as wide as the reduction requires (the antialiasing of
+Pillow's resize), times a random factor: a narrower one aliases, a wider one blurs, and the difference of two
+sharpens. Large photographs that are scaled down are sharper than the JPEG files of 64×64 that the network is
+trained on; this range covers both.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def normalise(pixels: Tensor) -> Tensor:
 
 
 def whole_view(pixels: NDArray[np.uint8], side: int, device: torch.device) -> Tensor:
-    """The images unchanged but for their size: what the network is judged on."""
+    """The images unchanged except for their size, as the network is evaluated on them."""
     batch = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
     count, source = len(batch), batch.shape[1]
     ones = torch.ones(count, device=device)
@@ -106,7 +106,7 @@ def random_views(pixels: Tensor, side: int, generator: Generator) -> Tensor:
 
 
 def cut_and_paste(views: Tensor, labels: Tensor, probability: float, generator: Generator) -> Batch:
-    """CutMix: with `probability`, a rectangle of an image is taken from another of the batch."""
+    """CutMix: with `probability`, replace a rectangle of an image by one from another image of the batch."""
     count, side = views.shape[0], views.shape[1]
     partner = torch.randperm(count, generator=generator)
     size = torch.rand(count, generator=generator).sqrt() * side * 0.7

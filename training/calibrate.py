@@ -1,7 +1,7 @@
-"""Calibration: one temperature for all logits, so that a score of 0.8 is right about 8 times in 10.
+"""Calibration: one temperature for all logits, so that a best score of 0.8 is correct 8 times in 10.
 
 After Guo and others, 2017: the temperature that divides the logits minimises the cross entropy on
-held-back images. It never changes which class comes first.
+held-back images. It never changes the best class.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bin:
-    """The images whose first score lies between `low` and `high`: how many, how sure, how often right."""
+    """Images whose best score is between `low` and `high`: their number, mean score and accuracy."""
 
     low: float
     high: float
@@ -35,12 +35,12 @@ def softmax(logits: NDArray[np.floating]) -> Floats:
 
 
 def cross_entropy(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> float:
-    """The mean of −log(score of the right class)."""
+    """The mean of −log(score of the correct class)."""
     return float(-np.log(softmax(logits)[np.arange(len(labels)), labels] + 1e-12).mean())
 
 
 def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> float:
-    """The temperature of the least cross entropy, by golden-section search over its logarithm."""
+    """The temperature with the lowest cross entropy, by golden-section search over its logarithm."""
     ratio = (np.sqrt(5) - 1) / 2
     low, high = np.log(0.2), np.log(5.0)
 
@@ -57,7 +57,7 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> 
 
 
 def reliability(scores: Floats, labels: NDArray[np.int64], bins: int = BINS) -> list[Bin]:
-    """The reliability diagram: bins of equal width over the first score; empty bins have zeros."""
+    """The reliability diagram: bins of equal width over the best score; empty bins have zeros."""
     confidence, right = scores.max(axis=1), scores.argmax(axis=1) == labels
     place = np.minimum((confidence * bins).astype(int), bins - 1)
     result = []
@@ -83,7 +83,7 @@ def expected_calibration_error(bins: list[Bin]) -> float:
 
 
 def cross_fitted_error(logits: NDArray[np.floating], labels: NDArray[np.int64], seed: int = 0) -> float:
-    """The calibration error when each half is judged with the temperature of the other half."""
+    """The calibration error if each half is evaluated with the temperature of the other half."""
     order = np.random.default_rng(seed).permutation(len(labels))
     halves = order[::2], order[1::2]
     scores = np.empty(logits.shape, dtype=np.float64)

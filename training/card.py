@@ -1,4 +1,4 @@
-"""What is known of a shipped model: `card.json` for programs, and the model's README made from it."""
+"""The card of a shipped model: `card.json` for programs, and a README made from it."""
 
 from __future__ import annotations
 
@@ -14,28 +14,29 @@ DATA = {
     "terms": "ImageNet's terms of access: non-commercial research and education; not redistributed here",
 }
 METHOD = (
-    "Residual network of dense 3×3 convolutions. A view drawn anew for every image (crop, aspect, "
-    "flip, blur or sharpening, colours), CutMix on a fifth of them, smoothed labels. Muon for the "
-    "convolutions, AdamW for the rest; the learning rate warms up, stays, and falls to zero; images "
-    "grow over the epochs; an averaged copy of the weights is kept. Temperature fitted on the held-back "
-    "images. Weights stored as int8, one scale a channel; arithmetic in float32. The graph "
-    "compresses an image as those of the data set were (JPEG, quality 75), and averages it and its mirror "
-    "image."
+    "Residual network of dense 3×3 convolutions. Training: a random view of each image (crop, "
+    "aspect ratio, flip, blur or sharpening, colours), CutMix on a fifth of them, smoothed "
+    "labels; Muon for the convolutions, AdamW for the rest; the learning rate warms up, stays "
+    "constant, and decays to zero; the image size grows over the epochs; the weights are a moving "
+    "average. The temperature was fitted on the held-back images. Weights are stored "
+    "as int8 with one scale per channel; arithmetic is in float32. The graph compresses each "
+    "image as the data set's images were (JPEG, quality 75), and averages the image and its "
+    "mirror image."
 )
 LIMITATIONS = (
-    "It knows 200 classes and nothing else: people, scenes, texts and most things of daily life are not "
-    "among them. What it does not know gets a low score, not always low enough.",
-    "It sees images at 64×64 pixels: small things in large photographs are lost, and only the middle "
-    "square is looked at.",
-    "It confuses kinds that look alike at this size; the most frequent confusions are listed in its card.",
-    "ImageNet's images come from the web, mostly of North America and Europe, and its labels carry "
-    "the errors and the view of that collection.",
+    "It knows only 200 classes: people, scenes, text and most everyday things are not among them. "
+    "Images of other things usually get low scores, but not always.",
+    "It sees images at 64×64 pixels, and only their central square: small objects in large "
+    "photographs are lost.",
+    "It confuses classes that look alike at this size; card.json lists the most frequent confusions.",
+    "ImageNet's images come from the web, mostly from North America and Europe, and its labels "
+    "have the errors and biases of that collection.",
 )
 NOT_FOR = (
-    "Decisions about people, or anything where a mistake can harm: medicine, safety, surveillance, "
-    "moderation.",
-    "Fine distinctions (breeds, species, models of cars): take a full-size model.",
-    "Commercial use before you have cleared what the data's terms mean for you.",
+    "Decisions about people, or anything where a mistake can do harm: medicine, safety, "
+    "surveillance, moderation.",
+    "Fine distinctions (breeds, species, car models): use a full-size model.",
+    "Commercial use, unless you have checked what the terms of the data mean for you.",
 )
 
 
@@ -63,7 +64,7 @@ def describe(
         "status": status,
         "task": "image-classification",
         "licence": "Apache-2.0",
-        "licence_note": "of the weights; the images learnt from have terms of their own, see data",
+        "licence_note": "of the weights; the training images have their own terms, see data",
         "data": {**DATA, "learnt_from": counts["train"], "held_back": counts["held_back"]},
         "method": METHOD,
         "parameters": parameters,
@@ -94,7 +95,7 @@ def describe(
 
 
 def done_stages(rows: list[dict[str, Any]]) -> list[tuple[int, int]]:
-    """The stages that were really run: (side, epochs), from the log."""
+    """The stages that were actually run, from the log: (side, epochs)."""
     stages: list[tuple[int, int]] = []
     for row in rows:
         if stages and stages[-1][0] == row["side"]:
@@ -105,7 +106,7 @@ def done_stages(rows: list[dict[str, Any]]) -> list[tuple[int, int]]:
 
 
 def write_readme(card: dict[str, Any], path: Path) -> None:
-    """The model's README: the card in a page."""
+    """Write the model's README: the card as a page."""
     judged, training = card["evaluation"], card["training"]
     stages = ", ".join(f"{s['epochs']} at {s['side']} px" for s in training["stages"])
     latency = card["latency"]["one_image_one_core_ms"]
@@ -119,7 +120,7 @@ def write_readme(card: dict[str, Any], path: Path) -> None:
         "",
         f"# {card['name']}",
         "",
-        f"The image classifier inside pictag: 200 classes, {card['parameters'] / 1e6:.1f} million "
+        f"The image classifier included in pictag: 200 classes, {card['parameters'] / 1e6:.1f} million "
         f"parameters, {size:.1f} MB. "
         f"Revision `{card['revision']}`, {card['status']}.",
         "",
@@ -132,10 +133,10 @@ def write_readme(card: dict[str, Any], path: Path) -> None:
     if photos := judged["photographs"]:
         lines.append(f"| top-5, {photos['count']} full-size photographs | {photos['top5']:.2f} |")
     lines += [
-        f"| one image on one core, inference alone | {latency:.1f} ms |",
+        f"| one image on one core, inference only | {latency:.1f} ms |",
         "",
         f"**Data.** {card['data']['name']}: {card['data']['content']}. {card['data']['terms']}. "
-        f"{card['data']['learnt_from']:,} images learnt from, {card['data']['held_back']:,} held back.",
+        f"{card['data']['learnt_from']:,} images for training, {card['data']['held_back']:,} held back.",
         "",
         f"**Method.** {card['method']}",
         "",
@@ -150,8 +151,8 @@ def write_readme(card: dict[str, Any], path: Path) -> None:
         "",
         *[f"- {line}" for line in card["not_for"]],
         "",
-        "The weights are under Apache-2.0. Per-class accuracy, the reliability diagram's bins and the most "
-        "frequent confusions are in `card.json`.",
+        "The weights are licensed under Apache-2.0. `card.json` has the accuracy of each class, the bins of "
+        "the reliability diagram and the most frequent confusions.",
         "",
     ]
     path.write_text("\n".join(lines), encoding="utf-8")

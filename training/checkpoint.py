@@ -16,7 +16,7 @@ from plan import Plan
 
 @dataclass(slots=True, kw_only=True)
 class State:
-    """All that changes while training: the network, its averaged copy, the optimisers, the log."""
+    """Everything that changes during training: the network, its averaged copy, the optimisers, the log."""
 
     network: Network
     averaged: Network
@@ -27,7 +27,7 @@ class State:
 
 
 def start_state(plan: Plan, shape: Shape, device: torch.device) -> State:
-    """A fresh network with its optimisers: Muon for the convolutions, AdamW for all else."""
+    """A new network with its optimisers: Muon for the convolutions, AdamW for everything else."""
     network = build_network(shape, plan.seed).to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     convolutions = [p for p in network.parameters() if p.ndim == 4]
@@ -44,7 +44,7 @@ def start_state(plan: Plan, shape: Shape, device: torch.device) -> State:
 
 
 def save_state(state: State, plan: Plan, path: Path) -> None:
-    """Writes a checkpoint; a stop half-way leaves the previous one whole."""
+    """Write a checkpoint; if this is interrupted, the previous one stays intact."""
     content = {
         "shape": asdict(state.network.shape),
         "plan": asdict(plan),
@@ -61,7 +61,7 @@ def save_state(state: State, plan: Plan, path: Path) -> None:
 
 
 def load_state(state: State, path: Path, device: torch.device) -> None:
-    """Puts a checkpoint into `state`; the learning rates stay those of the present plan."""
+    """Load a checkpoint into `state`; the learning rates stay those of the current plan."""
     content = torch.load(path, map_location=device, weights_only=True)
     state.network.load_state_dict(content["network"])
     state.averaged.load_state_dict(content["averaged"])
@@ -74,7 +74,7 @@ def load_state(state: State, path: Path, device: torch.device) -> None:
 
 
 def load_averaged(path: Path) -> tuple[Network, dict[str, Any]]:
-    """The averaged network of a checkpoint, ready to predict, and all of its content."""
+    """The averaged network of a checkpoint, ready to predict, and the checkpoint's content."""
     content = torch.load(path, map_location="cpu", weights_only=True)
     network = Network(Shape(**content["shape"]))
     network.load_state_dict(content["averaged"])

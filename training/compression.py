@@ -1,13 +1,13 @@
-"""What storing a small image as a JPEG does to it, as a few nodes of an ONNX graph.
+"""JPEG compression of a small image, as a few nodes of an ONNX graph.
 
-Every image of Tiny ImageNet was stored at 64×64 pixels as a JPEG of quality 75 with colour at half the
-resolution, and the network has learnt from what that leaves: a photograph that is scaled down to 64×64 is
-cleaner than anything it has seen, and is read worse. So the graph puts every image through the same
-rounding first. An image that went through it before (the data set's own) hardly changes.
+The images of Tiny ImageNet are JPEGs of quality 75 at 64×64 pixels, with colour at half the resolution. A
+photograph that is scaled down to 64×64 is cleaner than these images, and the network recognises it less well.
+The graph therefore first compresses and restores every image in the same way. An image that has already been
+compressed so hardly changes.
 
-The steps are those of the standard (ITU-T T.81, and T.871 for the colours): YCbCr, colours averaged over 2×2
-pixels, the discrete cosine transform of 8×8 blocks, rounding by the tables of Annex K scaled to the quality,
-and all the way back, the colours enlarged linearly.
+The steps are those of the standard (ITU-T T.81, and T.871 for the colours): conversion to YCbCr, averaging
+the colours over 2×2 pixels, the discrete cosine transform of 8×8 blocks, and rounding by the tables of Annex
+K scaled to the quality; then the inverse, with the colours enlarged linearly.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _TO_RGB = [[1, 0, 1.402], [1, -0.344136, -0.714136], [1, 1.772, 0]]
 
 
 class GraphBuilder(Protocol):
-    """What is needed of a graph that is being put together."""
+    """The methods needed of a graph that is being built."""
 
     def add(self, kind: str, *inputs: str, name: str, **attributes: Any) -> str:
-        """Add a node and give the name of its output."""
+        """Add a node and return the name of its output."""
 
     def constant(self, name: str, values: NDArray[np.generic]) -> str:
-        """Add a constant and give its name."""
+        """Add a constant and return its name."""
 
 
 def quantization_steps(table: str, quality: int = QUALITY) -> Floats:
@@ -60,14 +60,14 @@ def cosine_blocks() -> Floats:
 
 
 def add_compression(graph: GraphBuilder, x: str, *, mean: float, std: float) -> str:
-    """Nodes that compress the normalised image ``x`` [batch, 3, side, side] and restore it.
+    """Add nodes that compress the normalised image ``x`` [batch, 3, side, side] and restore it.
 
-    The side is a multiple of 16. Gives the name of the restored image, normalised again.
+    The side must be a multiple of 16. Returns the name of the restored image, normalised again.
     """
     image = graph.add("Mul", x, graph.constant("jpeg_std", _scalar(std * 255)), name="jpeg_scaled")
     image = graph.add("Add", image, graph.constant("jpeg_mean", _scalar(mean * 255)), name="jpeg_image")
     matrix = np.array(_TO_YCBCR, np.float32)[:, :, None, None]
-    # Luminance is centred, as the colours are by themselves.
+    # Luminance is centred; the colours already are.
     luminance = graph.add(
         "Conv",
         image,
@@ -97,7 +97,7 @@ def add_compression(graph: GraphBuilder, x: str, *, mean: float, std: float) -> 
 
 
 def _round_blocks(graph: GraphBuilder, planes: str, count: int, steps: Floats, name: str) -> str:
-    """Each of ``count`` planes: its 8×8 blocks transformed, rounded by ``steps``, and put together again."""
+    """Transform the 8×8 blocks of each of ``count`` planes, round them by ``steps``, and transform back."""
     basis = graph.constant(f"{name}_basis", np.tile(cosine_blocks(), (count, 1, 1, 1)))
     step = graph.constant(f"{name}_steps", np.tile(steps, count).reshape(1, -1, 1, 1))
     layout = {"strides": [BLOCK, BLOCK], "group": count}

@@ -27,7 +27,7 @@ SPLIT_SEED = 20_24
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Classes:
-    """The classes in the order of their WordNet ids: a class's index is its place here."""
+    """The classes in the order of their WordNet ids: a class's index is its position here."""
 
     wordnet_ids: tuple[str, ...]
     labels: tuple[str, ...]
@@ -43,7 +43,7 @@ class Images:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """Indices of the images to learn from, and of those held back."""
+    """Indices of the training images, and of those held back."""
 
     train: NDArray[np.int64]
     held_back: NDArray[np.int64]
@@ -65,7 +65,7 @@ def iterate_archive(archive: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def decode_archive(archive: Path, limit: int | None = None) -> tuple[NDArray[np.uint8], list[str]]:
-    """The images of an archive (its first `limit`) as one array, with the WordNet id of each."""
+    """The images of an archive, at most `limit`, as one array, with the WordNet id of each."""
     images: list[NDArray[np.uint8]] = []
     wordnet_ids: list[str] = []
     for wordnet_id, content in iterate_archive(archive):
@@ -78,7 +78,7 @@ def decode_archive(archive: Path, limit: int | None = None) -> tuple[NDArray[np.
 
 
 def build_cache(folder: Path, cache: Path, limit: int | None = None) -> None:
-    """Decodes the archives of `folder` into `cache`; with `limit`, only that many images of the first."""
+    """Decode the archives in `folder` into `cache`; with `limit`, only that many images of the first one."""
     archives = sorted(folder.glob(ARCHIVES))
     if not archives:
         raise FileNotFoundError(f"no {ARCHIVES} in {folder}; name the folder of the data set with --data")
@@ -103,14 +103,14 @@ def open_cache(cache: Path) -> Images:
 
 
 def load_images(folder: Path, cache: Path, limit: int | None = None) -> Images:
-    """The data set of `folder`, decoded into `cache` first where that has not been done."""
+    """The data set in `folder`, decoded into `cache` if it isn't there yet."""
     if not (cache / "images.npy").exists():
         build_cache(folder, cache, limit)
     return open_cache(cache)
 
 
 def split_images(labels: NDArray[np.int64], fraction: float = HELD_BACK, seed: int = SPLIT_SEED) -> Split:
-    """Holds back the same `fraction` of every class, drawn with a fixed `seed`."""
+    """Hold back the same `fraction` of every class, chosen with a fixed `seed`."""
     generator = np.random.default_rng(seed)
     train: list[NDArray[np.int64]] = []
     held_back: list[NDArray[np.int64]] = []

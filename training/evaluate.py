@@ -1,8 +1,8 @@
-"""Judges an exported model as a user meets it: prepared by Pillow as its files say, run by ONNX Runtime.
+"""Evaluates an exported model as it is used: images prepared with Pillow as its files say, in ONNX Runtime.
 
-`python training/evaluate.py FOLDER --images ../shared/images/imagenet` names what the model sees in
-photographs called `INDEX_WNID_name.jpg`, counts those of the model's own classes, and measures the time
-for one image on one core.
+`python training/evaluate.py FOLDER --images ../shared/images/imagenet` measures the
+accuracy on photographs named `INDEX_WNID_name.jpg` of the model's classes, and the time for one image on one
+core.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BATCH = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preparation:
-    """How images become arrays: shortest edge, square cut from the middle, filter, mean and spread."""
+    """How images become arrays: shorter edge, central square, filter, mean and standard deviation."""
 
     shortest_edge: int
     crop: int
@@ -63,7 +63,7 @@ class Preparation:
 
 
 def open_session(model: Path, threads: int = 0) -> ort.InferenceSession:
-    """An ONNX Runtime session on the processor; `threads` of 0 takes all cores."""
+    """An ONNX Runtime session on the CPU; 0 `threads` means all cores."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
@@ -84,7 +84,7 @@ def predict(
 
 
 def top_accuracy(logits: NDArray[np.float32], labels: NDArray[np.int64], count: int) -> float:
-    """How often the right class is among the first `count`."""
+    """How often the correct class is among the best `count`."""
     first = np.argsort(-logits, axis=1)[:, :count]
     return float((first == labels[:, None]).any(axis=1).mean())
 
@@ -100,7 +100,7 @@ def class_accuracies(logits: NDArray[np.float32], labels: NDArray[np.int64], cla
 def confusions(
     logits: NDArray[np.float32], labels: NDArray[np.int64], count: int
 ) -> list[tuple[int, int, int]]:
-    """The most frequent mistakes: (class, class said instead, how often)."""
+    """The most frequent mistakes: (correct class, predicted class, how often)."""
     said = logits.argmax(axis=1)
     pairs = Counter((int(t), int(s)) for t, s in zip(labels, said, strict=True) if t != s)
     ordered = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))
@@ -108,7 +108,7 @@ def confusions(
 
 
 def measure_latency(model: Path, side: int, runs: int = 60) -> float:
-    """Milliseconds for one image on one core, inference alone: the median of `runs`."""
+    """Milliseconds for one image on one core, inference only: the median of `runs`."""
     session = open_session(model, threads=1)
     values = np.random.default_rng(0).standard_normal((1, 3, side, side)).astype(np.float32)
     times = []
@@ -122,7 +122,7 @@ def measure_latency(model: Path, side: int, runs: int = 60) -> float:
 def judge_photographs(
     folder: Path, session: ort.InferenceSession, preparation: Preparation, wordnet_ids: list[str]
 ) -> Any:
-    """Accuracy on the photographs `INDEX_WNID_name.jpg` whose class the model knows, and each one's place."""
+    """Accuracy on the photographs whose class the model knows, and the rank of the correct class for each."""
     index = {wordnet_id: i for i, wordnet_id in enumerate(wordnet_ids)}
     paths = [path for path in sorted(folder.glob("*.jp*g")) if path.stem.split("_")[1] in index]
     if not paths:
@@ -140,7 +140,7 @@ def judge_photographs(
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        description="Judge an exported model on photographs, and measure its time."
+        description="Evaluate an exported model on photographs, and measure its latency."
     )
     default = ROOT / "src" / "pictag" / "models" / "embedded"
     parser.add_argument("folder", type=Path, nargs="?", default=default, help="a model in the Hub's layout")

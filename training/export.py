@@ -1,10 +1,10 @@
-"""The trained network as an ONNX graph: small, with a dynamic batch, without what only training needs.
+"""The trained network as an ONNX graph: small, with a dynamic batch, and only with what inference needs.
 
 Batch normalisation is folded into the convolutions. The weights of convolutions are stored as int8 with
-one scale for each output channel and turned into float32 by `Cast` and `Mul`, which a runtime computes
-once when it loads the model; all arithmetic is float32. The graph first puts every image through the
-compression that the images of the data set went through (see `compression`); then it looks at it and at
-its mirror image, and averages their features. The temperature of the calibration is part of the last layer.
+one scale per output channel and converted to float32 by `Cast` and `Mul`, which a runtime computes once when
+it loads the model; all arithmetic is float32. The graph first compresses every image as the images of the
+data set were (see `compression`), then averages the features of the image and its mirror image. The
+temperature of the calibration is part of the last layer.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ Floats = NDArray[np.float32]
 
 
 def fold(layer: Normalised) -> tuple[Floats, Floats]:
-    """Weight and bias of the one convolution that does what a convolution and its normalisation do."""
+    """Weight and bias of one convolution that replaces a convolution and its normalisation."""
     norm = layer.norm
     mean, spread = norm.running_mean, norm.running_var
     if mean is None or spread is None:
-        raise ValueError("a normalisation without running statistics cannot be folded")
+        raise ValueError("a normalisation without running statistics can't be folded")
     gain = norm.weight / torch.sqrt(spread + norm.eps)
     weight = layer.conv.weight * gain[:, None, None, None]
     bias = norm.bias - mean * gain
@@ -41,7 +41,7 @@ def fold(layer: Normalised) -> tuple[Floats, Floats]:
 
 
 def quantize(weight: Floats) -> tuple[NDArray[np.int8], Floats]:
-    """int8 values and the scale of each output channel, chosen for the least squared error among a few."""
+    """int8 values, and the scale of each output channel: the one of a few with the least squared error."""
     flat = weight.reshape(len(weight), -1)
     largest = np.maximum(np.abs(flat).max(axis=1), 1e-12)
     best_error = np.full(len(flat), np.inf)
@@ -57,7 +57,7 @@ def quantize(weight: Floats) -> tuple[NDArray[np.int8], Floats]:
 
 
 class Graph:
-    """The nodes and constants of an ONNX graph while it is put together."""
+    """The nodes and constants of an ONNX graph that is being built."""
 
     def __init__(self, compress: bool) -> None:
         self.compress = compress
@@ -73,7 +73,7 @@ class Graph:
         return name
 
     def weight(self, name: str, values: Floats) -> str:
-        """A weight, as int8 with scales where the graph is to be small."""
+        """Add a weight, with ``compress`` as int8 with scales."""
         if not self.compress:
             return self.constant(name, values)
         integers, scales = quantize(values)
@@ -147,6 +147,6 @@ def build_model(
 
 
 def write_model(model: onnx.ModelProto, path: Path) -> None:
-    """Writes the model, the same bytes for the same weights."""
+    """Write the model; the same weights give the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(model.SerializeToString(deterministic=True))

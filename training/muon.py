@@ -1,10 +1,10 @@
-"""Muon for convolutions: every step moves a weight by an orthogonal matrix, and keeps the weight's length.
+"""Muon for convolutions: every step moves a weight by an orthogonal matrix, and keeps the weight's norm.
 
 The momentum of a weight, seen as a matrix [out, in·height·width], is replaced by its nearest
 (semi-)orthogonal matrix, found by a Newton–Schulz iteration (K. Jordan and others, 2024; coefficients of
-the quintic as published there). A convolution that is followed by batch normalisation ignores its weight's
-length, so that is put back to its first value after every step: the learning rate then is the angle by
-which a weight turns.
+the quintic as published there). The norm of a weight that is followed by
+batch normalisation has no effect, so it is reset to its initial value after every step: the learning rate is
+then the angle by which the weight turns.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ QUINTIC = (3.4445, -4.7750, 2.0315)
 
 
 def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
-    """The (semi-)orthogonal matrix nearest to `matrix`, roughly: singular values land between 0.7 and 1.2."""
+    """Approximately the nearest (semi-)orthogonal matrix: singular values are between 0.7 and 1.2."""
     a, b, c = QUINTIC
     x = matrix.to(torch.bfloat16)
     x = x / (x.norm() + 1e-7)
@@ -35,7 +35,7 @@ def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
 def turn(
     weight: Tensor, gradient: Tensor, *, velocity: Tensor, length: float, lr: float, momentum: float
 ) -> None:
-    """One step of one weight, in place: `velocity` is its momentum, `length` what its norm stays at."""
+    """One step of one weight, in place: `velocity` is its momentum, `length` its constant norm."""
     velocity.mul_(momentum).add_(gradient)
     push = gradient.add(velocity, alpha=momentum)
     direction = orthogonalise(push.reshape(len(push), -1)).view_as(push)

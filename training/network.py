@@ -1,7 +1,7 @@
-"""The network: a residual network of dense 3×3 convolutions, made for images of 64×64 pixels.
+"""The network: a residual network of dense 3×3 convolutions, for images of 64×64 pixels.
 
 The first convolution halves the image; four stages work at 32×32, 16×16, 8×8 and 4×4 (for 64 pixels).
-Most of the arithmetic is in the middle stages, where a dense convolution keeps a processor busiest. Only
+Most of the arithmetic is in the middle stages, where dense convolutions use a CPU best. Only
 convolutions, batch normalisation, ReLU and pooling are used: they fold into few operations when the model
 is exported.
 """
@@ -40,7 +40,7 @@ class Normalised(nn.Module):
 
 
 class Block(nn.Module):
-    """Two 3×3 convolutions beside a shortcut; the last normalisation starts at zero."""
+    """Two 3×3 convolutions and a shortcut; the last normalisation starts at zero."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -80,11 +80,11 @@ class Network(nn.Module):
 
 
 def count_parameters(network: nn.Module) -> int:
-    """How many numbers of `network` are learnt."""
+    """The number of trained parameters."""
     return sum(p.numel() for p in network.parameters())
 
 
 def build_network(shape: Shape, seed: int) -> Network:
-    """A fresh network, the same for the same `seed`."""
+    """A new network, the same for the same `seed`."""
     torch.manual_seed(seed)
     return Network(shape)

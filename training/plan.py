@@ -1,4 +1,4 @@
-"""What is trained and for how long: the sides of the images over the epochs, and the learning rate."""
+"""The training plan: image sizes over the epochs, and the learning rate."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Plan:
 
     @property
     def epochs(self) -> int:
-        """How many epochs the run has."""
+        """The number of epochs."""
         return sum(count for _, count in self.stages)
 
     def side(self, epoch: int) -> int:
@@ -38,7 +38,7 @@ class Plan:
         return self.stages[-1][0]
 
     def rate(self, moment: float) -> float:
-        """The share of the full learning rate at `moment`, in epochs: up within one, level, down to zero."""
+        """The share of the full learning rate at `moment` (in epochs): warm-up, constant, decay to zero."""
         return min(1.0, moment + 0.02, max(0.0, (self.epochs - moment) / self.decay_epochs))
 
 

@@ -25,7 +25,7 @@ SHADES = ("#f4f7fb", "#e8eff8", "#dae6f4", "#ccdcf0")
 
 
 def style(axes: Axes, title: str) -> None:
-    """One look for all charts: quiet grid, no frame, title to the left."""
+    """The style of all charts: light grid, no frame, title on the left."""
     axes.set_title(title, loc="left", fontsize=12, color=INK, pad=14)
     axes.grid(color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
@@ -37,14 +37,14 @@ def style(axes: Axes, title: str) -> None:
 
 
 def save(figure: Any, path: Path) -> None:
-    """Writes a chart, without the time in its metadata."""
+    """Write a chart, without the time in its metadata."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130, bbox_inches="tight", facecolor="white", metadata={"Software": None})
     plt.close(figure)
 
 
 def stages(rows: list[dict[str, str]]) -> list[tuple[int, int, int]]:
-    """(side, first epoch, last epoch) of each stretch of equal image size."""
+    """(side, first epoch, last epoch) of each period with one image size."""
     found: list[tuple[int, int, int]] = []
     for row in rows:
         side, epoch = int(row["side"]), int(row["epoch"])
@@ -93,7 +93,7 @@ def draw_curve(rows: list[dict[str, str]], path: Path) -> None:
 
 
 def draw_reliability(card: dict[str, Any], path: Path) -> None:
-    """How often the first answer is right, for each range of its score."""
+    """How often the best label is correct, for each range of its score."""
     bins, judged = [b for b in card["reliability"] if b["count"]], card["evaluation"]
     total = sum(b["count"] for b in bins)
     figure, (upper, lower) = plt.subplots(

@@ -1,4 +1,4 @@
-"""From a checkpoint to the folder that is shipped: calibrated, exported, judged, described.
+"""From a checkpoint to the folder that is shipped: calibrated, exported, evaluated, described.
 
 `python training/ship.py CHECKPOINT --model FOLDER`. All figures come from the exported file, run on the
 held-back images with the preparation that its own `preprocessor_config.json` states.
@@ -42,7 +42,7 @@ SIDE = 64
 
 
 def write_json(content: Any, path: Path) -> None:
-    """Readable JSON, one key a line, letters of all languages as they are."""
+    """Write readable JSON, with one key per line and non-ASCII letters unescaped."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -78,7 +78,7 @@ def write_configs(classes: Classes, side: int, shortest_edge: int, folder: Path)
 
 
 def as_images(images: Images, indices: NDArray[np.int64]) -> Iterator[Image.Image]:
-    """Decoded images as Pillow's."""
+    """Decoded images as Pillow images."""
     return (Image.fromarray(images.pixels[index]) for index in indices)
 
 
@@ -95,7 +95,7 @@ def ship(
     hardware: str = "",
     photographs_folder: Path | None = None,
 ) -> dict[str, float]:
-    """Writes the model of `checkpoint` with all its files into `folder`; returns its figures."""
+    """Write the model of `checkpoint` with all its files into `folder`; returns its figures."""
     network, content = load_averaged(checkpoint)
     write_configs(classes, side, shortest_edge or side, folder)
     preparation = Preparation.read(folder / "preprocessor_config.json")
@@ -146,18 +146,20 @@ def ship(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Calibrate, export, judge and describe a trained network.")
+    parser = argparse.ArgumentParser(
+        description="Calibrate, export, evaluate and describe a trained network."
+    )
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--model", type=Path, required=True, help="folder to write, in the Hub's layout")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "datasets")
     parser.add_argument("--cache", type=Path, default=ROOT / "build" / "training" / "cache")
     parser.add_argument("--photographs", type=Path, default=ROOT.parent / "shared" / "images" / "imagenet")
-    parser.add_argument("--side", type=int, default=SIDE, help="side of the square that the model sees")
+    parser.add_argument("--side", type=int, default=SIDE, help="side of the square input")
     parser.add_argument(
-        "--shortest-edge", type=int, help="what images are scaled to before the square is cut"
+        "--shortest-edge", type=int, help="images are scaled to this shorter edge before the crop"
     )
-    parser.add_argument("--status", default="full run", help="said in the card, such as 'short run'")
-    parser.add_argument("--hardware", default="", help="said in the card, such as '2 cores of …'")
+    parser.add_argument("--status", default="full run", help="recorded in the card, such as 'short run'")
+    parser.add_argument("--hardware", default="", help="recorded in the card, such as '2 cores of …'")
     options = parser.parse_args(arguments)
     images = load_images(options.data, options.cache)
     split, classes = split_images(images.labels), read_classes(options.data)
