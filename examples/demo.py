@@ -13,10 +13,10 @@ from pathlib import Path
 PHOTOGRAPHS = ("chelsea.png", "coffee.png", "rocket.jpg")
 
 WHAT_NEXT = """
-Your own images, with the same model (200 everyday things, no download):
+Your own images, with the same model (200 classes, no download):
     .venv/bin/pictag classify PHOTO-OR-FOLDER --model embedded
 
-With the default model (1,000 things, far more accurate; downloads 350 MB once, or 90 MB with --dtype q8):
+With the default model (1,000 classes, far more accurate; downloads 350 MB once):
     .venv/bin/pictag classify PHOTO-OR-FOLDER
 
 In Python:
