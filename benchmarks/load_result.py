@@ -48,7 +48,7 @@ class LoadResult:
 
     @property
     def faults(self) -> Counter[str]:
-        """Counts of what may never happen, and of what this plan doesn't allow."""
+        """Counts of faults that are never allowed, and of those that this plan doesn't allow."""
         faults = Counter(
             {
                 "lost": self.count(LOST),

@@ -125,7 +125,7 @@ def _look(server: Server) -> Counter[str]:
 
 
 def find_left_over(server: Server, stock: Counter[str], *, patience_s: float = 15.0) -> Counter[str]:
-    """What exceeds an earlier `take_stock`, after waiting for sockets that linger."""
+    """The increase since an earlier `take_stock`, after waiting for sockets that linger."""
     until = time.monotonic() + patience_s
     while (left := take_stock(server) - stock) and time.monotonic() < until:
         pass

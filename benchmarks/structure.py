@@ -72,7 +72,7 @@ def draw_image(folder: Path) -> Path:
 
 
 def read_imports(folder: Path) -> dict[str, set[str]]:
-    """The modules of a package and which of each other they import: at load, in functions, and for types."""
+    """The modules of a package, and which others of it each imports (also in functions and for types)."""
     modules = {_name(path): path for path in sorted(folder.rglob("*.py"))}
     return {
         name: set(_list_imports(ast.parse(path.read_text(encoding="utf-8")))) & set(modules) - {name}

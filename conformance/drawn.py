@@ -1,6 +1,6 @@
-"""Drawn configurations: for each image processor its own default, and others that use all of its keys.
+"""Random configurations: for each image processor its default, and others that use all of its keys.
 
-The draw is seeded by the processor's name and a number, so every run compares the same configurations.
+They are seeded by the processor's name and a number, so every run compares the same configurations.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ DRAWN = 12
 
 
 def configurations(processor: str, *, edge: int | None = None, count: int = DRAWN) -> list[Configuration]:
-    """``count`` drawn configurations; with ``edge``, all of them make images of edge × edge."""
+    """``count`` random configurations; with ``edge``, all of them produce images of edge × edge."""
     rng = random.Random(f"{processor} {edge}")
     return [_draw(processor, rng, edge, number) for number in range(count)]
 
 
 def default_configuration(processor: str) -> Configuration:
-    """What a file holds that leaves everything to the class."""
+    """A file that leaves all values to the defaults of the class."""
     return {"image_processor_type": processor}
 
 
@@ -204,7 +204,7 @@ _DRAW: dict[str, Callable[[random.Random, int | None], Configuration]] = {
 
 
 def fitted_configuration(processor: str, edge: int) -> Configuration:
-    """The default configuration, but for a model whose images are edge × edge."""
+    """The default configuration, for a model whose images are edge × edge."""
     larger = edge * 8 // 7
     sizes: dict[str, Configuration] = {
         "BitImageProcessor": {"size": {"shortest_edge": edge}, "crop_size": edge},

@@ -2,8 +2,8 @@
 
     .venv-conformance/bin/python conformance/make_goldens.py
 
-`make test` has neither torch nor transformers: it compares with what this script wrote, on the same drawn
-images. Of each result it keeps the shape, the mean and eight values.
+`make test` has neither torch nor transformers: it compares with what this script wrote, on the same generated
+images. For each result, the shape, the mean and eight values are recorded.
 """
 
 from __future__ import annotations

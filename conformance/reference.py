@@ -1,4 +1,4 @@
-"""The reference: transformers' processors on PIL, its models, and what is exported from them."""
+"""The reference: transformers' PIL processors, its models, and their ONNX exports."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OPSET = 18
 
 
 class PPLCNetOnPil(PilBackend):
-    """transformers has PP-LCNet's processor on torchvision only: here are its steps on the PIL functions."""
+    """PP-LCNet's processor, which transformers has only for torchvision, with the PIL functions."""
 
     resample = 2
     image_mean = (0.406, 0.456, 0.485)
@@ -55,7 +55,7 @@ class PPLCNetOnPil(PilBackend):
 
 
 def load_processor(folder: Path, configuration: dict[str, Any]) -> Any:
-    """The reference's processor, by way of its own reading of the file in ``folder``."""
+    """The reference's processor, read by the reference from the file in ``folder``."""
     name = configuration.get("image_processor_type", "")
     if name.startswith("PPLCNet") or configuration.get("feature_extractor_type", "").startswith("PPLCNet"):
         return PPLCNetOnPil(**{k: v for k, v in configuration.items() if not k.endswith("_type")})
@@ -63,7 +63,7 @@ def load_processor(folder: Path, configuration: dict[str, Any]) -> Any:
 
 
 def reference_pixels(processor: Any, path: Path) -> NDArray[np.float32] | None:
-    """The reference's pixel values, or ``None`` where it fails on the image."""
+    """The reference's pixel values, or ``None`` if it fails on the image."""
     try:
         values = processor(load_image(str(path)), return_tensors="np")["pixel_values"][0]
     except ValueError as error:
@@ -84,7 +84,7 @@ def build_model(model_type: str, architecture: Architecture) -> Any:
     torch.manual_seed(1)
     model = getattr(transformers, head)(config)
     _shake(model, architecture.edge)
-    if model_type == "pp_lcnet":  # its head answers under another name than the pipeline asks for
+    if model_type == "pp_lcnet":  # its head's output has another name than the pipeline expects
         forward = model.forward
         model.forward = types.MethodType(
             lambda self, pixel_values: ImageClassifierOutput(logits=forward(pixel_values).last_hidden_state),
@@ -94,7 +94,7 @@ def build_model(model_type: str, architecture: Architecture) -> Any:
 
 
 def _shake(model: Any, edge: int) -> None:
-    """Fresh weights are near zero and would hide every difference: draw larger ones, and calibrate."""
+    """Initial weights are near zero and would hide every difference: use larger ones, and calibrate."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.dim() >= 2:
@@ -136,7 +136,7 @@ def write_model(model: Any, edge: int, folder: Path) -> None:
         def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
             return _logits(self.model, pixel_values)
 
-    classifier = Classifier().eval()  # in training mode, the exporter would leave the model so
+    classifier = Classifier().eval()  # the exporter would leave the model in training mode
     (folder / "onnx").mkdir()
     (folder / "config.json").write_text(json.dumps(model.config.to_diff_dict()))
     target = str(folder / "onnx" / "model.onnx")

@@ -1,4 +1,4 @@
-"""What was measured, and the page that tells of it."""
+"""The measured differences, and the page that shows them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Result:
 
 @dataclass(slots=True)
 class Results:
-    """All results of a run; the page is written only when every architecture was compared."""
+    """All results of a run; the page is written only if every architecture was compared."""
 
     rows: dict[str, Result] = field(default_factory=dict)
 
@@ -52,7 +52,7 @@ class Results:
 
 
 def _at_most(difference: float) -> str:
-    """Up to the next power of ten, so that the page does not change from machine to machine."""
+    """Rounded up to a power of ten, so that the page doesn't depend on the machine."""
     return "0" if difference == 0 else f"≤ 1e{max(-7, math.ceil(math.log10(difference)))}"
 
 

@@ -44,7 +44,7 @@ def test_an_architecture_agrees_with_the_reference(
         compare_scores(model, configuration, tmp_path, usable, result)
     results.add(result)
     assert result.spread > 10 * SCORES_MAY_DIFFER_BY, (
-        "the model answers the same to every image: the comparison proves nothing"
+        "the model gives the same scores for every image, so the comparison proves nothing"
     )
 
 

@@ -103,7 +103,9 @@ def test_embeddings_are_those_of_a_graph_cut_at_the_same_tensor(
         head_input = read_head_input(model, np.concatenate(pixels))
         assert difference(found, average(head_input, axis)) <= REFERENCE_MAY_DIFFER_BY
         spread = found.std(axis=0).max() / np.abs(found).max()
-        assert spread > 10 * REFERENCE_MAY_DIFFER_BY, "all images have one embedding: this proves nothing"
+        assert spread > 10 * REFERENCE_MAY_DIFFER_BY, (
+            "all images have the same embedding, so this proves nothing"
+        )
 
 
 def _locate(embedder: Any) -> tuple[str, int]:
@@ -131,7 +133,7 @@ def average(tensor: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
 
 
 def read_head_input(model: Any, pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What the reference's last layer is given."""
+    """The input of the reference's last layer."""
     seen: list[torch.Tensor] = []
     head = list(_heads(model))[-1]
     handle = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))

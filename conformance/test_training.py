@@ -1,4 +1,4 @@
-"""The training of the embedded model still works, from the archives to a model that pictag takes."""
+"""The training of the embedded model still works, from the archives to a model that pictag can use."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_shortened_training_gives_a_model_that_classifies(tmp_path: Path) -> N
     assert done.returncode == 0, done.stdout + done.stderr
     with pipeline("image-classification", model=tmp_path / "model") as classifier:
         assert len(classifier.labels) == 200
-        # It has learnt next to nothing, and knows it: no calibrated score is high.
+        # It has learned almost nothing, so no calibrated score is high.
         image = ROOT.parent / "shared" / "images" / "gallery" / "skimage_coffee.png"
         best = classifier(image, top_k=5)
         assert len(best) == 5
@@ -51,7 +51,7 @@ def test_the_graph_compresses_an_image_as_a_jpeg_encoder_does(
     model = onnx.helper.make_model(proto, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
     session = onnxruntime.InferenceSession(model.SerializeToString())
 
-    # Edges at an angle, strong colours, a little noise: what a photograph has.
+    # Slanted edges, strong colours and a little noise, as in a photograph.
     bars = Image.linear_gradient("L").resize((64, 64)).point(lambda tone: tone // 32 % 2 * 180 + 40)
     channels = (bars.rotate(angle), bars.rotate(angle + 45), Image.radial_gradient("L").resize((64, 64)))
     image = Image.merge("RGB", channels)

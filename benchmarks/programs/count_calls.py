@@ -63,7 +63,7 @@ def count_call(image: str) -> Counter:
 
 
 def count_server(image: str) -> Counter:
-    """The workers' threads alone: what surrounds them is the protocol."""
+    """Counts only in the workers' threads; the rest is the protocol."""
     from http.client import HTTPConnection
 
     sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
@@ -71,7 +71,7 @@ def count_server(image: str) -> Counter:
 
     counter = Counter(thread_prefix="pictag-worker")
     body = Path(image).read_bytes()
-    # With one worker the count doesn't depend on which of several is woken first.
+    # With one worker, the count doesn't depend on which of several wakes first.
     with run_server(models=(MODEL,), log_requests=False, threads=1) as live:
         for number in range(3):
             time.sleep(0.1)  # until the worker waits again

@@ -23,7 +23,7 @@ kept: list[bytes] = []  # what --leak-bytes leaks
 
 
 class Watch:
-    """Middleware that answers `PATH`, and leaks memory if it is told to."""
+    """Middleware that answers `PATH`, and leaks memory on request."""
 
     def __init__(self, app: Any, *, leak_bytes: int) -> None:
         self.app = app
