@@ -1,4 +1,4 @@
-"""What all tests share: the folder of real models and images, and how hypothesis runs."""
+"""What all tests share: the folder of real models and images, and hypothesis's settings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# No deadlines: a busy machine isn't a failure, and pytest-timeout ends what hangs.
+# No deadlines: a slow machine isn't a failure, and pytest-timeout ends tests that hang.
 settings.register_profile("unhurried", deadline=None)
 # In continuous integration the examples are always the same, so that only a change of the code fails a run.
 settings.register_profile("steady", deadline=None, derandomize=True)

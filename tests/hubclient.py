@@ -15,7 +15,7 @@ from hubserver import HubServer
 from tinymodel import make_graph, make_tiny_model
 
 NAME = "org/colours"
-# Settings of the machine that would change a client's Hub, cache or account.
+# Environment variables that would change a client's Hub, cache or account.
 _PRIVATE = ("HF_", "HUGGING", "TRANSFORMERS_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "XDG_CACHE")
 
 
@@ -34,7 +34,7 @@ def make_files(folder: Path, *, sharpness: float = 2.0) -> dict[str, bytes]:
 
 @dataclass(frozen=True, kw_only=True)
 class Home:
-    """One machine: a cache, and the Hub that it uses."""
+    """A home folder with its own cache, and the Hub that it uses."""
 
     hub: HubServer
     cache: Path

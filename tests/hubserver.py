@@ -37,7 +37,7 @@ class Request:
 
 @dataclass(kw_only=True)
 class Faults:
-    """What goes wrong. A list has one entry per download, used from the front."""
+    """The faults to produce. A list has one entry per download, in order."""
 
     # close the connection after this many bytes of a larger file
     cut_after: list[int] = field(default_factory=list)

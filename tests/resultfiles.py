@@ -1,4 +1,4 @@
-"""Predictions, and files of them in each format."""
+"""Predictions, and result files in each format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the pages say is true: their code blocks run, in order, as a reader would type them.
+"""The code blocks of the pages run, in order, as a reader would type them.
 
 A page's ``python`` blocks share one namespace; in ``console`` blocks the lines after ``$`` are run by a shell
 and must succeed. Both run in a folder with the images that the pages speak of, drawn by code. A block that
@@ -32,14 +32,14 @@ BLOCK = re.compile(
 )
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]*))?\)")
 HEADING = re.compile(r"^#+ (.*)$", re.M)
-# More than a few blocks that do not run, and the pages could say anything.
+# With more than a few blocks that don't run, errors on the pages would go unnoticed.
 MOST_NOT_RUN = 12
 SERVER = "127.0.0.1:8000"
 
 
 @pytest.fixture(scope="session")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as a reader has it: some photographs, and a model of their own."""
+    """A folder like a reader's: some photographs, and a model."""
     from PIL import Image
 
     desk = tmp_path_factory.mktemp("desk")
@@ -67,7 +67,7 @@ def blocks(page: Path) -> list[re.Match[str]]:
 
 @pytest.fixture
 def address(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Where the server of the page is that a test is about: what the page gives as ``SERVER``."""
+    """The address of a page's server, which the page calls ``SERVER``."""
     if request.node.callspec.params["page"].name != "server.md":
         yield SERVER
         return
@@ -93,12 +93,12 @@ def test_the_code_on_a_page_runs(
         line = page.read_text(encoding="utf-8").count("\n", 0, block.start("text")) + 1
         text = block["text"].replace(SERVER, address)
         if block["kind"] == "python":
-            # Blank lines before it make a traceback name the page's own line.
+            # With blank lines before it, a traceback names the line of the page.
             exec(compile("\n" * (line - 1) + text, str(page), "exec"), namespace)
             continue
         for command in re.findall(r"^\$ (.*(?:\\\n.*)*)", text, re.M):
             if command.startswith("curl ") and shutil.which("curl") is None:
-                continue  # make test needs Python and make alone
+                continue  # make test needs only Python and make
             done = subprocess.run(
                 ["sh", "-c", command],
                 env=environment, cwd=desk, capture_output=True, text=True, timeout=60, check=False,
@@ -111,7 +111,7 @@ def test_nearly_all_blocks_run() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
-def test_links_between_pages_lead_somewhere(page: Path) -> None:
+def test_links_between_pages_have_targets(page: Path) -> None:
     for target, heading in LINK.findall(page.read_text(encoding="utf-8")):
         path = page.parent / target if target else page
         assert path.exists(), f"{page.name} links to {target}"
@@ -146,12 +146,12 @@ def load_script(name: str) -> Any:
     return script
 
 
-def test_the_page_of_the_command_line_is_what_help_says() -> None:
+def test_the_page_of_the_command_line_equals_the_help() -> None:
     page = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
     assert page == load_script("make_command_line").make_page(), "run: python docs/make_command_line.py"
 
 
-def test_the_tables_of_options_are_what_the_docstrings_say() -> None:
+def test_the_tables_of_options_equal_the_docstrings() -> None:
     page = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
     assert page == load_script("make_options").make_page(page), "run: python docs/make_options.py"
 

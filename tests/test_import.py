@@ -1,4 +1,4 @@
-"""What `import pictag` exports, and that it costs next to nothing."""
+"""What `import pictag` exports, and that importing it is cheap."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_all_is_sorted_and_is_what_is_exported() -> None:
         assert getattr(pictag, name) is not None
 
 
-def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="pipelin"):
         pictag.pipelin  # noqa: B018 - looking is the test
 

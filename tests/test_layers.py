@@ -28,7 +28,7 @@ SIDEWAYS = {
     ("server", "settings"),
     ("__main__", "cli"),
 }
-# ONNX Runtime reads some of its settings from the environment alone.
+# ONNX Runtime reads some of its settings only from the environment.
 ENVIRONMENT_READERS = {"settings.py", "engines/__init__.py"}
 # An image's failure becomes a value in one function; the executor's threads pass everything else on.
 BROAD_CATCHES = {"execution/outcome.py", "execution/executor.py"}
@@ -137,7 +137,7 @@ def test_no_import_cycle() -> None:
     names = {module.name for module in MODULES}
     graph: dict[str, set[str]] = {}
     for module in MODULES:
-        # Imports inside functions and for the type checker alone make no cycle.
+        # Imports inside functions, or only for the type checker, don't make a cycle.
         lazy = {
             id(inner)
             for node in ast.walk(module.tree)

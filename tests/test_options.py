@@ -70,14 +70,14 @@ def test_every_field_is_documented(options: type) -> None:
     assert documented == [option.name for option in fields(options)]
 
 
-def test_every_field_is_a_keyword_and_the_other_way_round() -> None:
+def test_fields_and_keywords_are_the_same() -> None:
     scoring = {option.name for option in fields(ScoringOptions)}
     own = {option.name for option in fields(PipelineOptions)} - {"model", "scoring"}
     assert set(ScoringKeywords.__annotations__) == scoring
     assert set(PipelineKeywords.__annotations__) == own | scoring
 
 
-def test_keywords_become_options_and_scoring_options_the_defaults_of_calls() -> None:
+def test_keywords_become_options_and_the_defaults_of_calls() -> None:
     options = read_pipeline_options(
         {"model": "embedded", "cache_dir": "a/b", "threads": np.int64(2), "top_k": 5}
     )

@@ -79,7 +79,7 @@ def test_verify_deletes_a_changed_file_and_download_fetches_it_again(home: Home)
     weights = next(home.repository.glob("snapshots/*/onnx/model.onnx"))
     state, data = weights.stat(), weights.read_bytes()
     weights.resolve().write_bytes(bytes(len(data)))
-    os.utime(weights, ns=(state.st_atime_ns, state.st_mtime_ns))  # like a fault of the disk
+    os.utime(weights, ns=(state.st_atime_ns, state.st_mtime_ns))  # like a disk error
     verified = run(home, "verify", NAME, "--format", "json")
     assert verified.returncode == 1
     checks = {check["path"]: check for check in json.loads(verified.stdout)}

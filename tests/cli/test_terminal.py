@@ -54,7 +54,7 @@ def run_on_terminal(
 
 
 def render(sent: str) -> list[str]:
-    """The lines that are on the screen at the end: as much of a terminal as rich and pictag use."""
+    """The lines on the screen at the end, from the terminal features that rich and pictag use."""
     lines, row, column = [""], 0, 0
     for part in re.findall(r"\x1b\[[0-9;?]*[A-Za-z]|[^\x1b]", sent):
         if part == "\n":

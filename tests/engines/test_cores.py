@@ -19,20 +19,20 @@ def test_without_a_limit_affinity_decides(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("quota", "cores"), [("100000 100000", 1), ("50000 100000", 1), ("max 100000", None)]
 )
-def test_a_containers_limit_holds(tmp_path: Path, quota: str, cores: int | None) -> None:
+def test_a_containers_limit_applies(tmp_path: Path, quota: str, cores: int | None) -> None:
     (tmp_path / "cpu.max").write_text(quota + "\n")
     free = count_cores(quota_file=tmp_path / "none", quota_folder=tmp_path)
     assert count_cores(quota_file=tmp_path / "cpu.max", quota_folder=tmp_path) == (cores or free)
 
 
-def test_the_older_form_of_a_containers_limit_holds(tmp_path: Path) -> None:
+def test_the_older_form_of_a_containers_limit_applies(tmp_path: Path) -> None:
     (tmp_path / "cpu.cfs_quota_us").write_text("100000\n")
     (tmp_path / "cpu.cfs_period_us").write_text("100000\n")
     assert count_cores(quota_file=tmp_path / "none", quota_folder=tmp_path) == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs processor affinity (Linux)")
-def test_affinity_holds(tmp_path: Path) -> None:
+def test_affinity_applies(tmp_path: Path) -> None:
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(before)})
     try:

@@ -63,7 +63,7 @@ def test_every_node_gets_a_unique_name(tmp_path: Path) -> None:
     assert len(set(names)) == len(names)
 
 
-def test_an_old_graph_is_brought_to_a_form_that_can_hold_a_scale_a_channel(tmp_path: Path) -> None:
+def test_an_old_graph_is_converted_so_that_it_can_have_one_scale_per_channel(tmp_path: Path) -> None:
     graph = make_graph(CONVOLUTIONS)
     graph.opset_import[0].version = 11
     graph.graph.node[-1].attribute.append(onnx.helper.make_attribute("axis", 1))
@@ -160,7 +160,7 @@ def test_excluded_nodes_compute_in_float_again(tmp_path: Path) -> None:
     original = run(graph)
     # What is left is the rounding of the weights.
     assert np.abs(run(in_float) - original).max() < np.abs(run(quantized) - original).max()
-    assert list_quantized(quantized) == names  # the graph that was given is as it was
+    assert list_quantized(quantized) == names  # the given graph is unchanged
 
 
 def test_a_graph_adapted_to_onnx_runtime_gives_the_same_results(smooth: onnx.ModelProto) -> None:

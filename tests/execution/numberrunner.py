@@ -1,4 +1,4 @@
-"""A runner whose images are numbers: quick, predictable, and open to every kind of failure."""
+"""A runner whose images are numbers: fast, predictable, and able to fail in every way."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def infer_number(pixel_values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @dataclass(eq=False, kw_only=True)
 class NumberRunner:
-    """What an `Executor` needs of a `ModelRunner`; ``runs`` are the shapes that were run."""
+    """The part of a `ModelRunner` that an `Executor` uses; ``runs`` are the shapes that were run."""
 
     on_read: Callable[[Source], Source] = lambda source: source
     on_load: Callable[[Source], NDArray[np.float32]] = load_number
@@ -70,7 +70,7 @@ class NumberRunner:
 
 
 def number_runner(**fields: Any) -> tuple[NumberRunner, ModelRunner]:
-    """The runner twice: as what records, and as what an executor takes."""
+    """The same runner with two types: the recorder, and what an executor takes."""
     runner = NumberRunner(**fields)
     return runner, cast("ModelRunner", runner)
 

@@ -33,7 +33,7 @@ def test_the_first_run_of_a_size_does_not_count_because_it_allocates() -> None:
     assert sizer.chosen == 4
 
 
-def test_a_batch_that_was_not_full_is_no_measurement() -> None:
+def test_a_batch_that_was_not_full_is_not_measured() -> None:
     sizer = BatchSizer((1, 4))
     for _ in range(50):
         sizer.note(3, 0.001)

@@ -1,4 +1,4 @@
-"""The steps of one model, with an engine of the caller's."""
+"""The steps of one model, with the caller's own engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Single submissions: every future ends, and nothing is decoded or run in vain."""
+"""Single submissions: every future ends, and nothing is decoded or run needlessly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which addresses a URL may lead to: redirects, disguises, and a canary that must see no connection."""
+"""Which addresses a URL may lead to: redirects, unusual notations, and a canary that must stay unreached."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def test_other_values_are_rejected_with_their_type(value: object) -> None:
     assert isinstance(caught.value, TypeError)
 
 
-def test_a_text_file_object_is_rejected_with_the_remedy() -> None:
+def test_a_text_file_object_is_rejected_with_advice() -> None:
     with pytest.raises(UnsupportedInput, match="'rb'"):
         make_source(io.StringIO("text"))
 

@@ -1,4 +1,4 @@
-"""A Hub with one model, and a machine that uses it."""
+"""A Hub with one model, and a home folder that uses it."""
 
 from __future__ import annotations
 

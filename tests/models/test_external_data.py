@@ -62,7 +62,7 @@ def test_links_of_the_hubs_cache_are_followed_and_open(tmp_path: Path) -> None:
     path = snapshot / "model.onnx"
     assert check(path) == (snapshot / "model.onnx_data",)
     assert opens(path)
-    # By what the link leads to, the file beside it has another name: the link is what has to be opened.
+    # The link's target has another name, so the file beside it is only found by opening the link.
     assert not opens(path.resolve())
 
 
@@ -70,7 +70,7 @@ def test_links_of_the_hubs_cache_are_followed_and_open(tmp_path: Path) -> None:
     "location",
     ["../secret.data", "/etc/hostname", "sub/../../secret.data", "..\\secret.data", "C:\\secret", "~/x"],
 )
-def test_a_name_that_leads_out_is_refused_by_name(tmp_path: Path, location: str) -> None:
+def test_a_name_outside_of_the_model_is_rejected_by_name(tmp_path: Path, location: str) -> None:
     path = save(tmp_path / "model")
     (path.parent / "model.onnx_data").rename(tmp_path / "secret.data")
     rename(path, location)
@@ -80,7 +80,7 @@ def test_a_name_that_leads_out_is_refused_by_name(tmp_path: Path, location: str)
     assert not opens(path)
 
 
-def test_a_link_that_leads_out_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_link_to_a_file_outside_is_rejected_by_name(tmp_path: Path) -> None:
     path = save(tmp_path / "model")
     data = path.parent / "model.onnx_data"
     data.rename(tmp_path / "elsewhere.data")
@@ -90,7 +90,7 @@ def test_a_link_that_leads_out_is_refused_by_name(tmp_path: Path) -> None:
     assert not opens(path)
 
 
-def test_a_linked_folder_that_leads_out_is_refused(tmp_path: Path) -> None:
+def test_a_link_to_a_folder_outside_is_rejected(tmp_path: Path) -> None:
     path = save(tmp_path / "model")
     (tmp_path / "outside").mkdir()
     (path.parent / "model.onnx_data").rename(tmp_path / "outside" / "w.data")

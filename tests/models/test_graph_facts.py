@@ -1,4 +1,4 @@
-"""What a graph's structure says: activation, arithmetic, and the tensor that is the embedding."""
+"""What follows from a graph's structure: activation, arithmetic, and the embedding's tensor."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ def test_a_file_that_is_not_onnx_is_an_error(tmp_path: Path, data: bytes) -> Non
         read_graph_file(path)
 
 
-def test_a_file_that_is_not_there_is_missing(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelFileMissing):
         read_graph_file(tmp_path / "model.onnx")
 

@@ -93,7 +93,7 @@ def test_a_cache_filled_by_another_program_is_used_offline(hub: HubServer, home:
     assert result["sha256"] == hashlib.sha256(Path(result["weights"]).read_bytes()).hexdigest()
 
 
-def test_a_private_model_needs_its_token_which_the_cdn_never_sees(
+def test_a_private_model_needs_its_token_which_is_not_sent_to_the_cdn(
     hub: HubServer, home: Home, commit: str
 ) -> None:
     hub.repositories[NAME].token = TOKEN

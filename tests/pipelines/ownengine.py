@@ -1,4 +1,4 @@
-"""An engine of the caller's, which can be pickled."""
+"""A caller's own engine, which can be pickled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The call: its shapes are a contract, it takes every kind of input, and an image fails alone."""
+"""The call: its result shapes, its kinds of input, and images that fail alone."""
 
 from __future__ import annotations
 

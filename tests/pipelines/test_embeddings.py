@@ -60,7 +60,7 @@ def test_the_tensor_can_be_named(folder: Path) -> None:
         pipeline(model=folder, embedding_output="poolr")
 
 
-def test_without_them_embed_says_how_to_ask(folder: Path) -> None:
+def test_without_embeddings_embed_says_how_to_get_them(folder: Path) -> None:
     with pipeline(model=folder) as classifier, pytest.raises(OptionError, match="embeddings=True"):
         classifier.embed(ARRAYS)
 

@@ -1,4 +1,4 @@
-"""An engine object of the caller's."""
+"""A caller's own engine object."""
 
 from __future__ import annotations
 

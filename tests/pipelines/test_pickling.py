@@ -52,7 +52,7 @@ def test_a_closed_pipeline_opens_again(folder: Path) -> None:
         assert other(RED)["label"] == "red"
 
 
-def test_an_engine_of_the_callers_is_pickled_with_it(folder: Path) -> None:
+def test_a_callers_own_engine_is_pickled_with_it(folder: Path) -> None:
     with (
         pipeline(model=folder, engine=OwnEngine(name="pickled")) as classifier,
         pickle.loads(pickle.dumps(classifier)) as other,

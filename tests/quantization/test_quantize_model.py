@@ -119,16 +119,14 @@ def test_sensitive_nodes_stay_in_float_until_the_labels_agree(tmp_path: Path) ->
     assert artefact.float_nodes == ("Conv_1",)  # the layer that reads the loud channel
 
 
-def test_too_little_agreement_writes_nothing(model: Path, photos: Path, tmp_path: Path) -> None:
+def test_nothing_is_written_if_the_agreement_is_too_low(model: Path, photos: Path, tmp_path: Path) -> None:
     ties = draw_near_ties(tmp_path / "ties")
     with pytest.raises(QuantizationRejected, match=r"on 12 images: ONNX Runtime \d.*accept_below=True"):
         quantize_model(model, calibrate=photos, check=ties, output=tmp_path / "int8")
     assert list(tmp_path.iterdir()) == [ties]
 
 
-def test_too_little_agreement_can_be_accepted_and_is_recorded(
-    model: Path, photos: Path, tmp_path: Path
-) -> None:
+def test_low_agreement_can_be_accepted_and_is_recorded(model: Path, photos: Path, tmp_path: Path) -> None:
     ties = draw_near_ties(tmp_path / "ties")
     report = quantize_model(model, calibrate=photos, check=ties, output=tmp_path / "int8", accept_below=True)
     assert report.lowest_top1 < report.threshold

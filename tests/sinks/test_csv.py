@@ -53,7 +53,7 @@ def test_an_image_whose_rows_were_cut_off_is_left_out(
     path.write_bytes(b"".join(blocks)[:cut])
     complete = [p for p, end in zip((CAT, TORN, BARE), ends[1:], strict=True) if cut >= end]
     between_rows = ends[0] + encode_csv(CAT).index("7,,\n") + len("7,,\n")
-    if cut == between_rows:  # nothing shows that a second row is missing
+    if cut == between_rows:  # a missing second row can't be noticed
         complete = [Prediction(source=CAT.source, labels=CAT.labels[:1])]
     elif cut not in ends and cut < ends[-1]:  # the torn row may have been one of the image before it
         complete = complete[:-1]

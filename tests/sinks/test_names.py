@@ -7,7 +7,7 @@ from pictag.sinks.names import escape_name, restore_name
 
 
 @given(NAMES)
-def test_every_name_comes_back(name: str) -> None:
+def test_every_name_is_restored(name: str) -> None:
     assert restore_name(escape_name(name)) == name
 
 
@@ -16,6 +16,6 @@ def test_an_escaped_name_is_valid_text(name: str) -> None:
     escape_name(name).encode("utf-8")
 
 
-def test_ordinary_names_stay_as_they_are() -> None:
+def test_ordinary_names_are_unchanged() -> None:
     for name in ("tiger.jpg", "C:\\users\\a.jpg", "\\\\server\\share", "Zoë 虎.jpg", "trailing\\"):
         assert escape_name(name) == name
