@@ -8,8 +8,9 @@ import pytest
 
 from pictag.errors import CorruptImage
 from pictag.execution import Outcome, Timing
-from pictag.server.admission import Admission, Cost, WorkLimits
+from pictag.server.admission import Admission, Cost
 from pictag.server.http_errors import Overloaded
+from pictag.server.settings import ServerSettings
 from recording import serve_recorder
 from tinymodel import make_tiny_model
 
@@ -40,7 +41,7 @@ def admit(admission: Admission, served: ServedModel, *, left_s: float = 10.0, **
 
 
 def test_an_image_of_any_size_is_admitted_if_nothing_else_is_under_way(served: ServedModel) -> None:
-    admission = Admission(WorkLimits(max_queued_bytes=10, max_queued_pixels=10), workers=1)
+    admission = Admission(ServerSettings(max_queued_bytes=10, max_queued_pixels=10), workers=1)
     admission.leave(admit(admission, served, size_bytes=100, pixels=100))
     admit(admission, served, size_bytes=100, pixels=100)
 
@@ -48,7 +49,7 @@ def test_an_image_of_any_size_is_admitted_if_nothing_else_is_under_way(served: S
 def test_the_estimated_wait_is_the_average_time_of_all_images_divided_by_the_workers(
     served: ServedModel,
 ) -> None:
-    admission = Admission(WorkLimits(), workers=2)
+    admission = Admission(ServerSettings(), workers=2)
     learn(admission, served, run_s=1.0)
     for waiting in range(4):
         assert admission.predicted_wait_s == pytest.approx(waiting / 2)
@@ -59,7 +60,7 @@ def test_the_estimated_wait_is_the_average_time_of_all_images_divided_by_the_wor
 
 
 def test_retry_after_is_when_the_image_would_meet_its_deadline(served: ServedModel) -> None:
-    admission = Admission(WorkLimits(), workers=1)
+    admission = Admission(ServerSettings(), workers=1)
     learn(admission, served, run_s=1.0)
     for _ in range(7):
         admit(admission, served)
@@ -70,7 +71,7 @@ def test_retry_after_is_when_the_image_would_meet_its_deadline(served: ServedMod
 
 
 def test_larger_images_are_expected_to_take_longer(served: ServedModel) -> None:
-    admission = Admission(WorkLimits(), workers=1)
+    admission = Admission(ServerSettings(), workers=1)
     cost = Cost(size_bytes=0, pixels=1_000_000, seconds=0.0)
     learn(admission, served, cost=cost, decode_s=0.1)
     small, large = (admit(admission, served, pixels=pixels).seconds for pixels in (1_000_000, 10_000_000))
@@ -79,14 +80,14 @@ def test_larger_images_are_expected_to_take_longer(served: ServedModel) -> None:
 
 
 def test_failed_images_do_not_change_the_estimate(served: ServedModel) -> None:
-    admission = Admission(WorkLimits(), workers=1)
+    admission = Admission(ServerSettings(), workers=1)
     cost = Cost(size_bytes=0, pixels=50_000_000, seconds=0.0)
     learn(admission, served, cost=cost, error=CorruptImage("cut off"), decode_s=1e-5)
     assert admit(admission, served, pixels=1_000_000).seconds == 0.0
 
 
 def test_an_image_that_has_not_arrived_is_expected_to_take_the_average_time(served: ServedModel) -> None:
-    admission = Admission(WorkLimits(), workers=1)
+    admission = Admission(ServerSettings(), workers=1)
     admission.check_room(served, size_bytes=10**6, left_s=0.001)  # no measurements yet
     learn(admission, served, run_s=1.0)
     for _ in range(7):
@@ -100,7 +101,7 @@ def test_an_image_that_has_not_arrived_is_expected_to_take_the_average_time(serv
 
 
 def test_a_small_image_that_has_not_arrived_is_expected_to_take_less(served: ServedModel) -> None:
-    admission = Admission(WorkLimits(), workers=1)
+    admission = Admission(ServerSettings(), workers=1)
     learn(admission, served, run_s=1.0)
     admit(admission, served, size_bytes=1_000_000)
     with pytest.raises(Overloaded):
@@ -109,7 +110,7 @@ def test_a_small_image_that_has_not_arrived_is_expected_to_take_less(served: Ser
 
 
 def test_limits_apply_to_images_that_have_not_arrived(served: ServedModel) -> None:
-    admission = Admission(WorkLimits(max_queue=2, max_queued_bytes=200), workers=1)
+    admission = Admission(ServerSettings(max_queue=2, max_queued_bytes=200), workers=1)
     admission.check_room(served, size_bytes=300, left_s=1.0)  # nothing else is under way
     admit(admission, served, size_bytes=100)
     admission.check_room(served, size_bytes=100, left_s=1.0)

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pictag.images import make_source
-from pictag.server.dispatch import Dispatcher, WorkLimits
+from pictag.server.dispatch import Dispatcher
 from pictag.server.metrics import Metrics
+from pictag.server.settings import ServerSettings
 from recording import serve_recorder
 from tinymodel import make_tiny_model
 
@@ -66,7 +67,7 @@ def test_an_image_gets_the_same_logits_in_any_batch(
     alone = [served.runner.infer(pixels)[0] for pixels in prepared]
 
     async def main() -> list[Outcome]:
-        dispatcher = Dispatcher(workers=workers, max_batch=max_batch, limits=WorkLimits(), metrics=Metrics())
+        dispatcher = Dispatcher(ServerSettings(threads=workers, max_batch=max_batch), metrics=Metrics())
         deadline_s = time.monotonic() + 60
         calls: list[Any] = [
             dispatcher.infer(served, pixels, deadline_s=deadline_s)

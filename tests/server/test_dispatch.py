@@ -18,10 +18,11 @@ import pytest
 
 from images.imageserver import Server, send
 from pictag.errors import DeadlineExceeded, EngineError, ImageTooLarge, NotAnImage
-from pictag.images import FetchLimits, Source, make_source
-from pictag.server.dispatch import Dispatcher, WorkLimits
+from pictag.images import Source, make_source
+from pictag.server.dispatch import Dispatcher
 from pictag.server.http_errors import BadRequest, Overloaded
 from pictag.server.metrics import Metrics
+from pictag.server.settings import ServerSettings
 from recording import encode_image, recorder_of, serve_recorder
 from tinymodel import make_tiny_model
 
@@ -59,10 +60,8 @@ def counted(dispatcher: Dispatcher, name: str) -> float:
 
 
 @contextlib.asynccontextmanager
-async def dispatching(*, workers: int = 1, max_batch: int = 8, **limits: Any) -> AsyncIterator[Dispatcher]:
-    dispatcher = Dispatcher(
-        workers=workers, max_batch=max_batch, limits=WorkLimits(**limits), metrics=Metrics()
-    )
+async def dispatching(*, workers: int = 1, **limits: Any) -> AsyncIterator[Dispatcher]:
+    dispatcher = Dispatcher(ServerSettings(threads=workers, **limits), metrics=Metrics())
     try:
         yield dispatcher
     finally:
@@ -484,27 +483,6 @@ def test_a_thin_image_that_resizing_would_enlarge_beyond_the_limit_is_rejected(t
     asyncio.run(main())
 
 
-@pytest.mark.parametrize(
-    "tensor",
-    [
-        np.zeros((3, 8, 8), np.float32),
-        np.zeros((2, 3, 8, 8), np.float32),
-        np.zeros((1, 3, 8, 9), np.float32),
-        np.zeros((1, 1, 8, 8), np.float32),
-        np.zeros((1, 3, 8, 8), np.float64),
-        np.full((1, 3, 8, 8), np.nan, np.float32),
-    ],
-)
-def test_a_tensor_that_does_not_fit_the_model_is_rejected(served: ServedModel, tensor: Any) -> None:
-    async def main() -> None:
-        async with dispatching() as dispatcher:
-            with pytest.raises(BadRequest, match="The model takes"):
-                await dispatcher.infer(served, tensor, deadline_s=soon())
-
-    asyncio.run(main())
-    assert recorder_of(served).batches == []
-
-
 def test_clients_cannot_make_the_server_open_files_or_urls(served: ServedModel, tmp_path: Path) -> None:
     path = tmp_path / "red.png"
     path.write_bytes(RED)
@@ -520,7 +498,7 @@ def test_clients_cannot_make_the_server_open_files_or_urls(served: ServedModel, 
 
 def test_a_url_is_fetched_if_urls_are_allowed(served: ServedModel) -> None:
     async def main(server: Server) -> None:
-        async with dispatching(fetch=FetchLimits(allow_private=True)) as dispatcher:
+        async with dispatching(allow_urls=True, allow_private_urls=True) as dispatcher:
             source = Source(name="url", kind="url", value=server.url("/green.png"))
             assert best(await dispatcher.classify(served, source, deadline_s=soon())) == 1
             with pytest.raises(DeadlineExceeded):

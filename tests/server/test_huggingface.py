@@ -224,14 +224,12 @@ def test_an_unknown_model_gets_404(server: LiveServer, name: str) -> None:
 
 def test_a_form_gets_a_hint_to_the_path_that_accepts_forms() -> None:
     with pytest.raises(BadRequest, match="/predictions"):
-        parse_request(
-            b"--x", {}, content_type="Multipart/Form-Data; boundary=x", default_top_k=5, allow_urls=False
-        )
+        parse_request(b"--x", {}, content_type="Multipart/Form-Data; boundary=x", default_top_k=5)
 
 
 def test_urls_are_accepted_if_allowed() -> None:
     body = json.dumps({"inputs": ["https://example.org/a.jpg", TEXT]}).encode()
-    request = parse_request(body, {}, content_type="", default_top_k=5, allow_urls=True)
+    request = parse_request(body, {}, content_type="", default_top_k=5)
     url, data = request.images
     assert getattr(url, "kind", None) == "url"
     assert data == IMAGE

@@ -18,8 +18,8 @@ from tinymodel import make_tiny_model
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 
-WARM_UP, COUNT = 60, 200
-MAX_KEPT_BYTES = 2**17  # 655 per request
+WARM_UP, COUNT = 150, 300
+MAX_KEPT_BYTES = 600 * COUNT
 
 
 @pytest.fixture(scope="module")

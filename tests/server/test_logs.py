@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from liveserver import ask, run_process, wait_until
 from pictag.server import logs
 from pictag.server.logs import (
-    JsonFormatter,
-    TextFormatter,
+    LogFormatter,
     configure_logging,
     log_request,
     redact,
@@ -41,7 +40,7 @@ def _restore_loggers() -> Iterator[None]:
 
 def record(form: str, message: str, *arguments: object, error: Exception | None = None) -> str:
     """A message as it appears in the log."""
-    formatter = (JsonFormatter if form == "json" else TextFormatter)(KEY)
+    formatter = LogFormatter(as_json=form == "json", key=KEY)
     trace = (type(error), error, error.__traceback__) if error is not None else None
     line = logging.LogRecord("pictag.server", logging.WARNING, "", 0, message, arguments, trace)
     return formatter.format(line) + "\n"

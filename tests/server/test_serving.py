@@ -247,7 +247,7 @@ def test_a_port_that_is_taken_while_the_models_load_is_an_error() -> None:
     app = make_app(make_services(settings))
     with bind("127.0.0.1", 0) as ours, bind(*ours.getsockname()) as theirs:
         theirs.listen()
-        with pytest.raises(OptionError, match="is already in use") as raised:
+        with pytest.raises(OptionError, match="Address already in use") as raised:
             asyncio.run(GracefulServer(app).serve([ours]))
     assert choose_status(raised.value, settings) == 75
     app.state.services.dispatcher.close()

@@ -27,9 +27,9 @@ def test_proxies_may_be_addresses_networks_or_all(proxies: list[str]) -> None:
 
 
 def test_an_invalid_proxy_is_an_error_that_names_it() -> None:
-    with pytest.raises(OptionError, match=r"'proxy\.example' is not a valid address"):
+    with pytest.raises(OptionError, match=r"'proxy\.example' is not a valid address or network"):
         read({"trusted_proxies": ["127.0.0.1", "proxy.example"]})
-    with pytest.raises(OptionError, match=r"'10\.0\.0\.1/8' is not a valid network"):
+    with pytest.raises(OptionError, match=r"'10\.0\.0\.1/8' is not a valid address or network"):
         read({"trusted_proxies": ["10.0.0.1/8"]})
 
 

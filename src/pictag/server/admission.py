@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from pictag.errors import DeadlineExceeded
-from pictag.images import FetchLimits
 from pictag.server.http_errors import Overloaded
 
 if TYPE_CHECKING:
     from pictag.execution import Outcome
     from pictag.server.served_model import ServedModel
+    from pictag.server.settings import ServerSettings
 
 _NEW_WEIGHT = 0.1  # of a new measurement in the moving averages
 _OPENING_PIXELS = 250_000  # opening any image takes about as long as decoding this many pixels
 _SMALL = 4  # an image this many times smaller than the average is expected to take less time
 _SAFETY = 1.25  # deviations from the average are more often upwards
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkLimits:
-    """How much work may be under way (waiting or being processed), and how large one image may be.
-
-    Bytes are those of encoded images and tensors, pixels those in the images' headers. If nothing is under
-    way, an image of any size is admitted. ``fetch`` limits downloads from URLs; ``None`` rejects URLs.
-    """
-
-    max_queue: int = 256
-    max_queued_bytes: int = 256 * 2**20
-    max_queued_pixels: int = 1_000_000_000
-    max_pixels: int = 50_000_000
-    fetch: FetchLimits | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,28 +29,23 @@ class Cost:
     seconds: float
 
 
-@dataclass(slots=True)
-class _Mean:
-    value: float | None = None
+class _Means(dict[str, float]):
+    """Moving averages of a model: decode_s_per_pixel, run_s, and of admitted images cost_s and size_bytes."""
 
-    def note(self, measured: float) -> None:
-        self.value = measured if self.value is None else self.value + _NEW_WEIGHT * (measured - self.value)
-
-
-@dataclass(slots=True)
-class _Means:
-    decode_s_per_pixel: _Mean = field(default_factory=_Mean)
-    run_s: _Mean = field(default_factory=_Mean)
-    # Of admitted images: expected time and size.
-    cost_s: _Mean = field(default_factory=_Mean)
-    size_bytes: _Mean = field(default_factory=_Mean)
+    def note(self, name: str, measured: float) -> None:
+        before = self.get(name, measured)
+        self[name] = before + _NEW_WEIGHT * (measured - before)
 
 
 class Admission:
-    """Counts what is under way and rejects what would be too much. Used in the event loop only."""
+    """Counts what is under way and rejects what would be too much. Used in the event loop only.
 
-    def __init__(self, limits: WorkLimits, *, workers: int) -> None:
-        self._limits = limits
+    Bytes are those of encoded images and tensors, pixels those in the images' headers. If nothing is under
+    way, an image of any size is admitted.
+    """
+
+    def __init__(self, settings: ServerSettings, *, workers: int) -> None:
+        self._settings = settings
         self._workers = workers
         self._means: WeakKeyDictionary[ServedModel, _Means] = WeakKeyDictionary()
         self.count = 0
@@ -89,8 +69,8 @@ class Admission:
         seconds = self._predict(served, pixels)
         self._check(size_bytes=size_bytes, pixels=pixels, seconds=seconds, left_s=left_s)
         means = self._means.setdefault(served, _Means())
-        means.cost_s.note(seconds)
-        means.size_bytes.note(size_bytes)
+        means.note("cost_s", seconds)
+        means.note("size_bytes", size_bytes)
         cost = Cost(size_bytes=size_bytes, pixels=pixels, seconds=seconds)
         self.count += 1
         self._bytes += size_bytes
@@ -103,16 +83,15 @@ class Admission:
 
         Only its size is known. It is expected to take as long as the average, or less if it is much smaller.
         """
-        means = self._means.get(served)
-        seconds = 0.0
-        if means is not None and means.cost_s.value and means.size_bytes.value:
-            seconds = means.cost_s.value * min(1.0, _SMALL * size_bytes / means.size_bytes.value)
+        means = self._means.get(served, _Means())
+        share = _SMALL * size_bytes / max(1.0, means.get("size_bytes", 1.0))
+        seconds = means.get("cost_s", 0.0) * min(1.0, share)
         self._check(size_bytes=size_bytes, pixels=0, seconds=seconds, left_s=left_s)
 
     def _check(self, *, size_bytes: int, pixels: int, seconds: float, left_s: float) -> None:
         if not self.count:
             return
-        limits, wait_s = self._limits, self.predicted_wait_s
+        limits, wait_s = self._settings, self.predicted_wait_s
         if self.count >= limits.max_queue:
             raise Overloaded(wait_s, "Too many images are waiting.", reason="count")
         if self._bytes + size_bytes > limits.max_queued_bytes:
@@ -138,13 +117,11 @@ class Admission:
             return
         means = self._means.setdefault(served, _Means())
         if outcome.timing.decode_s and cost.pixels:
-            means.decode_s_per_pixel.note(outcome.timing.decode_s / (_OPENING_PIXELS + cost.pixels))
+            means.note("decode_s_per_pixel", outcome.timing.decode_s / (_OPENING_PIXELS + cost.pixels))
         if outcome.timing.run_s:
-            means.run_s.note(outcome.timing.run_s)
+            means.note("run_s", outcome.timing.run_s)
 
     def _predict(self, served: ServedModel, pixels: int) -> float:
-        means = self._means.get(served)
-        if means is None:  # the first image: only the other limits apply
-            return 0.0
-        decode_s = (_OPENING_PIXELS + pixels) * (means.decode_s_per_pixel.value or 0.0) if pixels else 0.0
-        return decode_s + (means.run_s.value or 0.0)
+        means = self._means.get(served, _Means())  # empty for the first image: only the other limits apply
+        decode_s = (_OPENING_PIXELS + pixels) * means.get("decode_s_per_pixel", 0.0) if pixels else 0.0
+        return decode_s + means.get("run_s", 0.0)

@@ -48,7 +48,7 @@ _GET, _POST = ("GET",), ("POST",)
 
 async def _root(request: Request) -> Response:
     """``POST /`` classifies with the default model; ``GET /`` describes the server."""
-    handle = huggingface.classify if request.method == "POST" else information.describe_server
+    handle = huggingface.classify if request.method == "POST" else information.describe
     return await handle(request)
 
 
@@ -69,13 +69,13 @@ TABLE: Sequence[tuple[str, Sequence[str], Callable[[Request], Awaitable[Response
     ("/v2/models/{model:path}", _GET, oip.describe_model, False),
     ("/predictions/{model:path}", ("POST", "PUT"), torchserve.predict, False),
     ("/ping", _GET, torchserve.ping, True),
-    ("/health", _GET, information.server_health, True),
-    ("/info", _GET, information.describe_server, False),
+    ("/health", _GET, information.health, True),
+    ("/info", _GET, information.describe, False),
     ("/metrics", _GET, information.metrics, False),
     ("/openapi.json", _GET, information.openapi, True),
     ("/models", _GET, information.list_models, False),
-    ("/models/{model:path}/health", _GET, information.model_health, True),
-    ("/models/{model:path}/info", _GET, information.describe_model, False),
+    ("/models/{model:path}/health", _GET, information.health, True),
+    ("/models/{model:path}/info", _GET, information.describe, False),
     ("/models/{model:path}", _POST, huggingface.classify, False),
 )
 

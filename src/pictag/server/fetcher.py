@@ -36,7 +36,10 @@ class Fetcher:
         ``FetchFailed`` branch.
         """
         if self._limits is None:
-            raise BadRequest("This server doesn't fetch images from URLs. Send the image itself.")
+            raise BadRequest(
+                "This server doesn't fetch images from URLs. Send the image itself in base64, or start the "
+                "server with --allow-urls."
+            )
         await self._acquire_slot(self._limits, deadline_s)
         timeout_s = min(self._limits.timeout_s, deadline_s - time.monotonic())
         if timeout_s <= 0:

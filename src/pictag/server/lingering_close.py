@@ -8,8 +8,6 @@ nginx calls the remedy ``lingering_close``.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import socket
 from typing import Any
 
 LINGER_S = 1.0  # how long to read and discard after the response; extended while data keeps arriving
@@ -18,9 +16,8 @@ LINGER_S = 1.0  # how long to read and discard after the response; extended whil
 class LingeringTransport:
     """A transport whose `close` ends the sending side first and closes once the client has stopped sending.
 
-    An upload is discarded for at most ``max_linger_s``; a client that acknowledges nothing for that long is
-    disconnected. If the response can't be sent completely, `pause_writing` of the protocol is called, which
-    then has to reset the connection.
+    An upload is discarded for at most ``max_linger_s``. If the response can't be sent completely,
+    `pause_writing` of the protocol is called, which then has to reset the connection.
     """
 
     def __init__(
@@ -31,7 +28,6 @@ class LingeringTransport:
         self._max_linger_s = max_linger_s
         self._until_s = 0.0
         self._is_closing = self._is_receiving = False
-        _limit_unacknowledged_time(transport, max_linger_s)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -75,10 +71,3 @@ class LingeringTransport:
             return
         self._is_receiving = unsent_bytes > 0  # linger at least once after everything was sent
         self._loop.call_later(LINGER_S, self._linger)
-
-
-def _limit_unacknowledged_time(transport: asyncio.Transport, seconds: float) -> None:
-    sock = transport.get_extra_info("socket")
-    if sock is not None and hasattr(socket, "TCP_USER_TIMEOUT") and sock.family != socket.AF_UNIX:
-        with contextlib.suppress(OSError):  # the client may be gone already
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))

@@ -12,7 +12,7 @@ import re
 import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from pictag.errors import escape
 
@@ -47,7 +47,7 @@ def configure_logging(settings: ServerSettings, stream: TextIO | None = None) ->
         form = "text" if stream.isatty() else "json"
     key = settings.api_key.get_secret_value() if settings.api_key is not None else None
     handler = _Handler(stream)
-    handler.setFormatter((JsonFormatter if form == "json" else TextFormatter)(key))
+    handler.setFormatter(LogFormatter(as_json=form == "json", key=key))
     for name in _LOGGERS:
         logger = logging.getLogger(name)
         logger.handlers = [handler]
@@ -92,49 +92,31 @@ class _Handler(logging.StreamHandler[TextIO]):
         """Do nothing."""
 
 
-class _Formatter(logging.Formatter):
-    """What both formats share."""
+class LogFormatter(logging.Formatter):
+    """One line per record: JSON in ASCII, or text followed by the lines of a traceback, each after a bar."""
 
-    def __init__(self, key: str | None = None) -> None:
+    def __init__(self, *, as_json: bool, key: str | None = None) -> None:
         super().__init__()
+        self.as_json = as_json
         self.key = key
 
-    def read(self, record: logging.LogRecord) -> tuple[dict[str, Any], str]:
-        """A record's time, level, message and fields, and its traceback or an empty string."""
+    def format(self, record: logging.LogRecord) -> str:
+        """The record without secrets."""
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        fields: dict[str, Any] = {
+        given = {"request_id": request_id.get(), **getattr(record, "fields", {})}
+        fields: dict[str, str | int | float] = {
             "time": time.replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "message": redact(record.getMessage(), self.key),
         }
-        if request_id.get():
-            fields["request_id"] = redact(request_id.get(), self.key)
         fields |= {
             name: value if isinstance(value, int | float) else redact(str(value), self.key)
-            for name, value in getattr(record, "fields", {}).items()
+            for name, value in given.items()
             if value != ""
         }
-        trace = self.formatException(record.exc_info) if record.exc_info else ""
-        return fields, redact(trace, self.key)
-
-
-class JsonFormatter(_Formatter):
-    """One JSON object per line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The record as JSON in ASCII."""
-        fields, trace = self.read(record)
-        if trace:
-            fields["traceback"] = trace
-        return json.dumps(fields).replace("\x7f", "\\u007f")
-
-
-class TextFormatter(_Formatter):
-    """One line of text; the lines of a traceback follow, each marked with a bar."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The record as text."""
-        fields, trace = self.read(record)
-        head = f"{fields.pop('time')} {fields.pop('level'):<7} {escape(fields.pop('message'))}"
+        trace = redact(self.formatException(record.exc_info), self.key) if record.exc_info else ""
+        if self.as_json:
+            return json.dumps(fields | ({"traceback": trace} if trace else {})).replace("\x7f", "\\u007f")
+        head = f"{fields.pop('time')} {fields.pop('level'):<7} {escape(str(fields.pop('message')))}"
         rest = "".join(f" {name}={escape(str(value))}" for name, value in fields.items())
         return "\n".join([head + rest, *(f"  | {escape(line)}" for line in trace.splitlines())])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING
 
 from pictag.errors import OptionError, shorten
@@ -24,7 +24,7 @@ def read_model(text: str, settings: ServerSettings) -> ModelSpec:
     repository.
     """
     name, equals, reference = text.partition("=")
-    if not equals or name.startswith(_PATH_PREFIXES) or _exists(text):
+    if not equals or name.startswith(_PATH_PREFIXES) or os.path.exists(text):  # noqa: PTH110 - Path.exists raises an error for long names
         name, reference = _default_name(text), text
     parts = name.split("/")
     if not name.isprintable() or not reference or any(part in ("", ".", "..") for part in parts):
@@ -38,13 +38,6 @@ def read_model(text: str, settings: ServerSettings) -> ModelSpec:
         **{option: getattr(settings, option) for option in PIPELINE_OPTIONS},
     )
     return ModelSpec(name=name, options=options)
-
-
-def _exists(text: str) -> bool:
-    try:
-        return Path(text).exists()
-    except OSError:  # the name is too long, or a folder is not accessible
-        return False
 
 
 def _default_name(text: str) -> str:

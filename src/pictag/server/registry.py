@@ -118,26 +118,19 @@ class Registry:
         finally:
             self._release(loaded)
 
-    async def replace(self, name: str) -> None:
-        """Load a model again and replace the old one, which is closed when its last use ends.
-
-        If that fails, the error is raised and the old one stays.
-        """
-        slot = self._find(name)
-        while slot.loading is not None:
-            await asyncio.wait([slot.loading])
-        await self._share_load(slot)
-
     async def reload(self) -> None:
-        """Replace all loaded models, one by one; after a failure, which is logged, the old one stays."""
+        """Replace all loaded models, one by one; an old one is closed when its last use ends.
+
+        After a failure, which is logged, the old one stays.
+        """
         for slot in tuple(self._slots.values()):
             slot.error = None  # a failed model may be tried again at once
+            while slot.loading is not None:
+                await asyncio.wait([slot.loading])
             if slot.loaded is not None and not self._is_closed:
-                try:
-                    await self.replace(slot.spec.name)
-                except Exception:  # noqa: BLE001 - already logged; the others are still replaced
-                    continue
-                _log.info("model %s reloaded", slot.spec.name)
+                with contextlib.suppress(Exception):  # already logged; the others are still replaced
+                    await self._share_load(slot)
+                    _log.info("model %s reloaded", slot.spec.name)
 
     async def close(self) -> None:
         """Unload all models, in use or not; loads under way are abandoned."""

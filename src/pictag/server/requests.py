@@ -1,26 +1,28 @@
-"""Reading a request within the server's limits: query, deadline and body."""
+"""Reading a request within the server's limits: query, scoring options, deadline and body."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import ClientDisconnect, Request
 
-from pictag.errors import shorten
+from pictag.errors import shorten, suggest
+from pictag.options import ScoringOptions, check_count
 from pictag.server.bodies import INLINE_BYTES, inflate
 from pictag.server.http_errors import BadRequest, BodyTimeout, BodyTooLarge
-from pictag.server.settings import MAX_IMAGES
+from pictag.server.settings import MAX_IMAGES, MAX_TOP_K
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from pictag.server.body_budget import BodyBudget
     from pictag.server.settings import ServerSettings
 
-_MAX_TIMEOUT_DIGITS = 12
+PARAMETERS = ("top_k", "function_to_apply", "min_score")
+_MAX_DIGITS = 12
 
 
 def read_query(request: Request) -> dict[str, str]:
@@ -33,6 +35,53 @@ def read_query(request: Request) -> dict[str, str]:
     return found
 
 
+def read_scoring(
+    parameters: Mapping[str, Any], query: Mapping[str, str], *, default_top_k: int
+) -> ScoringOptions:
+    """The options in a request's JSON ``parameters``, which take precedence over its query.
+
+    Raises `BadRequest` for unknown names, and `OptionError` for invalid values.
+
+    >>> read_scoring({}, {"top_k": "3"}, default_top_k=5).top_k
+    3
+    """
+    check_names(parameters, PARAMETERS, what="parameter")
+    check_names(query, PARAMETERS, what="query parameter")
+    asked = {name: _read_number(name, text) for name, text in query.items()}
+    asked.update((name, value) for name, value in parameters.items() if value is not None)
+    asked["top_k"] = check_count("top_k", asked.get("top_k", default_top_k), at_most=MAX_TOP_K)
+    return ScoringOptions(**asked)
+
+
+def check_names(given: Mapping[str, Any], known: Sequence[str], *, what: str) -> None:
+    """Raise `BadRequest` for a name that isn't known, suggesting the nearest one."""
+    for name in given:
+        if name not in known:
+            hint = suggest(name, known) or f" Known: {', '.join(known)}."
+            raise BadRequest(f"There is no {what} {shorten(repr(name))}.{hint}")
+
+
+def _read_number(name: str, text: str) -> Any:
+    """A query parameter as a number if it is one; otherwise the text, which the caller rejects."""
+    try:
+        if name == "top_k" and text.removeprefix("-").isdecimal() and text.isascii() and len(text) <= 32:
+            return int(text)
+        if name == "min_score" and "_" not in text:
+            return float(text)
+    except ValueError:
+        pass
+    return text
+
+
+def parse_count(text: str) -> int | None:
+    """A whole number in ASCII digits, not too long; otherwise ``None``. `int` accepts more.
+
+    >>> parse_count("12"), parse_count("+12"), parse_count("1_2")
+    (12, None, None)
+    """
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS else None
+
+
 def read_deadline(request: Request, settings: ServerSettings, timeout_s: float | None = None) -> float:
     """When a response is due on the monotonic clock, counted from when the body was received.
 
@@ -41,11 +90,12 @@ def read_deadline(request: Request, settings: ServerSettings, timeout_s: float |
     """
     text = request.headers.get("x-request-timeout-ms")
     if text is not None:
-        if not (text.isascii() and text.isdecimal() and len(text) <= _MAX_TIMEOUT_DIGITS and int(text)):
+        milliseconds = parse_count(text)
+        if not milliseconds:
             raise BadRequest(
                 f"X-Request-Timeout-Ms={shorten(repr(text), 60)} is not a whole number of 1 or more."
             )
-        timeout_s = int(text) / 1000
+        timeout_s = milliseconds / 1000
     if timeout_s is None:
         timeout_s = settings.request_timeout_s
     arrived_s: float = request.state.arrived_s

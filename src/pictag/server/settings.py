@@ -134,15 +134,12 @@ class ServerSettings(BaseModel):
     def _check_proxies(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         """uvicorn would accept an invalid address, which then never matches a client."""
         for text in () if value == ("*",) else value:
-            kind, parse = (
-                ("network", ipaddress.ip_network) if "/" in text else ("address", ipaddress.ip_address)
-            )
             try:
-                parse(text)
+                ipaddress.ip_network(text)
             except ValueError:
                 raise ValueError(
-                    f"{shorten(repr(text), 80)} is not a valid {kind}; use addresses, networks such as "
-                    "10.0.0.0/8, or a single * for all"
+                    f"{shorten(repr(text), 80)} is not a valid address or network; use addresses, networks "
+                    "such as 10.0.0.0/8, or a single * for all"
                 ) from None
         return value
 

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,15 +52,11 @@ class SignalHandler:
                 self.reload()
             return
         if self._deadline_s is not None:
-            _exit(128 + number)
+            os._exit(128 + number)
         if self.stop is None:  # no request was accepted yet; models may still be loading
-            _exit(STOPPED)
+            os._exit(STOPPED)
         self._deadline_s = time.monotonic() + self.timeout_s
         self.stop()
-        watchdog = threading.Timer(self.timeout_s - min(0.5, self.timeout_s / 20), _exit, [CUT_OFF])
+        watchdog = threading.Timer(self.timeout_s - min(0.5, self.timeout_s / 20), os._exit, [CUT_OFF])
         watchdog.daemon = True
         watchdog.start()
-
-
-def _exit(status: int) -> NoReturn:
-    os._exit(status)

@@ -44,12 +44,8 @@ def bind(host: str, port: int) -> socket.socket:
 
 def explain_bind_error(error: OSError, host: str, port: int) -> OptionError:
     """The error for an address that can't be bound."""
-    where = f"{shorten(host, 80)}, port {port}"
-    if error.errno == errno.EADDRINUSE:
-        return OptionError(f"{where} is already in use. Choose another port.")
-    if error.errno == errno.EACCES:
-        return OptionError(f"{where} is not permitted. Choose a port above 1023.")
-    return OptionError(f"{where} can't be used: {error.strerror}.")
+    advice = " Choose a port above 1023." if error.errno == errno.EACCES else " Choose another port."
+    return OptionError(f"{shorten(host, 80)}, port {port}, can't be used: {error.strerror}.{advice}")
 
 
 def accept_pending(listener: socket.socket) -> Iterator[socket.socket]:

@@ -26,10 +26,8 @@ async def run_in_thread(function: Callable[[], T], *, name: str) -> T:
     def work() -> None:
         try:
             future.set_result(function())
-        except Exception as error:  # noqa: BLE001 - raised in the caller
-            future.set_exception(error)
-        except BaseException as error:  # noqa: BLE001 - such as SystemExit, which would end the event loop
-            future.set_exception(RuntimeError(repr(error)))
+        except BaseException as error:  # noqa: BLE001 - raised in the caller; SystemExit would end its loop
+            future.set_exception(error if isinstance(error, Exception) else RuntimeError(repr(error)))
 
     threading.Thread(target=work, daemon=True, name=name).start()
     return await asyncio.wrap_future(future)

@@ -74,7 +74,11 @@ class Connection(HttpToolsProtocol):
         self.metrics.connections.set(len(self.connections))
         excess = len(self.connections) - self.settings.max_connections
         if excess <= 0:
-            self._set_deadline("read", self.settings.silent_timeout_s, self._close_silent)
+            self._set_deadline(
+                "read",
+                self.settings.silent_timeout_s,
+                functools.partial(self._drop, "silent", self.transport.close),
+            )
             return
         self._drop("connections")
         if excess > self.settings.max_connections:  # a response needs an open file
@@ -152,7 +156,8 @@ class Connection(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """The client doesn't read its response: reset the connection unless it continues in time."""
         super().pause_writing()
-        self._set_deadline("write", self.settings.body_timeout_s, self._reset)
+        reset = functools.partial(self._drop, "slow_reader", self.transport.abort)
+        self._set_deadline("write", self.settings.body_timeout_s, reset)
 
     def resume_writing(self) -> None:
         """The client reads again."""
@@ -213,21 +218,14 @@ class Connection(HttpToolsProtocol):
         if not self._is_busy() and not self._has_begun:
             self.transport.close()
 
-    def _close_silent(self) -> None:
-        self._drop("silent")
-        self.transport.close()
-
     def _close_slow(self) -> None:
         self._drop("slow_headers")
         message = f"The headers were not complete after {self.settings.header_timeout_s:g} s."
         self._refuse(HeadersTimeout(message))
 
-    def _reset(self) -> None:
-        self._drop("slow_reader")
-        self.transport.abort()
-
-    def _drop(self, reason: str) -> None:
+    def _drop(self, reason: str, end: Callable[[], object] = lambda: None) -> None:
         self.metrics.dropped.labels(reason).inc()
+        end()
 
     def _refuse_the_rest(self) -> None:
         """Finish the complete requests, then close."""

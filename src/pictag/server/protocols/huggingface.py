@@ -12,8 +12,7 @@ from pictag.images.sniff import HEAD_BYTES, recognise
 from pictag.pipelines.results import make_entry, make_scorer
 from pictag.server.bodies import decode_image_text, parse_json, parse_off_loop
 from pictag.server.http_errors import BadRequest, describe_error, json_response
-from pictag.server.requests import check_image_count, read_query
-from pictag.server.scoring import check_names, read_scoring
+from pictag.server.requests import check_image_count, check_names, read_query, read_scoring
 from pictag.server.services import services_of
 
 if TYPE_CHECKING:
@@ -43,17 +42,16 @@ def parse_request(
     *,
     content_type: str,
     default_top_k: int,
-    allow_urls: bool,
 ) -> ClassifyRequest:
     """The request in a body that is an image or JSON. The content decides which, not ``content_type``.
 
-    >>> parse_request(b"GIF89a...", {}, content_type="", default_top_k=5, allow_urls=False).scoring.top_k
+    >>> parse_request(b"GIF89a...", {}, content_type="", default_top_k=5).scoring.top_k
     5
     """
     if not body:
         raise BadRequest("The body is empty. Send an image, or JSON with an image in base64 as 'inputs'.")
     if is_json(body, content_type):
-        return _parse_json_request(body, query, default_top_k=default_top_k, allow_urls=allow_urls)
+        return _parse_json_request(body, query, default_top_k=default_top_k)
     if _media_type(content_type) == "multipart/form-data":
         raise BadRequest(
             "Forms are accepted at /predictions/{model}. Here, send the image itself as the body "
@@ -79,9 +77,7 @@ def _media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-def _parse_json_request(
-    body: bytes, query: Mapping[str, str], *, default_top_k: int, allow_urls: bool
-) -> ClassifyRequest:
+def _parse_json_request(body: bytes, query: Mapping[str, str], *, default_top_k: int) -> ClassifyRequest:
     value = parse_json(body, max_numbers=_MAX_VALUES)
     if not isinstance(value, dict):
         raise BadRequest("The JSON body is not an object with the member 'inputs'.")
@@ -95,22 +91,17 @@ def _parse_json_request(
         raise BadRequest("The JSON body has no 'inputs': an image in base64, or a list of them.")
     texts = inputs if isinstance(inputs, list) else [inputs]
     check_image_count(len(texts))
-    images = tuple(read_input(text, allow_urls=allow_urls) for text in texts)
+    images = tuple(read_input(text) for text in texts)
     return ClassifyRequest(images=images, is_list=isinstance(inputs, list), scoring=scoring)
 
 
-def read_input(text: object, *, allow_urls: bool) -> bytes | Source:
-    """The image in one of the ``inputs``: base64, a ``data:`` URL or, if allowed, a URL."""
+def read_input(text: object) -> bytes | Source:
+    """The image in one of the ``inputs``: base64, a ``data:`` URL, or a URL."""
     if not isinstance(text, str) or not text:
         raise BadRequest("'inputs' is not a string in base64 or a list of such strings.")
     if "://" in text[:16]:
         if not text.lower().startswith(("http://", "https://")):
             raise BadRequest(f"'inputs' is not base64, and URLs such as {shorten(text, 16)} are not fetched.")
-        if not allow_urls:
-            raise BadRequest(
-                "'inputs' is a URL, and this server doesn't fetch URLs. Send the image itself in base64, or "
-                "start the server with --allow-urls."
-            )
         return Source(name=text, kind="url", value=text)
     return decode_image_text(text)
 
@@ -132,7 +123,6 @@ async def classify(request: Request) -> Response:
             query,
             content_type=content_type,
             default_top_k=settings.default_top_k,
-            allow_urls=settings.allow_urls,
         )
         parsed = await parse_off_loop(len(body) if is_json(body, content_type) else 0, parse)
         del parse, body  # the images are in `parsed`

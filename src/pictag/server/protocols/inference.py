@@ -11,7 +11,7 @@ from pictag.options import check_count
 from pictag.server.bodies import parse_json
 from pictag.server.http_errors import BadRequest
 from pictag.server.protocols.tensors import FLOATS, check_shape, read_images, read_numbers
-from pictag.server.requests import check_image_count
+from pictag.server.requests import check_image_count, parse_count
 from pictag.server.settings import MAX_TOP_K
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 IMAGES = "image"  # an additional BYTES input that every model has
 SCORES = "scores"  # an additional output: the scores after softmax or sigmoid
 _SHARED_MEMORY = "shared_memory_region"
-_MAX_LENGTH_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,21 +45,6 @@ class InferRequest:
     timeout_s: float | None
 
 
-def count_json(body: bytes, header_length: str | None) -> int:
-    """How many bytes of a body are JSON according to ``Inference-Header-Content-Length``.
-
-    >>> count_json(b'{"inputs": []}', None), count_json(b"an image", "0"), count_json(b"{}", "x")
-    (14, 0, 0)
-    """
-    if header_length is None:
-        return len(body)
-    return min(len(body), int(header_length)) if _is_length(header_length) else 0
-
-
-def _is_length(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) <= _MAX_LENGTH_DIGITS
-
-
 def split_body(body: bytes, header_length: str | None) -> tuple[dict[str, Any] | None, memoryview]:
     """The JSON (``None`` if the body is an image) and the binary data of a request.
 
@@ -70,11 +54,11 @@ def split_body(body: bytes, header_length: str | None) -> tuple[dict[str, Any] |
     if header_length is None:
         head, tail = body, view[:0]
     else:
-        if not _is_length(header_length):
+        length = parse_count(header_length)
+        if length is None:
             raise BadRequest(
                 f"Inference-Header-Content-Length={shorten(repr(header_length), 40)} is not a whole number."
             )
-        length = int(header_length)
         if length > len(body):
             raise BadRequest(
                 f"Inference-Header-Content-Length is {length:,}, but the body has only {len(body):,} bytes."

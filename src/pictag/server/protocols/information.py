@@ -17,30 +17,16 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 
-async def server_health(request: Request) -> Response:
-    """``GET /health``."""
-    services_of(request).check_ready()
+async def health(request: Request) -> Response:
+    """``GET /health`` and ``GET /models/{model}/health``."""
+    services_of(request).check_ready(request.path_params.get("model"))
     return json_response({"status": "ok"})
 
 
-async def model_health(request: Request) -> Response:
-    """``GET /models/{model}/health``."""
-    services_of(request).check_ready(request.path_params["model"])
-    return json_response({"status": "ok"})
-
-
-async def describe_server(request: Request) -> Response:
-    """``GET /info``, and ``GET /`` unless the client asks for HTML."""
-    return _describe(request, services_of(request).registry.default)
-
-
-async def describe_model(request: Request) -> Response:
-    """``GET /models/{model}/info``."""
-    return _describe(request, request.path_params["model"])
-
-
-def _describe(request: Request, model: str) -> Response:
+async def describe(request: Request) -> Response:
+    """``GET /info``, ``GET /models/{model}/info``, and ``GET /`` unless the client asks for HTML."""
     services = services_of(request)
+    model = request.path_params.get("model", services.registry.default)
     status = services.registry.describe(model)
     return json_response(
         {

@@ -16,7 +16,7 @@ from pictag.pipelines.results import make_scorer
 from pictag.postprocess import activate, pick_labels
 from pictag.server.bodies import parse_json, parse_off_loop
 from pictag.server.http_errors import BadRequest, ModelNotServed, RouteNotFound, json_response
-from pictag.server.protocols.inference import SCORES, count_json, parse_infer
+from pictag.server.protocols.inference import SCORES, parse_infer
 from pictag.server.protocols.signature import (
     VERSION,
     config_of,
@@ -28,7 +28,7 @@ from pictag.server.protocols.tensors import join_texts
 from pictag.server.services import name_images, services_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from numpy.typing import NDArray
     from starlette.requests import Request
@@ -97,22 +97,19 @@ async def list_models(request: Request) -> Response:
     services = services_of(request)
     async with services.receive_body(request) as body:
         only_ready = await parse_off_loop(len(body), partial(_wants_ready, body))
-    registry = services.registry
-    entries = []
-    for name in registry.names():
-        status = registry.describe(name)
-        is_ready = status.takes_requests
-        if only_ready and not is_ready:
-            continue
-        entries.append(
+    models = map(services.registry.describe, services.registry.names())
+    return json_response(
+        [
             {
-                "name": name,
+                "name": status.name,
                 "version": VERSION,
-                "state": "READY" if is_ready else "UNAVAILABLE",
-                "reason": "" if is_ready else status.state,
+                "state": "READY" if status.takes_requests else "UNAVAILABLE",
+                "reason": "" if status.takes_requests else status.state,
             }
-        )
-    return json_response(entries)
+            for status in models
+            if status.takes_requests or not only_ready
+        ]
+    )
 
 
 def _wants_ready(body: bytes) -> bool:
@@ -137,12 +134,12 @@ async def infer(request: Request) -> Response:
         signature = read_signature(served.runner)
         header_length = request.headers.get("inference-header-content-length")
         parse = partial(parse_infer, body, header_length, signature)
-        parsed = await parse_off_loop(count_json(body, header_length), parse)
+        parsed = await parse_off_loop(len(body), parse)
         del parse, body  # the images are in `parsed`
         deadline_s = services.read_deadline(request, parsed.timeout_s)
         if parsed.tensor is None:
             items: Sequence[Any] = name_images(parsed.images)
-            run: Callable[..., Awaitable[Outcome]] = services.dispatcher.classify
+            run: Callable[..., Coroutine[Any, Any, Outcome]] = services.dispatcher.classify
         else:
             items = np.split(signature.order(parsed.tensor), len(parsed.tensor))
             run = services.dispatcher.infer

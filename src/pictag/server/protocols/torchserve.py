@@ -8,8 +8,7 @@ from pictag.pipelines.results import make_scorer
 from pictag.server.http_errors import BadRequest, ModelNotServed, json_response
 from pictag.server.protocols.forms import read_field
 from pictag.server.protocols.signature import VERSION
-from pictag.server.requests import read_query
-from pictag.server.scoring import read_scoring
+from pictag.server.requests import read_query, read_scoring
 from pictag.server.services import name_images, services_of
 
 if TYPE_CHECKING:
