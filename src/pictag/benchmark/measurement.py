@@ -19,10 +19,9 @@ from pictag.benchmark.records import Progress, Report, Result
 from pictag.benchmark.tasks import ModelTask, Update
 from pictag.errors import ModelError, PictagError
 from pictag.images.folder import choose_images
-from pictag.models.load import load_model
-from pictag.models.options import LoadOptions
 from pictag.models.reference import DEFAULT_MODEL, parse_reference
 from pictag.options import check_count, check_folder, check_names, check_seconds, read_pipeline_options
+from pictag.pipelines.opening import load
 from pictag.records import Failure
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from pictag.models.load import Model
+    from pictag.models.reference import ModelRef
     from pictag.options import Decode, DownloadProgress
 
 
@@ -100,6 +100,7 @@ def measure(
             "local_files_only": local_files_only,
             "decode": decode,
             "batch_size": batch_size,
+            "progress": on_download,
         }
     )
     reference = parse_reference(DEFAULT_MODEL if model is None else model, revision=revision)
@@ -115,7 +116,7 @@ def measure(
     ]
     place = None if folder is None else check_folder("folder", folder)
     found = None if place is None else choose_images(place, count=count, recursive=recursive)
-    spec = _fetch(tasks, require_all=bool(dtypes), tell=on_download).spec
+    spec = _fetch(reference, tasks, require_all=bool(dtypes)).spec
     report = Report(
         model=str(reference),
         revision=reference.revision,
@@ -138,8 +139,8 @@ def measure(
         report = replace(report, images=facts)
         for number, task in enumerate(tasks, start=2):
             finished = report.results
-            # Everything has been downloaded.
-            cached = replace(task.options, local_files_only=True)
+            # Everything has been downloaded, and a callback can't be sent to another process.
+            cached = replace(task.options, local_files_only=True, progress=None)
             with closing(_measure(replace(task, options=cached, images=usable))) as updates:
                 for update in updates:
                     report = replace(report, results=(*finished, update.result))
@@ -166,12 +167,7 @@ def _measure(task: ModelTask) -> Generator[Update, None, None]:
         yield Update(result=replace(result, failure=failure))
 
 
-def _fetch(
-    tasks: Sequence[ModelTask],
-    *,
-    require_all: bool,
-    tell: Callable[[DownloadProgress], None] | None,
-) -> Model:
+def _fetch(reference: ModelRef, tasks: Sequence[ModelTask], *, require_all: bool) -> Model:
     """Download and check the files before anything is measured, and return a model that can be loaded.
 
     Weights that were not requested by name may be broken: that becomes a failure among the results.
@@ -179,17 +175,8 @@ def _fetch(
     models: list[Model] = []
     failures: list[ModelError] = []
     for task in tasks:
-        options = task.options
-        load_options = LoadOptions(
-            dtype=options.dtype,
-            cache_dir=options.cache_dir,
-            local_files_only=options.local_files_only,
-            device=options.device,
-            engine=options.engine,
-        )
-        reference = parse_reference(options.model or DEFAULT_MODEL, revision=options.revision)
         try:
-            models.append(load_model(reference, load_options, tell))
+            models.append(load(reference, task.options, engine=task.options.engine))
         except ModelError as error:
             failures.append(error)
     if failures and (require_all or not models):

@@ -19,7 +19,6 @@ import sys
 import traceback
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
@@ -119,7 +118,8 @@ def _explain_usage(error: click.ClickException, given: Sequence[str]) -> int:
     if isinstance(error, click.NoSuchOption):
         hint = suggest(error.option_name, error.possibilities or ())
         message = f"Unknown option {error.option_name!r}.{hint}"
-        name = next((argument for argument in given if _is_dashed_name(argument)), None)
+        # Unlike pathlib, os.path doesn't raise for a name that is too long.
+        name = next((text for text in given if text.startswith("-") and os.path.isfile(text)), None)  # noqa: PTH113
         if name is not None:
             advice = f" If you mean the file, write ./{shorten(name)}, or put -- before all names."
     say(message + advice)
@@ -132,11 +132,3 @@ def _name_options(message: str, command: click.Command | None) -> str:
         if isinstance(option, click.Option) and not option.is_flag:
             message = re.sub(rf"(?<!\S){option.name}=(?=['\w])", f"{option.opts[-1]} ", message)
     return message
-
-
-def _is_dashed_name(argument: str) -> bool:
-    """Whether an argument that looks like an option is the name of a file."""
-    try:
-        return argument.startswith("-") and Path(argument).is_file()
-    except (OSError, ValueError):
-        return False

@@ -30,7 +30,7 @@ def open_runners(options: PipelineOptions) -> Runners:
         DEFAULT_MODEL if options.model is None else options.model, revision=options.revision
     )
     asked = options.engine if isinstance(options.engine, str) else "onnxruntime"
-    model = _load(ref, options, engine="openvino" if asked == "openvino" else "onnxruntime")
+    model = load(ref, options, engine="openvino" if asked == "openvino" else "onnxruntime")
     needs_embedding = options.embeddings or options.embedding_output is not None
     if not isinstance(options.engine, str):
         own = EmbeddingTensor(name="run()[1]", axis=None) if needs_embedding else None
@@ -43,14 +43,15 @@ def open_runners(options: PipelineOptions) -> Runners:
         has_fast_int8=has_fast_int8(),
     )
     if choice.name == "openvino" != asked:
-        model = _load(ref, options, engine="openvino")  # the model may have weights for this engine
+        model = load(ref, options, engine="openvino")  # the model may have weights for this engine
     embedding = None
     if needs_embedding:
         embedding = find_embedding(model.graph, asked=options.embedding_output)
     return Runners(model, EngineSetup(engine=choice.name, embedding=embedding), options)
 
 
-def _load(ref: ModelRef, options: PipelineOptions, *, engine: str) -> Model:
+def load(ref: ModelRef, options: PipelineOptions, *, engine: str) -> Model:
+    """Find, download, verify and read the model, with the weights that suit the engine."""
     load_options = LoadOptions(
         dtype=options.dtype,
         model_file=options.model_file,

@@ -93,7 +93,7 @@ _SIZE_KEYS = (
 
 
 def _read_size(settings: Settings, keys: tuple[str, ...], *, int_is_square: bool) -> SizeSetting | None:
-    key = next((key for key in keys if settings.get(key) is not None), keys[0])
+    key = settings.find(keys)
     value = settings.get(key)
     if value is None:
         return None

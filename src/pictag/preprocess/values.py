@@ -6,7 +6,7 @@ Configurations are untrusted input, so the limits here keep a file from requesti
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pictag.errors import InvalidModel, shorten
@@ -30,9 +30,13 @@ class Settings:
         """The error for an invalid value: the file, the key, the value, and what it must be."""
         return InvalidModel(f"{self.file}: {key!r} is {shorten(repr(value), 80)}, but {problem}.")
 
-    def get(self, *keys: str) -> object:
-        """The value of the first key that isn't missing or null."""
-        return next((v for key in keys if (v := self.values.get(key)) is not None), None)
+    def get(self, key: str) -> object:
+        """The value of a key; ``None`` if it is missing or null."""
+        return self.values.get(key)
+
+    def find(self, keys: Sequence[str]) -> str:
+        """The first of these keys that has a value, else the first of all."""
+        return next((key for key in keys if self.get(key) is not None), keys[0])
 
 
 def read_flag(settings: Settings, key: str, default: bool) -> bool:
@@ -87,7 +91,7 @@ def read_numbers(
     nonzero: bool = False,
 ) -> tuple[float, ...]:
     """The numbers under the first of ``keys`` that has a value, or the default."""
-    key = next((key for key in keys if settings.get(key) is not None), keys[0])
+    key = settings.find(keys)
     value = settings.get(key)
     return check_numbers(
         settings, key, list(default) if value is None else value, count=count, nonzero=nonzero
