@@ -1,4 +1,4 @@
-"""Image classification: an image in, its labels out.
+"""Classify images with ONNX models.
 
 >>> from pictag import pipeline
 >>> classifier = pipeline("image-classification", model="embedded")    # doctest: +SKIP
