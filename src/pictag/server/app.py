@@ -169,17 +169,6 @@ class _Recorder:
 class _Record:
     """One request's id, size, status and time."""
 
-    __slots__ = (
-        "_is_finished",
-        "_request",
-        "_send",
-        "_services",
-        "_started_s",
-        "is_read",
-        "received_bytes",
-        "status",
-    )
-
     def __init__(self, request: Request, send: Send, services: Services) -> None:
         self._request = request
         self._send = send
@@ -252,8 +241,8 @@ class _Record:
 async def _answer_error(request: Request, error: Exception) -> Response:
     if isinstance(error, Overloaded):
         request.app.state.services.metrics.refused.labels(error.reason).inc()
-    is_v2 = request.scope["path"].startswith("/v2")
-    return error_response(error, request_id=request.state.request_id, v2=is_v2)
+    v2 = request.scope["path"].startswith("/v2")
+    return error_response(error, request_id=request.state.request_id, v2=v2)
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:

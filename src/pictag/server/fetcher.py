@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MAX_FETCHES = 16
 """At a time. Each may take a thread and an image of ``max_bytes`` for as long as a fetch may take."""
 _MAX_WAITING = 256
+_SHORTEST_S = 0.001  # a timeout must be positive
 
 
 class Fetcher:
@@ -41,10 +42,7 @@ class Fetcher:
                 "server with --allow-urls."
             )
         await self._acquire_slot(self._limits, deadline_s)
-        timeout_s = min(self._limits.timeout_s, deadline_s - time.monotonic())
-        if timeout_s <= 0:
-            self._slots.release()
-            raise _too_late()
+        timeout_s = max(_SHORTEST_S, min(self._limits.timeout_s, deadline_s - time.monotonic()))
         limits = dataclasses.replace(self._limits, timeout_s=timeout_s)
         task = asyncio.create_task(
             run_in_thread(partial(fetch_bytes, url, limits=limits), name="pictag-fetch")

@@ -42,12 +42,10 @@ _SECRETS = (
 def configure_logging(settings: ServerSettings, stream: TextIO | None = None) -> None:
     """Send the log of the server, uvicorn and asyncio to ``stream``, by default standard error."""
     stream = sys.stderr if stream is None else stream
-    form = settings.log_format
-    if form == "auto":
-        form = "text" if stream.isatty() else "json"
+    as_json = settings.log_format == "json" or (settings.log_format == "auto" and not stream.isatty())
     key = settings.api_key.get_secret_value() if settings.api_key is not None else None
     handler = _Handler(stream)
-    handler.setFormatter(LogFormatter(as_json=form == "json", key=key))
+    handler.setFormatter(LogFormatter(as_json=as_json, key=key))
     for name in _LOGGERS:
         logger = logging.getLogger(name)
         logger.handlers = [handler]

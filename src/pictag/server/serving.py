@@ -8,6 +8,7 @@ import errno
 import gc
 import logging
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -176,10 +177,11 @@ class GracefulServer(uvicorn.Server):
         pending = [sock for listener in sockets or [] for sock in accept_pending(listener)]
         for server in self.servers:
             server.close()
-        loop = asyncio.get_running_loop()
+        make: Any = self.config.http_protocol_class
+        make = partial(make, self.config, self.server_state, self.lifespan.state)
         for sock in pending:
             try:
-                await loop.connect_accepted_socket(self._make_connection, sock)
+                await asyncio.get_running_loop().connect_accepted_socket(make, sock)
             except OSError:  # the client is gone
                 sock.close()
         await super().shutdown(sockets)
@@ -204,13 +206,6 @@ class GracefulServer(uvicorn.Server):
         for connection in list(self.server_state.connections):
             connection.transport.abort()
         await asyncio.sleep(0)  # the event loop closes them in its next iteration
-
-    def _make_connection(self) -> asyncio.Protocol:
-        make: Any = self.config.http_protocol_class
-        connection: asyncio.Protocol = make(
-            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
-        )
-        return connection
 
 
 def choose_loop() -> Any:

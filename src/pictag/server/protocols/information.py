@@ -62,8 +62,10 @@ async def list_models(request: Request) -> Response:
 
 async def metrics(request: Request) -> Response:
     """``GET /metrics``."""
-    text = services_of(request).metrics.render()
-    return Response(text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+    return Response(
+        services_of(request).metrics.render(),
+        headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
+    )
 
 
 @cache
