@@ -66,7 +66,7 @@ def test_a_folder_without_a_configuration_lists_its_files(tmp_path: Path) -> Non
     (folder / "config.json").unlink()
     with pytest.raises(
         ModelFileMissing,
-        match=r"neither a config\.json .*contains: preprocessor_config\.json, onnx/model\.onnx",
+        match=r"neither config\.json .*contains: preprocessor_config\.json, onnx/model\.onnx",
     ):
         load(folder)
     (tmp_path / "empty").mkdir()

@@ -70,7 +70,7 @@ def test_a_model_file_outside_the_model_is_refused(name: str) -> None:
 
 
 def test_dtype_and_model_file_exclude_each_other() -> None:
-    with pytest.raises(OptionError, match="both given"):
+    with pytest.raises(OptionError, match="not both"):
         choose_weights(ALL, model="m", dtype="fp32", model_file="model.onnx")
 
 

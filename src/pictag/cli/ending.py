@@ -130,5 +130,5 @@ def _name_options(message: str, command: click.Command | None) -> str:
     """The message with options as they are typed: ``--engine 'x'`` instead of Python's ``engine='x'``."""
     for option in command.params if command is not None else ():
         if isinstance(option, click.Option) and not option.is_flag:
-            message = re.sub(rf"(?<!\S){option.name}=(?=['\w])", f"{option.opts[-1]} ", message)
+            message = re.sub(rf"(?<!\S){option.name}=(?=[-'\w])", f"{option.opts[-1]} ", message)
     return message

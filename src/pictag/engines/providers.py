@@ -98,8 +98,8 @@ def check_providers(device: Device, *, available: Collection[str], packages: Col
             f"Keep only the second: {INSTALL.partition('then ')[2]}"
         )
     raise MissingExtra(
-        f"{asked} the installed package ({', '.join(sorted(packages)) or 'a custom build'}) lacks; it has: "
-        f"{', '.join(available)}. To install it: {INSTALL}"
+        f"{asked} the installed package ({', '.join(sorted(packages)) or 'a custom build'}) doesn't have. "
+        f"To install it: {INSTALL}"
     )
 
 

@@ -49,7 +49,7 @@ def find_file(path: Path, options: LoadOptions) -> ModelFiles:
     They are in the file's folder; for ``onnx/model.onnx`` in the Hub's layout, in the folder above.
     """
     if options.model_file is not None or options.dtype != AUTO:
-        raise OptionError(f"{shorten(path)} already names the weights. Leave out dtype and model_file.")
+        raise OptionError(f"{shorten(path)} already is the weights file. Leave out dtype and model_file.")
     folder, inside = path.parent, path.name
     above = folder.absolute().parent
     if not (folder / CONFIG).is_file() and not (folder / LABELS).is_file() and (above / CONFIG).is_file():

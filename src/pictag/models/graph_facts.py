@@ -93,7 +93,7 @@ def find_embedding(graph: Graph, *, asked: str | None = None) -> EmbeddingTensor
         if asked not in producers:
             raise OptionError(
                 f"embedding_output={shorten(repr(asked))} is not a tensor of the graph."
-                f"{suggest(asked, producers)}"
+                f"{suggest(asked, producers) or ' A viewer such as Netron shows its tensors.'}"
             )
         return EmbeddingTensor(name=asked, axis=None)
     constant = _find_constants(graph)

@@ -124,9 +124,7 @@ def _existing(onnx: Collection[str]) -> str:
 
 def _choose_named(onnx: list[str], model: str, dtype: str, model_file: str) -> Choice:
     if dtype != AUTO:
-        raise OptionError(
-            "model_file and dtype were both given. Leave out dtype: model_file already names the weights."
-        )
+        raise OptionError("Use either dtype or model_file, not both: each chooses the weights.")
     if not is_inside(model_file):
         raise OptionError(
             f"model_file={shorten(model_file)!r} is outside of the model. Give a path inside it."
