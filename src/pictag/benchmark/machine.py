@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,11 @@ def describe_machine(*, cpu_info: Path = _CPU_INFO) -> MachineFacts:
         if flags
         else _numpy_features(),
         python=platform.python_version(),
-        versions={name: found for name in _PACKAGES if (found := _find_version(name)) is not None},
+        versions={
+            name: found.version
+            for name in _PACKAGES
+            if (found := next(iter(distributions(name=name)), None)) is not None
+        },
     )
 
 
@@ -46,10 +50,3 @@ def _numpy_features() -> tuple[str, ...]:
     facts = np.show_config(mode="dicts") or {}
     found = facts.get("SIMD Extensions", {})
     return tuple(name.lower() for name in (*found.get("baseline", ()), *found.get("found", ())))
-
-
-def _find_version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

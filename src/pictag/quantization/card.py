@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 from typing import TYPE_CHECKING, Any
 
 from pictag.quantization.output import folder_of
@@ -58,7 +58,7 @@ def make_card(
             "threshold": report.threshold,
             "reaches_threshold": report.lowest_top1 >= report.threshold,
             "artefacts": {artefact.path: _describe(artefact) for artefact in report.artefacts},
-            "tools": {name: _version(name) for name in _TOOLS},
+            "tools": {name: next((d.version for d in distributions(name=name)), None) for name in _TOOLS},
         },
     }
 
@@ -83,10 +83,3 @@ def _rounded(values: dict[str, Any]) -> dict[str, Any]:
 
 def _name(folder: Path) -> str:
     return folder.name or folder.resolve().name
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
