@@ -110,7 +110,7 @@ def test_without_the_extra_the_error_says_what_to_install(tmp_path: Path) -> Non
         "import sys\n"
         "from pictag.cli import main\n"
         "for package in ('uvicorn', 'starlette', 'httptools', 'prometheus_client'):\n"
-        "    for name in [name for name in sys.modules if name.startswith('pictag.server')]:\n"
+        "    for name in [name for name in sys.modules if name.startswith(('pictag.server', package))]:\n"
         "        del sys.modules[name]\n"
         "    sys.modules[package] = None\n"
         "    print(package, main(['serve', '--show-config']), file=sys.stderr)\n"
