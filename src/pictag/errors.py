@@ -84,6 +84,10 @@ def suggest(value: object, known: Iterable[str]) -> str:
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
+class PictagWarning(UserWarning):
+    """pictag had to assume something that can change labels or scores; the message says what."""
+
+
 class PictagError(Exception):
     """The root: ``except PictagError`` catches everything that pictag raises on purpose."""
 

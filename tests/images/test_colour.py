@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from pictag.errors import CorruptImage
+from pictag.errors import CorruptImage, PictagWarning
 from pictag.images import ImageLimits, make_source, read_image
 from pictag.images.colour import scale_grey
 
@@ -213,22 +214,35 @@ def test_the_orientation_of_16_bit_grey_is_applied(encode: Encode) -> None:
     ],
 )
 def test_32_bit_grey_is_scaled_by_its_largest_value(values: list[int], expected: list[int]) -> None:
-    assert scale_grey(np.array(values, dtype=np.int32)).tolist() == expected
+    stretched = min(values) < 0 or max(values) > 65535
+    with pytest.warns(PictagWarning, match="stretched") if stretched else nullcontext():
+        assert scale_grey(np.array(values, dtype=np.int32)).tolist() == expected
 
 
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
         ([0.0, 0.5, 1.0], [0, 128, 255]),
-        ([0.0, 100.9, 255.0], [0, 100, 255]),
+        ([0.0, 0.5, 1.0001], [0, 128, 255]),
+        ([0.0, 0.5, 1.05], [0, 128, 255]),
+        ([0.0, 100.0, 255.0], [0, 100, 255]),
         ([-1.0, 0.0, 1.0], [0, 128, 255]),
+        ([0.0, 0.6, 1.2], [0, 128, 255]),
+        ([10.5, 110.5, 210.5], [0, 128, 255]),
         ([0.0, 1e30, 2e30], [0, 128, 255]),
+        ([-3e38, 0.0, 3e38], [0, 128, 255]),
     ],
 )
-def test_float_grey_is_scaled_by_its_range(values: list[float], expected: list[int]) -> None:
+@pytest.mark.parametrize("form", [None, "TIFF"])
+def test_float_grey_is_scaled_by_its_range(
+    encode: Encode, values: list[float], expected: list[int], form: str | None
+) -> None:
     image = Image.fromarray(np.array([values], dtype=np.float32))
     assert image.mode == "F"
-    assert np.asarray(read(image))[0, :, 0].tolist() == expected
+    stretched = min(values) < 0 or (max(values) > 1.05 and values != [0, 100, 255])
+    with pytest.warns(PictagWarning, match="stretched") if stretched else nullcontext():
+        found = read(image if form is None else encode(image, form))
+    assert np.asarray(found)[0, :, 0].tolist() == pytest.approx(expected, abs=1)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -239,7 +253,8 @@ def test_non_finite_values_are_corrupt(bad: float) -> None:
 
 @given(st.integers(0, 65535), st.integers(0, 65535))
 def test_scaling_16_bits_is_division_by_257_and_keeps_order(a: int, b: int) -> None:
-    low, high = (int(v) for v in scale_grey(np.array([min(a, b), max(a, b)], dtype=np.uint16)))
+    # The third value is bright, so that there is no warning.
+    low, high, _ = (int(v) for v in scale_grey(np.array([min(a, b), max(a, b), 65535], dtype=np.uint16)))
     assert low <= high
     assert abs(low - min(a, b) / 257) <= 0.5
 
@@ -247,8 +262,10 @@ def test_scaling_16_bits_is_division_by_257_and_keeps_order(a: int, b: int) -> N
 @pytest.mark.shared
 def test_12_bit_samples_are_scaled(shared: Path) -> None:
     # The same dark image, its largest value 30: of 4095 in the one file, of 65535 in the other.
-    twelve = read(shared / "images/malformed/12bit.cropped.tif")
-    sixteen = read(shared / "images/malformed/12in16bit.tif")
+    with pytest.warns(PictagWarning, match="nearly black"):
+        twelve = read(shared / "images/malformed/12bit.cropped.tif")
+    with pytest.warns(PictagWarning, match="nearly black"):
+        sixteen = read(shared / "images/malformed/12in16bit.tif")
     assert np.asarray(twelve).max() == 2
     assert np.asarray(sixteen).max() == 0
 

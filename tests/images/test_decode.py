@@ -76,7 +76,6 @@ REFUSED = [
     ("QOI", b"qoif" + bytes(20)),
     ("DICOM", bytes(128) + b"DICM" + bytes(20)),
     ("OpenEXR", b"v/1\1" + bytes(20)),
-    ("camera raw", b"II*\0\x10\0\0\0CR\2\0" + bytes(20)),
     ("MP4 or QuickTime video", b"\0\0\0\x18ftypisom\0\0\2\0isommp41" + bytes(20)),
 ]
 

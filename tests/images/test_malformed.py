@@ -23,10 +23,11 @@ LARGEST_MEMORY_BYTES = 10**9
 READER = """
 import json, sys, time, warnings
 from pictag.benchmark.memory import read_peak_memory
-from pictag.errors import InputError
+from pictag.errors import InputError, PictagWarning
 from pictag.images import make_source, read_image
 
 warnings.filterwarnings("ignore", module=r"PIL\\.")  # as the interfaces do
+warnings.simplefilter("ignore", PictagWarning)
 for line in sys.stdin:
     path = json.loads(line)
     begun = time.monotonic()

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from pictag.errors import CorruptImage, UnsupportedInput
-from pictag.images.colour import scale_grey
+from pictag.images.colour import read_floats, scale_grey, scale_uint16
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +23,12 @@ def check_array(array: NDArray[Any]) -> None:
     if native not in (np.uint8, np.uint16, np.bool_) and native.kind != "f":
         raise UnsupportedInput(
             f"An array of {array.dtype} ({shape}) is not an image: pictag accepts {_ACCEPTED}. "
-            "Convert it, for example with array.astype('uint8')."
+            "If all values are within 0…255, convert it with array.astype('uint8')."
+        )
+    if isinstance(array, np.ma.MaskedArray):
+        raise UnsupportedInput(
+            f"A masked array ({shape}) is not an image, because its masked values have no colour. "
+            "Give them one with array.filled(0)."
         )
     if array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4)):
         if array.size == 0:
@@ -31,41 +36,44 @@ def check_array(array: NDArray[Any]) -> None:
         return
     hint = ""
     if array.ndim == 3 and array.shape[0] in (1, 3, 4):
-        hint = " Channels come last: array.transpose(1, 2, 0)."
+        hint = " Channels come last: array.transpose(1, 2, 0), in PyTorch tensor.permute(1, 2, 0)."
     elif array.ndim == 4:
         hint = " Pass several images as a list: list(array)."
     raise UnsupportedInput(f"An array of shape {shape} is not an image: pictag accepts {_ACCEPTED}.{hint}")
 
 
-def _to_bytes(array: NDArray[Any], *, name: str) -> NDArray[np.uint8]:
+def _to_bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
     if array.dtype == np.uint8:
         return array
     if array.dtype == np.bool_:
         return array.astype(np.uint8) * np.uint8(255)
-    if array.dtype.kind == "u":
+    if array.ndim == 2:
         return scale_grey(array)
-    low, high = float(array.min()), float(array.max())
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise CorruptImage(f"{name}: the array has values that are not finite (NaN or infinity).")
-    if array.ndim == 3 and (low < 0 or high > 255):
-        # Stretching would shift the colours, and clipping would lose them.
+    if array.dtype.kind == "u":
+        return scale_uint16(array)
+    scaled = read_floats(array)
+    if scaled is None:  # stretching would shift the colours, and clipping would lose them
         raise CorruptImage(
-            f"{name}: a colour array of floats must have values of 0…1 or of 0…255; "
-            f"these range from {low:g} to {high:g}. Pass the image before normalisation."
+            "a colour array of floats must have values of 0…1 or whole numbers of 0…255; these range from "
+            f"{float(array.min()):g} to {float(array.max()):g}. Pass the image as it was before "
+            "normalisation, or after a resize, array.clip(0, 1) or array.round().clip(0, 255)."
         )
-    return scale_grey(array)
+    return scaled
 
 
 def array_to_pil_image(array: NDArray[Any], *, name: str = "<array>") -> Image.Image:
     """Convert an array to an image of mode L, RGB or RGBA. 8-bit values are unchanged.
 
-    uint16 is divided by 257, bool is black and white. Floats that are all within 0…1 are multiplied by 255;
-    those within 0…255 are truncated. Other grey floats are stretched from smallest…largest to 0…255; other
-    colour floats, and NaN, raise `CorruptImage`.
+    uint16 is divided by 257, bool is black and white. Floats of 0…1 are multiplied by 255 (up to 1.05 they
+    are clipped to 1); whole numbers of 0…255 are unchanged. Other grey floats are stretched from
+    smallest…largest to 0…255, with a `PictagWarning`; other colour floats, and NaN, raise `CorruptImage`.
 
     >>> array_to_pil_image(np.full((2, 3), 0.5)).getpixel((0, 0))
     128
     """
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
-    return Image.fromarray(np.ascontiguousarray(_to_bytes(array, name=name)))
+    try:
+        return Image.fromarray(np.ascontiguousarray(_to_bytes(array)))
+    except CorruptImage as error:
+        raise CorruptImage(f"{name}: {error}") from error

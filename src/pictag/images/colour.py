@@ -2,24 +2,36 @@
 
 The reference is ``exif_transpose`` followed by ``convert("RGB")``. For every 8-bit mode the result is
 the same, byte for byte. Deep grey is scaled, where ``convert`` would clip it to white.
+
+What has to be assumed is a `PictagWarning`, with the same text for all images: Python shows it once.
 """
 
 from __future__ import annotations
 
 import struct
+import warnings
 import zlib
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from PIL import Image
 
-from pictag.errors import CorruptImage
+from pictag.errors import CorruptImage, PictagWarning
+from pictag.images.tiff import read_grey_kind
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _ORIENTATION = 0x0112  # the EXIF tag
-_BITS_PER_SAMPLE = 258  # the TIFF tag
+_MAX_OVERSHOOT = 1.05  # for floats of 0…1
+_STRETCHED = (
+    "A single-channel image was stretched from its smallest…largest value to black…white, because its "
+    "values are neither 0…1 nor whole numbers of 0…255 or 0…65535. Scale it yourself to choose another range."
+)
+_DARK = (
+    "A 16-bit image is nearly black: no value exceeds 1/16 of the range. If its values have only 12 bits, "
+    "multiply them by 16; if they have 8, convert them to uint8."
+)
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -61,50 +73,83 @@ def find_transposition(image: Image.Image) -> Image.Transpose | None:
     return _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
 
 
+def read_floats(values: NDArray[np.floating[Any]]) -> NDArray[np.uint8] | None:
+    """Floats of 0…1 or whole numbers of 0…255 as bytes; ``None`` if they are neither.
+
+    Values of 0…1 may exceed 1 by 5%, as after a resize with a bicubic filter; the excess is clipped.
+    Raises `CorruptImage` if a value is not finite.
+    """
+    low, high = float(values.min()), float(values.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise CorruptImage(
+            "The image has values that are not finite (NaN or infinity). Replace them, for example with "
+            "numpy.nan_to_num."
+        )
+    if low >= 0 and high <= _MAX_OVERSHOOT:
+        return cast(
+            "NDArray[np.uint8]", np.rint(np.minimum(values.astype(np.float64), 1) * 255).astype(np.uint8)
+        )
+    if low >= 0 and high <= 255 and np.array_equal(values, np.rint(values)):
+        return values.astype(np.uint8)
+    return None
+
+
 def scale_grey(values: NDArray[np.generic], *, bits: int = 16) -> NDArray[np.uint8]:
     """Scale deep grey to 8 bits, without clipping.
 
     ======================================  ==================================================
     unsigned 16-bit (or ``bits`` of them)   ``round(value · 255 / (2**bits - 1))``
-    32-bit integer, all within 0…255        unchanged
-    32-bit integer, all within 0…65535      as 16-bit
-    float, all within 0…1                   ``round(value · 255)``
-    float, all within 0…255                 truncated, as in Pillow
+    other integers, all within 0…255        unchanged
+    other integers, all within 0…65535      as 16-bit
+    floats, all within 0…1.05               ``round(value · 255)``, at most 255
+    floats, whole numbers within 0…255      unchanged
     anything else                           stretched from smallest…largest to 0…255
     ======================================  ==================================================
 
-    Raises `CorruptImage` if a value is not finite.
+    Warns if it stretches, or if 16-bit values use less than 1/16 of their range. Raises `CorruptImage` if a
+    value is not finite.
     """
+    if values.dtype.kind == "f":
+        scaled = read_floats(cast("NDArray[np.floating[Any]]", values))
+        return _stretch(values) if scaled is None else scaled
     if values.dtype.kind == "u" and values.dtype.itemsize == 2:
-        top = 2**bits - 1
-        steps = np.minimum(np.arange(2**16, dtype=np.uint32), top)
-        return cast("NDArray[np.uint8]", ((steps * 255 + top // 2) // top).astype(np.uint8)[values])
-    low, high = float(values.min()), float(values.max())
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise CorruptImage("The image has values that are not finite (NaN or infinity).")
-    if values.dtype.kind == "f" and low >= 0 and high <= 1:
-        return cast("NDArray[np.uint8]", np.rint(values.astype(np.float64) * 255).astype(np.uint8))
-    if low >= 0 and high <= 255:
-        return values.astype(np.uint8)
-    if values.dtype.kind != "f" and low >= 0 and high <= 65535:
-        return scale_grey(values.astype(np.uint16))
-    span = high - low or 1.0
-    return cast(
-        "NDArray[np.uint8]", np.rint((values.astype(np.float64) - low) * (255 / span)).astype(np.uint8)
-    )
+        return scale_uint16(values, bits=bits)
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high > 65535:
+        return _stretch(values)
+    return values.astype(np.uint8) if high <= 255 else scale_uint16(values.astype(np.uint16))
+
+
+def scale_uint16(values: NDArray[np.generic], *, bits: int = 16) -> NDArray[np.uint8]:
+    """Unsigned 16-bit values, of which ``bits`` are used, as bytes; of any shape."""
+    top = 2**bits - 1
+    if 0 < int(values.max()) <= top // 16:
+        warnings.warn(_DARK, PictagWarning, stacklevel=2)
+    steps = np.minimum(np.arange(2**16, dtype=np.uint32), top)
+    return cast("NDArray[np.uint8]", ((steps * 255 + top // 2) // top).astype(np.uint8)[values])
+
+
+def _stretch(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Scale the smallest…largest value to 0…255; equal values become black."""
+    warnings.warn(_STRETCHED, PictagWarning, stacklevel=3)
+    numbers = values.astype(np.float64)
+    low, high = numbers.min(), numbers.max()
+    factor = 255 / ((high - low) or 1.0)
+    return cast("NDArray[np.uint8]", np.rint((numbers - low) * factor).astype(np.uint8))
 
 
 def _deepen(image: Image.Image) -> Image.Image:
     """Convert one deep channel to "L", or to "LA" if one grey value is declared transparent."""
     values = np.asarray(image)
-    bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE)
-    # TIFF packs 12-bit samples, which Pillow unpacks into 16 bits without scaling them.
-    scaled = Image.fromarray(scale_grey(values, bits=12 if bits == (12,) else 16))
+    kind = read_grey_kind(image)
+    scaled = scale_grey(values if kind.dtype is None else values.view(kind.dtype), bits=kind.bits)
+    if kind.white_is_zero:
+        scaled = 255 - scaled
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         opaque = Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8))
-        return Image.merge("LA", (scaled, opaque))
-    return scaled
+        return Image.merge("LA", (Image.fromarray(scaled), opaque))
+    return Image.fromarray(scaled)
 
 
 def to_rgb(image: Image.Image, *, alpha: Literal["drop", "white"] = "drop") -> Image.Image:
@@ -116,7 +161,8 @@ def to_rgb(image: Image.Image, *, alpha: Literal["drop", "white"] = "drop") -> I
     (255, 255, 255)
     """
     transposition = find_transposition(image)
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+    is_signed = image.mode == "L" and read_grey_kind(image).dtype == "int8"
+    if image.mode in ("I", "F") or image.mode.startswith("I;16") or is_signed:
         image = _deepen(image)
     elif image.mode == "La":  # premultiplied; Pillow converts it only to LA
         image = image.convert("LA")

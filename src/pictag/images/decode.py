@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, ImagePalette, UnidentifiedImageError
 
 from pictag.errors import CorruptImage, DecodeError, FormatRefused, ImageTooLarge, NotAnImage, shorten
 from pictag.images import sniff
@@ -19,7 +19,14 @@ from pictag.images.header import BOX_BYTES, largest_item, webp_size
 from pictag.images.jpeg import check_scans
 from pictag.images.libtiff import suppress_libtiff_errors
 from pictag.images.limits import ImageLimits
-from pictag.images.tiff import check_tiles
+from pictag.images.tiff import (
+    check_first_image,
+    check_opened,
+    check_tiles,
+    describe_raw,
+    describe_unsupported,
+    read_small_palette,
+)
 
 _BLOCK_BYTES = 16 * 2**20
 _FAILURES = (*PILLOW_ERRORS, MemoryError, Image.DecompressionBombError)
@@ -81,8 +88,11 @@ def decode_pil_image(
     """
     announced = image.size
     check_size(announced, name=name, limits=limits)
+    check_opened(image, name=name)
     full_size = None
     try:
+        if (palette := read_small_palette(image)) is not None:
+            image.palette = ImagePalette.raw("RGB;L", palette)
         if image.format in ("JPEG", "MPO") and isinstance(image, ImageFile.ImageFile):
             if needed is not None:
                 full_size = _shrink_while_decoding(image, needed)
@@ -133,6 +143,8 @@ def _translate(error: Exception, *, name: str, problem: str) -> DecodeError:
 
 def _refuse(head: bytes, found: sniff.Format | None, *, name: str) -> DecodeError:
     shown, opened = shorten(name), ", ".join(sniff.opened_names())
+    if found is not None and found.name.startswith("camera raw"):
+        return FormatRefused(describe_raw(found.name, name=name))
     if found is not None:
         more = ", or install pillow-heif to open HEIC" if found.name == "HEIC" else ""
         return FormatRefused(
@@ -156,9 +168,15 @@ def _open(stream: BinaryIO, form: sniff.Format, *, name: str) -> Image.Image:
         plugin = form.name.upper()
     if form is sniff.TIFF:
         suppress_libtiff_errors()
+        check_first_image(stream, name=name)
     try:
         return Image.open(stream, formats=[plugin])
     except UnidentifiedImageError as error:
+        if form is sniff.TIFF and (kind := describe_unsupported(stream)) is not None:
+            raise FormatRefused(
+                f"{shorten(name)}: this kind of TIFF is not supported ({kind}). "
+                "Convert it to 8-bit RGB or grey."
+            ) from error
         raise CorruptImage(f"{shorten(name)}: the file's {form.name} header is corrupt.") from error
 
 

@@ -37,16 +37,24 @@ _REFUSED: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x89HDF\r\n\x1a\n", "HDF5"),
     (0, b"\x8aMNG\r\n\x1a\n", "MNG"),
     (0, b"#?RADIANCE", "Radiance HDR"),
-    (0, b"FUJIFILMCCD-RAW", "camera raw"),
+    (0, b"FUJIFILMCCD-RAW", "camera raw (Fujifilm RAF)"),
+    (6, b"HEAPCCDR", "camera raw (Canon CRW)"),
+    (0, b"\x00MRM", "camera raw (Minolta MRW)"),
+    (0, b"FOVb", "camera raw (Sigma X3F)"),
     (0, b"gimp xcf", "GIMP XCF"),
     (0, b"/* XPM */", "XPM"),
     (0, b"AT&TFORM", "DjVu"),
     (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "Microsoft compound document"),
     (128, b"DICM", "DICOM"),
     (40, b" EMF", "EMF"),
-    (8, b"CR\x02", "camera raw"),  # Canon CR2 is a TIFF whose first image is only a preview
-    (0, b"IIRO", "camera raw"),
-    (0, b"IIU\x00", "camera raw"),
+    # TIFF files whose first image is only a preview; others are recognised by their tags.
+    (4, b"\x10\0\0\0CR\x02", "camera raw (Canon CR2)"),
+    (8, b"IIII\x01waR", "camera raw (Phase One IIQ)"),
+    (8, b"MMMMRaw", "camera raw (Phase One IIQ)"),
+    (0, b"IIRO", "camera raw (Olympus ORF)"),
+    (0, b"IIRS", "camera raw (Olympus ORF)"),
+    (0, b"MMOR", "camera raw (Olympus ORF)"),
+    (0, b"IIU\x00", "camera raw (Panasonic RW2)"),
     (0, b"II\xbc\x01", "JPEG XR"),
     (0, b"8BPS", "Photoshop (PSD)"),
     (0, b"%!PS", "EPS"),
@@ -129,7 +137,8 @@ def _recognise_boxes(head: bytes) -> Format | None:
         return AVIF
     if brands & _HEIC_BRANDS:
         return HEIC
-    return Format(name="camera raw" if b"crx " in brands else "MP4 or QuickTime video", opened=False)
+    name = "camera raw (Canon CR3)" if b"crx " in brands else "MP4 or QuickTime video"
+    return Format(name=name, opened=False)
 
 
 def _is_tga(head: bytes, tail: bytes) -> bool:

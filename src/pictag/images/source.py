@@ -28,7 +28,7 @@ _BASE64_SAMPLE = 256  # characters that are decoded to look for an image's magic
 _SHORTEST_BASE64 = 40  # the smallest image (a GIF of one pixel) is longer
 _ACCEPTED = (
     "a path (str or pathlib.Path), a file:, http(s): or data: URL, base64 text, bytes, a binary file object, "
-    "a PIL image or a numpy array"
+    "a PIL image or an array (numpy, or anything with __array__)"
 )
 
 
@@ -47,6 +47,22 @@ class Source:
 
 def _is_stream(value: object) -> bool:
     return callable(getattr(value, "read", None))
+
+
+def _is_array(value: object) -> bool:
+    """Whether this is one image of another library, such as PyTorch's tensors: not a batch, nor a column."""
+    return hasattr(type(value), "__array__") and getattr(value, "ndim", 0) in (2, 3)
+
+
+def _to_numpy(value: Any) -> np.ndarray[Any, Any]:
+    if isinstance(value, np.ndarray):
+        return value
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:  # on a GPU, or a type numpy lacks
+        raise UnsupportedInput(
+            f"{type(value).__name__} can't be read as an array: {shorten(error)}"
+        ) from error
 
 
 def decode_base64(text: str) -> bytes:
@@ -116,8 +132,8 @@ def make_source(value: object) -> Source:  # noqa: PLR0911  (one for each kind o
     """Make a `Source` from a value, without reading it.
 
     Accepts a path, a ``file:``, ``http:``, ``https:`` or ``data:`` URL, base64 text (if no file has that
-    name), ``bytes``, ``bytearray`` or ``memoryview``, a binary file object, a ``PIL.Image`` or a numpy
-    array. Raises `UnsupportedInput` for anything else.
+    name), ``bytes``, ``bytearray`` or ``memoryview``, a binary file object, a ``PIL.Image``, or an
+    array of numpy or another library (``__array__``). Raises `UnsupportedInput` for anything else.
 
     >>> make_source("tiger.jpg")
     Source(name='tiger.jpg', kind='file')
@@ -135,9 +151,10 @@ def make_source(value: object) -> Source:  # noqa: PLR0911  (one for each kind o
         return Source(name="<bytes>", kind="bytes", value=value)
     if isinstance(value, Image.Image):
         return Source(name="<image>", kind="image", value=value)
-    if isinstance(value, np.ndarray):
-        check_array(value)
-        return Source(name="<array>", kind="array", value=value)
+    if isinstance(value, np.ndarray) or _is_array(value):
+        array = _to_numpy(value)
+        check_array(array)
+        return Source(name="<array>", kind="array", value=array)
     if _is_stream(value):
         if isinstance(value, io.TextIOBase):
             raise UnsupportedInput(
@@ -172,4 +189,9 @@ def is_single(inputs: object) -> bool:
     >>> is_single("tiger.jpg"), is_single(["tiger.jpg"]), is_single(io.BytesIO())
     (True, False, True)
     """
-    return isinstance(inputs, _SINGLE) or _is_stream(inputs) or not isinstance(inputs, Iterable)
+    return (
+        isinstance(inputs, _SINGLE)
+        or _is_stream(inputs)
+        or not isinstance(inputs, Iterable)
+        or _is_array(inputs)
+    )

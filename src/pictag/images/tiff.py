@@ -1,37 +1,77 @@
-"""TIFF tags: the image's size, and a limit on tiles that are larger than the image."""
+"""What a TIFF contains, from its tags: its size, what its first image is, and how its values are meant."""
 
 from __future__ import annotations
 
 import io
-import struct
-from typing import TYPE_CHECKING, BinaryIO
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from pictag.errors import ImageTooLarge, shorten
+from pictag.errors import CorruptImage, FormatRefused, ImageTooLarge, shorten
+from pictag.images.tiff_tags import (
+    BITS,
+    BROKEN,
+    COLOUR_MAP,
+    COMPRESSION,
+    DNG_VERSION,
+    LENGTH,
+    MAKE,
+    OLD_SUBFILE,
+    PHOTOMETRIC,
+    SAMPLE_FORMAT,
+    SAMPLES,
+    SIDES,
+    STRIP_OFFSETS,
+    SUB_DIRECTORIES,
+    SUBFILE,
+    TILE_LENGTH,
+    TILE_OFFSETS,
+    TILE_WIDTH,
+    WIDTH,
+    Tags,
+    first_value,
+    read_directories,
+    read_directory,
+)
 
 if TYPE_CHECKING:
     from pictag.images.limits import ImageLimits
 
-_MAX_TAGS = 4096  # libtiff's own limit
-_WIDTH, _LENGTH, _TILE_WIDTH, _TILE_LENGTH = _SIDES = 256, 257, 322, 323
-# The number types that libtiff accepts for these tags. Pillow doesn't know the last two.
-_INTEGERS = {1: "B", 6: "B", 3: "H", 8: "H", 4: "I", 9: "I", 13: "I", 16: "Q", 17: "Q", 18: "Q"}
+_WHITE_IS_ZERO = 0
+_SENSOR = {32803, 34892}  # values of PHOTOMETRIC: colour filter array, and linear raw
+_OLD_JPEG = 6
+_WRONG_TYPES: dict[object, str] = {((8,), 2): "int8", ((32,), 1): "uint32"}  # of these bits and formats
+_FORMATS = {1: "unsigned integers", 2: "signed integers", 3: "floats"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GreyKind:
+    """How the values of one channel are meant, where Pillow's mode doesn't say it.
+
+    ``bits`` are the significant ones of 16; ``dtype`` is set where Pillow's differs from the file's.
+    """
+
+    bits: int = 16
+    dtype: str | None = None
+    white_is_zero: bool = False
 
 
 def tiff_size(data: bytes) -> tuple[int, int] | None:
     """Width and height that have to be decoded: a tile is decoded whole, even where it exceeds the image."""
-    sides = _read_sides(io.BytesIO(data))
-    if _WIDTH not in sides or _LENGTH not in sides:
+    tags, _ = read_directory(io.BytesIO(data), wanted=SIDES)
+    if WIDTH not in tags or LENGTH not in tags:
         return None
-    return max(sides[_WIDTH], sides.get(_TILE_WIDTH, 0)), max(sides[_LENGTH], sides.get(_TILE_LENGTH, 0))
+    width, length, tile_width, tile_length = (first_value(tags, side) for side in SIDES)
+    return max(width, tile_width), max(length, tile_length)
 
 
 def check_tiles(stream: BinaryIO, size: tuple[int, int], *, name: str, limits: ImageLimits) -> None:
     """Raise `ImageTooLarge` if a TIFF of ``size`` has more than ``limits.max_pixels`` in its tiles."""
     try:
-        sides = _read_sides(stream)
-    except (struct.error, OverflowError, OSError):  # truncated, or offsets outside the file
+        tags, _ = read_directory(stream, wanted=SIDES)
+    except BROKEN:
         return
-    width, length = sides.get(_TILE_WIDTH, 0), sides.get(_TILE_LENGTH, 0)
+    width, length = first_value(tags, TILE_WIDTH), first_value(tags, TILE_LENGTH)
     pixels = max(size[0], width) * max(size[1], length)
     if width and length and pixels > limits.max_pixels:
         raise ImageTooLarge(
@@ -40,32 +80,106 @@ def check_tiles(stream: BinaryIO, size: tuple[int, int], *, name: str, limits: I
         )
 
 
-def _read_sides(stream: BinaryIO) -> dict[int, int]:
-    """The tags for width, length and tile size that libtiff would find in the first image.
+def check_first_image(stream: BinaryIO, *, name: str) -> None:
+    """Raise `FormatRefused` if the first image, which is the one that is decoded, is only a preview.
 
-    Pillow ignores some number types that libtiff reads, and the two differ in which of two equal tags they
-    use. The largest value counts here.
+    Camera raw formats such as DNG, NEF and ARW are TIFF files that begin with a small preview. Also raises
+    `CorruptImage` for grey that may be black on white or white on black.
     """
-    stream.seek(0)
-    head = stream.read(16)
-    order = "<" if head[:2] == b"II" else ">"
-    if 43 in head[2:4]:  # BigTIFF
-        (place,) = struct.unpack_from(order + "Q", head, 8)
-        counted, entry = struct.Struct(order + "Q"), struct.Struct(order + "HHQ8s")
-    else:
-        (place,) = struct.unpack_from(order + "I", head, 4)
-        counted, entry = struct.Struct(order + "H"), struct.Struct(order + "HHI4s")
-    stream.seek(place)
-    (count,) = counted.unpack(stream.read(counted.size))
-    table = stream.read(entry.size * min(count, _MAX_TAGS))
-    sides: dict[int, int] = {}
-    for tag, kind, _, value in entry.iter_unpack(table[: len(table) // entry.size * entry.size]):
-        if tag not in _SIDES or kind not in _INTEGERS:
-            continue
-        number = struct.Struct(order + _INTEGERS[kind])
-        if number.size > len(value):  # the entry holds its offset instead
-            stream.seek(*struct.unpack(order + "I", value))
-            value = stream.read(number.size)  # noqa: PLW2901 - the value instead of its offset
-        if number.size <= len(value):
-            sides[tag] = max(sides.get(tag, 0), *number.unpack_from(value))
-    return sides
+    directories = list(read_directories(stream))
+    if not directories:
+        return
+    first, *others = directories
+    _check_raw(first, others, name=name)
+    largest = max(others, key=_count_pixels, default=first)
+    if _is_reduced(first) and _count_pixels(largest) > _count_pixels(first):
+        raise FormatRefused(
+            f"{shorten(name)}: the first image of this TIFF ({_describe_size(first)}) is a reduced version "
+            f"of another one ({_describe_size(largest)}), and pictag reads only the first. Save the full "
+            "image as a file of its own."
+        )
+    is_grey = first_value(first, SAMPLES, 1) == 1 and first_value(first, COMPRESSION, 1) != _OLD_JPEG
+    if PHOTOMETRIC not in first and is_grey and first_value(first, BITS, 1) > 1:
+        raise CorruptImage(
+            f"{shorten(name)}: this TIFF doesn't say whether 0 is black or white (it has no tag 262, "
+            "PhotometricInterpretation). Set it, for example with tiffset: 1 if 0 is black, otherwise 0."
+        )
+
+
+def check_opened(image: Any, *, name: str) -> None:
+    """Raise `FormatRefused` for the preview of a camera raw file that the caller has opened with Pillow."""
+    known = (SUBFILE, SUB_DIRECTORIES, MAKE, DNG_VERSION)
+    tags = getattr(image, "tag_v2", {})
+    found = {tag: tags[tag] for tag in known if tag in tags}
+    if found:
+        _check_raw({tag: _as_integers(value) for tag, value in found.items()}, [], name=name)
+
+
+def describe_unsupported(stream: BinaryIO) -> str | None:
+    """What a complete TIFF contains, for a message that it isn't supported; ``None`` if it is broken."""
+    with suppress(*BROKEN):
+        tags, _ = read_directory(stream)
+        if WIDTH in tags and LENGTH in tags and (STRIP_OFFSETS in tags or TILE_OFFSETS in tags):
+            samples, bits = first_value(tags, SAMPLES, 1), first_value(tags, BITS, 1)
+            numbers = _FORMATS.get(first_value(tags, SAMPLE_FORMAT, 1), "values")
+            return (
+                f"{samples} channel{'' if samples == 1 else 's'} of {bits}-bit {numbers}, "
+                f"PhotometricInterpretation {first_value(tags, PHOTOMETRIC)}, "
+                f"Compression {first_value(tags, COMPRESSION, 1)}"
+            )
+    return None
+
+
+def read_grey_kind(image: Any) -> GreyKind:
+    """How the values of a one-channel image that Pillow has opened are meant."""
+    tags = getattr(image, "tag_v2", {})
+    bits, sample_format = tags.get(BITS), tags.get(SAMPLE_FORMAT, (1,))[0]
+    return GreyKind(
+        bits=12 if bits == (12,) else 16,  # TIFF packs 12-bit samples, which Pillow doesn't scale to 16
+        dtype=_WRONG_TYPES.get((bits, sample_format)),
+        # Pillow inverts 8 bits itself.
+        white_is_zero=image.mode != "L" and tags.get(PHOTOMETRIC) == _WHITE_IS_ZERO,
+    )
+
+
+def read_small_palette(image: Any) -> bytes | None:
+    """The palette of a TIFF whose writer has stored 8-bit colours in the 16-bit fields; otherwise ``None``.
+
+    libtiff recognises such palettes by their values as well. Pillow would make them black.
+    """
+    palette = getattr(image, "tag_v2", {}).get(COLOUR_MAP)
+    return bytes(palette) if palette and image.mode in ("P", "PA") and max(palette) < 256 else None
+
+
+def describe_raw(kind: str, *, name: str) -> str:
+    """The message for a camera raw file."""
+    return (
+        f"{shorten(name)}: {kind} is not supported. Convert it to JPEG or TIFF, or extract the JPEG that the "
+        "camera has embedded (exiftool -b -JpgFromRaw or -PreviewImage)."
+    )
+
+
+def _check_raw(first: Tags, others: list[Tags], *, name: str) -> None:
+    is_sensor = any(first_value(tags, PHOTOMETRIC) in _SENSOR for tags in (first, *others))
+    if DNG_VERSION in first or is_sensor or (_is_reduced(first) and SUB_DIRECTORIES in first):
+        make = bytes(first.get(MAKE, ())).partition(b"\0")[0].decode("latin-1").strip()
+        kind = "DNG" if DNG_VERSION in first else f"of {shorten(make, 60)}" if make else "TIFF"
+        raise FormatRefused(describe_raw(f"camera raw ({kind})", name=name))
+
+
+def _as_integers(value: Any) -> tuple[int, ...]:
+    if isinstance(value, str):
+        value = value.encode("latin-1", "replace")
+    return tuple(value) if isinstance(value, (tuple, bytes)) else (value,)
+
+
+def _is_reduced(tags: Tags) -> bool:
+    return bool(first_value(tags, SUBFILE) & 1) or first_value(tags, OLD_SUBFILE) == 2
+
+
+def _count_pixels(tags: Tags) -> int:
+    return first_value(tags, WIDTH) * first_value(tags, LENGTH)
+
+
+def _describe_size(tags: Tags) -> str:
+    return f"{first_value(tags, WIDTH)}×{first_value(tags, LENGTH)}"
