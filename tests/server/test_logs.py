@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liveserver import ask, run_process, wait_until
+from pictag.errors import PictagWarning
 from pictag.server import logs
 from pictag.server.logs import (
     LogFormatter,
@@ -169,3 +171,12 @@ def test_a_closed_log_does_not_stop_the_server() -> None:
     configure_logging(ServerSettings(log_format="json"), stream)
     stream.close()
     logging.getLogger("pictag.server").info("serving")
+
+
+def test_what_pictag_had_to_assume_is_a_line_of_the_log() -> None:
+    stream = io.StringIO()
+    configure_logging(ServerSettings(log_format="json"), stream)
+    for _ in range(2):
+        warnings.warn("A single-channel image was stretched.", PictagWarning, stacklevel=1)
+    (line,) = stream.getvalue().splitlines()
+    assert json.loads(line)["message"] == "PictagWarning: A single-channel image was stretched."

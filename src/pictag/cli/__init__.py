@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 import click
 
 from pictag import __version__
-from pictag.cli.ending import Invocation, run_to_the_end
-from pictag.errors import shorten
+from pictag.cli.ending import Invocation, run_to_the_end, show_warning
+from pictag.errors import PictagWarning, shorten
 from pictag.settings import read_settings
 
 if TYPE_CHECKING:
@@ -87,6 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; ``arguments`` are those of the process by default."""
     # Pillow warns about odd metadata in images that it reads correctly.
     warnings.filterwarnings("ignore", module=r"PIL\.")
+    warnings.simplefilter("default", PictagWarning)
+    warnings.showwarning = show_warning
     # huggingface_hub warns about each retry of a download; only the result matters here.
     for name in ("huggingface_hub.file_download", "huggingface_hub.utils"):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -13,8 +13,11 @@ from pictag.cli.ending import is_terminal
 from pictag.errors import OutputError, shorten
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pictag.sinks import Sink
     from pictag.sinks.resume import DoneSources
+    from pictag.sinks.run_record import RunRecord
 
 Format = Literal["table", "jsonl", "csv", "parquet"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -73,11 +76,16 @@ def choose_destination(
 
 
 def open_destination(
-    destination: Destination, *, percent: bool, embeddings: bool = False
+    destination: Destination,
+    *,
+    percent: bool,
+    embeddings: bool = False,
+    describe: Callable[[], RunRecord] | None = None,
 ) -> tuple[Sink, DoneSources | None]:
     """The sink, and with ``resume`` the images that its file already has.
 
-    ``percent`` is True if scores are probabilities, ``embeddings`` if the predictions have embeddings. Raises
+    ``percent`` is True if scores are probabilities, ``embeddings`` if the predictions have embeddings;
+    ``describe`` returns the record of the model and options that is kept with a file. Raises
     `pictag.errors.OutputError`.
     """
     if destination.format == "table":
@@ -86,14 +94,16 @@ def open_destination(
         return _open_stdout(destination.format, embeddings=embeddings), None
     from pictag.sinks.resume import open_sink, reopen_sink
 
+    record = None if describe is None else describe()
     if destination.resume:
         return reopen_sink(
             destination.path,
             destination.format,
             retry_failed=destination.retry_failed,
             embeddings=embeddings,
+            record=record,
         )
-    return open_sink(destination.path, destination.format, embeddings=embeddings), None
+    return open_sink(destination.path, destination.format, embeddings=embeddings, record=record), None
 
 
 def _guess_format(path: Path | None) -> Format:

@@ -17,6 +17,7 @@ import os
 import re
 import sys
 import traceback
+import warnings
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
@@ -24,13 +25,14 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 import click
 
 from pictag.cli.interruption import Interrupted
-from pictag.errors import PictagError, escape, shorten, suggest
+from pictag.errors import PictagError, PictagWarning, escape, shorten, suggest
 from pictag.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 ALL_WELL, SOME_FAILED, NOTHING_DONE, BROKEN = 0, 1, 2, 70
+_show_warning = warnings.showwarning
 STOPPED_READING = 128 + 13  # as shells show it for a program that SIGPIPE ended
 
 Command = TypeVar("Command", bound="Callable[..., Any]")
@@ -102,6 +104,14 @@ def say(sentence: str) -> None:
     """Print one line on stderr; a closed stderr is not an error."""
     with suppress(OSError):
         click.echo(f"pictag: {escape(sentence)}", err=True)
+
+
+def show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+    """In place of `warnings.showwarning`: pictag's own warnings are one sentence on stderr."""
+    if issubclass(category, PictagWarning):
+        say(str(message))
+    else:
+        _show_warning(message, category, *where, **more)
 
 
 def is_terminal(stream: TextIO | None) -> bool:

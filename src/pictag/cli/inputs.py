@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 from dataclasses import dataclass
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 _BLOCK_BYTES = 65536
+# Byte order marks and the encodings to convert from; UTF-8 is only freed from its mark. Longer marks first.
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF8: None,
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,35 +68,75 @@ class Inputs:
             yield from read_names(sys.stdin.buffer, "standard input")
         elif self.listed_in is not None:
             try:
-                with open(self.listed_in, "rb") as stream:  # noqa: PTH123 - the name may not be valid text
-                    yield from read_names(stream, self.listed_in)
+                stream = open(self.listed_in, "rb")  # noqa: PTH123, SIM115 - the name may not be valid text
             except OSError as error:
                 raise click.UsageError(f"Cannot read {shorten(self.listed_in)}: {error.strerror}.") from error
+            with stream:
+                yield from read_names(stream, self.listed_in)
 
 
 def read_names(stream: BinaryIO, shown: str) -> Iterator[str]:
     r"""The names in a list: one per line, or each ended by a NUL byte as ``find -print0`` does.
 
-    The first line end or NUL decides which. Empty lines are skipped.
+    The first line end or NUL decides which. Empty lines are skipped. A byte order mark tells UTF-16, which
+    PowerShell's ``>`` writes. Raises `ImageUnreadable`.
 
     >>> import io
     >>> list(read_names(io.BytesIO(b"a.jpg\ntwo words.jpg\n"), "list"))
     ['a.jpg', 'two words.jpg']
     >>> list(read_names(io.BytesIO(b"a.jpg\x00with\nnewline.jpg\x00"), "list"))
     ['a.jpg', 'with\nnewline.jpg']
+    >>> list(read_names(io.BytesIO("a.jpg\r\n".encode("utf-16")), "list"))
+    ['a.jpg']
     """
     end = rest = b""
+    for block in _read_utf8(stream, shown):
+        rest += block
+        end = end or (b"\0" if b"\0" in rest else b"\n" if b"\n" in rest else b"")
+        if end:
+            *names, rest = rest.split(end)
+            if end == b"\0":
+                _check_names(names, shown)
+            yield from _decode(names, end)
+    yield from _decode([rest], end)
+
+
+def _read_utf8(stream: BinaryIO, shown: str) -> Iterator[bytes]:
+    """The blocks of a list without a byte order mark; UTF-16 and UTF-32 become UTF-8."""
     read = getattr(stream, "read1", stream.read)
     try:
-        while block := read(_BLOCK_BYTES):
-            rest += block
-            end = end or (b"\0" if b"\0" in rest else b"\n" if b"\n" in rest else b"")
-            if end:
-                *names, rest = rest.split(end)
-                yield from _decode(names, end)
+        head = block = read(_BLOCK_BYTES)
+        # The mark may arrive in pieces. A list without one isn't waited for.
+        while block and any(mark.startswith(head) and mark != head for mark in _MARKS):
+            block = read(_BLOCK_BYTES)
+            head += block
+        mark = next((mark for mark in _MARKS if head.startswith(mark)), b"")
+        encoding = _MARKS.get(mark)
+        if encoding is None:
+            yield head.removeprefix(mark)
+            while block := read(_BLOCK_BYTES):
+                yield block
+            return
+        decoder = codecs.getincrementaldecoder(encoding)()
+        while head:
+            yield decoder.decode(head).encode("utf-8", "surrogatepass")
+            head = read(_BLOCK_BYTES)
+        decoder.decode(b"", final=True)
     except OSError as error:
         raise ImageUnreadable(f"Cannot read {shorten(shown)}: {error.strerror}.") from error
-    yield from _decode([rest], end)
+    except UnicodeError as error:
+        raise ImageUnreadable(
+            f"{shorten(shown)} starts like {str(encoding).upper()}, but isn't. Save the list as UTF-8."
+        ) from error
+
+
+def _check_names(names: list[bytes], shown: str) -> None:
+    """Raise `ImageUnreadable` for UTF-16 without a byte order mark: it looks like names of one character."""
+    if b"\n" in names or (len(names) > 1 and all(len(name) <= 1 for name in names)):
+        raise ImageUnreadable(
+            f"{shorten(shown)} has single characters as names, each ended by a NUL byte. It seems to be "
+            "UTF-16 without a byte order mark: save the list as UTF-8."
+        )
 
 
 def _decode(names: Iterable[bytes], end: bytes) -> Iterator[str]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pictag.cli.ending import ALL_WELL, SOME_FAILED, say
+from pictag.cli.ending import ALL_WELL, SOME_FAILED, say, show_warning
 from pictag.cli.inputs import Skipped
 from pictag.cli.progress import describe_progress
-from pictag.errors import shorten
+from pictag.errors import PictagWarning, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,6 +59,12 @@ class Report:
                 self._progress.clear()
                 say(_describe_failure(prediction.source, prediction.error))
         self._draw()
+
+    def show_warning(self, message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        """In place of `warnings.showwarning` during the run."""
+        if not (self._quiet and issubclass(category, PictagWarning)):
+            self._progress.clear()
+            show_warning(message, category, *where, **more)
 
     def end(self) -> int:
         """Show a summary on a terminal and return the exit status."""

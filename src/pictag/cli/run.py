@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import queue
 import threading
+import warnings
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from pictag.cli.describe import describe_run
 from pictag.cli.destination import Destination, open_destination
 from pictag.cli.inputs import Inputs, skip_done
 from pictag.cli.interruption import Interrupted, Interruption
@@ -41,8 +43,13 @@ def classify_images(
     An interruption ends the run between two images; everything that was finished is in the file.
     """
     interruption = Interruption()
-    with interruption.listen(), closing(Progress(shown=not quiet)) as progress:
+    with (
+        interruption.listen(),
+        closing(Progress(shown=not quiet)) as progress,
+        warnings.catch_warnings(),
+    ):
         report = Report(destination, progress, quiet=quiet)
+        warnings.showwarning = report.show_warning
         progress.draw("Loading the model …")
         # A list of names from a pipe may come slowly, so it isn't waited for.
         rest = inputs.expand()
@@ -59,6 +66,7 @@ def classify_images(
                 destination,
                 percent=gives_percent(classifier),
                 embeddings=options.embeddings or options.embedding_output is not None,
+                describe=lambda: describe_run(classifier),
             )
             try:
                 sources: Iterator[Source | Failed] = itertools.chain(first, rest)

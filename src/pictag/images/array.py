@@ -25,7 +25,7 @@ def check_array(array: NDArray[Any]) -> None:
             f"An array of {array.dtype} ({shape}) is not an image: pictag accepts {_ACCEPTED}. "
             "If all values are within 0…255, convert it with array.astype('uint8')."
         )
-    if isinstance(array, np.ma.MaskedArray):
+    if hasattr(array, "filled"):  # numpy.ma takes 10 ms to import
         raise UnsupportedInput(
             f"A masked array ({shape}) is not an image, because its masked values have no colour. "
             "Give them one with array.filled(0)."

@@ -13,7 +13,7 @@ from pictag.models.weights import AUTO, Choice, choose_weights, dtype_of
 
 LABELS = "labels.txt"
 SETTINGS = "pictag.toml"
-_DESCRIPTIONS = (CONFIG, PREPROCESSOR, PROCESSOR, LABELS, SETTINGS)
+DESCRIPTIONS = (CONFIG, PREPROCESSOR, PROCESSOR, LABELS, SETTINGS)
 
 
 def embedded_folder() -> Path:
@@ -76,7 +76,7 @@ def _collect(folder: Path, choice: Choice) -> ModelFiles:
     weights = folder / choice.path
     graph = read_graph_file(weights)
     external = check_external_data(weights, graph.external)
-    names = [name for name in _DESCRIPTIONS if (folder / name).is_file()]
+    names = [name for name in DESCRIPTIONS if (folder / name).is_file()]
     names += [choice.path, *(path.relative_to(folder).as_posix() for path in external)]
     return ModelFiles(
         folder=folder,

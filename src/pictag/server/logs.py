@@ -10,11 +10,12 @@ import json
 import logging
 import re
 import sys
+import warnings
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO
 
-from pictag.errors import escape
+from pictag.errors import PictagWarning, escape
 
 if TYPE_CHECKING:
     from pictag.server.settings import ServerSettings
@@ -52,6 +53,13 @@ def configure_logging(settings: ServerSettings, stream: TextIO | None = None) ->
         logger.propagate = False
         logger.setLevel(logging.INFO if name == "pictag" else logging.WARNING)
     _REQUESTS.disabled = not settings.log_requests
+    warnings.simplefilter("default", PictagWarning)
+    warnings.showwarning = _log_warning
+
+
+def _log_warning(message: Warning | str, category: type[Warning], *_where: Any, **_more: Any) -> None:
+    """In place of `warnings.showwarning`, which would write between the log's lines."""
+    logging.getLogger("pictag").warning("%s: %s", category.__name__, message)
 
 
 def log_request(

@@ -21,9 +21,12 @@ from pictag.errors import MissingExtra, OutputError, UnreadableResults, shorten
 from pictag.records import Label, Prediction
 from pictag.sinks.failures import make_failure
 from pictag.sinks.names import escape_name, restore_name
+from pictag.sinks.run_record import PARQUET_KEY, encode_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pictag.sinks.run_record import RunRecord
 
 ROWS_PER_GROUP = 4096
 
@@ -49,13 +52,25 @@ def read_parquet(path: Path) -> Iterator[Prediction]:
         raise UnreadableResults(f"Cannot read {shorten(path)} as Parquet: {shorten(error)}.") from error
 
 
+def read_metadata(path: Path) -> dict[bytes, bytes]:
+    """The key-value metadata of a file; raises `UnreadableResults`, and `MissingExtra` without pyarrow."""
+    import_pyarrow()
+    import pyarrow.parquet as pq
+    from pyarrow.lib import ArrowException
+
+    try:
+        return dict(pq.read_schema(path).metadata or {})
+    except (ArrowException, OSError) as error:
+        raise UnreadableResults(f"Cannot read {shorten(path)} as Parquet: {shorten(error)}.") from error
+
+
 class ParquetSink:
     """Writes Parquet in groups of rows; the file gets its name when the sink is closed.
 
-    With ``embeddings`` there is a column for them.
+    With ``embeddings`` there is a column for them; the ``record`` of model and options is in the metadata.
     """
 
-    def __init__(self, path: Path, *, embeddings: bool = False) -> None:
+    def __init__(self, path: Path, *, embeddings: bool = False, record: RunRecord | None = None) -> None:
         import_pyarrow()
         import pyarrow.parquet as pq
 
@@ -63,6 +78,8 @@ class ParquetSink:
         self._part = self._path.with_name(self._path.name + ".part")
         self._rows: list[dict[str, Any]] = []
         self._schema = _schema(embeddings=embeddings)
+        if record is not None:
+            self._schema = self._schema.with_metadata({PARQUET_KEY: encode_record(record)})
         try:
             self._writer: Any = pq.ParquetWriter(self._part, self._schema, compression="zstd")
         except OSError as error:

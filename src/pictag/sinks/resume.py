@@ -18,6 +18,13 @@ from pictag.errors import OutputError, shorten
 from pictag.sinks.csv import CsvSink, has_embeddings, scan_csv
 from pictag.sinks.jsonl import JsonlSink, read_jsonl, scan_jsonl
 from pictag.sinks.lines import open_lines, write_whole
+from pictag.sinks.run_record import (
+    RunRecord,
+    check_record,
+    check_record_path,
+    read_record,
+    write_record,
+)
 
 if TYPE_CHECKING:
     from pictag.records import Prediction
@@ -60,30 +67,54 @@ class DoneSources:
         return place < len(self._hashes) and self._hashes[place] == code
 
 
-def open_sink(path: Path, file_format: FileFormat, *, embeddings: bool = False) -> Sink:
-    """A sink that writes a new file; ``embeddings`` says whether the predictions have them."""
+def open_sink(
+    path: Path, file_format: FileFormat, *, embeddings: bool = False, record: RunRecord | None = None
+) -> Sink:
+    """A sink that writes a new file; ``embeddings`` says whether the predictions have them.
+
+    The ``record`` of the model and options is kept with the file.
+    """
     if file_format == "parquet":
         from pictag.sinks.parquet import ParquetSink
 
-        return ParquetSink(path, embeddings=embeddings)
-    return _start(open_lines(path), file_format, header=True, embeddings=embeddings)
+        return ParquetSink(path, embeddings=embeddings, record=record)
+    if record is not None:
+        check_record_path(path)
+    lines = open_lines(path)  # empties the file first, so that old rows never get the new record
+    try:
+        if record is not None:
+            write_record(path, record)
+    except BaseException:
+        lines.close()
+        raise
+    return _start(lines, file_format, header=True, embeddings=embeddings)
 
 
 def reopen_sink(
-    path: Path, file_format: FileFormat, *, retry_failed: bool = False, embeddings: bool = False
+    path: Path,
+    file_format: FileFormat,
+    *,
+    retry_failed: bool = False,
+    embeddings: bool = False,
+    record: RunRecord | None = None,
 ) -> tuple[Sink, DoneSources]:
     """A sink that continues the file, and the images that the file already has.
 
-    With ``retry_failed`` the images that failed are first removed from the file. A missing file is created.
-    Raises `pictag.errors.UnreadableResults` for a file that pictag has not written, and
-    `pictag.errors.OutputError` for one that has embeddings where these predictions have none, or vice versa.
+    With ``retry_failed`` the images that failed are first removed from the file. A missing or empty file is
+    created. Raises `pictag.errors.UnreadableResults` for a file that pictag has not written, and
+    `pictag.errors.OutputError` for one that has embeddings where these predictions have none, or vice versa,
+    or that was written with another ``record``. A file without a record is continued with a `PictagWarning`.
     """
     done = DoneSources()
-    if not path.exists():
-        return open_sink(path, file_format, embeddings=embeddings), done
+    if not path.exists() or not path.stat().st_size:
+        return open_sink(path, file_format, embeddings=embeddings, record=record), done
     _check_embeddings(path, file_format, embeddings=embeddings)
+    found = None
+    if record is not None:
+        found = read_record(path, file_format)
+        check_record(path, found, record)
     if file_format == "parquet":
-        sink = _copy_parquet(path, done, retry_failed=retry_failed, embeddings=embeddings)
+        sink = _copy_parquet(path, done, retry_failed=retry_failed, embeddings=embeddings, record=found)
     else:
         if retry_failed:
             _drop_failed(path, file_format, embeddings=embeddings)
@@ -148,11 +179,13 @@ def _drop_failed(path: Path, file_format: FileFormat, *, embeddings: bool) -> No
         part.unlink(missing_ok=True)
 
 
-def _copy_parquet(path: Path, done: DoneSources, *, retry_failed: bool, embeddings: bool) -> Sink:
+def _copy_parquet(
+    path: Path, done: DoneSources, *, retry_failed: bool, embeddings: bool, record: RunRecord | None
+) -> Sink:
     """Parquet can't be appended to, so the existing rows are copied to a new file."""
     from pictag.sinks.parquet import ParquetSink, read_parquet
 
-    sink = ParquetSink(path, embeddings=embeddings)
+    sink = ParquetSink(path, embeddings=embeddings, record=record)
     try:
         for prediction in read_parquet(path):
             if prediction.error is None or not retry_failed:
