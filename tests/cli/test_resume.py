@@ -34,19 +34,25 @@ def _images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("option", "named"),
     [
-        (["--top-k", "1"], "top_k=5, but this run has top_k=1"),
-        (["--top-k", "all"], "top_k=5, but this run has top_k=None"),
-        (["--min-score", "0.5"], "min_score=0.0"),
-        (["--function-to-apply", "none"], "function_to_apply=None"),
-        (["--crop", "whole"], "crop='model'"),
-        (["--alpha", "white"], "alpha='drop'"),
-        (["--decode", "fast"], "decode='exact'"),
+        (["--top-k", "1"], "--top-k 5, but this run has --top-k 1"),
+        (["--top-k", "all"], "--top-k 5, but this run has --top-k 'all'"),
+        (["--min-score", "0.5"], "--min-score 0.0"),
+        (
+            ["--function-to-apply", "none"],
+            "no function_to_apply, but this run has --function-to-apply 'none'",
+        ),
+        (["--crop", "whole"], "--crop 'model'"),
+        (["--alpha", "white"], "--alpha 'drop'"),
+        (["--decode", "fast"], "--decode 'exact'"),
         pytest.param(
             ["--engine", "openvino"],
-            "engine='onnxruntime (cpu)', but this run has engine='openvino (cpu, f32)'",
+            "--engine 'onnxruntime (cpu)', but this run has --engine 'openvino (cpu, f32)'",
             marks=pytest.mark.skipif(find_spec("openvino") is None, reason="pip install 'pictag[openvino]'"),
         ),
-        (["--dtype", "q8"], "dtype='fp32', but this run has weights='onnx/model_quantized.onnx', dtype='q8'"),
+        (
+            ["--dtype", "q8"],
+            "--dtype 'fp32', but this run has weights='onnx/model_quantized.onnx', --dtype 'q8'",
+        ),
     ],
 )
 def test_another_option_is_refused_by_name(
@@ -80,7 +86,7 @@ def test_another_model_is_refused_by_name(
     run = ["classify", "-o", f"run.{file_format}"]
     assert main([*run, "-m", one, "images/red.png"]) == 0
     assert main([*run, "-m", two, "--resume", "images"]) == 2
-    assert "model='one', but this run has model='two'. Continue" in capfd.readouterr().err
+    assert "--model 'one', but this run has --model 'two'. Continue" in capfd.readouterr().err
 
 
 def test_changed_weights_labels_preprocessing_and_thresholds_are_refused(

@@ -54,9 +54,9 @@ def test_a_file_is_continued_with_the_same_record(tmp_path: Path, file_format: F
     ("changed", "said"),
     [
         ({"model": "org/other"}, "model='org/name', but this run has model='org/other'"),
-        ({"revision": None}, "revision='abc', but this run has revision=None"),
+        ({"revision": None}, "revision='abc', but this run has no revision"),
         ({"top_k": 1, "min_score": 0.5}, "top_k=5, min_score=0.0, but this run has top_k=1, min_score=0.5"),
-        ({"function_to_apply": "none"}, "function_to_apply=None, but this run has function_to_apply='none'"),
+        ({"function_to_apply": "none"}, "no function_to_apply, but this run has function_to_apply='none'"),
         ({"sha256": "cc"}, "sha256='aa', but this run has sha256='cc'"),
         ({"thresholds": {}}, "thresholds={'cat': 0.5}, but this run has thresholds={}"),
         # Another model has other weights and labels anyway.

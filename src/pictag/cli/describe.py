@@ -39,6 +39,7 @@ def describe_run(classifier: ImageClassificationPipeline[Any]) -> dict[str, Any]
         for field in fields(values):
             if field.name not in {*_RESOLVED, *_WITHOUT_EFFECT, "scoring"}:
                 record[field.name] = getattr(values, field.name)
+    record["top_k"] = record["top_k"] or "all"
     return record | {
         "sha256": _hash_weights(model),
         "labels": _hash("\0".join(model.labels)),

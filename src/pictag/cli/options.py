@@ -38,7 +38,8 @@ DTYPE = click.option(
     type=click.Choice(DTYPES),
     default=AUTO,
     show_default=True,
-    help="Which of the model's weights to use; auto is float32 if the model has it.",
+    help="Which of the model's weights to use; auto is float32 if the model has it. q8 is a quarter of the "
+    "size and usually faster, but scores differ in the second decimal.",
 )
 MODEL_FILE = click.option(
     "--model-file", metavar="FILE", help="Use this .onnx file of the model, instead of --dtype."

@@ -104,13 +104,16 @@ def check_record(path: Path, found: RunRecord | None, record: RunRecord) -> None
         different = [name for name in different if name not in _CONSEQUENCES]
     if different:
         before, now = (
-            ", ".join(f"{name}={shorten(repr(values[name]), 80)}" for name in different)
-            for values in (found, record)
+            ", ".join(_describe(name, values[name]) for name in different) for values in (found, record)
         )
         raise OutputError(
             f"{shorten(path)} was written with {before}, but this run has {now}. Continue it with the same "
             "model and options, write to another file, or replace it with --overwrite."
         )
+
+
+def _describe(name: str, value: object) -> str:
+    return f"no {name}" if value is None else f"{name}={shorten(repr(value), 80)}"
 
 
 def _read(path: Path) -> RunRecord | None:
