@@ -21,7 +21,7 @@ def pixels(array: Any) -> NDArray[np.uint8]:
 @pytest.mark.parametrize("shape", [(3, 5), (3, 5, 1), (3, 5, 3), (3, 5, 4), (1, 1), (1, 700)])
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "bool", "float16", "float32", "float64", ">u2", ">f4"])
 def test_every_shape_and_type_is_read(shape: tuple[int, ...], dtype: str) -> None:
-    value = 20_000 if np.dtype(dtype).newbyteorder("=") == np.uint16 else 1
+    value = {"uint8": 7, "uint16": 20_000, ">u2": 20_000}.get(dtype, 1)
     image = read_image(make_source(np.full(shape, value, dtype)))
     assert image.original_size == image.rgb.size == (shape[1], shape[0])
     assert image.rgb.mode == "RGB"
@@ -104,6 +104,15 @@ def test_grey_floats_of_another_range_are_stretched_with_a_warning(
     with pytest.warns(PictagWarning, match="stretched"):
         found = pixels(np.array(values, dtype=dtype).reshape(shape))[0, :, 0]
     assert found.tolist() in ([0, 127, 255], [0, 128, 255])
+
+
+def test_zeros_and_ones_in_uint8_are_read_with_a_warning() -> None:
+    """A mask, or an image that was divided by 255 in integers."""
+    for shape in ((1, 2), (1, 2, 1), (1, 2, 3), (1, 2, 4)):
+        with pytest.warns(PictagWarning, match="no value above 1"):
+            assert pixels(np.ones(shape, np.uint8)).max() == 1
+    assert pixels(np.zeros((1, 2), np.uint8)).max() == 0
+    assert pixels(np.full((1, 2), 2, np.uint8)).max() == 2
 
 
 def test_dark_16_bit_values_are_read_with_a_warning() -> None:

@@ -302,3 +302,44 @@ def test_a_damaged_image_is_an_image_or_a_decode_error(
     with contextlib.suppress(DecodeError):
         image = decode_bytes(bytes(damaged), limits=ImageLimits(max_pixels=10**7))
         assert image.rgb.mode == "RGB"
+
+
+def with_chunks(data: bytes, *chunks: bytes, at_end: bool = False) -> bytes:
+    """A PNG with more chunks after its header, or before its end."""
+    place = data.rindex(b"IEND") - 4 if at_end else 33
+    return data[:place] + b"".join(chunks) + data[place:]
+
+
+@pytest.mark.parametrize("at_end", [False, True])
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [chunk(b"zTXt", b"workflow\0\0" + zlib.compress(bytes(2_000_000)))],
+        [chunk(b"iTXt", b"workflow\0\1\0\0\0" + zlib.compress(bytes(2_000_000)))],
+        [chunk(b"iCCP", b"printer\0\0" + zlib.compress(bytes(2_000_000)))],
+        [chunk(b"zTXt", b"prompt\0\0" + zlib.compress(bytes(1_000_000)))] * 70,
+    ],
+)
+def test_a_png_with_more_text_than_pillow_reads_is_decoded(
+    photo: Image.Image, encode: Encode, chunks: list[bytes], at_end: bool
+) -> None:
+    data = with_chunks(encode(photo, "PNG"), *chunks, at_end=at_end)
+    assert decode_bytes(data).rgb.tobytes() == photo.tobytes()
+
+
+def test_the_orientation_of_a_png_with_much_text_is_applied(photo: Image.Image, encode: Encode) -> None:
+    much = chunk(b"zTXt", b"workflow\0\0" + zlib.compress(bytes(2_000_000)))
+    xmp = b'<x:xmpmeta xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for data in (
+        with_chunks(encode(photo, "PNG"), much, chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)),
+        with_chunks(encode(photo, "PNG", exif=exif), much),
+    ):
+        assert decode_bytes(data).original_size == (36, 48)
+
+
+def test_a_broken_png_with_much_text_is_an_error(photo: Image.Image, encode: Encode) -> None:
+    data = with_chunks(encode(photo, "PNG"), chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(2_000_000))))
+    with pytest.raises(CorruptImage):
+        decode_bytes(data[:-200])

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from pictag.errors import CorruptImage, UnsupportedInput
+from pictag.errors import CorruptImage, PictagWarning, UnsupportedInput
 from pictag.images.colour import read_floats, scale_grey, scale_uint16
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_BINARY = (
+    "A uint8 array has no value above 1, so the image is black. If it should be black and white, convert it "
+    "to bool; if it was divided by 255, divide it as floats."
+)
 _ACCEPTED = "uint8, uint16, bool or float arrays of height×width, or height×width×1, 3 or 4"
 
 
@@ -44,6 +49,8 @@ def check_array(array: NDArray[Any]) -> None:
 
 def _to_bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
     if array.dtype == np.uint8:
+        if array.max() == 1:
+            warnings.warn(_BINARY, PictagWarning, stacklevel=2)
         return array
     if array.dtype == np.bool_:
         return array.astype(np.uint8) * np.uint8(255)

@@ -19,6 +19,7 @@ from pictag.images.header import BOX_BYTES, largest_item, webp_size
 from pictag.images.jpeg import check_scans
 from pictag.images.libtiff import suppress_libtiff_errors
 from pictag.images.limits import ImageLimits
+from pictag.images.png import drop_text, has_too_much_text
 from pictag.images.tiff import (
     check_first_image,
     check_opened,
@@ -219,6 +220,17 @@ def decode(
         announced = largest_item(stream.read(BOX_BYTES))
     if announced is not None:
         check_size(announced, name=name, limits=limits)
+    try:
+        return _decode_as(stream, form, name=name, limits=limits, needed=needed)
+    except CorruptImage as error:
+        if form is not sniff.PNG or not has_too_much_text(error):
+            raise
+        return _decode_as(drop_text(stream), form, name=name, limits=limits, needed=needed)
+
+
+def _decode_as(
+    stream: BinaryIO, form: sniff.Format, *, name: str, limits: ImageLimits, needed: TargetSize | None
+) -> DecodedImage:
     try:
         image = _open(stream, form, name=name)
     except DecodeError:
