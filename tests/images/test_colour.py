@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+from images.tiffs import Page, make_tiff
 from pictag.errors import CorruptImage, PictagWarning
 from pictag.images import ImageLimits, make_source, read_image
 from pictag.images.colour import scale_grey
@@ -257,6 +258,16 @@ def test_scaling_16_bits_is_division_by_257_and_keeps_order(a: int, b: int) -> N
     low, high, _ = (int(v) for v in scale_grey(np.array([min(a, b), max(a, b), 65535], dtype=np.uint16)))
     assert low <= high
     assert abs(low - min(a, b) / 257) <= 0.5
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_deep_colour_of_12_bits_is_read_with_a_warning(channels: int) -> None:
+    """As satellites and microscopes write it: Pillow keeps the upper 8 of 16 bits."""
+    values = np.full((2, 2, channels), 4000, np.uint16)
+    data = make_tiff(Page(values=values, photometric=2, tags={} if channels == 3 else {338: (3, (0,))}))
+    with pytest.warns(PictagWarning, match="nearly black"):
+        assert read(data).getpixel((0, 0)) == (15, 15, 15)
+    assert read(make_tiff(Page(values=values * 16, photometric=2))).getpixel((0, 0)) == (250, 250, 250)
 
 
 @pytest.mark.shared

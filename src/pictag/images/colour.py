@@ -123,10 +123,15 @@ def scale_grey(values: NDArray[np.generic], *, bits: int = 16) -> NDArray[np.uin
 def scale_uint16(values: NDArray[np.generic], *, bits: int = 16) -> NDArray[np.uint8]:
     """Unsigned 16-bit values, of which ``bits`` are used, as bytes; of any shape."""
     top = 2**bits - 1
-    if 0 < int(values.max()) <= top // 16:
-        warnings.warn(_DARK, PictagWarning, stacklevel=2)
+    warn_if_dark(int(values.max()), top=top)
     steps = np.minimum(np.arange(2**16, dtype=np.uint32), top)
     return cast("NDArray[np.uint8]", ((steps * 255 + top // 2) // top).astype(np.uint8)[values])
+
+
+def warn_if_dark(largest: int, *, top: int) -> None:
+    """Warn if the largest value of a deep image uses less than 1/16 of its range, which ends at ``top``."""
+    if 0 < largest <= top // 16:
+        warnings.warn(_DARK, PictagWarning, stacklevel=2)
 
 
 def _stretch(values: NDArray[np.generic]) -> NDArray[np.uint8]:

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
+import numpy as np
 from PIL import Image, ImageFile, ImagePalette, UnidentifiedImageError
 
 from pictag.errors import CorruptImage, DecodeError, FormatRefused, ImageTooLarge, NotAnImage, shorten
 from pictag.images import sniff
-from pictag.images.colour import PILLOW_ERRORS, SIDEWAYS, find_transposition, to_rgb
+from pictag.images.colour import PILLOW_ERRORS, SIDEWAYS, find_transposition, to_rgb, warn_if_dark
 from pictag.images.header import BOX_BYTES, largest_item, webp_size
 from pictag.images.jpeg import check_scans
 from pictag.images.libtiff import suppress_libtiff_errors
@@ -99,10 +100,15 @@ def decode_pil_image(
                 full_size = _shrink_while_decoding(image, needed)
             # By default Pillow feeds its decoder 64 kB at a time and takes the interpreter's lock for each.
             image.decodermaxblock = _BLOCK_BYTES
+        is_deep_colour = image.mode in ("RGB", "RGBA") and any(
+            ";16" in str(tile[3]) for tile in getattr(image, "tile", ())
+        )
         image.load()
         if image.size != announced:
             check_size(image.size, name=name, limits=limits)
         rgb = to_rgb(image, alpha=limits.alpha)
+        if is_deep_colour:  # Pillow keeps the upper 8 of 16 bits
+            warn_if_dark(int(np.asarray(rgb).max()), top=255)
     except DecodeError as error:
         raise type(error)(f"{shorten(name)}: {error}") from error
     except _FAILURES as error:
