@@ -148,6 +148,18 @@ def test_anything_else_is_an_error_that_lists_what_is_accepted(classifier: Class
     assert failed.error.kind == "UnsupportedInput"
 
 
+@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("top", [1.0, 1.0001, 1.04])
+def test_float_images_slightly_above_1_get_the_label_of_8_bit_ones(
+    classifier: Classifier, colour: str, top: float
+) -> None:
+    """A bicubic resize overshoots. Read as 0…255, such an image would be black."""
+    array = (colour_array(colour) / 255 * top).astype(np.float32)
+    expected = classifier(colour_array(colour), top_k=None)
+    assert classifier(array, top_k=None) == expected
+    assert classifier([array, array], top_k=None) == [expected] * 2
+
+
 def test_the_call_raises_an_images_error(classifier: Classifier, images: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"missing\.png") as told:
         classifier(images / "missing.png")

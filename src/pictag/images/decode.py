@@ -90,9 +90,9 @@ def decode_pil_image(
     """
     announced = image.size
     check_size(announced, name=name, limits=limits)
-    check_opened(image, name=name)
     full_size = None
     try:
+        check_opened(image)
         if (palette := read_small_palette(image)) is not None:
             image.palette = ImagePalette.raw("RGB;L", palette)
         if image.format in ("JPEG", "MPO") and isinstance(image, ImageFile.ImageFile):
@@ -151,7 +151,7 @@ def _translate(error: Exception, *, name: str, problem: str) -> DecodeError:
 def _refuse(head: bytes, found: sniff.Format | None, *, name: str) -> DecodeError:
     shown, opened = shorten(name), ", ".join(sniff.opened_names())
     if found is not None and found.name.startswith("camera raw"):
-        return FormatRefused(describe_raw(found.name, name=name))
+        return FormatRefused(f"{shown}: {describe_raw(found.name)}")
     if found is not None:
         more = ", or install pillow-heif to open HEIC" if found.name == "HEIC" else ""
         return FormatRefused(

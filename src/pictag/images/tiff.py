@@ -90,7 +90,8 @@ def check_first_image(stream: BinaryIO, *, name: str) -> None:
     if not directories:
         return
     first, *others = directories
-    _check_raw(first, others, name=name)
+    if (kind := _find_raw(first, others)) is not None:
+        raise FormatRefused(f"{shorten(name)}: {describe_raw(kind)}")
     largest = max(others, key=_count_pixels, default=first)
     if _is_reduced(first) and _count_pixels(largest) > _count_pixels(first):
         raise FormatRefused(
@@ -106,13 +107,13 @@ def check_first_image(stream: BinaryIO, *, name: str) -> None:
         )
 
 
-def check_opened(image: Any, *, name: str) -> None:
+def check_opened(image: Any) -> None:
     """Raise `FormatRefused` for the preview of a camera raw file that the caller has opened with Pillow."""
     known = (SUBFILE, SUB_DIRECTORIES, MAKE, DNG_VERSION)
     tags = getattr(image, "tag_v2", {})
-    found = {tag: tags[tag] for tag in known if tag in tags}
-    if found:
-        _check_raw({tag: _as_integers(value) for tag, value in found.items()}, [], name=name)
+    kind = _find_raw({tag: _as_integers(tags[tag]) for tag in known if tag in tags}, [])
+    if kind is not None:
+        raise FormatRefused(describe_raw(kind))
 
 
 def describe_unsupported(stream: BinaryIO) -> str | None:
@@ -151,20 +152,22 @@ def read_small_palette(image: Any) -> bytes | None:
     return bytes(palette) if palette and image.mode in ("P", "PA") and max(palette) < 256 else None
 
 
-def describe_raw(kind: str, *, name: str) -> str:
+def describe_raw(kind: str) -> str:
     """The message for a camera raw file."""
     return (
-        f"{shorten(name)}: {kind} is not supported. Convert it to JPEG or TIFF, or extract the JPEG that the "
-        "camera has embedded (exiftool -b -JpgFromRaw or -PreviewImage)."
+        f"{kind} is not supported. Convert it to JPEG or TIFF, or extract the JPEG that the camera has "
+        "embedded (exiftool -b -JpgFromRaw or -PreviewImage)."
     )
 
 
-def _check_raw(first: Tags, others: list[Tags], *, name: str) -> None:
+def _find_raw(first: Tags, others: list[Tags]) -> str | None:
+    """The kind of a camera raw file, ``None`` for other files."""
     is_sensor = any(first_value(tags, PHOTOMETRIC) in _SENSOR for tags in (first, *others))
-    if DNG_VERSION in first or is_sensor or (_is_reduced(first) and SUB_DIRECTORIES in first):
-        make = bytes(first.get(MAKE, ())).partition(b"\0")[0].decode("latin-1").strip()
-        kind = "DNG" if DNG_VERSION in first else f"of {shorten(make, 60)}" if make else "TIFF"
-        raise FormatRefused(describe_raw(f"camera raw ({kind})", name=name))
+    if not (DNG_VERSION in first or is_sensor or (_is_reduced(first) and SUB_DIRECTORIES in first)):
+        return None
+    make = bytes(first.get(MAKE, ())).partition(b"\0")[0].decode("latin-1").strip()
+    kind = "DNG" if DNG_VERSION in first else f"of {shorten(make, 60)}" if make else "TIFF"
+    return f"camera raw ({kind})"
 
 
 def _as_integers(value: Any) -> tuple[int, ...]:

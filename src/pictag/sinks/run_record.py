@@ -46,7 +46,7 @@ def check_record_path(path: Path) -> None:
     beside = record_path(path)
     if beside.exists() and _read(beside) is None:
         raise OutputError(
-            f"{shorten(beside)} exists, and is not pictag's record of a result file. Move it, or write the "
+            f"{shorten(beside)} exists, but is not pictag's record of a result file. Delete it, or write the "
             "results to another file."
         )
 
@@ -78,7 +78,7 @@ def read_record(path: Path, file_format: FileFormat) -> RunRecord | None:
     if record is None:
         raise UnreadableResults(
             f"{shorten(beside)} is damaged: it should say which model and options {shorten(path.name)} was "
-            "written with. Delete it to continue without that check, or replace both with --overwrite."
+            "written with. Delete it to continue without that check."
         )
     return record
 
