@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
@@ -64,4 +63,6 @@ def _hash_weights(model: Model) -> str:
 
 
 def _hash(text: str) -> str:
+    import hashlib  # takes 5 ms, and only files have a record
+
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
