@@ -194,8 +194,8 @@ INPUTS: Sequence[Decorator] = (
         "--from-file",
         "listed_in",
         metavar="LIST",
-        help="Read more names from the file LIST (- is standard input), one per line or NUL-separated; UTF-8, or "
-        "UTF-16 with a byte order mark.",
+        help="Read more names from the file LIST (- is standard input), one per line or NUL-separated; UTF-8, "
+        "or UTF-16 with a byte order mark.",
     ),
 )
 OUTPUT: Sequence[Decorator] = (
@@ -216,8 +216,8 @@ OUTPUT: Sequence[Decorator] = (
     click.option(
         "--resume",
         is_flag=True,
-        help="Continue FILE, with the same model and options: skip the images that it already has, compared by "
-        "name.",
+        help="Continue FILE, with the same model and options: skip the images that it already has, compared "
+        "by name.",
     ),
     click.option("--retry-failed", is_flag=True, help="With --resume: try the images that failed again."),
     click.option("--overwrite", is_flag=True, help="Replace FILE if it exists."),

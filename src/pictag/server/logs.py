@@ -13,7 +13,7 @@ import sys
 import warnings
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from pictag.errors import PictagWarning, escape
 
