@@ -194,8 +194,8 @@ INPUTS: Sequence[Decorator] = (
         "--from-file",
         "listed_in",
         metavar="LIST",
-        help="Read more names from the file LIST (- is standard input), one per line or NUL-separated; UTF-8, "
-        "or UTF-16 with a byte order mark.",
+        help="Read more names from the file LIST (- is standard input), one per line or NUL-separated; "
+        "UTF-8, or UTF-16 with a byte order mark.",
     ),
 )
 OUTPUT: Sequence[Decorator] = (
