@@ -51,7 +51,7 @@ def _measure_latency(classifier: ImageClassificationPipeline[Any]) -> Figure:
 
 
 def _measure_photographs(classifier: ImageClassificationPipeline[Any]) -> Figure:
-    wordnet_ids = classifier.model.config["wordnet_ids"]
+    wordnet_ids = classifier.model.config_json["wordnet_ids"]
     classes = {
         path: wordnet_ids.index(path.name.split("_")[1])
         for path in sorted((SHARED / "images" / "imagenet").glob("*_n*.jpg"))

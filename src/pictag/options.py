@@ -14,8 +14,9 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from numbers import Real
 from pathlib import Path
-from typing import Any, Literal, SupportsIndex, TypedDict, TypeVar, cast, get_args
+from typing import Any, Literal, Protocol, SupportsIndex, TypedDict, TypeVar, cast, get_args
 
+from pictag import transformers_names
 from pictag.errors import OptionError, UnknownOption, shorten, suggest
 
 Activation = Literal["softmax", "sigmoid", "none"]
@@ -48,6 +49,18 @@ class DownloadProgress:
     file: str
     received: int
     total: int | None
+
+
+class TorchDevice(Protocol):
+    """A ``torch.device``, for type checkers."""
+
+    @property
+    def type(self) -> str:
+        """``"cpu"`` or ``"cuda"``."""
+
+    @property
+    def index(self) -> int | None:
+        """The number of the GPU."""
 
 
 class CallKeywords(TypedDict, total=False):
@@ -91,6 +104,8 @@ class ScoringOptions:
         _set(self, "top_k", check_top_k(self.top_k))
         _set(self, "min_score", check_min_score(self.min_score))
         if self.function_to_apply is not None:
+            if isinstance(self.function_to_apply, str):
+                _set(self, "function_to_apply", self.function_to_apply.lower())
             check_choice("function_to_apply", self.function_to_apply, ACTIVATIONS)
         if self.batch_size is not None:
             _set(self, "batch_size", check_count("batch_size", self.batch_size))
@@ -102,8 +117,8 @@ class OpenKeywords(CallKeywords, total=False):
     """The fields of `PipelineKeywords` that don't affect the type of a result."""
 
     revision: str | None
-    dtype: str
-    device: str
+    dtype: Any
+    device: str | int | TorchDevice | None
     engine: Any
     cache_dir: str | os.PathLike[str] | None
     local_files_only: bool
@@ -140,9 +155,10 @@ class PipelineOptions:
         revision: Branch, tag or commit on the Hub.
         dtype: Which of the model's weights to use: ``fp32``, ``fp16``, ``int8``, ``uint8``, ``q8``, ``q4``,
             ``q4f16`` or ``bnb4``. ``auto`` is ``fp32`` if the model has it; ``.card`` says which file was
-            chosen, and why.
+            chosen, and why. Types of PyTorch and numpy are accepted, such as ``torch.float16``.
         device: ``"cpu"``, or with the extra ``gpu`` an NVIDIA GPU: ``"cuda"``, ``"tensorrt"``; ``"cuda:1"``
-            is the second GPU.
+            is the second GPU. As in transformers, ``-1`` is the CPU, ``0`` the first GPU, and a
+            ``torch.device`` is accepted.
         engine: ``"onnxruntime"``, ``"openvino"`` (which needs the extra of that name), or an object with
             the protocol `pictag.engines.base.Engine`. ``"auto"`` is OpenVINO if it is installed, the weights
             are calibrated 8-bit integers and the CPU has fast instructions for them; otherwise ONNX Runtime.
@@ -202,6 +218,8 @@ class PipelineOptions:
     scoring: ScoringOptions = field(default_factory=ScoringOptions)
 
     def __post_init__(self) -> None:
+        _set(self, "device", read_device(self.device))
+        _set(self, "dtype", read_dtype(self.dtype))
         check_choice("alpha", self.alpha, ALPHAS)
         check_choice("crop", self.crop, CROPS)
         check_choice("decode", self.decode, DECODES)
@@ -246,7 +264,7 @@ def read_pipeline_options(given: Mapping[str, Any]) -> PipelineOptions:
     ('fast', 5)
     """
     known = (*_names(PipelineOptions), *_names(ScoringOptions))
-    check_names(given, known, what="pipeline()")
+    check_names(given, known, what="pipeline()", hints=transformers_names.OPTIONS)
     scoring = {name: value for name, value in given.items() if name in _names(ScoringOptions)}
     own = {name: value for name, value in given.items() if name not in scoring}
     return PipelineOptions(**own, scoring=ScoringOptions(**scoring))
@@ -256,7 +274,7 @@ def update_scoring_options(defaults: ScoringOptions, given: Mapping[str, Any]) -
     """The defaults with the keywords of a call; raises `UnknownOption` and `OptionError`."""
     if not given:
         return defaults
-    check_names(given, _names(ScoringOptions), what="The call")
+    check_names(given, _names(ScoringOptions), what="The call", hints=transformers_names.OPTIONS)
     return replace(defaults, **given)
 
 
@@ -265,18 +283,53 @@ def _names(options: type) -> tuple[str, ...]:
     return tuple(option.name for option in fields(options) if option.name != "scoring")
 
 
-def check_names(given: Collection[str], known: Collection[str], *, what: str) -> None:
-    """Raise `UnknownOption` for an unknown name, with the nearest known one."""
+def check_names(
+    given: Collection[str], known: Collection[str], *, what: str, hints: Mapping[str, str] | None = None
+) -> None:
+    """Raise `UnknownOption` for an unknown name, with its hint or the nearest known one."""
     for name in given:
         if name not in known:
-            hint = suggest(name, known) or f" The options are: {', '.join(known)}."
-            raise UnknownOption(f"{what} has no option {shorten(name)!r}.{hint}")
+            hint = (hints or {}).get(name) or suggest(name, known) or f"The options are: {', '.join(known)}."
+            raise UnknownOption(f"{what} has no option {shorten(name)!r}. {hint.lstrip()}")
 
 
 def check_choice(name: str, value: object, known: Collection[str]) -> None:
     """Raise `OptionError` for an unknown value."""
     if value not in known:
         raise OptionError(f"{name}={shorten(repr(value))} is not one of {', '.join(known)}.")
+
+
+def read_device(device: object) -> str:
+    """``device`` as text; transformers also takes the number of a GPU, -1 for the CPU, and ``torch.device``.
+
+    >>> read_device(-1), read_device(0), read_device(None)
+    ('cpu', 'cuda:0', 'cpu')
+    """
+    if device is None:
+        return "cpu"
+    index = _read_index(device)
+    if index is None or index < -1:
+        return str(device)
+    return "cpu" if index == -1 else f"cuda:{index}"
+
+
+def read_dtype(dtype: object) -> str:
+    """``dtype`` by pictag's name; transformers takes types of PyTorch, or their names.
+
+    Raises `OptionError` for bfloat16, which is a precision and not a file of weights.
+
+    >>> read_dtype("float32"), read_dtype(None)
+    ('fp32', 'auto')
+    """
+    if dtype is None:
+        return "auto"
+    name = str(getattr(dtype, "__name__", dtype)).removeprefix("torch.")
+    if name == "bfloat16":
+        raise OptionError(
+            "dtype='bfloat16' is not a dtype of ONNX weights. To compute in bfloat16, use engine='openvino' and "
+            "precision='bf16'."
+        )
+    return transformers_names.DTYPES.get(name, name)
 
 
 def check_top_k(top_k: object) -> int | None:

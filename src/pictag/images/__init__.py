@@ -13,7 +13,7 @@ from pictag.images.folder import Failed, expand
 from pictag.images.limits import FetchLimits, ImageLimits
 from pictag.images.memory import keep_blocks
 from pictag.images.read import read_ahead, read_image
-from pictag.images.source import SingleInput, Source, is_single, make_source
+from pictag.images.source import SingleInput, Source, is_single, iterate, make_source
 
 __all__ = [
     "DecodedImage",
@@ -24,6 +24,7 @@ __all__ = [
     "Source",
     "expand",
     "is_single",
+    "iterate",
     "keep_blocks",
     "make_source",
     "read_ahead",

@@ -162,7 +162,23 @@ def make_source(value: object) -> Source:  # noqa: PLR0911  (one for each kind o
             )
         name = getattr(value, "name", None)
         return Source(name=name if isinstance(name, str) and name else "<file>", kind="stream", value=value)
-    raise UnsupportedInput(f"{type(value).__name__} is not an image. pictag accepts {_ACCEPTED}.")
+    raise UnsupportedInput(f"{_describe(value)} is not an image. {_explain(value)}")
+
+
+def _describe(value: object) -> str:
+    if isinstance(value, Mapping):
+        return f"A {type(value).__name__} with the keys {shorten(', '.join(map(repr, value)), 80)}"
+    return "None" if value is None else f"{type(value).__name__}"
+
+
+def _explain(value: object) -> str:
+    if isinstance(value, Mapping):
+        images = [key for key, cell in value.items() if isinstance(cell, (Image.Image, np.ndarray, bytes))]
+        column = shorten(repr(images[0]), 80) if len(images) == 1 else "…"
+        return f"Pass the images of a dataset's rows: classifier(row[{column}] for row in dataset)."
+    if isinstance(value, (list, tuple)):
+        return "Pass several images as one list, not as a list of lists."
+    return f"pictag accepts {_ACCEPTED}."
 
 
 SingleInput = (
@@ -182,7 +198,7 @@ _SINGLE = (Source, str, bytes, bytearray, memoryview, os.PathLike, Image.Image, 
 
 
 def is_single(inputs: object) -> bool:
-    """Whether ``inputs`` is one image rather than a list, tuple or iterator of images.
+    """Whether ``inputs`` is one image rather than a list, tuple, iterator or dataset of images.
 
     A binary file object is one image, although it can be iterated.
 
@@ -192,6 +208,17 @@ def is_single(inputs: object) -> bool:
     return (
         isinstance(inputs, _SINGLE)
         or _is_stream(inputs)
-        or not isinstance(inputs, Iterable)
+        or not (isinstance(inputs, Iterable) or _is_dataset(inputs))
         or _is_array(inputs)
     )
+
+
+def _is_dataset(inputs: object) -> bool:
+    return hasattr(type(inputs), "__len__") and hasattr(type(inputs), "__getitem__")
+
+
+def iterate(inputs: Any) -> Iterable[Any]:
+    """Several images, one by one. PyTorch's datasets have a length and items, but no iterator."""
+    if isinstance(inputs, Iterable):
+        return inputs
+    return (inputs[index] for index in range(len(inputs)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pictag.errors import ModelError, ModelFileMissing
 from pictag.models.card import ModelCard
@@ -30,6 +30,7 @@ from pictag.models.weights import check_dtype
 from pictag.options import Layout, Quantization
 from pictag.preprocess.reader import read_spec
 from pictag.preprocess.spec import PreprocessSpec
+from pictag.transformers_names import explain_attribute
 
 __all__ = ["LoadOptions", "Model", "find_files", "load_model"]
 
@@ -39,14 +40,14 @@ class Model:
     """A model as data: everything but the session that runs it.
 
     ``weights`` must be opened by this path (in the Hub's cache it is a link, and the files that the graph
-    refers to are beside the link). ``labels`` are in the order of the output. ``outputs`` says whether the
+    refers to are beside the link). ``config_json`` is its ``config.json``. ``labels`` are in the order of the output. ``outputs`` says whether the
     graph returns logits or probabilities. ``quantization`` says whether it computes in 8-bit integers, with
     calibrated ranges (``static``) or with ranges that each batch sets (``dynamic``). ``graph`` has its nodes.
     """
 
     ref: ModelRef
     weights: Path
-    config: Mapping[str, Any]
+    config_json: Mapping[str, Any]
     labels: tuple[str, ...]
     spec: PreprocessSpec
     card: ModelCard
@@ -55,6 +56,11 @@ class Model:
     layout: Layout
     quantization: Quantization
     graph: Graph = field(repr=False)
+
+    if not TYPE_CHECKING:  # with it, a type checker would accept any name
+
+        def __getattr__(self, name):
+            raise explain_attribute(self, name)
 
 
 def load_model(
@@ -75,7 +81,7 @@ def load_model(
     return Model(
         ref=ref,
         weights=files.weights,
-        config=config or {},
+        config_json=config or {},
         labels=described.labels,
         spec=described.spec,
         card=_make_card(ref, files, described, config or {}),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from pictag.errors import UnknownTask, shorten
 from pictag.options import read_pipeline_options
 from pictag.pipelines.classifier import ImageClassificationPipeline
+from pictag.transformers_names import TASKS
 
 if TYPE_CHECKING:
     import os
@@ -17,12 +18,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ImageClassificationPipeline", "pipeline"]
 
-TASKS = ("image-classification",)
+TASK = "image-classification"
 
 
 @overload
 def pipeline(
-    task: str = ...,
+    task: str | None = ...,
     model: str | os.PathLike[str] | None = ...,
     *,
     top_k: Literal[1] = ...,
@@ -31,7 +32,7 @@ def pipeline(
 ) -> ImageClassificationPipeline[LabelScore | None]: ...
 @overload
 def pipeline(
-    task: str = ...,
+    task: str | None = ...,
     model: str | os.PathLike[str] | None = ...,
     *,
     top_k: int | None = ...,
@@ -39,7 +40,7 @@ def pipeline(
     **options: Unpack[OpenKeywords],
 ) -> ImageClassificationPipeline[list[LabelScore]]: ...
 def pipeline(
-    task: str = "image-classification", model: str | os.PathLike[str] | None = None, **options: Any
+    task: str | None = TASK, model: str | os.PathLike[str] | None = None, **options: Any
 ) -> ImageClassificationPipeline[Any]:
     """Load a model and get an object that classifies images.
 
@@ -61,6 +62,7 @@ def pipeline(
     ...     len(classifier.labels)
     200
     """
-    if task not in TASKS:
-        raise UnknownTask(f"Unknown task {shorten(repr(task))}. The tasks are: {', '.join(TASKS)}.")
+    if task not in (TASK, None):
+        hint = TASKS.get(str(task), f"pictag has one task, {TASK!r}.")
+        raise UnknownTask(f"Unknown task {shorten(repr(task))}. {hint}")
     return ImageClassificationPipeline.open(read_pipeline_options({"model": model, **options}))

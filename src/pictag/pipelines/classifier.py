@@ -10,12 +10,13 @@ import numpy as np
 
 from pictag.errors import OptionError, UnsupportedInput, shorten
 from pictag.execution import Outcome, run_one
-from pictag.images import expand, is_single, make_source
+from pictag.images import expand, is_single, iterate, make_source
 from pictag.options import check_names, update_scoring_options
 from pictag.pipelines.numbers import describe_value, read_numbers
 from pictag.pipelines.opening import open_runners
 from pictag.pipelines.results import as_source, make_entry, make_scorer
 from pictag.pipelines.runners import THROUGHPUT_MIN_IMAGES
+from pictag.transformers_names import explain_attribute
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -99,11 +100,11 @@ class ImageClassificationPipeline(Generic[R]):
     def __call__(
         self, inputs: Iterable[Any], *, top_k: int | None, **options: Unpack[CallKeywords]
     ) -> list[list[LabelScore]]: ...
-    def __call__(self, inputs: Any, **options: Unpack[ScoringKeywords]) -> Any:
+    def __call__(self, inputs: Any = None, **options: Unpack[ScoringKeywords]) -> Any:
         """Classify one image or several.
 
         Args:
-            inputs: An image, or a list, tuple or iterator of images: path, URL, ``data:`` URI, base64 text,
+            inputs: An image, or a list, tuple, iterator or dataset of images: path, URL, ``data:`` URI, base64 text,
                 bytes, file object, PIL image or array.
             **options: The fields of `pictag.options.ScoringOptions`: ``top_k``, ``function_to_apply``,
                 ``min_score``, ``batch_size``, ``timeout_s``.
@@ -130,7 +131,7 @@ class ImageClassificationPipeline(Generic[R]):
         as_one = scoring.top_k == 1 and not self.options.always_list
         if is_single(inputs):
             return make_entry(scorer.pick(run_one(runner, make_source(inputs))), as_one=as_one)
-        outcomes = self._runners.run(map(as_source, inputs), _count(inputs), scoring)
+        outcomes = self._runners.run(map(as_source, iterate(inputs)), _count(inputs), scoring)
         return [make_entry(scorer.pick(outcome), as_one=as_one) for outcome in outcomes]
 
     def predict(self, inputs: Any, **options: Unpack[ScoringKeywords]) -> list[Prediction]:
@@ -162,7 +163,7 @@ class ImageClassificationPipeline(Generic[R]):
                 f"stream() takes several images, folders or globs; {shorten(repr(iterable))} is one image. "
                 "Put it into a list."
             )
-        sources = expand(iterable)
+        sources = expand(iterate(iterable))
         count = None
         if _count(iterable) is not None:  # folders may hold many images
             first = list(itertools.islice(sources, THROUGHPUT_MIN_IMAGES))
@@ -200,7 +201,7 @@ class ImageClassificationPipeline(Generic[R]):
         """The images as the model takes them: float32 [N, C, H, W]; one image gives N = 1."""
         self._runners.check_open()
         runner = self._runner
-        several = [inputs] if is_single(inputs) else inputs
+        several = [inputs] if is_single(inputs) else iterate(inputs)
         pixels = [runner.load(runner.read(make_source(value)))[0] for value in several]
         if not pixels:
             size = self.model.spec.output_size or (0, 0)
@@ -268,10 +269,15 @@ class ImageClassificationPipeline(Generic[R]):
         state = "closed" if self._runners.is_closed else self.engine.name
         return f"<pictag image-classification, model {self.card.name!r}, {len(self.labels)} labels, {state}>"
 
+    if not TYPE_CHECKING:  # with it, a type checker would accept any name
+
+        def __getattr__(self, name):
+            raise explain_attribute(self, name)
+
     def _run(self, inputs: Any, scoring: ScoringOptions) -> Iterable[Outcome]:
         if is_single(inputs):
             return (run_one(self._runners.adapt(self._runner, scoring), as_source(inputs)),)
-        return self._runners.run(map(as_source, inputs), _count(inputs), scoring)
+        return self._runners.run(map(as_source, iterate(inputs)), _count(inputs), scoring)
 
     def _read_options(self, options: Any) -> tuple[Scorer, ScoringOptions]:
         self._runners.check_open()
