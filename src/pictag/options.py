@@ -326,8 +326,8 @@ def read_dtype(dtype: object) -> str:
     name = str(getattr(dtype, "__name__", dtype)).removeprefix("torch.")
     if name == "bfloat16":
         raise OptionError(
-            "dtype='bfloat16' is not a dtype of ONNX weights. To compute in bfloat16, use engine='openvino' and "
-            "precision='bf16'."
+            "dtype='bfloat16' is not a dtype of ONNX weights. To compute in bfloat16, use engine='openvino' "
+            "and precision='bf16'."
         )
     return transformers_names.DTYPES.get(name, name)
 

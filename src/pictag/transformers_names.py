@@ -1,7 +1,7 @@
 """Names that code written for transformers uses, and what pictag has instead.
 
-An option or attribute with one of these names doesn't exist, and the error says what to use instead; without an
-equivalent, it says whether the name isn't needed or isn't supported.
+The error for an option or attribute with one of these names says what to use instead; without an equivalent,
+it says whether the name isn't needed or isn't supported.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ _OWN_LABELS = "It isn't supported: a model scores the labels that it was trained
 OPTIONS = {
     "candidate_labels": _OWN_LABELS,
     "code_revision": _NO_CODE,
-    "config": "It isn't supported: pictag reads the config.json of the model.",
+    "config": "It isn't supported: pictag reads the model's own config.json.",
     "device_map": "Use device='cpu' or device='cuda' in pipeline(): a model runs on one device.",
     "feature_extractor": _OWN_PREPROCESSING,
     "framework": "It isn't needed: pictag runs ONNX models, without PyTorch or TensorFlow.",
     "hypothesis_template": _OWN_LABELS,
     "image_processor": _OWN_PREPROCESSING,
     "images": "Pass the images as the first argument: classifier(images).",
-    "model_kwargs": "It isn't supported: it is for PyTorch models. Options such as cache_dir are given to pipeline().",
-    "num_workers": "It isn't needed: pictag uses all cores. threads in pipeline() limits them.",
+    "model_kwargs": "It isn't supported: it is for PyTorch models. Give cache_dir to pipeline() directly.",
+    "num_workers": "It isn't needed: pictag uses all cores. Limit them with threads in pipeline().",
     "processor": _OWN_PREPROCESSING,
     "timeout": "Use timeout_s, also in seconds.",
     "tokenizer": "It isn't needed: pictag classifies images, without text.",
@@ -37,7 +37,7 @@ OPTIONS = {
 }
 """Options of ``pipeline()`` and of calls."""
 
-_NO_SAVING = "It isn't supported: pictag doesn't write models. The weights are the file classifier.model.weights."
+_NO_SAVING = "It isn't supported: pictag doesn't write models. The weights are in classifier.model.weights."
 _PREPROCESSING = "classifier.preprocess() prepares images, and classifier.card.preprocessing has the steps."
 ATTRIBUTES = {
     "config": "The labels are classifier.labels; classifier.model.config_json is the model's config.json.",

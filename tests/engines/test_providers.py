@@ -86,6 +86,7 @@ def test_a_runtime_without_the_device_says_what_to_install(device: Device) -> No
         check_providers(device, available=["AzureExecutionProvider", CPU], packages=["onnxruntime"])
     assert f"device='{device.kind}'" in str(caught.value)
     assert "the installed package (onnxruntime) doesn't have" in str(caught.value)
+    assert "Without an NVIDIA GPU, use device='cpu'" in str(caught.value)
 
 
 def test_two_packages_that_share_one_module_are_an_error_that_says_which_to_keep() -> None:

@@ -55,7 +55,7 @@ def test_standard_input_is_named_stdin() -> None:
         assert make_source(sys.__stdin__.buffer).name == "<stdin>"
 
 
-@pytest.mark.parametrize("value", [None, 5, 1.5, True, object(), {"a": 1}, ["a.jpg"], lambda: 0])
+@pytest.mark.parametrize("value", [None, 5, 1.5, True, object(), lambda: 0])
 def test_other_values_are_rejected_with_their_type(value: object) -> None:
     with pytest.raises(UnsupportedInput, match="pictag accepts a path") as caught:
         make_source(value)

@@ -140,7 +140,7 @@ def test_every_kind_of_input_alone_and_mixed(
 
 @pytest.mark.parametrize("bad", [None, 3, 2.5, {"a": 1}, object(), io.StringIO("x"), np.zeros((2, 2, 7))])
 def test_anything_else_is_an_error_that_lists_what_is_accepted(classifier: Classifier, bad: Any) -> None:
-    with pytest.raises(UnsupportedInput, match=r"path|array|shape"):
+    with pytest.raises(UnsupportedInput, match=r"path|array|shape|row"):
         classifier(bad)
     good, failed = classifier.predict([colour_array(), bad])
     assert good.labels[0].label == "green"
@@ -290,8 +290,8 @@ def test_an_unknown_option_names_the_nearest(classifier: Classifier, folder: Pat
     "options",
     [
         {"batch_size": 0}, {"threads": 0}, {"threads": 2**40}, {"max_pixels": -1}, {"alpha": "black"},
-        {"decode": "slow"}, {"engine": "abacus"}, {"engine": None}, {"device": "tpu"}, {"device": None},
-        {"dtype": "fp31"}, {"dtype": None},
+        {"decode": "slow"}, {"engine": "abacus"}, {"engine": None}, {"device": "tpu"},
+        {"dtype": "fp31"},
     ],
 )  # fmt: skip
 def test_the_pipelines_own_options_are_checked(folder: Path, options: dict[str, Any]) -> None:

@@ -28,6 +28,12 @@ def test_one_image_gives_a_dict_or_none_and_several_a_list() -> None:
         assert len(several) == 2
 
 
+def test_values_as_in_transformers_have_types() -> None:
+    with pipeline(None, "embedded", device=-1, dtype=np.float32) as classifier:
+        assert_type(classifier, ImageClassificationPipeline[LabelScore | None])
+        assert isinstance(classifier(ARRAY, function_to_apply="softmax"), dict)
+
+
 def test_top_k_gives_a_list_and_several_images_a_list_of_lists() -> None:
     with pipeline(model="embedded") as classifier:
         one = classifier(ARRAY, top_k=3)

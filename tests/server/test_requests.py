@@ -153,7 +153,7 @@ def test_an_invalid_min_score_is_rejected(value: str) -> None:
         read_scoring({}, {"min_score": value}, default_top_k=5)
 
 
-@pytest.mark.parametrize("function", ["Softmax", "", 3, [], "x" * 10_000])
+@pytest.mark.parametrize("function", ["Soft max", "", 3, [], "x" * 10_000])
 def test_an_unknown_function_is_rejected(function: object) -> None:
     with pytest.raises(OptionError, match="softmax, sigmoid, none") as caught:
         read_scoring({"function_to_apply": function}, {}, default_top_k=5)

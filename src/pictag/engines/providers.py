@@ -99,7 +99,7 @@ def check_providers(device: Device, *, available: Collection[str], packages: Col
         )
     raise MissingExtra(
         f"{asked} the installed package ({', '.join(sorted(packages)) or 'a custom build'}) doesn't have. "
-        f"To install it: {INSTALL}"
+        f"Without an NVIDIA GPU, use device='cpu'. To install it: {INSTALL}"
     )
 
 

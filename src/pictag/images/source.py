@@ -162,22 +162,17 @@ def make_source(value: object) -> Source:  # noqa: PLR0911  (one for each kind o
             )
         name = getattr(value, "name", None)
         return Source(name=name if isinstance(name, str) and name else "<file>", kind="stream", value=value)
-    raise UnsupportedInput(f"{_describe(value)} is not an image. {_explain(value)}")
+    name = "None" if value is None else type(value).__name__
+    raise UnsupportedInput(f"{name} is not an image. {_suggest_instead(value)}")
 
 
-def _describe(value: object) -> str:
-    if isinstance(value, Mapping):
-        return f"A {type(value).__name__} with the keys {shorten(', '.join(map(repr, value)), 80)}"
-    return "None" if value is None else f"{type(value).__name__}"
-
-
-def _explain(value: object) -> str:
+def _suggest_instead(value: object) -> str:
     if isinstance(value, Mapping):
         images = [key for key, cell in value.items() if isinstance(cell, (Image.Image, np.ndarray, bytes))]
         column = shorten(repr(images[0]), 80) if len(images) == 1 else "…"
         return f"Pass the images of a dataset's rows: classifier(row[{column}] for row in dataset)."
     if isinstance(value, (list, tuple)):
-        return "Pass several images as one list, not as a list of lists."
+        return "Pass several images as one list, and pixels as an array."
     return f"pictag accepts {_ACCEPTED}."
 
 

@@ -40,9 +40,10 @@ class Model:
     """A model as data: everything but the session that runs it.
 
     ``weights`` must be opened by this path (in the Hub's cache it is a link, and the files that the graph
-    refers to are beside the link). ``config_json`` is its ``config.json``. ``labels`` are in the order of the output. ``outputs`` says whether the
-    graph returns logits or probabilities. ``quantization`` says whether it computes in 8-bit integers, with
-    calibrated ranges (``static``) or with ranges that each batch sets (``dynamic``). ``graph`` has its nodes.
+    refers to are beside the link). ``config_json`` is its ``config.json``. ``labels`` are in the order of the
+    output. ``outputs`` says whether the graph returns logits or probabilities. ``quantization`` says whether
+    it computes in 8-bit integers, with calibrated ranges (``static``) or with ranges that each batch sets
+    (``dynamic``). ``graph`` has its nodes.
     """
 
     ref: ModelRef

@@ -62,8 +62,8 @@ def parse_reference(text: str | os.PathLike[str], *, revision: str | None = None
     name = os.fspath(text) if isinstance(text, os.PathLike) else text
     if not isinstance(name, str):
         raise OptionError(
-            f"model={shorten(type(text).__name__)} is not a name or a path. A PyTorch model must be exported to "
-            "ONNX first, for example with 'optimum-cli export onnx'."
+            f"A model's name is a string or a path, not {type(text).__name__}. Export a PyTorch model "
+            "to ONNX first, for example with 'optimum-cli export onnx'."
         )
     _check_text(name)
     is_text = isinstance(text, str)

@@ -104,8 +104,8 @@ class ImageClassificationPipeline(Generic[R]):
         """Classify one image or several.
 
         Args:
-            inputs: An image, or a list, tuple, iterator or dataset of images: path, URL, ``data:`` URI, base64 text,
-                bytes, file object, PIL image or array.
+            inputs: An image, or a list, tuple, iterator or dataset of images: path, URL, ``data:`` URI,
+                base64 text, bytes, file object, PIL image or array.
             **options: The fields of `pictag.options.ScoringOptions`: ``top_k``, ``function_to_apply``,
                 ``min_score``, ``batch_size``, ``timeout_s``.
 

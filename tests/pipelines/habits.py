@@ -1,6 +1,6 @@
 """Code as it is written for transformers. tests/ runs it with pictag, conformance/ also with transformers.
 
-A snippet is an expression with the names of `Names`, in which ``pipeline`` returns lists as transformers does.
+A snippet is an expression with the names of `Names`, whose ``pipeline`` returns lists as transformers does.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 
@@ -66,7 +67,7 @@ class Names:
 def make_torch() -> Any:
     """What the snippets use of PyTorch, which the tests don't install."""
     dtypes = {name: _Printed(f"torch.{name}") for name in ("float32", "float16", "bfloat16")}
-    return SimpleNamespace(**dtypes, device=_Printed)
+    return SimpleNamespace(**dtypes, device=_Printed, from_numpy=_Tensor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,24 @@ class _Printed:
 
     def __str__(self) -> str:
         return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class _Tensor:
+    array: NDArray[Any]
+
+    @property
+    def ndim(self) -> int:
+        return self.array.ndim
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return self.array
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __getitem__(self, index: int) -> Any:
+        return _Tensor(self.array[index])
 
 
 SAME = (
@@ -104,6 +123,7 @@ SAME = (
     "classifier(path)",
     "classifier(inputs=path)",
     "classifier(array)",
+    "classifier(torch.from_numpy(array))",
     "classifier(images, batch_size=2)",
     'pipeline("image-classification", model, batch_size=2, token=False, top_k=2)(paths)',
     "list(classifier(path for path in paths))",
@@ -138,9 +158,9 @@ HINTS = {
     'pipeline("image-classification", model, use_fast=True)': "isn't needed",
     'pipeline("image-classification", model, framework="pt")': "isn't needed",
     'pipeline("image-classification", model, trust_remote_code=True)': "isn't needed.*never runs code",
-    'pipeline("image-classification", model, model_kwargs={})': "isn't supported.*cache_dir are given",
+    'pipeline("image-classification", model, model_kwargs={})': "isn't supported.*cache_dir",
     'pipeline("image-classification", model, use_auth_token=True)': "Use token in",
-    'pipeline("image-classification", torch.float16)': "exported to ONNX",
+    'pipeline("image-classification", torch.float16)': "Export a PyTorch model to ONNX",
     'pipeline("zero-shot-image-classification", model)': "can't score labels of your choice",
     'pipeline("image-feature-extraction", model)': "embeddings=True.*classifier.embed",
     'pipeline("object-detection", model)': "one task, 'image-classification'",
@@ -153,6 +173,7 @@ HINTS = {
     "classifier([images])": "one list",
     "classifier(rows)": r"classifier\(row\['image'\] for row in dataset\)",
     "classifier(np.moveaxis(array, 2, 0))": r"array\.transpose\(1, 2, 0\)",
+    "classifier(torch.from_numpy(np.moveaxis(array, 2, 0) / 255))": r"tensor\.permute\(1, 2, 0\)",
     # attributes
     "classifier.model.config.id2label": "classifier.labels",
     "classifier.image_processor": r"classifier\.preprocess\(\)",
