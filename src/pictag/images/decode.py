@@ -92,17 +92,18 @@ def decode_pil_image(
     check_size(announced, name=name, limits=limits)
     full_size = None
     try:
-        check_opened(image)
-        if (palette := read_small_palette(image)) is not None:
-            image.palette = ImagePalette.raw("RGB;L", palette)
-        if image.format in ("JPEG", "MPO") and isinstance(image, ImageFile.ImageFile):
+        if hasattr(image, "tag_v2"):  # a TIFF
+            check_opened(image)
+            if (palette := read_small_palette(image)) is not None:
+                image.palette = ImagePalette.raw("RGB;L", palette)
+        is_jpeg = image.format in ("JPEG", "MPO")
+        if is_jpeg and isinstance(image, ImageFile.ImageFile):
             if needed is not None:
                 full_size = _shrink_while_decoding(image, needed)
             # By default Pillow feeds its decoder 64 kB at a time and takes the interpreter's lock for each.
             image.decodermaxblock = _BLOCK_BYTES
-        is_deep_colour = image.mode in ("RGB", "RGBA") and any(
-            ";16" in str(tile[3]) for tile in getattr(image, "tile", ())
-        )
+        tiles = () if is_jpeg or image.mode not in ("RGB", "RGBA") else getattr(image, "tile", ())
+        is_deep_colour = bool(tiles) and ";16" in str(tiles)
         image.load()
         if image.size != announced:
             check_size(image.size, name=name, limits=limits)
