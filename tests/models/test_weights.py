@@ -39,8 +39,8 @@ def test_auto_chooses_float32_or_else_the_fastest_dtype(files: list[str], device
 def test_the_reason_names_the_other_dtypes() -> None:
     choice = choose_weights(["onnx/model.onnx", "onnx/model_quantized.onnx"], model="m")
     assert choice.why == (
-        "fp32 is preferred to q8 on a CPU (q8 is a quarter of the size and usually faster, but scores differ "
-        "in the second decimal)"
+        "fp32 is preferred to q8 on a CPU (q8 is a quarter of the size and often faster, but how accurate it "
+        "is depends on the model)"
     )
     without = choose_weights(["onnx/model.onnx", "onnx/model_fp16.onnx"], model="m")
     assert without.why == "fp32 is preferred to fp16 on a CPU"

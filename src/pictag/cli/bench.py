@@ -44,14 +44,14 @@ Exit status: 0 success, 1 an engine or dtype failed, 2 wrong usage, no model or 
     "engines",
     multiple=True,
     type=click.Choice(ENGINE_NAMES),
-    help="An engine to measure. Can be repeated. [default: all that are installed]",
+    help="An engine to measure. Can be repeated. [default: all installed engines]",
 )
 @click.option(
     "--dtype",
     "dtypes",
     multiple=True,
     type=click.Choice(DTYPES),
-    help="The weights to measure. Can be repeated. [default: all in the folder or in the Hub's cache]",
+    help="The weights to measure. Can be repeated. [default: all that are in the folder or the Hub's cache]",
 )
 @DEVICE
 @REVISION
@@ -66,7 +66,7 @@ Exit status: 0 success, 1 an engine or dtype failed, 2 wrong usage, no model or 
     default=64,
     show_default=True,
     metavar="N",
-    help="Maximum number of different images, spread evenly over FOLDER.",
+    help="Maximum number of different images. They are spread evenly over FOLDER.",
 )
 @click.option(
     "--seconds",

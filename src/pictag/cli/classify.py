@@ -29,7 +29,7 @@ Examples:
 An image that can't be classified produces a line with the reason; the others are still classified.
 
 Exit status: 0 success, 1 some images failed, 2 wrong usage or no model, 130 interrupted. After an
-interruption the finished results are in the output, and --resume continues from there.
+interruption, the output has all finished results, and --resume continues from there.
 """
 
 
@@ -50,8 +50,8 @@ def classify(
 ) -> int:
     """Classify images.
 
-    IMAGE is an image file, FOLDER is all images in it, GLOB is a quoted pattern such as '*.jpg', URL begins
-    with http: or https:, and - is one image from standard input.
+    IMAGE is an image file. FOLDER means all images in it. GLOB is a quoted pattern such as '*.jpg'. URL
+    begins with http: or https:. A hyphen (-) reads one image from standard input.
     """
     if destination.format == "table" and (options.embeddings or options.embedding_output is not None):
         raise click.UsageError("A table doesn't show embeddings. Use --format jsonl, csv or parquet.")

@@ -41,7 +41,7 @@ FORMAT = click.option(
 
 @click.group(short_help="List, download, inspect, verify and remove models.")
 def models_app() -> None:
-    """Manage models: those in the Hub's cache, those in folders, and the embedded one.
+    """Manage the models in the Hub's cache, models in folders, and the embedded model.
 
     MODEL is a name on the Hub (org/name, org/name@revision), a folder, an .onnx file, or 'embedded'.
     Downloads go into huggingface_hub's cache; HF_HOME, HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE apply.
@@ -108,7 +108,7 @@ def download_model(
 ) -> None:
     """Download a model into the cache.
 
-    Its files are checked, and can then be used without a network.
+    The files are compared with their checksums. The model can then be used without a network.
     """
     loaded = _load(
         parse_reference(model, revision=revision),
@@ -146,7 +146,7 @@ def inspect_model(
 ) -> None:
     """Show a model's files, preprocessing and labels.
 
-    Also shows why these weights and this engine are chosen, and where thresholds come from.
+    It also shows why these weights and this engine were chosen, and which file each threshold is from.
     """
     loaded = _load(
         parse_reference(model, revision=revision),
@@ -194,8 +194,8 @@ def verify_model(
 ) -> None:
     """Check a model's files against their checksums.
 
-    Those of a model on the Hub come from the Hub, those of a folder from its card.json. A wrong file is
-    deleted from the cache, and the exit status is 1.
+    The checksums of a model on the Hub come from the Hub, which needs the network. Those of a folder come
+    from its card.json. If a cached file is wrong, it is deleted. The exit status is 1 if any file is wrong.
     """
     from pictag.models.cache import verify_files
 
@@ -220,14 +220,14 @@ def verify_model(
 
 @models_app.command("remove")
 @MODEL
-@REVISION
+@click.option("--revision", metavar="REV", help="Branch, tag or commit. [default: all revisions]")
 @CACHE_DIR
 @click.option("-y", "--yes", is_flag=True, help="Don't ask for confirmation.")
 @debug_option
 def remove_model(model: str, *, revision: str | None, cache_dir: Path | None, yes: bool) -> None:
     """Remove a model from the cache.
 
-    With --revision or org/name@revision, only that revision is removed.
+    All its revisions are removed. With --revision or org/name@revision, only that revision is removed.
     """
     from pictag.models.cache import remove_cached
 

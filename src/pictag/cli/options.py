@@ -28,7 +28,7 @@ def read_top_k(text: str) -> int | None:
     if text == "all":
         return None
     if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise click.BadParameter(f"{text!r} is neither a whole number of 1 or more nor 'all'.")
+        raise click.BadParameter(f"{text!r} is not allowed. Use 'all' or a whole number from 1.")
     return int(text)
 
 
@@ -38,11 +38,11 @@ DTYPE = click.option(
     type=click.Choice(DTYPES),
     default=AUTO,
     show_default=True,
-    help="Which of the model's weights to use; auto is float32 if the model has it. q8 is a quarter of the "
-    "size and usually faster, but scores differ in the second decimal.",
+    help="Which of the model's weights to use. auto is fp32 (float32) if the model has it. q8 is a "
+    "quarter of the size and often faster; how accurate it is depends on the model.",
 )
 MODEL_FILE = click.option(
-    "--model-file", metavar="FILE", help="Use this .onnx file of the model, instead of --dtype."
+    "--model-file", metavar="FILE", help="Use this .onnx file of the model. Replaces --dtype."
 )
 CACHE_DIR = click.option(
     "--cache-dir",
@@ -61,20 +61,22 @@ DEVICE = click.option(
     metavar="DEVICE",
     default="cpu",
     show_default=True,
-    help="Where the model runs: cpu, or with the extra gpu cuda or tensorrt; cuda:1 is the second GPU.",
+    help="Where the model runs: cpu, cuda or tensorrt. The last two need the extra 'gpu'; cuda:1 is the "
+    "second GPU.",
 )
 DECODE = click.option(
     "--decode",
     type=click.Choice(DECODES),
     default="exact",
     show_default=True,
-    help="fast scales large JPEGs down while decoding; scores change slightly.",
+    help="exact gives the same pixels as transformers. fast scales large JPEGs down while decoding; scores "
+    "change slightly.",
 )
 BATCH_SIZE = click.option(
     "--batch-size",
     type=int,
     metavar="N",
-    help="Images per run of the model. [default: 1 or 4, measured with the first images]",
+    help="Images per run of the model. [default: 1 or 4, whichever is faster for the first images]",
 )
 QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress, notes or summary on stderr.")
 RECURSIVE = click.option("-r", "--recursive", is_flag=True, help="Include the images of subfolders.")
@@ -135,8 +137,8 @@ PIPELINE: Sequence[Decorator] = (
         type=click.Choice(("auto", *ENGINE_NAMES)),
         default="auto",
         show_default=True,
-        help="Inference engine; auto uses OpenVINO, if installed, for calibrated 8-bit weights on CPUs "
-        "with VNNI (and on ARM), otherwise ONNX Runtime.",
+        help="The library that runs the model. auto is ONNX Runtime, except for calibrated 8-bit weights on "
+        "CPUs with fast 8-bit instructions (VNNI or ARM): those run on OpenVINO, if it is installed.",
     ),
     DEVICE,
     click.option(
@@ -144,7 +146,8 @@ PIPELINE: Sequence[Decorator] = (
         type=click.Choice(PRECISIONS),
         default="f32",
         show_default=True,
-        help="bf16 (with --engine openvino) is faster on CPUs with bfloat16; scores change slightly.",
+        help="bf16 (only with --engine openvino) is faster on CPUs with bfloat16 instructions; scores change "
+        "slightly.",
     ),
     click.option(
         "--compiled-cache",
@@ -158,15 +161,16 @@ PIPELINE: Sequence[Decorator] = (
         type=click.Choice(CROPS),
         default="model",
         show_default=True,
-        help="What the model sees: its own crop, the whole image padded to a square, or three squares along "
-        "the longer side, whose scores are averaged.",
+        help="What the model sees. model: the part that the model's preprocessing cuts out. whole: the whole "
+        "image, padded to a square. tiles: three squares along the longer side, whose scores are averaged.",
     ),
     click.option(
         "--alpha",
         type=click.Choice(ALPHAS),
         default="drop",
         show_default=True,
-        help="For transparent images: drop ignores transparency, white flattens the image on white.",
+        help="For transparent images: drop ignores the transparency, white puts the image on a white "
+        "background.",
     ),
     click.option(
         "--timeout",
@@ -194,8 +198,8 @@ INPUTS: Sequence[Decorator] = (
         "--from-file",
         "listed_in",
         metavar="LIST",
-        help="Read more names from the file LIST (- is standard input), one per line or NUL-separated; "
-        "UTF-8, or UTF-16 with a byte order mark.",
+        help="Read more names from the file LIST; - is standard input. The names are separated by newlines "
+        "or NUL bytes, in UTF-8, or in UTF-16 with a byte order mark.",
     ),
 )
 OUTPUT: Sequence[Decorator] = (
@@ -204,22 +208,23 @@ OUTPUT: Sequence[Decorator] = (
         "--format",
         "asked",
         type=click.Choice(FORMATS),
-        help="Output format. [default: from the name of --output; otherwise table on a terminal, else jsonl]",
+        help="Output format. [default: set by the ending of --output; without --output, table on a terminal "
+        "and jsonl elsewhere]",
     ),
     click.option(
         "-o",
         "--output",
         metavar="FILE",
-        help="Write the results to FILE. The ending .jsonl, .csv, .parquet or .txt sets the format. An "
-        "existing FILE needs --resume or --overwrite. [default: standard output]",
+        help="Write the results to FILE. Its ending sets the format: .jsonl, .csv, .parquet or .txt (a table). "
+        "If FILE exists, add --resume or --overwrite. [default: standard output]",
     ),
     click.option(
         "--resume",
         is_flag=True,
-        help="Continue FILE, with the same model and options: skip the images that it already has, compared "
-        "by name.",
+        help="Continue the FILE of --output, with the same model and options. Images whose names are in FILE "
+        "are skipped.",
     ),
-    click.option("--retry-failed", is_flag=True, help="With --resume: try the images that failed again."),
+    click.option("--retry-failed", is_flag=True, help="With --resume: retry the images that failed."),
     click.option("--overwrite", is_flag=True, help="Replace FILE if it exists."),
 )
 

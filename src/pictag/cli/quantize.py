@@ -30,8 +30,8 @@ Examples:
   pictag quantize org/name --calibrate train/ --recursive --check test/ --output name-int8
   pictag classify holiday/ --model my-model-int8
 
-The written folder is a model for ONNX Runtime and for OpenVINO. 'pictag models inspect' shows its card: the
-calibration, the speed, and the agreement with the original.
+The written folder works with ONNX Runtime and with OpenVINO. 'pictag models inspect' shows how it was
+calibrated, its speed, and its agreement with the original.
 
 Exit status: 0 success (images that can't be read are named and left out), 2 wrong usage, no such model, or
 too little agreement with the original, 130 interrupted. Nothing is written unless the status is 0.
@@ -50,7 +50,8 @@ too little agreement with the original, 130 interrupted. Nothing is written unle
 @click.option(
     "--check",
     metavar="FOLDER",
-    help="Images for the comparison with the original. [default: every fourth image of --calibrate]",
+    help="Images for comparing the new weights with the original. [default: every fourth image of "
+    "--calibrate]",
 )
 @RECURSIVE
 @click.option(
@@ -59,7 +60,8 @@ too little agreement with the original, 130 interrupted. Nothing is written unle
     default=300,
     show_default=True,
     metavar="N",
-    help="Maximum number of images for calibration and for the check, spread evenly over the folder.",
+    help="Maximum number of images for calibration, and the same for the check. They are spread evenly over "
+    "the folder.",
 )
 @click.option(
     "--min-agreement",
@@ -67,8 +69,8 @@ too little agreement with the original, 130 interrupted. Nothing is written unle
     default=0.97,
     show_default=True,
     metavar="SHARE",
-    help="Share of images, 0 to 1, whose best label must stay the same. Good 8-bit models reach 0.97; "
-    "below it, labels change even where the original's score is high.",
+    help="Share of images, from 0 to 1, whose best label must stay the same. Below 0.97, even labels with a "
+    "high score change.",
 )
 @click.option("--accept-below", is_flag=True, help="Write the folder even if --min-agreement is not reached.")
 @click.option("--keep-original", is_flag=True, help="Also copy the float weights into the folder.")
@@ -78,8 +80,8 @@ too little agreement with the original, 130 interrupted. Nothing is written unle
     type=click.Choice(("auto", "vnni", "x86", "arm")),
     default="auto",
     show_default=True,
-    help="CPU that will run the model: vnni (Intel or AMD with VNNI), x86 (without VNNI) or arm; auto is "
-    "this machine's.",
+    help="CPU that will run the model: vnni (Intel or AMD with the 8-bit instructions VNNI), x86 (without "
+    "VNNI) or arm. auto is the CPU of this machine.",
 )
 @REVISION
 @MODEL_FILE
@@ -106,11 +108,12 @@ def quantize(
     local_files_only: bool,
     quiet: bool,
 ) -> int:
-    """Quantize a model's weights to 8-bit integers: two to four times as fast, a quarter of the size.
+    """Quantize a model's weights to 8-bit integers: faster, and a quarter of the size.
 
-    MODEL has float weights: a name on the Hub (org/name, org/name@revision), a folder, or an .onnx file.
-    Needs pip install 'pictag[quantize]'. Calibration methods are tried until the best labels agree with the
-    original's. If none succeeds, the most sensitive parts of the model stay in float.
+    MODEL is a model with float weights: a name on the Hub (org/name, org/name@revision), a folder, or an
+    .onnx file. This command needs the extra 'quantize': pip install 'pictag[quantize]'. It tries several
+    calibration methods until the best labels agree with the original's. If none succeeds, the most sensitive
+    parts of the model stay in float.
     """
     from pictag.quantization import quantize_model
 

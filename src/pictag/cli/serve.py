@@ -23,8 +23,9 @@ Examples:
   PICTAG_SERVER_API_KEY=… pictag serve --host 0.0.0.0 --port 8080
   pictag serve --config server.toml --set max_queue=64 --show-config
 
-Precedence: the command line, then the environment (PICTAG_SERVER_ and the name), then the file. There is no
-option for the API key, because command lines are visible to other users of the machine.
+The command line overrides the environment (PICTAG_SERVER_ and the setting's name in capitals), which
+overrides the file. The API key can't be set on the command line, where other users of the machine would see
+it: use PICTAG_SERVER_API_KEY or the file.
 
 Exit status: 0 stopped by SIGTERM or Ctrl-C after all requests were finished, 1 some requests were cut off,
 2 wrong usage, invalid settings or an invalid model, 70 an error inside pictag, 75 a temporary problem (the
@@ -45,48 +46,72 @@ address is in use, a model can't be downloaded now), 130 or 143 a second Ctrl-C 
 @click.option(
     "--host", metavar="ADDRESS", help="Address to listen on. [default: 127.0.0.1, only this machine]"
 )
-@click.option("-p", "--port", type=click.IntRange(0, 65_535), metavar="N", help="[default: 8000]")
-@click.option("--engine", type=click.Choice(("auto", *ENGINE_NAMES)), help="[default: auto]")
-@click.option("--dtype", type=click.Choice(DTYPES), help="Which weights. [default: auto]")
-@click.option("--device", metavar="DEVICE", help="Where the models run. [default: cpu]")
-@click.option("--decode", type=click.Choice(DECODES), help="[default: exact]")
+@click.option(
+    "-p",
+    "--port",
+    type=click.IntRange(0, 65_535),
+    metavar="N",
+    help="Port to listen on; 0 chooses a free one. [default: 8000]",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(("auto", *ENGINE_NAMES)),
+    help="The library that runs the models, as for classify. [default: auto]",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(DTYPES),
+    help="Which of a model's weights to use, as for classify. [default: auto]",
+)
+@click.option(
+    "--device", metavar="DEVICE", help="Where the models run: cpu, cuda or tensorrt. [default: cpu]"
+)
+@click.option(
+    "--decode",
+    type=click.Choice(DECODES),
+    help="fast scales large JPEGs down while decoding. [default: exact]",
+)
 @click.option(
     "--threads",
     type=click.IntRange(min=1),
     metavar="N",
     help="Number of images processed at the same time. [default: number of cores + 1]",
 )
-@click.option("--lazy", is_flag=True, help="Load a model at its first request, not at start.")
-@click.option("--offline", is_flag=True, help="Don't use the network for models.")
+@click.option("--lazy", is_flag=True, help="Load each model on its first request, not at startup.")
+@click.option("--offline", is_flag=True, help="Never download a model.")
 @click.option(
     "--memory-budget-mb",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Unload idle models above this amount of memory.",
+    help="Unload idle models when the weights of the loaded models take more than N MB.",
 )
 @click.option(
     "--max-queue",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Maximum number of waiting images. [default: 256]",
+    help="Maximum number of images that are waiting or being processed. [default: 256]",
 )
 @click.option("--allow-urls", is_flag=True, help="Read images from public URLs in requests.")
 @click.option("--no-page", is_flag=True, help="Don't serve the web page.")
-@click.option("--log-format", type=click.Choice(("auto", "json", "text")), help="[default: auto]")
+@click.option(
+    "--log-format",
+    type=click.Choice(("auto", "json", "text")),
+    help="auto is text on a terminal, otherwise JSON. [default: auto]",
+)
 @click.option(
     "--set",
     "others",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Any other setting that --show-config shows. Can be repeated.",
+    help="Change any setting; --show-config lists them. Can be repeated.",
 )
 @click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="A TOML file of settings.",
+    help="Read settings from a TOML file.",
 )
-@click.option("--show-config", is_flag=True, help="Show all settings with their origins and exit.")
+@click.option("--show-config", is_flag=True, help="Show all settings and where each comes from, and exit.")
 @debug_option
 @click.pass_obj
 def serve_app(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _BINARY = (
     "A uint8 array has no value above 1, so the image is black. If it should be black and white, convert it "
-    "to bool; if it was divided by 255, divide it as floats."
+    "to bool. If it was divided by 255 as integers, convert it to float before the division."
 )
 _ACCEPTED = "uint8, uint16, bool or float arrays of height×width, or height×width×1, 3 or 4"
 

@@ -134,7 +134,7 @@ def _reason(error: Exception) -> str:
             if error.response.status_code == 429:
                 reason += " (too many requests; wait a moment)"
         case OfflineModeIsEnabled() | LocalEntryNotFoundError():
-            reason = "it is not in the cache, and requests are disabled"
+            reason = "it is not in the cache, and downloads are turned off"
         case httpx2.TimeoutException():
             reason = f"{endpoint()} did not reply in time"
         case httpx2.HTTPError() | httpx2.InvalidURL() | httpx2.StreamError():

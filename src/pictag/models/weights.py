@@ -30,7 +30,7 @@ _PREFERENCE = {
     "cpu": ("fp32", "q8", "int8", "uint8", "fp16", "q4", "q4f16", "bnb4"),
     "cuda": ("fp32", "fp16", "q8", "int8", "uint8", "q4f16", "q4", "bnb4"),
 }
-_Q8 = "q8 is a quarter of the size and usually faster, but scores differ in the second decimal"
+_Q8 = "q8 is a quarter of the size and often faster, but how accurate it is depends on the model"
 _FOLDERS = ("onnx/", "")
 
 

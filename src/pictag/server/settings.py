@@ -45,17 +45,19 @@ class ServerSettings(BaseModel):
     models: tuple[str, ...] = Field(
         default=(DEFAULT_MODEL,), description="models as MODEL or NAME=MODEL; the first is the default"
     )
-    engine: str = Field(default="auto", description="inference engine")
+    engine: str = Field(
+        default="auto", description=f"the library that runs the models: auto, {', '.join(ENGINE_NAMES)}"
+    )
     dtype: str = Field(default="auto", description=f"which weights: {', '.join(DTYPES)}")
     device: str = Field(default="cpu", min_length=1, description="where the models run: cpu, cuda, tensorrt")
-    decode: Decode = Field(default="exact", description="fast: large JPEGs are scaled while decoding")
+    decode: Decode = Field(default="exact", description="fast: large JPEGs are scaled down while decoding")
     threads: Count | None = Field(
-        default=None, le=1024, description="images processed at a time; empty: one more than cores"
+        default=None, le=1024, description="images processed at a time; empty: the number of cores plus one"
     )
     offline: bool = Field(default=False, description="never download a model")
-    preload: bool = Field(default=True, description="load all models at the start")
+    preload: bool = Field(default=True, description="load all models at startup")
     memory_budget_mb: Count | None = Field(
-        default=None, description="unload idle models when all loaded models exceed this"
+        default=None, description="unload idle models when the weights of the loaded models take more"
     )
     idle_s: Seconds | None = Field(default=None, description="unload a model that was not used for this long")
 
@@ -63,12 +65,12 @@ class ServerSettings(BaseModel):
         default=32 * 2**20, description="largest request body, before and after decompression"
     )
     max_pixels: Count = Field(default=50_000_000, description="most pixels per image")
-    max_queue: Count = Field(default=256, description="images that may be waiting or processed")
+    max_queue: Count = Field(default=256, description="most images that are waiting or being processed")
     max_queued_bytes: Count = Field(
-        default=256 * 2**20, description="bytes of images that may be waiting or processed"
+        default=256 * 2**20, description="most bytes of images that are waiting or being processed"
     )
     max_queued_pixels: Count = Field(
-        default=1_000_000_000, description="pixels of images that may be waiting or processed"
+        default=1_000_000_000, description="most pixels of images that are waiting or being processed"
     )
     max_batch: Count = Field(default=8, le=1024, description="most images per run of a model")
     request_timeout_s: Seconds = Field(
@@ -78,7 +80,7 @@ class ServerSettings(BaseModel):
         default=300.0, description="highest time limit that a request may set"
     )
 
-    max_connections: Count = Field(default=1000, description="connections at a time; more get 429")
+    max_connections: Count = Field(default=1000, description="most connections at a time; others get 429")
     silent_timeout_s: Seconds = Field(
         default=10.0, description="close a new connection that sends nothing for this long"
     )

@@ -90,8 +90,8 @@ def check_record(path: Path, found: RunRecord | None, record: RunRecord) -> None
     """
     if found is None:
         warnings.warn(
-            f"{shorten(path)} doesn't say which model and options it was written with. Its rows may differ "
-            "from those that are added.",
+            f"{shorten(path)} doesn't say which model and options it was written with. They may differ "
+            "from those of the new rows.",
             PictagWarning,
             stacklevel=2,
         )
