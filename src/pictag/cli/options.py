@@ -215,8 +215,8 @@ OUTPUT: Sequence[Decorator] = (
         "-o",
         "--output",
         metavar="FILE",
-        help="Write the results to FILE. Its ending sets the format: .jsonl, .csv, .parquet or .txt (a table). "
-        "If FILE exists, add --resume or --overwrite. [default: standard output]",
+        help="Write the results to FILE. Its ending sets the format: .jsonl, .csv, .parquet or .txt (a "
+        "table). If FILE exists, add --resume or --overwrite. [default: standard output]",
     ),
     click.option(
         "--resume",

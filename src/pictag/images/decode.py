@@ -113,7 +113,7 @@ def decode_pil_image(
     except DecodeError as error:
         raise type(error)(f"{shorten(name)}: {error}") from error
     except _FAILURES as error:
-        raise _translate(error, name=name, problem="the image cannot be decoded") from error
+        raise _translate(error, name=name, problem="it cannot be decoded") from error
     return DecodedImage(rgb=rgb, format=format, original_size=full_size or rgb.size)
 
 
