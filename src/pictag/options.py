@@ -84,10 +84,11 @@ class ScoringOptions:
 
     Args:
         top_k: Labels per image, best first; ``None`` for all.
-        function_to_apply: ``"softmax"``, ``"sigmoid"`` or ``"none"``; by default what the model's files say.
-        min_score: Labels with a lower score are left out; 0 keeps all, even negative logits.
+        function_to_apply: ``"softmax"``, ``"sigmoid"`` or ``"none"`` (the raw output); by default what the
+            model's files say.
+        min_score: Labels with a lower score are left out. 0 keeps all labels, even if scores are negative.
         batch_size: Images per run of the model; by default 1 or 4 on a CPU, whichever is faster for the first
-            images. Graphs that compute 8-bit ranges as they run always take one image.
+            images. Dynamically quantized models always take one image.
         timeout_s: Time limit for reading one URL, in seconds; by default 10.
 
     Raises:
@@ -159,29 +160,31 @@ class PipelineOptions:
         device: ``"cpu"``, or with the extra ``gpu`` an NVIDIA GPU: ``"cuda"``, ``"tensorrt"``; ``"cuda:1"``
             is the second GPU. As in transformers, ``-1`` is the CPU, ``0`` the first GPU, and a
             ``torch.device`` is accepted.
-        engine: ``"onnxruntime"``, ``"openvino"`` (which needs the extra of that name), or an object with
-            the protocol `pictag.engines.base.Engine`. ``"auto"`` is OpenVINO if it is installed, the weights
-            are calibrated 8-bit integers and the CPU has fast instructions for them; otherwise ONNX Runtime.
+        engine: ``"onnxruntime"``, ``"openvino"`` (which needs the extra of that name), or an object that
+            implements the protocol `pictag.engines.base.Engine`. ``"auto"`` is ONNX Runtime, except for
+            calibrated 8-bit weights on a CPU with fast instructions for them: those run on OpenVINO, if it is
+            installed.
         cache_dir: Where downloads are kept; by default huggingface_hub's own cache.
         local_files_only: Never use the network for models.
-        token: Access token for the Hub; by default that of ``HF_TOKEN`` or ``hf auth login``. ``False`` sends
-            none.
-        model_file: Name of one of the model's ``.onnx`` files, instead of ``dtype``.
+        token: Access token for the Hub; by default that of ``HF_TOKEN`` or ``hf auth login``. With ``False``,
+            no token is sent.
+        model_file: Name of one of the model's ``.onnx`` files. Replaces ``dtype``.
         progress: Called with a `DownloadProgress` while files are downloaded.
-        always_list: Return lists as transformers does: one for an image, a list of lists for several.
-        mode: ``"latency"`` for one image at a time, ``"throughput"`` for many. ``"auto"`` decides for each
+        always_list: Return lists as transformers does: a list for one image, a list of lists for several.
+        mode: ``"latency"`` is faster for few images, ``"throughput"`` for many. ``"auto"`` decides for each
             call: 256 or more images, and iterators of unknown length, run in throughput mode.
         threads: Number of CPU threads; by default one per core.
-        precision: ``"bf16"`` makes OpenVINO compute in bfloat16 on CPUs that have it: about twice as fast
-            with float weights, and scores differ in the third decimal.
+        precision: ``"bf16"`` makes OpenVINO compute in bfloat16 on CPUs that have it. Float weights then run
+            1.5 to four times as fast, and scores differ in the third decimal.
         compiled_cache: A folder where OpenVINO and TensorRT store the compiled model for later runs.
         max_pixels: Images with more pixels are rejected before they are decoded.
-        decode: ``"exact"`` gives the pixels of the reference, bit for bit; ``"fast"`` scales large JPEGs down
-            while they are decoded, to no less than twice the size that the model needs.
-        crop: What the model sees: ``"model"``, its own crop; ``"whole"``, the whole image padded to a
-            square; or ``"tiles"``, three squares along the longer side, whose scores are averaged.
-        alpha: ``"drop"`` ignores transparency, as the reference does; ``"white"`` flattens the image
-            on white.
+        decode: ``"exact"`` gives the same pixels as transformers, bit for bit. ``"fast"`` scales large JPEGs
+            down while they are decoded, but never below twice the size that the model needs.
+        crop: What the model sees. ``"model"``: the part that the model's preprocessing cuts out. ``"whole"``:
+            the whole image, padded to a square. ``"tiles"``: three squares along the longer side, whose
+            scores are averaged.
+        alpha: ``"drop"`` ignores transparency, as transformers does. ``"white"`` puts the image on a white
+            background.
         allow_private_urls: Also read URLs on this machine and in private networks.
         embeddings: Also return each image's embedding, as `Prediction.embedding`.
         embedding_output: Name of the tensor to use as the embedding; by default the input of the layer that
