@@ -17,14 +17,14 @@ NAMES = st.text(
     ),
     max_size=20,
 ) | st.sampled_from(["\\udc80", "\\\\udc80", "\\\udc80", "\\\\\udcff\\", "a,b", '"', "\n", " x ", "=1+1"])
-SCORES = st.floats(allow_nan=False)
+SCORES = st.floats(allow_nan=False, allow_infinity=False)
 LABELS = st.builds(Label, label=NAMES, score=SCORES, index=st.integers(0, 2**31))
 FAILURES = st.builds(Failure, kind=st.sampled_from(["NotAnImage", "FetchFailed"]), message=NAMES)
 PREDICTIONS = st.builds(Prediction, source=NAMES, labels=st.lists(LABELS, max_size=4).map(tuple)) | st.builds(
     Prediction, source=NAMES, error=FAILURES
 )
 RUNS = st.lists(PREDICTIONS, max_size=6)
-EMBEDDINGS = st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=4).map(
+EMBEDDINGS = st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=4).map(
     lambda values: np.array(values, np.float32)
 )
 EMBEDDED_RUNS = st.lists(

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from pictag.options import Activation
 
 
+MAX_SCORE = float(np.finfo(np.float32).max)
+
+
 def choose_activation(
     asked: str | None, *, problem_type: str, label_count: int, outputs: str = "logits"
 ) -> Activation:
@@ -54,20 +57,21 @@ def activate(logits: NDArray[np.float32], activation: Activation) -> NDArray[np.
     """Scores of shape [N, L] from logits [N, L].
 
     Both functions are written so that no logit overflows: the softmax is shifted by the row's largest value,
-    and the sigmoid only computes exponentials of negative numbers.
+    and the sigmoid only computes exponentials of negative numbers. A logit of -inf gives 0.
 
     >>> activate(np.array([[0.0, 0.0]], np.float32), "softmax")
     array([[0.5, 0.5]], dtype=float32)
     """
     if activation == "none":
         return logits
-    if activation == "sigmoid":
-        small = np.exp(-np.abs(logits))
-        return np.where(logits >= 0, 1 / (1 + small), small / (1 + small)).astype(np.float32)
-    # Half precision can overflow to infinity, which becomes NaN here; `pick_labels` reports it.
-    with np.errstate(invalid="ignore"):
+    # Small exponentials underflow to 0, which is right. Half precision can overflow to infinity, whose
+    # softmax is NaN; `pick_labels` reports it.
+    with np.errstate(all="ignore"):
+        if activation == "sigmoid":
+            small = np.exp(-np.abs(logits))
+            return np.where(logits >= 0, 1 / (1 + small), small / (1 + small)).astype(np.float32)
         shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True), dtype=np.float32)
+        return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True), dtype=np.float32)
 
 
 def pick_labels(
@@ -79,8 +83,8 @@ def pick_labels(
 ) -> tuple[Label, ...]:
     """The best ``top_k`` labels of one row of scores [L], best first; equal scores in index order.
 
-    Labels below ``floor``, one number or one per label [L], are left out. Raises `EngineError` if a score is
-    not a number.
+    Labels below ``floor``, one number or one per label [L], are left out. An infinite score becomes
+    ±`MAX_SCORE`, because JSON has no infinity. Raises `EngineError` if a score is not a number.
 
     >>> pick_labels(np.array([-4.5, -0.5], np.float32), ("cat", "dog"), top_k=1)
     (Label(label='dog', score=-0.5, index=1),)
@@ -88,10 +92,14 @@ def pick_labels(
     if not len(scores):
         return ()
     if np.isnan(scores[scores.argmax()]):  # argmax returns the first NaN, if there is one
-        raise EngineError("The model returned scores that are not numbers (NaN) for this image.")
+        raise EngineError(
+            "The model returned NaN (not a number) for this image. Weights in half precision may overflow; "
+            "dtype='fp32' doesn't."
+        )
+    scores = scores.clip(-MAX_SCORE, MAX_SCORE)
     if not isinstance(floor, float):
         scores = np.where(scores >= floor, scores, -np.inf)
-        floor = float(np.finfo(np.float32).min)
+        floor = -MAX_SCORE
     if top_k == 1:
         first = int(scores.argmax())
         score = float(scores[first])

@@ -15,7 +15,8 @@ class Label:
     """One label of one image.
 
     ``score`` is the result of the activation: a probability in 0…1 for softmax and sigmoid, the raw logit for
-    ``"none"``. ``index`` is the label's position in the model's output.
+    ``"none"``. It is finite: an infinite logit is ±3.4028235e38, the largest float32. ``index`` is the
+    label's position in the model's output.
     """
 
     label: str

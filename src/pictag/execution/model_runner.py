@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from pictag.options import Crop, Decode
 
 
+# A caller's np.seterr(all="raise") would make an underflow, which is harmless, an image's failure.
+_NUMPYS_OWN: Any = {"all": "warn", "under": "ignore"}
+
+
 @dataclass(slots=True)
 class RunnerState:
     """The mutable part of a runner."""
@@ -61,14 +65,16 @@ class ModelRunner:
     def load(self, source: Source) -> tuple[NDArray[np.float32], Any]:
         """Pixel values [K, C, H, W] of a source, and what was observed. Raises as `read` does."""
         spec, is_fast = self.model.spec, self.decode == "fast"
-        image = read_image(
-            source, limits=self.limits, fetch=self.fetch, needed=self._target_size if is_fast else None
-        )
-        observed = None if self.observe is None else self.observe(image.rgb)
-        parts = (image.rgb,) if self.crop == "model" else crop_image(image.rgb, spec, self.crop)
-        arrays = [
-            preprocess(part, spec, is_exact=not is_fast, max_pixels=self.limits.max_pixels) for part in parts
-        ]
+        with np.errstate(**_NUMPYS_OWN):
+            image = read_image(
+                source, limits=self.limits, fetch=self.fetch, needed=self._target_size if is_fast else None
+            )
+            observed = None if self.observe is None else self.observe(image.rgb)
+            parts = (image.rgb,) if self.crop == "model" else crop_image(image.rgb, spec, self.crop)
+            arrays = [
+                preprocess(part, spec, is_exact=not is_fast, max_pixels=self.limits.max_pixels)
+                for part in parts
+            ]
         return arrays[0][None] if len(arrays) == 1 else np.stack(arrays), observed
 
     def infer(self, *arrays: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
@@ -87,7 +93,8 @@ class ModelRunner:
     def _run(self, pixel_values: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         if self.state.is_closed:
             raise PipelineClosed("This pipeline was closed; open a new one with pictag.pipeline(…).")
-        outputs = self.engine.run(pixel_values)
+        with np.errstate(**_NUMPYS_OWN):
+            outputs = self.engine.run(pixel_values)
         if not isinstance(outputs, tuple) or len(outputs) < (1 if self.embedding is None else 2):
             found = f"{len(outputs)} arrays" if isinstance(outputs, tuple) else type(outputs).__name__
             raise EngineError(
@@ -102,7 +109,10 @@ class ModelRunner:
             )
         if self.embedding is None:
             return (logits,)
-        return logits, _average(outputs[1], self.embedding.axis)
+        embedding = _average(outputs[1], self.embedding.axis)
+        if not np.isfinite(embedding).all():
+            raise EngineError("The model returned an embedding with NaN or infinity for this image.")
+        return logits, embedding
 
     def _target_size(self, size: tuple[int, int]) -> tuple[int, int] | None:
         # images/ uses (width, height), preprocess/ (height, width).

@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_NOT_FINITE = {"nan": "null", "inf": "1e999", "-inf": "-1e999"}
+_NOT_FINITE = {"nan": "null", "inf": "3.4028235e+38", "-inf": "-3.4028235e+38"}
 
 
 def encode_embedding(embedding: NDArray[np.float32]) -> str:
-    """The embedding as a JSON list; what is not a number is ``null``, and infinity is 1e999.
+    """The embedding as a JSON list; what is not a number is ``null``, and infinity is 3.4028235e+38.
 
     >>> import numpy as np
     >>> encode_embedding(np.array([0.1, -2, np.nan], np.float32))

@@ -13,7 +13,7 @@ r"""JSON Lines: one JSON object per image, one image per line, UTF-8.
 Bytes of a file name that aren't UTF-8 are written as JSON escapes, byte 0xE9 as ``\udce9``, just as Python
 represents them: ``os.fsencode(json.loads(line)["source"])`` is the file's name. Control characters are
 escaped, so a name can't end a line or control a terminal. A value that is not a number is ``null``; an
-infinite one is 1e999.
+infinite one is ±3.4028235e+38, the largest float32.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u20
 
 # Scores that JSON doesn't have. Within a string the quote before the colon would be escaped.
 _NOT_FINITE = re.compile(r'(?<=[^\\]": )(?:NaN|-?Infinity)')
-_REPLACEMENTS = {"NaN": "null", "Infinity": "1e999", "-Infinity": "-1e999"}
+_REPLACEMENTS = {"NaN": "null", "Infinity": "3.4028235e+38", "-Infinity": "-3.4028235e+38"}
 _BEGIN = b'{"source": '  # of each line
 
 
