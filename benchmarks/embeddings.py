@@ -66,11 +66,12 @@ def make_weights(folder: Path) -> Path:
 def compare_values(model: Path, dtype: str, engine: str, photographs: list[Path]) -> Iterator[Figure]:
     from pictag import pipeline
     from pictag.models.graph_facts import find_embedding
+    from pictag.pipelines.outputs import require_output
 
     options: dict[str, Any] = {"model": model, "dtype": dtype, "engine": engine, "batch_size": 1}
     with pipeline(**options, embeddings=True) as embedder, pipeline(**options) as classifier:
         pixels = [embedder.preprocess(photograph) for photograph in photographs]
-        tensor = find_embedding(embedder.model.graph).name
+        tensor = find_embedding(embedder.model.graph, require_output(embedder.model)).name
         cut = cut_graph(embedder.model.weights, tensor, engine)
         expected = np.concatenate([cut(one).mean(axis=(2, 3)) for one in pixels])
         found = embedder.embed(photographs)

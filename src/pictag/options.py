@@ -25,6 +25,7 @@ Crop = Literal["model", "whole", "tiles"]
 Decode = Literal["exact", "fast"]
 Layout = Literal["NCHW", "NHWC"]
 Mode = Literal["latency", "throughput"]
+Outputs = Literal["logits", "probabilities"]
 Precision = Literal["f32", "bf16"]
 Quantization = Literal["none", "static", "dynamic"]
 
@@ -33,6 +34,7 @@ ALPHAS: tuple[Alpha, ...] = get_args(Alpha)
 CROPS: tuple[Crop, ...] = get_args(Crop)
 DECODES: tuple[Decode, ...] = get_args(Decode)
 MODES: tuple[Mode, ...] = get_args(Mode)
+OUTPUTS: tuple[Outputs, ...] = get_args(Outputs)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 MAX_PIXELS = 178_956_970  # twice Pillow's MAX_IMAGE_PIXELS, above which Pillow raises an error
@@ -125,6 +127,8 @@ class OpenKeywords(CallKeywords, total=False):
     local_files_only: bool
     token: str | bool | None
     model_file: str | None
+    output: Outputs | None
+    output_name: str | None
     progress: Callable[[DownloadProgress], None] | None
     mode: Literal["auto"] | Mode
     threads: int | None
@@ -169,6 +173,10 @@ class PipelineOptions:
         token: Access token for the Hub; by default that of ``HF_TOKEN`` or ``hf auth login``. With ``False``,
             no token is sent.
         model_file: Name of one of the model's ``.onnx`` files. Replaces ``dtype``.
+        output: What the graph returns, ``"logits"`` or ``"probabilities"``; by default what the model's
+            files, its graph or three test images show.
+        output_name: Name of the graph's output with the scores; by default the one that fits by type, width
+            and name.
         progress: Called with a `DownloadProgress` while files are downloaded.
         always_list: Return lists as transformers does: a list for one image, a list of lists for several.
         mode: ``"latency"`` is faster for few images, ``"throughput"`` for many. ``"auto"`` decides for each
@@ -205,6 +213,8 @@ class PipelineOptions:
     # Never shown in messages, nor when the options are printed.
     token: str | bool | None = field(default=None, repr=False)
     model_file: str | None = None
+    output: Outputs | None = None
+    output_name: str | None = None
     progress: Callable[[DownloadProgress], None] | None = None
     always_list: bool = False
     mode: Literal["auto"] | Mode = "auto"
@@ -228,6 +238,8 @@ class PipelineOptions:
         check_choice("decode", self.decode, DECODES)
         check_choice("mode", self.mode, ("auto", *MODES))
         check_choice("precision", self.precision, PRECISIONS)
+        if self.output is not None:
+            check_choice("output", self.output, OUTPUTS)
         _set(self, "max_pixels", check_count("max_pixels", self.max_pixels))
         if self.threads is not None:
             _set(self, "threads", check_count("threads", self.threads, at_most=MAX_THREADS))
@@ -248,7 +260,7 @@ class EngineOptions:
 
     ``layout`` is what the graph takes; callers always pass [N, C, H, W]. ``threads`` is the number of
     CPU threads, by default one per core: with ``mode="latency"`` they share one run, with ``"throughput"``
-    each calling thread has its own run.
+    each calling thread has its own run. ``scores`` names the output with the scores; by default the first.
     """
 
     layout: Layout = "NCHW"
@@ -257,6 +269,7 @@ class EngineOptions:
     mode: Mode = "latency"
     precision: Precision = "f32"
     compiled_cache: Path | None = None
+    scores: str = ""
 
 
 def read_pipeline_options(given: Mapping[str, Any]) -> PipelineOptions:

@@ -6,13 +6,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 
 from pictag.cli import main
 from pictag.sinks.csv import read_csv
 from pictag.sinks.jsonl import read_jsonl
 from pictag.sinks.parquet import read_parquet
-from tinymodel import make_image
+from probegraphs import make_probe
+from tinymodel import make_graph, make_image
 
 
 @pytest.fixture(autouse=True)
@@ -294,3 +296,31 @@ def test_every_option_has_help() -> None:
 
     for parameter in classify.params[1:]:
         assert getattr(parameter, "help", None), parameter.name
+
+
+def test_what_is_assumed_about_a_bare_graph_is_said_once(
+    tmp_path: Path, colours: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    onnx.save(make_graph(), tmp_path / "net.onnx")
+    (tmp_path / "labels.txt").write_text("red\ngreen\nblue\n")
+    assert main(["classify", *colours, "-m", "net.onnx"]) == 0
+    assert main(["classify", *colours, "-m", "net.onnx", "--quiet"]) == 0
+    (tmp_path / "pictag.toml").write_text("crop = 0.875\n")
+    assert main(["classify", *colours, "-m", "net.onnx"]) == 0
+    err = capfd.readouterr().err
+    assert err.startswith(
+        "pictag: net.onnx doesn't say how images are preprocessed, so this is assumed: resize"
+    )
+    assert err.count("\n") == 1
+
+
+def test_what_the_model_returns_can_be_said(
+    tmp_path: Path, colours: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    make_probe(tmp_path / "m", "a = Identity(l) b = Neg(l)", "float[n,3] a, float[n,3] b")
+    assert main(["classify", colours[0], "-m", "m"]) == 2
+    assert "--model-output-name" in capfd.readouterr().err
+    named = ["classify", colours[0], "-m", "m", "--model-output-name", "b", "--model-output", "probabilities"]
+    assert main([*named, "-k", "all"]) == 0
+    (line,) = read_lines(capfd.readouterr().out)
+    assert [entry["score"] for entry in line["labels"]] == pytest.approx([0, 0, -4])

@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 
 from hubclient import NAME, Home, make_files
 from hubserver import HubServer
 from pictag.cli import main
+from probegraphs import make_probe
 from tinymodel import make_graph, make_tiny_model
 
 
@@ -141,7 +143,8 @@ def test_inspect_shows_the_choice_the_steps_the_graph_and_the_labels(
         "preprocessing  1. resize to 8×8 (bilinear)",
         "               2. multiply by 1/255",
         "graph input    pixel_values float32 [?, 3, 8, 8]",
-        "graph output   logits float32 [?, 8], logits",
+        "graph output   logits float32 [?, 8]",
+        "scores         logits: logits, because the graph ends in MatMul",
         "problem type   single_label_classification",
         "colour 4",
         "and 3 more (--labels shows all)",
@@ -162,6 +165,38 @@ def test_inspect_prints_json(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         "size": (folder / "config.json").stat().st_size,
         "sha256": None,
     }
+
+
+def test_inspect_says_what_the_scores_are_and_how_that_is_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nodes, weights = "p = Softmax(l) y = Mul(p, one)", {"one": np.float32(1)}
+    folder = str(make_probe(tmp_path / "m", nodes, weights=weights))
+    assert "y: probabilities, because its scores of three test images sum to 1" in inspect(capsys, folder)
+    card = json.loads(inspect(capsys, folder, "--format", "json"))
+    assert (card["output_name"], card["outputs"]) == ("y", "probabilities")
+    assert "three test images" in card["outputs_why"]
+    assert "y: logits, because output= says so" in inspect(capsys, folder, "--model-output", "logits")
+    (tmp_path / "m" / "card.json").write_text('{"output": "logits"}')
+    assert f"y: logits, because {tmp_path / 'm' / 'card.json'} says so" in inspect(capsys, folder)
+
+
+def test_inspect_lists_the_outputs_that_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(make_probe(tmp_path / "m", "a = Identity(l) b = Neg(l)", "float[n,3] a, float[n,3] b"))
+    shown = inspect(capsys, folder)
+    assert "graph output   a float32 [?, 3]" in shown
+    assert "Several outputs of the graph may have the scores" in shown
+    assert "b: logits, because the graph ends in MatMul" in inspect(
+        capsys, folder, "--model-output-name", "b"
+    )
+
+
+def test_inspect_says_what_is_assumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    onnx.save(make_graph(), tmp_path / "net.onnx")
+    (tmp_path / "labels.txt").write_text("red\ngreen\nblue\n")
+    assert "assumed        net.onnx doesn't say how images are preprocessed" in inspect(
+        capsys, str(tmp_path / "net.onnx")
+    )
 
 
 def test_inspect_reports_a_graph_that_contradicts_the_files(

@@ -1,4 +1,4 @@
-"""What follows from a graph's structure: activation, arithmetic, and the embedding's tensor."""
+"""What follows from a graph's structure: its arithmetic, and the embedding's tensor."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from pictag.errors import InvalidModel, OptionError
-from pictag.models.graph_facts import find_activation, find_embedding, find_quantization
+from pictag.models.graph_facts import find_embedding, find_quantization
 from pictag.models.graph_file import Graph, Node, read_graph_file
+from pictag.models.graph_values import find_kinds
 from tinymodel import make_graph
 
 
@@ -31,28 +32,6 @@ def parse(
     for name, dims in weights.items():
         model.graph.initializer.add(name=name, dims=dims, data_type=TensorProto.FLOAT)
     return read(tmp_path, model)
-
-
-def test_a_softmax_before_transparent_operations_is_found(tmp_path: Path) -> None:
-    model = make_graph(softmax=True)
-    assert find_activation(read(tmp_path, model)) == "Softmax"
-    model.graph.node.append(helper.make_node("Identity", ["probabilities"], ["same"]))
-    model.graph.node.append(helper.make_node("Cast", ["same"], ["logits"], to=TensorProto.FLOAT))
-    model.graph.output[0].name = "logits"
-    assert find_activation(read(tmp_path, model)) == "Softmax"
-
-
-def test_an_inner_softmax_is_not_the_end(tmp_path: Path) -> None:
-    model = make_graph(softmax=True)
-    model.graph.node.append(helper.make_node("Relu", ["probabilities"], ["logits"]))
-    model.graph.output[0].name = "logits"
-    assert find_activation(read(tmp_path, model)) is None
-
-
-def test_the_activation_is_that_of_the_scores_and_not_of_another_output(tmp_path: Path) -> None:
-    nodes = "maps = Relu(x) flat = Flatten(maps) z = Gemm(flat, w) y = Softmax(z)"
-    graph = parse(tmp_path, nodes, {"w": [192, 4]}, outputs="float[n,3,8,8] maps, float[n,4] y")
-    assert find_activation(graph) == "Softmax"
 
 
 @pytest.mark.parametrize(
@@ -203,7 +182,7 @@ def test_a_graph_says_whether_it_computes_in_eight_bits(
 def test_the_embedding_is_what_the_layer_of_the_scores_reads(
     tmp_path: Path, nodes: str, weights: dict[str, list[int]], name: str, axis: int
 ) -> None:
-    embedding = find_embedding(parse(tmp_path, nodes, weights))
+    embedding = find_embedding(parse(tmp_path, nodes, weights), "y")
     assert (embedding.name, embedding.axis) == (name, axis)
 
 
@@ -232,22 +211,22 @@ def test_a_graph_without_one_embedding_is_an_error_that_names_the_option(
     tmp_path: Path, nodes: str, weights: dict[str, list[int]], reason: str
 ) -> None:
     with pytest.raises(OptionError, match=f"{reason}.* embedding_output="):
-        find_embedding(parse(tmp_path, nodes, weights))
+        find_embedding(parse(tmp_path, nodes, weights), "y")
 
 
 def test_the_embedding_is_that_of_the_scores_and_not_of_another_output(tmp_path: Path) -> None:
     nodes = "maps = Conv(x, v) flat = Flatten(maps) y = Gemm(flat, w)"
     weights = {"v": [5, 3, 1, 1], "w": [320, 4]}
     graph = parse(tmp_path, nodes, weights, outputs="float[n,5,8,8] maps, float[n,4] y")
-    assert find_embedding(graph).name == "flat"
+    assert find_embedding(graph, "y").name == "flat"
 
 
 def test_any_tensor_can_be_the_embedding(tmp_path: Path) -> None:
     graph = parse(tmp_path, "features = Relu(x) e = Flatten(features) y = Gemm(e, w)", {"w": [192, 4]})
-    embedding = find_embedding(graph, asked="features")
+    embedding = find_embedding(graph, "y", asked="features")
     assert (embedding.name, embedding.axis) == ("features", None)
     with pytest.raises(OptionError, match=r"embedding_output='feature' .* Did you mean 'features'\?"):
-        find_embedding(graph, asked="feature")
+        find_embedding(graph, "y", asked="feature")
 
 
 @pytest.mark.slow
@@ -259,12 +238,10 @@ def test_hostile_graphs_are_answered() -> None:
     for nodes in (cycle, cycle[::-1], weights + chain, chain):
         graph = Graph(nodes=nodes, outputs={"t0": None})
         with pytest.raises(OptionError):
-            find_embedding(graph)
-        assert find_activation(graph) is None
+            find_embedding(graph, "t0")
+        assert find_kinds(graph).get("t0", "unknown") in ("unknown", "logits")
 
 
 def test_a_graph_that_breaks_the_rules_of_onnx_is_an_error() -> None:
     with pytest.raises(InvalidModel):
-        find_embedding(Graph(nodes=[Node("Conv", ("x",), ("y",))], outputs={"y": None}))
-    with pytest.raises(InvalidModel):
-        find_embedding(Graph())
+        find_embedding(Graph(nodes=[Node("Conv", ("x",), ("y",))], outputs={"y": None}), "y")

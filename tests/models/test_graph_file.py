@@ -11,8 +11,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from pictag.errors import InvalidModel, ModelFileMissing, PictagError
-from pictag.models.graph_facts import find_activation
 from pictag.models.graph_file import Graph, read_graph_file
+from pictag.models.graph_values import find_kinds
 from tinymodel import make_graph
 
 
@@ -46,6 +46,7 @@ def test_a_graph_has_nodes_weights_inputs_and_outputs(tmp_path: Path) -> None:
     assert graph.weights == {"weights": (3, 3)}
     assert graph.inputs == {"pixel_values": (None, 3, 8, 8)}
     assert graph.outputs == {"logits": (None, 3)}
+    assert graph.output_types == {"logits": "float32"}
     assert (graph.external, graph.metadata) == ([], {})
 
 
@@ -167,7 +168,8 @@ def test_real_graphs_are_read_as_the_onnx_package_reads_them(shared: Path) -> No
         image = next(value for value in top.input if value.name not in weights)
         assert graph.input_shape == shape_of(image)
         assert graph.outputs == {value.name: shape_of(value) for value in top.output}
-        assert (find_activation(graph) == "Softmax") is (top.node[-1].op_type == "Softmax")
+        kind = "probabilities" if top.node[-1].op_type == "Softmax" else "logits"
+        assert [find_kinds(graph)[value.name] for value in top.output] == [kind]
 
 
 def shape_of(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:

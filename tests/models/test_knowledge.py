@@ -1,4 +1,4 @@
-"""Thresholds and temperature: where they are read from, and what they change."""
+"""Thresholds, temperature and output: where they are read from, and what they change."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from pictag import pipeline
-from pictag.errors import InvalidModel
+from pictag.errors import InvalidModel, OptionError
+from probegraphs import make_probe
 from tinymodel import make_image, make_tiny_model
 
 
@@ -76,6 +77,43 @@ def test_the_card_comes_before_pictag_toml_and_that_before_config_json(folder: P
     assert temperature() == (1.5, "card.json")
 
 
+def test_the_call_comes_before_the_card_that_before_pictag_toml_and_that_before_config_json(
+    folder: Path,
+) -> None:
+    def output(**options: Any) -> tuple[str | None, str]:
+        with pipeline(model=folder, **options) as classifier:
+            return classifier.model.outputs, classifier.card.outputs_why.partition(" says so")[0].split("/")[
+                -1
+            ]
+
+    assert output() == ("logits", "the graph ends in MatMul")
+    edit_config(folder, {"output": "probabilities"})
+    assert output() == ("probabilities", '"pictag" in config.json')
+    (folder / "pictag.toml").write_text('output = "logits"\n')
+    assert output() == ("logits", "pictag.toml")
+    write(folder / "card.json", {"output": "probabilities"})
+    assert output() == ("probabilities", "card.json")
+    assert output(output="logits") == ("logits", "output=")
+
+
+def test_the_output_with_the_scores_can_be_named_in_the_same_places(tmp_path: Path) -> None:
+    folder = make_probe(tmp_path / "m", "a = Identity(l) b = Neg(l)", "float[n,3] a, float[n,3] b")
+
+    def name(**options: Any) -> str | None:
+        with pipeline(model=folder, **options) as classifier:
+            return classifier.card.output_name
+
+    edit_config(folder, {"output_name": "a"})
+    assert name() == "a"
+    (folder / "pictag.toml").write_text('output_name = "b"\n')
+    assert name() == "b"
+    write(folder / "card.json", {"output_name": "a"})
+    assert name() == "a"
+    assert name(output_name="b") == "b"
+    with pytest.raises(OptionError, match="output_name='c' is not an output"):
+        name(output_name="c")
+
+
 def test_the_embedded_models_card_is_in_the_data_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,6 +136,9 @@ def test_the_embedded_models_card_is_in_the_data_folder(
         ({"thresholds": [0.5]}, "not a table by label"),
         ({"temperature": 0}, "not a finite number above 0"),
         ({"temperature": True}, "not a finite number above 0"),
+        ({"output": "scores"}, "output in .* is 'scores'; it is one of logits, probabilities"),
+        ({"output": True}, "output in .* is one of logits, probabilities"),
+        ({"output_name": 3}, "output_name in .* is '3', not text"),
     ],
 )
 def test_an_invalid_value_is_an_error_that_names_the_file(folder: Path, known: Any, message: str) -> None:

@@ -13,7 +13,7 @@ import sys
 import warnings
 
 from pictag.benchmark.model import measure_model
-from pictag.errors import PictagError
+from pictag.errors import ModelWarning, PictagError
 
 
 def main() -> None:
@@ -23,7 +23,9 @@ def main() -> None:
     # Native code may print to standard output, where only messages may go.
     messages = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
-    warnings.filterwarnings("ignore", module=r"PIL\.")  # they would go to the user's terminal
+    # They would go to the user's terminal.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    warnings.filterwarnings("ignore", category=ModelWarning)
     task = pickle.load(sys.stdin.buffer)
     try:
         for update in measure_model(task):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pictag.engines.registry import EngineChoice
+    from pictag.models.card import ModelCard
     from pictag.models.graph_facts import EmbeddingTensor
     from pictag.models.knowledge import Knowledge
     from pictag.models.load import Model
@@ -29,11 +30,13 @@ def describe_card(
         ("weights", f"{card.weights}: {card.why}"),
         ("sha256", card.sha256),
         *(("note", note) for note in card.notes),
+        *(("assumed", assumption) for assumption in card.assumptions),
         *(("file", f"{file.path} ({show_size(file.size)})") for file in card.files),
         *(("preprocessing", f"{number}. {step}") for number, step in enumerate(card.preprocessing, start=1)),
         ("layout", f"{model.layout}, float32 pixel values from a {model.spec.channels}-channel image"),
         *(("graph input", _tensor(tensor)) for tensor in graph.get("inputs", ())),
-        *(("graph output", f"{_tensor(tensor)}, {card.outputs}") for tensor in graph.get("outputs", ())),
+        *(("graph output", _tensor(tensor)) for tensor in graph.get("outputs", ())),
+        ("scores", card.output_name and _describe_scores(card)),
         ("graph", graph.get("error")),
         ("embedding", embedding if isinstance(embedding, str) else f"the tensor {embedding.name}"),
         ("engine", f"{engine.name}: {engine.why}"),
@@ -42,6 +45,10 @@ def describe_card(
         *_describe_details(card.details),
     ]
     return ((name, value) for name, value in lines if value is not None)
+
+
+def _describe_scores(card: ModelCard) -> str:
+    return f"{card.output_name}: {card.outputs or 'unknown'}, because {card.outputs_why}"
 
 
 def show_size(size: int | None) -> str:

@@ -14,7 +14,16 @@ import click
 
 from pictag.cli.card import describe_card, show_size
 from pictag.cli.ending import SOME_FAILED, debug_option
-from pictag.cli.options import CACHE_DIR, DTYPE, MODEL_FILE, OFFLINE, QUIET, REVISION
+from pictag.cli.options import (
+    CACHE_DIR,
+    DTYPE,
+    MODEL_FILE,
+    MODEL_OUTPUT,
+    MODEL_OUTPUT_NAME,
+    OFFLINE,
+    QUIET,
+    REVISION,
+)
 from pictag.cli.progress import Progress
 from pictag.engines.quantize_target import has_fast_int8
 from pictag.engines.registry import EngineChoice, choose_engine, list_installed, open_engine
@@ -22,7 +31,8 @@ from pictag.errors import EngineError, ModelError, OptionError, escape
 from pictag.models.graph_facts import EmbeddingTensor, find_embedding
 from pictag.models.load import LoadOptions, Model, load_model
 from pictag.models.reference import EMBEDDED, ModelRef, parse_reference
-from pictag.options import EngineOptions
+from pictag.options import EngineOptions, Outputs
+from pictag.pipelines.outputs import require_output, settle_outputs
 from pictag.pipelines.runners import check_model
 
 _FIRST_LABELS = 5
@@ -128,6 +138,8 @@ def download_model(
 @MODEL_FILE
 @CACHE_DIR
 @OFFLINE
+@MODEL_OUTPUT
+@MODEL_OUTPUT_NAME
 @click.option("--labels", "all_labels", is_flag=True, help="Show all labels.")
 @FORMAT
 @QUIET
@@ -140,6 +152,8 @@ def inspect_model(
     model_file: str | None,
     cache_dir: Path | None,
     local_files_only: bool,
+    output_: Outputs | None,
+    output_name: str | None,
     all_labels: bool,
     format_: str,
     quiet: bool,
@@ -151,11 +165,16 @@ def inspect_model(
     loaded = _load(
         parse_reference(model, revision=revision),
         LoadOptions(
-            dtype=dtype, model_file=model_file, cache_dir=cache_dir, local_files_only=local_files_only
+            dtype=dtype,
+            model_file=model_file,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            output=output_,
+            output_name=output_name,
         ),
         quiet=quiet,
     )
-    graph = _describe_graph(loaded)
+    loaded, graph = _describe_graph(loaded)
     engine, embedding = _choose_engine(loaded), _find_embedding(loaded)
     shown = loaded.labels if all_labels or format_ == "json" else loaded.labels[:_FIRST_LABELS]
     if format_ == "json":
@@ -247,23 +266,28 @@ def _load(ref: ModelRef, options: LoadOptions, *, quiet: bool) -> Model:
         return load_model(ref, options, progress.show_download)
 
 
-def _describe_graph(model: Model) -> dict[str, Any]:
-    """The graph's inputs and outputs, or the reason why it can't be used."""
+def _describe_graph(model: Model) -> tuple[Model, dict[str, Any]]:
+    """The model, with what its graph returns, and the graph's inputs and outputs.
+
+    If the graph can't be used, there is an ``error`` with the reason.
+    """
+    options = EngineOptions(layout=model.layout, scores=model.output_name or "")
     try:
-        engine = open_engine("onnxruntime", model.weights, EngineOptions(layout=model.layout))
+        engine = open_engine("onnxruntime", model.weights, options)
     except (ModelError, EngineError) as error:
-        return {"error": str(error)}
+        return model, {"error": str(error)}
     graph: dict[str, Any] = {
         "inputs": [asdict(tensor) for tensor in engine.inputs],
         "outputs": [asdict(tensor) for tensor in engine.outputs],
     }
     try:
         check_model(model, engine)
-    except ModelError as error:
-        return graph | {"error": str(error)}
+        model = settle_outputs(model, engine)
+    except (ModelError, EngineError) as error:
+        return model, graph | {"error": str(error)}
     finally:
         engine.close()
-    return graph
+    return model, graph
 
 
 def _choose_engine(model: Model) -> EngineChoice:
@@ -280,7 +304,7 @@ def _choose_engine(model: Model) -> EngineChoice:
 def _find_embedding(model: Model) -> EmbeddingTensor | str:
     """The tensor that ``embeddings=True`` would return, or the reason why there is none."""
     try:
-        return find_embedding(model.graph)
+        return find_embedding(model.graph, require_output(model))
     except (ModelError, OptionError) as error:
         return str(error)
 

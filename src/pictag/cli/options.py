@@ -15,7 +15,16 @@ from pictag.cli.destination import FORMATS, choose_destination
 from pictag.cli.inputs import Inputs
 from pictag.engines.registry import ENGINE_NAMES
 from pictag.models.weights import AUTO, DTYPES
-from pictag.options import ACTIVATIONS, ALPHAS, CROPS, DECODES, MAX_PIXELS, PRECISIONS, read_pipeline_options
+from pictag.options import (
+    ACTIVATIONS,
+    ALPHAS,
+    CROPS,
+    DECODES,
+    MAX_PIXELS,
+    OUTPUTS,
+    PRECISIONS,
+    read_pipeline_options,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,6 +52,18 @@ DTYPE = click.option(
 )
 MODEL_FILE = click.option(
     "--model-file", metavar="FILE", help="Use this .onnx file of the model. Replaces --dtype."
+)
+MODEL_OUTPUT = click.option(
+    "--model-output",
+    "output_",
+    type=click.Choice(OUTPUTS),
+    help="What the model's graph returns. [default: what its files, its graph or three test images show]",
+)
+MODEL_OUTPUT_NAME = click.option(
+    "--model-output-name",
+    "output_name",
+    metavar="NAME",
+    help="The graph's output with the scores. [default: the one that fits by type, width and name]",
 )
 CACHE_DIR = click.option(
     "--cache-dir",
@@ -92,6 +113,8 @@ PIPELINE: Sequence[Decorator] = (
     REVISION,
     DTYPE,
     MODEL_FILE,
+    MODEL_OUTPUT,
+    MODEL_OUTPUT_NAME,
     CACHE_DIR,
     OFFLINE,
     click.option(
@@ -247,6 +270,11 @@ def collect(options: Sequence[Decorator], name: str, make: Callable[[dict[str, A
     return decorate
 
 
-pipeline_options = collect((*PIPELINE, *EMBEDDINGS), "options", read_pipeline_options)
+def _read_pipeline_options(given: dict[str, Any]) -> Any:
+    output = given.pop("output_")  # --output is the file of the results
+    return read_pipeline_options(given | {"output": output})
+
+
+pipeline_options = collect((*PIPELINE, *EMBEDDINGS), "options", _read_pipeline_options)
 input_options = collect(INPUTS, "inputs", lambda given: Inputs(**given))
 output_options = collect(OUTPUT, "destination", lambda given: choose_destination(**given))

@@ -16,9 +16,10 @@ from pictag.cli.inputs import Inputs, skip_done
 from pictag.cli.interruption import Interrupted, Interruption
 from pictag.cli.progress import Progress
 from pictag.cli.report import Report
+from pictag.errors import ModelWarning
 from pictag.pipelines import ImageClassificationPipeline
+from pictag.pipelines.results import gives_probabilities
 from pictag.pipelines.runners import THROUGHPUT_MIN_IMAGES
-from pictag.postprocess import choose_activation
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -61,10 +62,13 @@ def classify_images(
             mode="latency" if is_short else "throughput",
             progress=progress.show_download,
         )
-        with ImageClassificationPipeline[Any].open(options) as classifier:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ModelWarning)  # the report says it
+            opened = ImageClassificationPipeline[Any].open(options)
+        with opened as classifier:
             sink, done = open_destination(
                 destination,
-                percent=gives_percent(classifier),
+                percent=gives_probabilities(classifier.model, options.scoring),
                 embeddings=options.embeddings or options.embedding_output is not None,
                 describe=lambda: describe_run(classifier),
             )
@@ -132,10 +136,3 @@ class Listing:
             if isinstance(source, BaseException):
                 raise source
             yield source
-
-
-def gives_percent(classifier: ImageClassificationPipeline[Any]) -> bool:
-    """Whether the scores are probabilities."""
-    model, asked = classifier.model, classifier.options.scoring.function_to_apply
-    activation = choose_activation(asked, problem_type=model.problem_type, label_count=len(model.labels))
-    return model.outputs == "probabilities" or activation != "none"

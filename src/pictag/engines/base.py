@@ -1,7 +1,8 @@
-"""The protocol of engines, and the check of a graph against the model's files."""
+"""The protocol of engines, and the check of a graph's input against the model's files."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pictag.options import Layout
+    from pictag.options import EngineOptions, Layout
 
 FLOATS = ("float32", "float16", "float64")  # the types that numpy has too, so not bfloat16 or float8
 
@@ -54,34 +55,21 @@ class Engine(Protocol):
         """Release the session; calling it again does nothing."""
 
 
-def choose_output(outputs: Sequence[TensorInfo]) -> TensorInfo:
-    """The output with one score per label: the one named ``logits``, or the first of rank 2 or 4.
-
-    Exported classifiers can also output hidden states or pooled features.
-    """
-    for output in outputs:
-        if output.name == "logits":
-            return output
-    for output in outputs:
-        # [N, L], or [N, L, 1, 1] as convolutional graphs give it.
-        if len(output.shape) == 2 or (len(output.shape) == 4 and output.shape[2:] in ((1, 1), (None, None))):
-            return output
-    names = ", ".join(f"{o.name}{list(o.shape)}" for o in outputs) or "none"
-    raise InvalidModel(
-        f"The graph has no output with one score per label [batch, labels]; its outputs are: {names}."
-    )
+def name_scores(options: EngineOptions, outputs: Sequence[TensorInfo]) -> str:
+    """The output that ``options`` names as that with the scores, by default the first."""
+    if not outputs:
+        raise InvalidModel("The graph has no outputs.")
+    return options.scores or outputs[0].name
 
 
 def check_graph(
     inputs: Sequence[TensorInfo],
-    outputs: Sequence[TensorInfo],
     *,
-    label_count: int,
     channels: int,
     size: tuple[int, int] | None,
     layout: str = "NCHW",
 ) -> None:
-    """Raise `InvalidModel` if the graph contradicts the model's files: a wrong label is worse than an error.
+    """Raise `InvalidModel` if the graph takes other images than preprocessing makes.
 
     ``size`` is the (height, width) that preprocessing produces, ``None`` if it varies by image.
     The message names both values.
@@ -103,12 +91,6 @@ def check_graph(
         raise InvalidModel(
             f"The graph's input {inputs[0].name}{list(shape)} ({layout}) takes images of "
             f"{graph_size[0]}×{graph_size[1]} (height×width), but preprocessing makes {size[0]}×{size[1]}."
-        )
-    width = choose_output(outputs).shape[1]
-    if width is not None and width != label_count:
-        raise InvalidModel(
-            f"The graph scores {width} labels, but the model's files name {label_count}. "
-            "Labels would be wrong, so the model is not used. Correct id2label or labels.txt."
         )
 
 
@@ -148,14 +130,33 @@ def run_in_chunks(
 def _as_rows(
     outputs: Sequence[NDArray[Any]], count: int, names: Sequence[str]
 ) -> tuple[NDArray[np.float32], ...]:
-    for name, output in zip(names, outputs, strict=True):
+    scores, *others = outputs
+    rows = _find_rows(scores.shape, count)
+    if rows is None:
+        raise _wrong_shape(
+            names[0], scores, count, "Export it with a dynamic batch size, or with batch_size=1."
+        )
+    for name, output in zip(names[1:], others, strict=True):
         if output.ndim < 2 or len(output) != count:
-            advice = "Export it with a dynamic batch size, or with batch_size=1."
-            if name != names[0]:
-                advice = "An embedding has one row per image; name another tensor with embedding_output=."
-            raise EngineError(
-                f"The graph returned {shorten(name)!r} of shape {list(output.shape)} for {count} images. "
-                f"{advice}"
-            )
-    scores, *others = (output.astype(np.float32, copy=False) for output in outputs)
-    return scores.reshape(count, -1), *others
+            advice = "An embedding has one row per image; name another tensor with embedding_output=."
+            raise _wrong_shape(name, output, count, advice)
+    return scores.astype(np.float32, copy=False).reshape(rows), *(
+        output.astype(np.float32, copy=False) for output in others
+    )
+
+
+def _find_rows(shape: tuple[int, ...], count: int) -> tuple[int, int] | None:
+    """The shape [N, labels] of scores that may have more dimensions of 1; ``None`` if it is another one.
+
+    [N, 1, L], [N, L, 1, 1], and [L] for a batch of one, have the same numbers in the same order.
+    """
+    sides = shape[1:] if shape[:1] == (count,) else shape if count == 1 else None
+    if sides is None or sum(side != 1 for side in sides) > 1:
+        return None
+    return count, math.prod(sides)
+
+
+def _wrong_shape(name: str, output: NDArray[Any], count: int, advice: str) -> EngineError:
+    return EngineError(
+        f"The graph returned {shorten(name)!r} of shape {list(output.shape)} for {count} images. {advice}"
+    )

@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as _native
 
-from pictag.engines.base import FLOATS, Engine, TensorInfo, choose_output, run_in_chunks, to_layout
+from pictag.engines.base import FLOATS, Engine, TensorInfo, name_scores, run_in_chunks, to_layout
 from pictag.engines.cores import count_cores
 from pictag.engines.providers import (
     INSTALL,
@@ -91,7 +91,7 @@ class OnnxRuntimeEngine:
         self.inputs = tuple(_describe(i) for i in self._session.get_inputs())
         found = [_describe(o) for o in self._session.get_outputs()]
         self.outputs = tuple(found[: len(found) - len(outputs)])  # the added ones come last
-        self._output_names = (choose_output(self.outputs).name, *outputs)
+        self._output_names = (name_scores(options, self.outputs), *outputs)
         self._input = self.inputs[0] if self.inputs else TensorInfo(name="", shape=(), dtype="none")
         self._input_type = np.dtype(self._input.dtype) if self._input.dtype in FLOATS else None
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pictag.engines.base import FLOATS, Engine, TensorInfo, choose_output, run_in_chunks, to_layout
+from pictag.engines.base import FLOATS, Engine, TensorInfo, name_scores, run_in_chunks, to_layout
 from pictag.engines.cores import count_cores
 from pictag.engines.quantize_target import has_fast_int8
 from pictag.errors import EngineError, InvalidModel, MissingExtra, OptionError, shorten
@@ -97,7 +97,6 @@ class OpenVinoEngine:
             if options.compiled_cache is not None:
                 settings["CACHE_DIR"] = os.fspath(options.compiled_cache)
             own = [_describe(port) for port in graph.outputs]
-            scores = choose_output(own)
             for name in outputs:
                 if not any(name in port.get_names() for port in graph.outputs):
                     graph.add_outputs(name)
@@ -113,7 +112,7 @@ class OpenVinoEngine:
         self._precision = options.precision
         self.inputs = tuple(_describe(port) for port in self._compiled.inputs)
         self.outputs = tuple(_describe(port) for port in self._compiled.outputs[: len(own)])
-        self._output_names = (scores.name, *outputs)
+        self._output_names = (name_scores(options, self.outputs), *outputs)
         self._output_indices = [self._find_output(name) for name in self._output_names]
         self._input = self.inputs[0] if self.inputs else TensorInfo(name="", shape=(), dtype="none")
         self._input_type = np.dtype(self._input.dtype) if self._input.dtype in FLOATS else None

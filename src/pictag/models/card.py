@@ -17,7 +17,9 @@ class ModelCard:
     ``name`` is the reference as it was given and ``kind`` its type (``hub``, ``folder``, ``file``,
     ``embedded``); ``revision`` is the commit. ``weights`` is the path of the chosen file in the model,
     ``dtype`` the one in its name, ``why`` the reason for the choice, and ``sha256`` its checksum.
-    ``preprocessing`` has one line per step. ``knowledge`` has the thresholds and
+    ``output_name`` is the graph's output with the scores, ``outputs`` what they are (logits or
+    probabilities), and ``outputs_why`` how that is known. ``preprocessing`` has one line per step.
+    ``assumptions`` are sentences about what the model's files don't say. ``knowledge`` has the thresholds and
     the temperature, and ``details`` the content of the model's ``card.json``.
     """
 
@@ -33,10 +35,13 @@ class ModelCard:
     licence: str | None
     label_count: int
     problem_type: str
-    outputs: str
+    output_name: str | None
+    outputs: str | None
+    outputs_why: str
     processor: str
     preprocessing: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
     knowledge: Knowledge = field(default_factory=Knowledge)
     details: Mapping[str, Any] = field(default_factory=dict)
 

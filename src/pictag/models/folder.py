@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pictag.errors import InvalidModel, ModelFileMissing, OptionError, shorten
@@ -27,11 +28,9 @@ def find_folder(folder: Path, options: LoadOptions, *, name: str) -> ModelFiles:
     Raises `ModelFileMissing`, which names the missing and the existing files, or `InvalidModel`.
     """
     files = list_model_files(folder)
-    if not any(known in files for known in (CONFIG, LABELS)):
-        found = f"It contains: {shorten(', '.join(files), 300)}." if files else "The folder is empty."
-        raise ModelFileMissing(
-            f"{shorten(name)} is not a model: it has neither {CONFIG} nor {LABELS}. {found}"
-        )
+    is_described = any(known in files for known in (CONFIG, LABELS))
+    if not is_described and not any(file.endswith(".onnx") for file in files):
+        raise _undescribed(name, files)
     choice = choose_weights(
         files,
         model=name,
@@ -40,7 +39,15 @@ def find_folder(folder: Path, options: LoadOptions, *, name: str) -> ModelFiles:
         device=options.device,
         engine=options.engine,
     )
-    return _collect(folder, choice)
+    found = _collect(folder, choice)
+    if not is_described and "names" not in found.graph.metadata:  # the labels, as Ultralytics writes them
+        raise _undescribed(name, files)
+    return found
+
+
+def _undescribed(name: str, files: Sequence[str]) -> ModelFileMissing:
+    found = f"It contains: {shorten(', '.join(files), 300)}." if files else "The folder is empty."
+    return ModelFileMissing(f"{shorten(name)} is not a model: it has neither {CONFIG} nor {LABELS}. {found}")
 
 
 def find_file(path: Path, options: LoadOptions) -> ModelFiles:

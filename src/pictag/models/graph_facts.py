@@ -1,4 +1,4 @@
-"""What follows from a graph's structure: its activation, its arithmetic, and where its embedding is."""
+"""What follows from a graph's structure: its arithmetic, and where its embedding is."""
 
 from __future__ import annotations
 
@@ -11,18 +11,12 @@ if TYPE_CHECKING:
     from pictag.models.graph_file import Graph, Node
     from pictag.options import Quantization
 
-# Operations between the activation and the output that leave the numbers as they are.
-_TRANSPARENT = frozenset(
-    {"Cast", "Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "QuantizeLinear", "DequantizeLinear"}
-)
-_PROBABILITY = frozenset({"Softmax", "Sigmoid", "QLinearSigmoid", "QLinearSoftmax"})
-
 # A graph that rounds what flows through it computes in 8 bits; others may only store their weights so.
 _STATIC = frozenset({"QuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"})
 _DYNAMIC = "DynamicQuantizeLinear"
 
 # Layers that may compute the scores: the positions of data and weights among their inputs.
-_LINEAR = {
+LINEAR = {
     "Gemm": (0, 1),
     "MatMul": (0, 1),
     "MatMulInteger": (0, 1),
@@ -36,12 +30,12 @@ _LINEAR = {
     "FusedGemm": (0, 1),
     "FusedMatMul": (0, 1),
 }
-_CONVOLUTIONS = {"Conv": (0, 1), "ConvInteger": (0, 1), "FusedConv": (0, 1), "QLinearConv": (0, 3)}
+CONVOLUTIONS = {"Conv": (0, 1), "ConvInteger": (0, 1), "FusedConv": (0, 1), "QLinearConv": (0, 3)}
 _INTEGER = frozenset(
     {"MatMulInteger", "MatMulIntegerToFloat", "QGemm", "QLinearMatMul", "ConvInteger", "QLinearConv"}
 )
 _QUANTIZERS = frozenset({"QuantizeLinear", "DynamicQuantizeLinear"})
-_SHAPES = frozenset({"Shape", "Size"})
+SHAPES = frozenset({"Shape", "Size"})
 _MAX_CHAIN = (
     8  # operations on weights, far more than exports have; without a limit, a hostile graph takes hours
 )
@@ -67,22 +61,9 @@ def find_quantization(graph: Graph) -> Quantization:
     return "none" if ops.isdisjoint(_STATIC) else "static"
 
 
-def find_activation(graph: Graph) -> str | None:
-    """The operation that makes the output probabilities (``Softmax``, ``Sigmoid``), or ``None``."""
-    producers = _list_producers(graph)
-    name = _name_scores(graph)
-    for _ in range(len(graph.nodes)):
-        node = producers.get(name)
-        if node is not None and node.op in _PROBABILITY:
-            return node.op.removeprefix("QLinear")
-        if node is None or node.op not in _TRANSPARENT or not node.inputs:
-            return None
-        name = node.inputs[0]
-    return None
-
-
-def find_embedding(graph: Graph, *, asked: str | None = None) -> EmbeddingTensor:
-    """The embedding: the input of the layer that computes the scores, or the tensor that was ``asked`` for.
+def find_embedding(graph: Graph, scores: str, *, asked: str | None = None) -> EmbeddingTensor:
+    """The embedding: the input of the layer that computes the ``scores``, or the tensor that was ``asked``
+    for.
 
     From the scores back, this is the first linear layer or 1×1 convolution with constant weights. If it
     computes in integers, its embedding is the tensor before quantization. Raises `OptionError`, which names
@@ -98,11 +79,11 @@ def find_embedding(graph: Graph, *, asked: str | None = None) -> EmbeddingTensor
         return EmbeddingTensor(name=asked, axis=None)
     constant = _find_constants(graph)
     found: dict[EmbeddingTensor, None] = {}
-    needed, read = {_name_scores(graph)}, set[str]()
+    needed, read = {scores}, set[str]()
     for node in reversed(graph.nodes):  # in topological order, so whatever reads a tensor comes before it
         if not any(output in needed and output not in read for output in node.outputs):
             continue
-        if node.op in _CONVOLUTIONS or _has_constant_weights(node, constant):
+        if node.op in CONVOLUTIONS or _has_constant_weights(node, constant):
             head = _read_head(node, graph, producers)
             found[head] = None
             read.add(head.name)
@@ -117,7 +98,7 @@ def find_embedding(graph: Graph, *, asked: str | None = None) -> EmbeddingTensor
 
 
 def _has_constant_weights(node: Node, constant: set[str]) -> bool:
-    positions = _LINEAR.get(node.op)
+    positions = LINEAR.get(node.op)
     if positions is None or len(node.inputs) <= positions[1]:
         return False
     data, weights = (node.inputs[position] for position in positions)
@@ -126,8 +107,8 @@ def _has_constant_weights(node: Node, constant: set[str]) -> bool:
 
 def _read_head(node: Node, graph: Graph, producers: dict[str, Node]) -> EmbeddingTensor:
     """The tensor that a linear layer or a convolution reads."""
-    is_convolution = node.op in _CONVOLUTIONS
-    positions = _CONVOLUTIONS[node.op] if is_convolution else _LINEAR[node.op]
+    is_convolution = node.op in CONVOLUTIONS
+    positions = CONVOLUTIONS[node.op] if is_convolution else LINEAR[node.op]
     if len(node.inputs) <= positions[1]:
         raise InvalidModel(f"The graph has a {node.op} without weights.")
     data, weights = (node.inputs[position] for position in positions)
@@ -170,25 +151,10 @@ def _find_constants(graph: Graph) -> set[str]:
     """Tensors that don't depend on the pixels: weights, shapes, and what is computed from these."""
     constant = set(graph.weights) | {""}
     for node in graph.nodes:
-        if node.op in _SHAPES or constant.issuperset(node.inputs):
+        if node.op in SHAPES or constant.issuperset(node.inputs):
             constant.update(node.outputs)
     return constant
 
 
 def _list_producers(graph: Graph) -> dict[str, Node]:
     return {output: node for node in graph.nodes for output in node.outputs}
-
-
-def _name_scores(graph: Graph) -> str:
-    """The output with the scores, as the engines choose it (`pictag.engines.base.choose_output`)."""
-    if not graph.outputs:
-        raise InvalidModel("The graph has no outputs.")
-    if "logits" in graph.outputs:
-        return "logits"
-    shaped = (
-        name
-        for name, shape in graph.outputs.items()
-        if shape is not None
-        and (len(shape) == 2 or (len(shape) == 4 and shape[2:] in ((1, 1), (None, None))))
-    )
-    return next(shaped, next(iter(graph.outputs)))

@@ -8,7 +8,7 @@ of ``onnx.proto`` (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,13 +19,41 @@ _MAX_DEPTH = 64
 Span = tuple[int, int]
 
 
+# Attributes of nodes that decide what their numbers are; the others are skipped.
+_ATTRIBUTES = ("axis", "activation")
+
+# The element types of tensors, by their number in onnx.proto.
+_TYPES = {
+    1: "float32",
+    2: "uint8",
+    3: "int8",
+    4: "uint16",
+    5: "int16",
+    6: "int32",
+    7: "int64",
+    8: "string",
+    9: "bool",
+    10: "float16",
+    11: "float64",
+    12: "uint32",
+    13: "uint64",
+    16: "bfloat16",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One operation of the graph, with the names of its input and output tensors."""
+    """One operation of the graph, with the names of its input and output tensors.
+
+    ``domain`` is ``""`` for the operations of ONNX itself. ``attributes`` has only ``axis`` and
+    ``activation``.
+    """
 
     op: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    domain: str = ""
+    attributes: Mapping[str, int | str] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,14 +62,15 @@ class Graph:
 
     ``weights`` has the dimensions of each initializer and constant, ``inputs`` the shape of each input that
     isn't one, and ``outputs`` those of the outputs, with ``None`` for dynamic dimensions and for a shape that
-    isn't stated. ``external`` are the files that hold weights, wherever in the model, as it names them;
-    ``metadata`` is its free text.
+    isn't stated. ``output_types`` are the outputs' element types. ``external`` are the files that hold
+    weights, wherever in the model, as it names them; ``metadata`` is its free text.
     """
 
     nodes: list[Node] = field(default_factory=list)
     weights: dict[str, tuple[int, ...]] = field(default_factory=dict)
     inputs: dict[str, tuple[int | None, ...] | None] = field(default_factory=dict)
     outputs: dict[str, tuple[int | None, ...] | None] = field(default_factory=dict)
+    output_types: dict[str, str] = field(default_factory=dict)
     external: list[str] = field(default_factory=list)
     metadata: dict[str, str] = field(default_factory=dict)
 
@@ -116,7 +145,10 @@ class _Reader:
                 values = self.graph.inputs if number == 11 else self.graph.outputs
                 parts = dict(self._children(child))
                 if 1 in parts:
-                    values[self._text(parts[1])] = self._read_shape(parts[2]) if 2 in parts else None
+                    name = self._text(parts[1])
+                    values[name] = self._read_shape(parts[2]) if 2 in parts else None
+                    if number == 12 and 2 in parts:
+                        self.graph.output_types[name] = self._read_type(parts[2])
 
     def _read_shape(self, type_: Span) -> tuple[int | None, ...] | None:
         """TypeProto → tensor_type (1) → shape (2) → dim (1, repeated) → dim_value (1)."""
@@ -127,10 +159,19 @@ class _Reader:
         dimensions = (dict(self._fields(dimension)).get(1) for _, dimension in self._children(shape))
         return tuple(d if isinstance(d, int) and 0 < d < 1 << 31 else None for d in dimensions)
 
+    def _read_type(self, type_: Span) -> str:
+        """TypeProto → tensor_type (1) → elem_type (1); other values are sequences, maps and the like."""
+        fields = dict(self._children(type_))
+        if 1 not in fields:
+            return "no tensor" if fields else "unknown"
+        number = dict(self._fields(fields[1])).get(1)
+        return _TYPES.get(number, f"type {number}") if isinstance(number, int) and number else "unknown"
+
     def _read_node(self, span: Span, depth: int) -> tuple[Node, tuple[int, ...] | None]:
         """The node, and the dimensions of a tensor among its attributes."""
-        op, dims = "", None
+        op, domain, dims = "", "", None
         inputs, outputs = [], []
+        attributes: dict[str, int | str] = {}
         for number, child in self._children(span):
             if number == 1:
                 inputs.append(self._text(child))
@@ -139,18 +180,33 @@ class _Reader:
             elif number == 4:
                 op = self._text(child)
             elif number == 5:
-                dims = self._read_attribute(child, depth) or dims
-        return Node(op, tuple(inputs), tuple(outputs)), dims
+                dims = self._read_attribute(child, depth, attributes) or dims
+            elif number == 7:
+                domain = self._text(child)
+        domain = "" if domain == "ai.onnx" else domain
+        return Node(op, tuple(inputs), tuple(outputs), domain, attributes), dims
 
-    def _read_attribute(self, span: Span, depth: int) -> tuple[int, ...] | None:
-        dims = None
-        for number, child in self._children(span):
-            if number in (5, 10):
+    def _read_attribute(
+        self, span: Span, depth: int, attributes: dict[str, int | str]
+    ) -> tuple[int, ...] | None:
+        """The dimensions of an attribute's tensor; a number or text of `_ATTRIBUTES` is stored."""
+        dims, name = None, ""
+        value: Span | int | None = None
+        for number, child in self._fields(span):
+            if number in (3, 4):
+                value = child
+            elif isinstance(child, int):
+                continue
+            elif number == 1:
+                name = self._text(child)
+            elif number in (5, 10):
                 _, dims = self._read_tensor(child)
             elif number in (22, 23):
                 self._read_sparse(child)
             elif number in (6, 11):
                 self._read_graph(child, depth + 1, is_top=False)
+        if name in _ATTRIBUTES and value is not None:
+            attributes[name] = value - (value >> 63 << 64) if isinstance(value, int) else self._text(value)
         return dims
 
     def _read_sparse(self, span: Span) -> None:

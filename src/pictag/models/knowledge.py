@@ -1,4 +1,5 @@
-"""What is known about a model beyond its files: thresholds of labels and the temperature of its scores.
+"""What is known about a model beyond its files: thresholds of labels, the temperature of its scores, its
+output.
 
 Each value comes from the first of these that has it:
 
@@ -7,7 +8,7 @@ Each value comes from the first of these that has it:
 2. ``pictag.toml`` in the model's folder,
 3. the key ``"pictag"`` of ``config.json``.
 
-    {"thresholds": {"cat": 0.6, "dog": 0.35}, "temperature": 1.3}
+    {"thresholds": {"cat": 0.6, "dog": 0.35}, "temperature": 1.3, "output": "logits", "output_name": "scores"}
 """
 
 from __future__ import annotations
@@ -16,26 +17,33 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pictag.errors import InvalidModel, shorten, suggest
 from pictag.models.files import CARD, CONFIG, read_optional_json
 from pictag.models.folder import SETTINGS
 from pictag.models.standalone_onnx import read_settings_file
+from pictag.options import OUTPUTS
 
 if TYPE_CHECKING:
     from pictag.models.files import ModelFiles
     from pictag.models.reference import ModelRef
+    from pictag.options import Outputs
 
-KEYS = ("thresholds", "temperature")
+KEYS = ("thresholds", "temperature", "output", "output_name")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Knowledge:
-    """``thresholds`` by label, ``temperature`` by which logits are divided, and the file of each value."""
+    """``thresholds`` by label, ``temperature`` by which logits are divided, and the file of each value.
+
+    ``output`` says whether the graph returns logits or probabilities, ``output_name`` which output has them.
+    """
 
     thresholds: Mapping[str, float] = field(default_factory=dict)
     temperature: float = 1.0
+    output: Outputs | None = None
+    output_name: str | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -52,6 +60,8 @@ def read_knowledge(
     return Knowledge(
         thresholds=_read_thresholds(values.get("thresholds", {}), sources.get("thresholds", ""), labels),
         temperature=_read_temperature(values.get("temperature", 1.0), sources.get("temperature", "")),
+        output=_read_output(values.get("output"), sources.get("output", "")),
+        output_name=_read_output_name(values.get("output_name"), sources.get("output_name", "")),
         sources=sources,
     )
 
@@ -103,6 +113,20 @@ def _read_temperature(given: Any, where: str) -> float:
             f"temperature in {shorten(where)} is {shorten(given, 60)!r}, not a finite number above 0."
         )
     return float(given)
+
+
+def _read_output(given: Any, where: str) -> Outputs | None:
+    if given is not None and given not in OUTPUTS:
+        raise InvalidModel(
+            f"output in {shorten(where)} is {shorten(given, 60)!r}; it is one of {', '.join(OUTPUTS)}."
+        )
+    return cast("Outputs | None", given)
+
+
+def _read_output_name(given: Any, where: str) -> str | None:
+    if given is not None and not isinstance(given, str):
+        raise InvalidModel(f"output_name in {shorten(where)} is {shorten(given, 60)!r}, not text.")
+    return given
 
 
 def _is_number(value: object) -> bool:

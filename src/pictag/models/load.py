@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pictag.errors import ModelError, ModelFileMissing
+from pictag.errors import InvalidModel, ModelError, ModelFileMissing
 from pictag.models.card import ModelCard
 from pictag.models.checksums import read_card_checksums
 from pictag.models.files import (
@@ -19,15 +19,16 @@ from pictag.models.files import (
     read_optional_json,
 )
 from pictag.models.folder import embedded_folder, find_file, find_folder
-from pictag.models.graph_facts import find_activation, find_quantization
+from pictag.models.graph_facts import find_quantization
 from pictag.models.graph_file import Graph
-from pictag.models.knowledge import read_knowledge
+from pictag.models.knowledge import Knowledge, read_knowledge
 from pictag.models.labels import ProblemType, read_labels, read_problem_type
 from pictag.models.options import LoadOptions, OnProgress
 from pictag.models.reference import ModelRef
-from pictag.models.standalone_onnx import Description, Outputs, read_standalone_onnx
+from pictag.models.scores import Scores, find_scores
+from pictag.models.standalone_onnx import Description, read_standalone_onnx
 from pictag.models.weights import check_dtype
-from pictag.options import Layout, Quantization
+from pictag.options import Layout, Outputs, Quantization
 from pictag.preprocess.reader import read_spec
 from pictag.preprocess.spec import PreprocessSpec
 from pictag.transformers_names import explain_attribute
@@ -41,8 +42,10 @@ class Model:
 
     ``weights`` must be opened by this path (in the Hub's cache it is a link, and the files that the graph
     refers to are beside the link). ``config_json`` is its ``config.json``. ``labels`` are in the order of the
-    output. ``outputs`` says whether the graph returns logits or probabilities. ``quantization`` says whether
-    it computes in 8-bit integers, with calibrated ranges (``static``) or with ranges that each batch sets
+    output with the scores, ``output_name`` (``None`` if none fits, or several do: ``card.outputs_why`` has
+    the reason). ``outputs`` says whether it has logits or probabilities (``None`` if that isn't known before
+    the graph runs: then `pictag.pipelines.outputs` finds it). ``quantization`` says whether the graph
+    computes in 8-bit integers, with calibrated ranges (``static``) or with ranges that each batch sets
     (``dynamic``). ``graph`` has its nodes.
     """
 
@@ -53,7 +56,8 @@ class Model:
     spec: PreprocessSpec
     card: ModelCard
     problem_type: ProblemType
-    outputs: Outputs
+    output_name: str | None
+    outputs: Outputs | None
     layout: Layout
     quantization: Quantization
     graph: Graph = field(repr=False)
@@ -76,18 +80,33 @@ def load_model(
     >>> len(model.labels)
     200
     """
-    files = find_files(ref, options or LoadOptions(), on_progress)
+    options = options or LoadOptions()
+    files = find_files(ref, options, on_progress)
     config = read_optional_json(files.folder / CONFIG)
     described = read_standalone_onnx(files) if config is None else _read_description(ref, files, config)
+    details = {} if ref.kind == "hub" else dict(read_optional_json(files.folder / CARD) or {})
+    sha256 = _find_sha256(files, details)
+    knowledge = read_knowledge(ref, files, config or {}, sha256=sha256, labels=described.labels)
+    scores = _find_scores(files, described, knowledge, options)
     return Model(
         ref=ref,
         weights=files.weights,
         config_json=config or {},
         labels=described.labels,
         spec=described.spec,
-        card=_make_card(ref, files, described, config or {}),
+        card=_make_card(
+            ref,
+            files,
+            described,
+            config or {},
+            scores=scores,
+            knowledge=knowledge,
+            details=details,
+            sha256=sha256,
+        ),
         problem_type=described.problem_type,
-        outputs=described.outputs,
+        output_name=scores.name,
+        outputs=scores.outputs,
         layout=described.layout,
         quantization=find_quantization(files.graph),
         graph=files.graph,
@@ -127,27 +146,53 @@ def _read_description(ref: ModelRef, files: ModelFiles, config: Mapping[str, Any
         labels=read_labels(config, where=where),
         spec=spec,
         layout="NCHW",
-        # Exports for transformers return logits. A softmax in the graph must not be applied again.
-        outputs="probabilities" if find_activation(files.graph) else "logits",
         problem_type=read_problem_type(config, where=where),
     )
 
 
-def _make_card(
-    ref: ModelRef, files: ModelFiles, described: Description, config: Mapping[str, Any]
-) -> ModelCard:
-    details = {} if ref.kind == "hub" else dict(read_optional_json(files.folder / CARD) or {})
+def _find_scores(
+    files: ModelFiles, described: Description, knowledge: Knowledge, options: LoadOptions
+) -> Scores:
+    try:
+        scores = find_scores(
+            files.graph,
+            label_count=len(described.labels),
+            name=options.output_name or knowledge.output_name,
+            outputs=options.output or knowledge.output,
+            source="output=" if options.output else knowledge.sources.get("output", ""),
+        )
+    except InvalidModel as error:  # an error of running it, not of looking at it
+        return Scores(name=None, outputs=None, why=str(error))
+    if scores.outputs is None and described.problem_type == "regression":
+        return replace(scores, outputs="logits", why="a regression has no activation")
+    return scores
+
+
+def _find_sha256(files: ModelFiles, details: Mapping[str, Any]) -> str | None:
     weights = files.choice.path
     checked = {file.path: file.sha256 for file in files.files}
+    return checked[weights] or read_card_checksums(details).get(weights)
+
+
+def _make_card(
+    ref: ModelRef,
+    files: ModelFiles,
+    described: Description,
+    config: Mapping[str, Any],
+    *,
+    scores: Scores,
+    knowledge: Knowledge,
+    details: Mapping[str, Any],
+    sha256: str | None,
+) -> ModelCard:
     model_type = config.get("model_type")
     licence = files.licence or details.get("licence") or details.get("license")
-    sha256 = checked[weights] or read_card_checksums(details).get(weights)
     return ModelCard(
         name=str(ref),
         kind=ref.kind,
         revision=files.revision,
         model_type=model_type if isinstance(model_type, str) else None,
-        weights=weights,
+        weights=files.choice.path,
         dtype=files.choice.dtype,
         why=files.choice.why,
         sha256=sha256,
@@ -155,10 +200,13 @@ def _make_card(
         licence=licence if isinstance(licence, str) else None,
         label_count=len(described.labels),
         problem_type=described.problem_type,
-        outputs=described.outputs,
+        output_name=scores.name,
+        outputs=scores.outputs,
+        outputs_why=scores.why,
         processor=described.spec.processor,
         preprocessing=described.spec.describe(),
-        notes=files.notes,
-        knowledge=read_knowledge(ref, files, config, sha256=sha256, labels=described.labels),
+        notes=(*files.notes, *described.notes),
+        assumptions=described.assumptions,
+        knowledge=knowledge,
         details=details,
     )

@@ -1,7 +1,8 @@
 """An ``.onnx`` file without a ``config.json``: its labels and preprocessing.
 
 ``labels.txt`` beside the file has one label per line, in the order of the output; a graph that Ultralytics
-exported contains its labels. ``pictag.toml`` says how images are preprocessed. Every key is optional:
+exported contains its labels. ``pictag.toml`` says how images are preprocessed, and comes before the graph's
+metadata (`pictag.models.graph_metadata`). Every key is optional:
 
     size = 224                      # or [height, width]; by default the graph's input size, else 224
     layout = "NCHW"                 # or "NHWC"; by default the layout of the graph's input
@@ -12,61 +13,51 @@ exported contains its labels. ``pictag.toml`` says how images are preprocessed. 
     std = [0.229, 0.224, 0.225]     # divided by
     resample = "bilinear"           # nearest, bilinear, bicubic, lanczos, box, hamming
     crop = 0.875                    # center crop's share of the image; true: largest square; false: squeeze
-    output = "logits"               # or "probabilities"; by default according to the graph's last operation
+    output = "logits"               # or "probabilities"; by default what the graph shows
+    output_name = "scores"          # the output with the scores; by default by type, width and name
     problem_type = "single_label_classification"   # or multi_label_classification, regression
     thresholds = { cat = 0.6 }      # labels below their threshold are left out
     temperature = 1.0               # logits are divided by it
 
-The defaults are the usual ImageNet preprocessing (a crop of 224 from 256, ImageNet's mean and deviation).
+The defaults are the usual ImageNet preprocessing (a crop of 224 from 256, ImageNet's mean and deviation). If
+neither file nor metadata says anything about it, that is an assumption, which the description names.
 """
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
 from pictag.errors import InvalidModel, ModelFileMissing, shorten, suggest
 from pictag.models.files import ModelFiles
 from pictag.models.folder import LABELS, SETTINGS
-from pictag.models.graph_facts import find_activation
 from pictag.models.graph_file import Graph
-from pictag.models.labels import ProblemType, read_labels, read_problem_type
+from pictag.models.graph_metadata import read_metadata
+from pictag.models.labels import ProblemType, read_problem_type
 from pictag.options import Layout
 from pictag.preprocess.spec import PreprocessSpec, plain_spec
 
-Outputs = Literal["logits", "probabilities"]
-
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_KEYS = (
-    "size",
-    "layout",
-    "channels",
-    "channel_order",
-    "scale",
-    "mean",
-    "std",
-    "resample",
-    "crop",
-    "output",
-    "problem_type",
-    "thresholds",
-    "temperature",
-)
+_IMAGE_KEYS = ("size", "layout", "channels", "channel_order", "scale", "mean", "std", "resample", "crop")
+_KEYS = (*_IMAGE_KEYS, "output", "output_name", "problem_type", "thresholds", "temperature")
 _MAX_TEXT_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """How a graph is used: its labels, its preprocessing, and the meaning of its input and output."""
+    """How a graph is used: its labels, its preprocessing, and the layout of its input.
+
+    ``assumptions`` are sentences about what its files don't say, and ``notes`` about where the rest is from.
+    """
 
     labels: tuple[str, ...]
     spec: PreprocessSpec
     layout: Layout
-    outputs: Outputs
     problem_type: ProblemType
+    assumptions: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def read_standalone_onnx(files: ModelFiles) -> Description:
@@ -74,7 +65,8 @@ def read_standalone_onnx(files: ModelFiles) -> Description:
     graph = files.graph
     settings_path, labels_path = files.folder / SETTINGS, files.folder / LABELS
     settings, where = read_settings_file(settings_path), str(settings_path)
-    labels = exported = _read_ultralytics(graph.metadata)
+    exported = read_metadata(graph.metadata)
+    labels = None if exported is None else exported.labels
     if labels_path.is_file():
         labels = read_labels_file(labels_path)
     if labels is None:
@@ -83,13 +75,26 @@ def read_standalone_onnx(files: ModelFiles) -> Description:
             "Add one of them."
         )
     layout = cast("Layout", _choose(settings, "layout", get_args(Layout), _layout_of(graph), where))
-    by_graph = "probabilities" if find_activation(graph) else "logits"
+    known = {} if exported is None else exported.settings
+    said_in = where if settings else "the graph's metadata"
+    spec = _read_spec({**known, **_read_input(graph, layout), **settings}, where=said_in)
+    name, steps = shorten(files.weights.name, 80), "; ".join(spec.describe())
+    assumptions, notes = [], []
+    if exported is not None:
+        notes.append(f"preprocessing from the metadata that {exported.source} wrote into the graph")
+    if not any(key in settings for key in _IMAGE_KEYS) and (exported is None or exported.guess):
+        unsaid = "how images are preprocessed" if exported is None else exported.guess
+        assumptions.append(
+            f"{name} doesn't say {unsaid}, so this is assumed: {steps}. If it is wrong, labels are wrong. "
+            f"Describe it in a {SETTINGS} beside the file."
+        )
     return Description(
         labels=labels,
-        spec=_read_spec(settings, graph, layout, is_ultralytics=exported is not None, where=where),
+        spec=spec,
         layout=layout,
-        outputs=cast("Outputs", _choose(settings, "output", get_args(Outputs), by_graph, where)),
         problem_type=read_problem_type(settings, where=where),
+        assumptions=tuple(assumptions),
+        notes=tuple(notes),
     )
 
 
@@ -132,31 +137,26 @@ def _read_text(path: Path) -> str:
         raise InvalidModel(f"{shorten(path)} could not be read: {error.strerror}.") from error
 
 
-def _read_spec(
-    settings: Mapping[str, Any], graph: Graph, layout: Layout, *, is_ultralytics: bool, where: str
-) -> PreprocessSpec:
-    channels, *graph_size = _image_shape(graph, layout)
-    channels = settings.get("channels", channels)
-    size = settings.get("size", graph_size)
+def _read_spec(settings: Mapping[str, Any], *, where: str) -> PreprocessSpec:
+    channels, size = settings.get("channels", 3), settings.get("size", 224)
+    size = (size, size) if isinstance(size, int) and not isinstance(size, bool) else size
     order = settings.get("channel_order", "RGB")
 
-    def read_constants(key: str, imagenet: tuple[float, ...], ultralytics: float) -> Sequence[Any]:
+    def read_constants(key: str, imagenet: tuple[float, ...]) -> Sequence[Any]:
         if key not in settings:
-            default = (ultralytics,) if is_ultralytics else imagenet
-            return (sum(default) / len(default),) if channels == 1 else default
+            return (sum(imagenet) / len(imagenet),) if channels == 1 else imagenet
         values = settings[key] if isinstance(settings[key], list) else [settings[key]]
         # The file has them in channel_order, the spec always as RGB.
         return values[::-1] if order == "BGR" else values
 
     return plain_spec(
-        size=(size, size) if isinstance(size, int) and not isinstance(size, bool) else size,
-        # Ultralytics' classifiers take pixels of 0 to 1, and crop only the longer side.
-        mean=read_constants("mean", _MEAN, 0.0),
-        std=read_constants("std", _STD, 1.0),
+        size=size,
+        mean=read_constants("mean", _MEAN),
+        std=read_constants("std", _STD),
         scale=settings.get("scale", 1 / 255),
         channel_order=order,
         resample=settings.get("resample", "bilinear"),
-        crop=settings.get("crop", True if is_ultralytics else 0.875),
+        crop=settings.get("crop", 0.875),
         channels=channels,
         file=where,
     )
@@ -168,13 +168,14 @@ def _layout_of(graph: Graph) -> Layout:
     return "NHWC" if is_last else "NCHW"
 
 
-def _image_shape(graph: Graph, layout: Layout) -> tuple[int, int, int]:
-    """Channels, height and width of the graph's input, with defaults for what it doesn't state."""
+def _read_input(graph: Graph, layout: Layout) -> dict[str, Any]:
+    """What the shape of the graph's input says, as keys of ``pictag.toml``."""
     shape = graph.input_shape
     if shape is None or len(shape) != 4:
-        return 3, 224, 224
+        return {}
     channels, height, width = shape[1:] if layout == "NCHW" else (shape[3], shape[1], shape[2])
-    return 1 if channels == 1 else 3, height or 224, width or height or 224
+    sides = {} if height is None else {"size": (height, width or height)}
+    return {"channels": 1 if channels == 1 else 3, **sides} if channels else sides
 
 
 def _choose(settings: Mapping[str, Any], key: str, values: Sequence[str], default: str, where: str) -> str:
@@ -184,14 +185,3 @@ def _choose(settings: Mapping[str, Any], key: str, values: Sequence[str], defaul
             f"{key} in {shorten(where)} is {shorten(value, 60)!r}, not one of {', '.join(values)}."
         )
     return str(value)
-
-
-def _read_ultralytics(metadata: Mapping[str, str]) -> tuple[str, ...] | None:
-    """The labels that Ultralytics writes into a graph's metadata: ``names``, the text of a Python dict."""
-    if metadata.get("task") != "classify" or "names" not in metadata:
-        return None
-    try:
-        names = ast.literal_eval(metadata["names"][: 4 * _MAX_TEXT_BYTES])
-    except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
-        raise InvalidModel("The graph's metadata 'names' is not a table of labels.") from error
-    return read_labels({"id2label": names}, where="the graph's metadata 'names'")

@@ -46,11 +46,11 @@ class ImageClassificationPipeline(Generic[R]):
 
     def __init__(self, runners: Runners, options: PipelineOptions) -> None:
         self.options = options
-        self.model: Model = runners.model
         self._runners = runners
         self._runner = runners.adapt(
             runners.get("throughput" if options.mode == "throughput" else "latency"), options.scoring
         )
+        self.model: Model = self._runner.model
         self._scorer = make_scorer(self.model, options.scoring)
 
     @classmethod

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 from pictag.engines.providers import check_device
 from pictag.engines.quantize_target import has_fast_int8
 from pictag.engines.registry import ENGINE_NAMES, choose_engine, list_installed
-from pictag.errors import OptionError, shorten
+from pictag.errors import ModelWarning, OptionError, shorten
 from pictag.models.graph_facts import EmbeddingTensor, find_embedding
 from pictag.models.load import LoadOptions, load_model
 from pictag.models.reference import DEFAULT_MODEL, parse_reference
 from pictag.options import check_choice
+from pictag.pipelines.outputs import require_output
 from pictag.pipelines.runners import EngineSetup, Runners
 
 if TYPE_CHECKING:
@@ -23,8 +25,16 @@ if TYPE_CHECKING:
 def open_runners(options: PipelineOptions) -> Runners:
     """Load the model and choose its engine, once: the number of images never changes it.
 
-    Raises an error of the ``ModelError`` branch, `OptionError` or `MissingExtra`.
+    Warns with `ModelWarning` about what the model's files don't say. Raises an error of the ``ModelError``
+    branch, `OptionError` or `MissingExtra`.
     """
+    runners = _open_runners(options)
+    for assumption in runners.model.card.assumptions:
+        warnings.warn(assumption, ModelWarning, stacklevel=4)
+    return runners
+
+
+def _open_runners(options: PipelineOptions) -> Runners:
     _check_engine(options)
     ref = parse_reference(
         DEFAULT_MODEL if options.model is None else options.model, revision=options.revision
@@ -46,7 +56,7 @@ def open_runners(options: PipelineOptions) -> Runners:
         model = load(ref, options, engine="openvino")  # the model may have weights for this engine
     embedding = None
     if needs_embedding:
-        embedding = find_embedding(model.graph, asked=options.embedding_output)
+        embedding = find_embedding(model.graph, require_output(model), asked=options.embedding_output)
     return Runners(model, EngineSetup(engine=choice.name, embedding=embedding), options)
 
 
@@ -55,6 +65,8 @@ def load(ref: ModelRef, options: PipelineOptions, *, engine: str) -> Model:
     load_options = LoadOptions(
         dtype=options.dtype,
         model_file=options.model_file,
+        output=options.output,
+        output_name=options.output_name,
         cache_dir=options.cache_dir,
         local_files_only=options.local_files_only,
         token=options.token,

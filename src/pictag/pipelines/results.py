@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
-from pictag.errors import PictagError, UnsupportedInput
+from pictag.errors import OptionError, PictagError, UnsupportedInput, shorten
 from pictag.images import Failed, Source, make_source
 from pictag.postprocess import activate, choose_activation, make_floor, pick_labels
 from pictag.records import Failure, Label, Prediction
@@ -42,10 +42,13 @@ class Scorer:
         if outcome.error is not None:
             raise outcome.error
         assert outcome.logits is not None
-        logits = outcome.logits if self.temperature == 1 else outcome.logits / np.float32(self.temperature)
-        scores = activate(logits, self.activation)
-        row = scores[0] if len(scores) == 1 else scores.mean(axis=0)
-        return pick_labels(row, self.labels, top_k=self.top_k, floor=self.floor)
+        with np.errstate(all="ignore"):  # an underflow to 0 is no error, whatever the caller has set
+            logits = outcome.logits
+            if self.temperature != 1:
+                logits = logits / np.float32(self.temperature)
+            scores = activate(logits, self.activation)
+            row = scores[0] if len(scores) == 1 else scores.mean(axis=0)
+            return pick_labels(row, self.labels, top_k=self.top_k, floor=self.floor)
 
     def predict(self, outcome: Outcome) -> Prediction:
         """The prediction of one image, or its failure."""
@@ -63,14 +66,15 @@ class Scorer:
 
 
 def make_scorer(model: Model, options: ScoringOptions) -> Scorer:
-    """The scorer of a call; raises `OptionError` for an activation if the model's graph already has one."""
-    activation = choose_activation(
-        options.function_to_apply,
-        problem_type=model.problem_type,
-        label_count=len(model.labels),
-        outputs=model.outputs,
-    )
+    """The scorer of a call; raises `OptionError` for an activation or a minimum that can't be meant."""
+    activation = _choose_activation(model, options)
     knowledge = model.card.knowledge
+    if gives_probabilities(model, options):
+        _check_minimum("min_score", options.min_score)
+        for label, threshold in knowledge.thresholds.items():
+            _check_minimum(
+                f"{knowledge.sources['thresholds']}: the threshold of {shorten(label, 60)!r}", threshold
+            )
     return Scorer(
         labels=model.labels,
         activation=activation,
@@ -78,6 +82,29 @@ def make_scorer(model: Model, options: ScoringOptions) -> Scorer:
         floor=make_floor(options.min_score, model.labels, knowledge.thresholds),
         top_k=options.top_k,
     )
+
+
+def gives_probabilities(model: Model, options: ScoringOptions) -> bool:
+    """Whether the scores are in 0…1."""
+    return model.outputs == "probabilities" or _choose_activation(model, options) != "none"
+
+
+def _choose_activation(model: Model, options: ScoringOptions) -> Activation:
+    assert model.outputs is not None  # settled when its first session was opened
+    return choose_activation(
+        options.function_to_apply,
+        problem_type=model.problem_type,
+        label_count=len(model.labels),
+        outputs=model.outputs,
+    )
+
+
+def _check_minimum(name: str, minimum: float) -> None:
+    if minimum > 1:
+        raise OptionError(
+            f"{name} is {minimum:g}, but the scores of this model are probabilities from 0 to 1, so no label "
+            f"would reach it. Use {minimum / 100:g} for {minimum:g} %."
+        )
 
 
 def as_source(value: Any) -> Source | Failed:

@@ -12,7 +12,9 @@ from pictag.engines.registry import open_engine
 from pictag.errors import InvalidModel, PipelineClosed, shorten
 from pictag.execution import BatchSizer, Executor, ModelRunner
 from pictag.images import FetchLimits, ImageLimits
+from pictag.models.scores import describe_shape, fits_labels
 from pictag.options import EngineOptions
+from pictag.pipelines.outputs import settle_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -101,6 +103,7 @@ class Runners:
         model, options = self.model, self._options
         engine = self._open_engine(mode)
         check_model(model, engine)
+        self.model = model = settle_outputs(model, engine)
         max_concurrency = None if self._runs_on_cores and (mode == "throughput" or self._cores == 1) else 1
         if not isinstance(self._setup.engine, str):
             max_concurrency = None
@@ -126,6 +129,7 @@ class Runners:
             mode=mode,
             precision=self._options.precision,
             compiled_cache=self._options.compiled_cache,
+            scores=self.model.output_name or "",
         )
         embedding = self._setup.embedding
         outputs = () if embedding is None else (embedding.name,)
@@ -145,12 +149,20 @@ def check_model(model: Model, engine: Engine) -> None:
     """Reject a graph that contradicts the files beside it. Raises `InvalidModel`, which names the file."""
     try:
         check_graph(
-            engine.inputs,
-            engine.outputs,
-            label_count=len(model.labels),
-            channels=model.spec.channels,
-            size=model.spec.output_size,
-            layout=model.layout,
+            engine.inputs, channels=model.spec.channels, size=model.spec.output_size, layout=model.layout
         )
     except InvalidModel as error:
         raise InvalidModel(f"{shorten(model.weights)}: {error}") from error
+    # An engine knows shapes that the file leaves open. An engine of the caller's names its outputs itself.
+    named = (output for output in engine.outputs if output.name == model.output_name)
+    scores = next(named, next(iter(engine.outputs), None))
+    if (
+        model.output_name is not None
+        and scores is not None
+        and fits_labels(scores.shape, len(model.labels)) is False
+    ):
+        raise InvalidModel(
+            f"{shorten(model.weights)}: the graph's output {scores.name} has the shape "
+            f"{describe_shape(scores.shape)}, but the model's files name {len(model.labels)} labels. Labels "
+            "would be wrong, so the model is not used. Correct id2label or labels.txt."
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+from contextlib import closing
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal, Never
@@ -20,10 +21,11 @@ from pictag.models.checksums import measure_sha256
 from pictag.models.load import LoadOptions, load_model
 from pictag.models.reference import parse_reference
 from pictag.options import check_count, check_folder, check_names
+from pictag.pipelines.outputs import settle_outputs
 from pictag.quantization.artefacts import collect_artefacts, copy_original
 from pictag.quantization.calibration import CalibrationOptions, gather_calibration_set
 from pictag.quantization.card import make_card
-from pictag.quantization.measurement import ENGINES
+from pictag.quantization.measurement import ENGINES, open_graph
 from pictag.quantization.output import (
     carry_over,
     check_output,
@@ -198,12 +200,16 @@ def _load(
     reference: ModelRef, options: LoadOptions, on_download: Callable[[DownloadProgress], None] | None
 ) -> Model:
     try:
-        return load_model(reference, options, on_download)
+        model = load_model(reference, options, on_download)
     except ModelFileMissing:
         if reference.kind != "folder" or options.dtype == "auto":
             raise
         # The only file may have another name; `read_float_graph` checks that it is in float.
-        return load_model(reference, replace(options, dtype="auto"), on_download)
+        model = load_model(reference, replace(options, dtype="auto"), on_download)
+    if model.outputs is None:
+        with closing(open_graph("onnxruntime", model.weights, model)) as engine:
+            model = settle_outputs(model, engine)
+    return model
 
 
 def _check_agreement(found: Mapping[str, Found], threshold: float) -> None:

@@ -28,6 +28,8 @@ def make_card(
     """The card as JSON. It holds names of folders, never paths of this machine."""
     original = model.card
     carried = {key: value for key, value in original.details.items() if key not in _NOT_CARRIED}
+    # Of a model on the Hub, these aren't in its folder.
+    carried |= {key: getattr(original.knowledge, key) for key in original.knowledge.sources}
     if original.licence is not None:
         carried["licence"] = original.licence
     names = {"folder": folder_of(model).resolve().name, "file": model.weights.name}

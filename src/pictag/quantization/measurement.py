@@ -29,13 +29,14 @@ _RUNS, _MAX_S = 6, 8.0
 
 def open_graph(name: str, weights: Path, model: Model) -> Engine:
     """Open a session for one of the model's graphs."""
-    return open_engine(name, weights, EngineOptions(layout=model.layout))
+    return open_engine(name, weights, EngineOptions(layout=model.layout, scores=model.output_name or ""))
 
 
 def score(
     engine: Engine, samples: Samples, model: Model, *, step: str, on_progress: OnProgress
 ) -> NDArray[np.float32]:
     """Scores [N, labels] of the samples, computed as the pipeline does."""
+    assert model.outputs is not None  # settled when the model was loaded
     activation = choose_activation(
         None, problem_type=model.problem_type, label_count=len(model.labels), outputs=model.outputs
     )

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pictag.engines.base import choose_output
+from pictag.pipelines.outputs import require_output
 from pictag.server.http_errors import BadRequest
 from pictag.server.settings import MAX_IMAGES
 
@@ -59,7 +59,7 @@ def read_signature(runner: ModelRunner) -> Signature:
         input=graph.name,
         shape=(-1, *(-1 if side is None else side for side in sides)),
         layout=model.layout,
-        output=choose_output(engine.outputs).name,
+        output=require_output(model),
         label_count=len(model.labels),
         platform=f"{engine.name.partition(' ')[0]}_onnx",
     )
