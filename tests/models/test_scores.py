@@ -186,3 +186,15 @@ def test_what_somebody_says_comes_before_what_the_graph_shows() -> None:
     assert find_scores(made, label_count=3).why == "the graph ends in Softmax"
     said = find_scores(made, label_count=3, outputs="logits", source="card.json")
     assert (said.outputs, said.why) == ("logits", "card.json says so")
+
+
+@pytest.mark.parametrize("after", ["Identity", "Cast", "Flatten"])
+def test_a_softmax_over_one_label_is_an_error(after: str) -> None:
+    one = ("y", "float32", (None, 1))
+    nodes = (Node("Softmax", ("l",), ("p",)), Node(after, ("p",), ("y",)))
+    with pytest.raises(InvalidModel, match="Softmax, which is 1 for every image"):
+        find_scores(graph(one, nodes=nodes), label_count=1)
+    sigmoid = (Node("Sigmoid", ("l",), ("y",)),)
+    assert find_scores(graph(one, nodes=sigmoid), label_count=1).outputs == "probabilities"
+    logits = (Node("LogSoftmax", ("l",), ("y",)),)
+    assert find_scores(graph(one, nodes=logits), label_count=1).outputs == "logits"

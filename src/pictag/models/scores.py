@@ -61,7 +61,13 @@ def find_scores(
     kind = kinds.get(chosen, "unknown")
     if kind not in ("probabilities", "logits"):
         return Scores(name=chosen, outputs=None, why="the graph's operations don't show it")
-    return Scores(name=chosen, outputs=kind, why=f"the graph ends in {find_maker(graph, kinds, chosen)}")
+    maker = find_maker(graph, kinds, chosen)
+    if label_count == 1 and "Softmax" in maker and kind == "probabilities":
+        raise InvalidModel(
+            f"The graph ends in {maker}, which is 1 for every image, because the model's files name one "
+            "label. Export the model with a sigmoid, or without an activation."
+        )
+    return Scores(name=chosen, outputs=kind, why=f"the graph ends in {maker}")
 
 
 def fits_labels(shape: Shape | None, label_count: int) -> bool | None:
@@ -70,9 +76,10 @@ def fits_labels(shape: Shape | None, label_count: int) -> bool | None:
     The first dimension is the batch. Of the others, one is the labels and the rest are 1. An output of rank 1
     holds the scores of a batch of one, or one score for each image.
 
-    >>> fits_labels((None, 3), 3), fits_labels((1, 1, 1, 3), 3), fits_labels((3,), 3), fits_labels((None, 5),
-    3)
-    (True, True, True, False)
+    >>> fits_labels((None, 3), 3), fits_labels((1, 1, 1, 3), 3), fits_labels((3,), 3)
+    (True, True, True)
+    >>> fits_labels((None, 5), 3)
+    False
     >>> fits_labels((None, None), 3) is fits_labels(None, 3) is None
     True
     """

@@ -78,7 +78,11 @@ def read_standalone_onnx(files: ModelFiles) -> Description:
     known = {} if exported is None else exported.settings
     said_in = where if settings else "the graph's metadata"
     spec = _read_spec({**known, **_read_input(graph, layout), **settings}, where=said_in)
-    name, steps = shorten(files.weights.name, 80), "; ".join(spec.describe())
+    problem_type = read_problem_type(settings, where=where)
+    name, steps = (
+        shorten(files.weights.name, 80),
+        "; ".join((*spec.describe(), problem_type.replace("_", " "))),
+    )
     assumptions, notes = [], []
     if exported is not None:
         notes.append(f"preprocessing from the metadata that {exported.source} wrote into the graph")
@@ -92,7 +96,7 @@ def read_standalone_onnx(files: ModelFiles) -> Description:
         labels=labels,
         spec=spec,
         layout=layout,
-        problem_type=read_problem_type(settings, where=where),
+        problem_type=problem_type,
         assumptions=tuple(assumptions),
         notes=tuple(notes),
     )
