@@ -34,7 +34,7 @@
     └── PipelineClosed (RuntimeError)       used after close()
 
 Each leaf is also the built-in type that Python users already catch. Exceptions of other libraries are
-converted to these where they arise, with ``from``. `ModelWarning` is a warning, not an error.
+converted to these where they arise, with ``from``.
 """
 
 from __future__ import annotations
@@ -190,10 +190,6 @@ class QuantizationRejected(ModelError, ValueError):
 
 class UnsupportedProcessor(ModelError, NotImplementedError):
     """The model needs preprocessing that pictag doesn't implement."""
-
-
-class ModelWarning(UserWarning):
-    """The model's files don't say something that decides its labels, so pictag assumes it."""
 
 
 class EngineError(PictagError, RuntimeError):

@@ -16,6 +16,7 @@ from pictag.cli import main
 from pictag.cli.describe import describe_run
 from pictag.options import PipelineOptions, ScoringOptions
 from pictag.sinks.run_record import read_record
+from probegraphs import make_probe
 from resultfiles import FORMATS, READERS
 from tinymodel import make_image, make_tiny_model
 
@@ -114,6 +115,19 @@ def test_changed_weights_labels_preprocessing_and_thresholds_are_refused(
         assert main([*run, "--resume"]) == 0
 
 
+def test_another_output_of_the_graph_is_refused_by_name(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = str(make_probe(tmp_path / "m", "a = Identity(l) b = Neg(l)", "float[n,3] a, float[n,3] b"))
+    run = ["classify", "-m", folder, "-o", "run.jsonl", "images", "--model-output-name"]
+    assert main([*run, "a"]) == 0
+    assert main([*run, "b", "--resume"]) == 2
+    assert "--model-output-name 'a', but this run has --model-output-name 'b'" in capfd.readouterr().err
+    assert main([*run, "a", "--model-output", "probabilities", "--resume"]) == 2
+    assert "outputs='logits', but this run has outputs='probabilities'" in capfd.readouterr().err
+    assert main([*run, "a", "--model-output", "logits", "--resume"]) == 0  # as it was found
+
+
 def test_a_model_may_be_moved_and_named_in_another_way(tmp_path: Path) -> None:
     make_tiny_model(tmp_path / "here" / "m")
     run = ["classify", "-o", "run.jsonl", "images"]
@@ -149,8 +163,8 @@ def test_every_option_is_recorded_or_listed_as_one_without_effect(tiny: str) -> 
     unrecorded = names - set(record)
     assert unrecorded == {
         "always_list", "allow_private_urls", "batch_size", "cache_dir", "compiled_cache", "device",
-        "local_files_only", "max_pixels", "mode", "model_file", "progress", "scoring", "threads", "timeout_s",
-        "token",
+        "local_files_only", "max_pixels", "mode", "model_file", "output", "progress", "scoring", "threads",
+        "timeout_s", "token",
     }  # fmt: skip
     assert json.loads(json.dumps(record)) == record
     assert record["engine"] == "onnxruntime (cpu)"

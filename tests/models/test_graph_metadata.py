@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from pictag import pipeline
-from pictag.errors import InvalidModel, ModelWarning
+from pictag.errors import InvalidModel, PictagWarning
 from pictag.models.graph_metadata import read_metadata
 from pictag.models.load import Model, load_model
 from pictag.models.reference import parse_reference
@@ -147,7 +147,7 @@ def test_a_folder_of_an_ultralytics_model_needs_no_labels(tmp_path: Path) -> Non
 def test_a_pipeline_warns_of_an_assumption_once(tmp_path: Path) -> None:
     path = make_bare(tmp_path)
     image = make_image(tmp_path / "red.png")
-    with pytest.warns(ModelWarning, match="how images are preprocessed") as caught:
+    with pytest.warns(PictagWarning, match="how images are preprocessed") as caught:
         classifier = pipeline(model=path)
     assert len(caught) == 1
     assert caught[0].filename == __file__

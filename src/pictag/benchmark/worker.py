@@ -13,7 +13,7 @@ import sys
 import warnings
 
 from pictag.benchmark.model import measure_model
-from pictag.errors import ModelWarning, PictagError
+from pictag.errors import PictagError, PictagWarning
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
     os.dup2(2, 1)
     # They would go to the user's terminal.
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    warnings.filterwarnings("ignore", category=ModelWarning)
+    warnings.filterwarnings("ignore", category=PictagWarning)
     task = pickle.load(sys.stdin.buffer)
     try:
         for update in measure_model(task):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pictag.pipelines import ImageClassificationPipeline
 
 # Options that are recorded as what they resolved to, or that don't change labels, scores or embeddings.
-_RESOLVED = {"model", "revision", "model_file", "dtype", "engine", "device"}
+_RESOLVED = {"model", "revision", "model_file", "dtype", "engine", "device", "output", "output_name"}
 _WITHOUT_EFFECT = {
     "cache_dir", "local_files_only", "token", "progress", "always_list", "mode", "threads", "compiled_cache",
     "max_pixels", "allow_private_urls", "batch_size", "timeout_s",
@@ -45,6 +45,7 @@ def describe_run(classifier: ImageClassificationPipeline[Any]) -> dict[str, Any]
         "preprocessing": list(card.preprocessing),
         "problem_type": model.problem_type,
         "outputs": model.outputs,
+        "output_name": model.output_name,
         "thresholds": dict(knowledge.thresholds),
         "temperature": knowledge.temperature,
     }

@@ -38,15 +38,12 @@ class Report:
         self._listing: Listing | None = None
 
     def begin(self, card: ModelCard, listing: Listing) -> None:
-        """Name the model's weights and what is assumed about it; the listing knows the number of images."""
+        """Name the model's weights; the listing knows the number of images."""
         self._began_at = time.monotonic()
         self._listing = listing
-        self._progress.clear()
         if self._progress.shown:
+            self._progress.clear()
             say(f"{card.name}: {card.weights}, because {card.why}.")
-        if not self._quiet:
-            for assumption in card.assumptions:
-                say(assumption)
         self._draw()
 
     @contextmanager

@@ -16,7 +16,6 @@ from pictag.cli.inputs import Inputs, skip_done
 from pictag.cli.interruption import Interrupted, Interruption
 from pictag.cli.progress import Progress
 from pictag.cli.report import Report
-from pictag.errors import ModelWarning
 from pictag.pipelines import ImageClassificationPipeline
 from pictag.pipelines.results import gives_probabilities
 from pictag.pipelines.runners import THROUGHPUT_MIN_IMAGES
@@ -62,10 +61,7 @@ def classify_images(
             mode="latency" if is_short else "throughput",
             progress=progress.show_download,
         )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ModelWarning)  # the report says it
-            opened = ImageClassificationPipeline[Any].open(options)
-        with opened as classifier:
+        with ImageClassificationPipeline[Any].open(options) as classifier:
             sink, done = open_destination(
                 destination,
                 percent=gives_probabilities(classifier.model, options.scoring),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pictag.engines.providers import check_device
 from pictag.engines.quantize_target import has_fast_int8
 from pictag.engines.registry import ENGINE_NAMES, choose_engine, list_installed
-from pictag.errors import ModelWarning, OptionError, shorten
+from pictag.errors import OptionError, PictagWarning, shorten
 from pictag.models.graph_facts import EmbeddingTensor, find_embedding
 from pictag.models.load import LoadOptions, load_model
 from pictag.models.reference import DEFAULT_MODEL, parse_reference
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 def open_runners(options: PipelineOptions) -> Runners:
     """Load the model and choose its engine, once: the number of images never changes it.
 
-    Warns with `ModelWarning` about what the model's files don't say. Raises an error of the ``ModelError``
+    Warns with `PictagWarning` about what the model's files don't say. Raises an error of the ``ModelError``
     branch, `OptionError` or `MissingExtra`.
     """
     runners = _open_runners(options)
     for assumption in runners.model.card.assumptions:
-        warnings.warn(assumption, ModelWarning, stacklevel=4)
+        warnings.warn(assumption, PictagWarning, stacklevel=4)
     return runners
 
 

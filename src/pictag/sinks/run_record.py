@@ -24,7 +24,10 @@ PARQUET_KEY = b"pictag"
 _VERSION = "pictag"  # the version that wrote the file: for people, never compared
 # The model decides over these as well, so they are only named if the model is the same.
 _IDENTITY = ("model", "revision", "weights")
-_CONSEQUENCES = ("sha256", "labels", "preprocessing", "problem_type", "outputs", "thresholds", "temperature")
+_CONSEQUENCES = (
+    "sha256", "labels", "preprocessing", "problem_type", "outputs", "output_name", "thresholds",
+    "temperature",
+)  # fmt: skip
 
 
 def record_path(path: Path) -> Path:
