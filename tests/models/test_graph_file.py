@@ -47,7 +47,7 @@ def test_a_graph_has_nodes_weights_inputs_and_outputs(tmp_path: Path) -> None:
     assert graph.inputs == {"pixel_values": (None, 3, 8, 8)}
     assert graph.outputs == {"logits": (None, 3)}
     assert graph.output_types == {"logits": "float32"}
-    assert (graph.external, graph.metadata) == ([], {})
+    assert (graph.external, graph.metadata, graph.opset) == ([], {}, 17)
 
 
 def test_the_dimensions_of_constants_are_read(tmp_path: Path) -> None:
@@ -151,6 +151,32 @@ def test_damaged_files_are_read_or_rejected(tmp_path: Path) -> None:
         except PictagError:
             refused += 1
     assert 50 < refused < 400
+
+
+def test_domains_and_attributes_that_matter_are_read(tmp_path: Path) -> None:
+    model = make_graph(softmax=True)
+    own = helper.make_node("Head", ["probabilities"], ["y"], domain="own", activation="Sigmoid", axis=-2)
+    model.graph.node.append(own)
+    model.opset_import.append(helper.make_opsetid("own", 3))
+    *_, softmax, head = read(tmp_path, model).nodes
+    assert (softmax.domain, dict(softmax.attributes)) == ("", {"axis": -1})
+    assert (head.domain, dict(head.attributes)) == ("own", {"activation": "Sigmoid", "axis": -2})
+    assert read(tmp_path, model).opset == 17
+    model.opset_import[0].domain = "ai.onnx"
+    assert read(tmp_path, model).opset == 17
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(TensorProto.FLOAT16, "float16"), (TensorProto.INT64, "int64"), (TensorProto.FLOAT8E4M3FN, "type 17")],
+)
+def test_the_types_of_outputs_are_read(tmp_path: Path, kind: int, name: str) -> None:
+    model = make_graph()
+    model.graph.output[0].type.tensor_type.elem_type = kind
+    model.graph.output.append(
+        helper.make_value_info("map", helper.make_sequence_type_proto(model.graph.output[0].type))
+    )
+    assert read(tmp_path, model).output_types == {"logits": name, "map": "no tensor"}
 
 
 @pytest.mark.shared

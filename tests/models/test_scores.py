@@ -198,3 +198,31 @@ def test_a_softmax_over_one_label_is_an_error(after: str) -> None:
     assert find_scores(graph(one, nodes=sigmoid), label_count=1).outputs == "probabilities"
     logits = (Node("LogSoftmax", ("l",), ("y",)),)
     assert find_scores(graph(one, nodes=logits), label_count=1).outputs == "logits"
+
+
+@pytest.mark.parametrize(
+    ("shape", "opset", "axis", "outputs"),
+    [
+        ((None, 3), 17, None, "probabilities"),
+        ((None, 3), 17, 1, "probabilities"),
+        ((None, 3), 11, -1, "probabilities"),
+        ((1, 3, 1, 1), 17, 1, "probabilities"),
+        ((1, 3, 1, 1), 7, None, "probabilities"),  # from the second dimension on
+        ((None, 1, 3), 17, -1, "probabilities"),
+        ((None, 1, 3), 11, 1, "probabilities"),
+        ((3,), 17, 0, None),
+        ((None, 3), 17, 0, None),
+        ((1, 3), 17, -2, None),  # over the images of a batch
+        ((None, 3, 1), 17, None, None),  # over a dimension of 1
+        ((None, 3, 1), 11, 2, None),
+        ((1, 3, 1, 1), 17, 3, None),
+    ],
+)
+@pytest.mark.parametrize("after", ["Identity", "Clip"])
+def test_a_softmax_over_something_else_than_the_labels_is_not_trusted(
+    shape: Shape, opset: int, axis: int | None, outputs: str | None, after: str
+) -> None:
+    softmax = Node("Softmax", ("l",), ("p",), attributes={} if axis is None else {"axis": axis})
+    made = graph(("y", "float32", shape), nodes=(softmax, Node(after, ("p",), ("y",))))
+    made.opset = opset
+    assert find_scores(made, label_count=3).outputs == outputs

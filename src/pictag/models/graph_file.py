@@ -19,6 +19,8 @@ _MAX_DEPTH = 64
 Span = tuple[int, int]
 
 
+_OWN_DOMAINS = ("", "ai.onnx")  # of the operations of ONNX itself
+
 # Attributes of nodes that decide what their numbers are; the others are skipped.
 _ATTRIBUTES = ("axis", "activation")
 
@@ -63,7 +65,8 @@ class Graph:
     ``weights`` has the dimensions of each initializer and constant, ``inputs`` the shape of each input that
     isn't one, and ``outputs`` those of the outputs, with ``None`` for dynamic dimensions and for a shape that
     isn't stated. ``output_types`` are the outputs' element types. ``external`` are the files that hold
-    weights, wherever in the model, as it names them; ``metadata`` is its free text.
+    weights, wherever in the model, as it names them; ``metadata`` is its free text, and ``opset`` the version
+    of ONNX's operations.
     """
 
     nodes: list[Node] = field(default_factory=list)
@@ -73,6 +76,7 @@ class Graph:
     output_types: dict[str, str] = field(default_factory=dict)
     external: list[str] = field(default_factory=list)
     metadata: dict[str, str] = field(default_factory=dict)
+    opset: int = 0
 
     @property
     def input_shape(self) -> tuple[int | None, ...] | None:
@@ -111,6 +115,12 @@ class _Reader:
             if number == 7:
                 self.has_graph = True
                 self._read_graph(child, 0, is_top=True)
+            elif number == 8:
+                domain, version = (dict(self._fields(child)).get(field) for field in (1, 2))
+                if isinstance(version, int) and (
+                    not isinstance(domain, tuple) or self._text(domain) in _OWN_DOMAINS
+                ):
+                    self.graph.opset = version
             elif number == 14:
                 key, value = self._read_entry(child)
                 self.graph.metadata[key] = value
@@ -183,7 +193,7 @@ class _Reader:
                 dims = self._read_attribute(child, depth, attributes) or dims
             elif number == 7:
                 domain = self._text(child)
-        domain = "" if domain == "ai.onnx" else domain
+        domain = "" if domain in _OWN_DOMAINS else domain
         return Node(op, tuple(inputs), tuple(outputs), domain, attributes), dims
 
     def _read_attribute(

@@ -7,6 +7,7 @@ a computed sum) is ``unknown``: then only the numbers themselves can tell.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pictag.models.graph_facts import CONVOLUTIONS, LINEAR, SHAPES
@@ -65,6 +66,7 @@ _RESULTS: Mapping[str, Kind] = {
 }
 _PICKING = frozenset({"Gather", "GatherElements", "GatherND"})
 _PASSING = _KEEPING | _ADDING | _SCALING | {"Clip"}
+_SHAPELESS = frozenset({"Cast", "Identity", "Dropout", "Clip", "QuantizeLinear", "DequantizeLinear"})
 
 
 def find_kinds(graph: Graph) -> dict[str, Kind]:
@@ -84,19 +86,26 @@ def find_kinds(graph: Graph) -> dict[str, Kind]:
     return kinds
 
 
-def find_maker(graph: Graph, kinds: Mapping[str, Kind], output: str) -> str:
-    """The operation that gave a tensor its kind, such as ``Softmax``; ``""`` if no node makes it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maker:
+    """The operation that gave a tensor its kind, and whether the tensor still has the shape of its result."""
+
+    op: str
+    attributes: Mapping[str, int | str]
+    has_same_shape: bool
+
+
+def find_maker(graph: Graph, kinds: Mapping[str, Kind], output: str) -> Maker:
+    """The operation that gave a tensor its kind, such as a softmax before other operations."""
     makers = {name: node for node in graph.nodes for name in node.outputs}
-    node = makers.get(output)
+    node, has_same_shape = makers[output], True
     for _ in range(len(graph.nodes)):
-        if node is None or node.op not in _PASSING:
+        before = next((name for name in node.inputs if kinds.get(name) == kinds[output]), "")
+        if node.op not in _PASSING or before not in makers:
             break
-        varying = (name for name in node.inputs if kinds.get(name) == kinds[output])
-        node = makers.get(next(varying, ""))
-    if node is None:
-        return ""
-    activation = node.attributes.get("activation")
-    return f"{node.op} with {activation}" if activation else node.op
+        has_same_shape &= node.op in _SHAPELESS
+        node = makers[before]
+    return Maker(op=node.op, attributes=node.attributes, has_same_shape=has_same_shape)
 
 
 def _find_kind(node: Node, kinds: Mapping[str, Kind]) -> Kind:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pictag.models.graph_file import Graph
-    from pictag.models.graph_values import Kind
+    from pictag.models.graph_values import Kind, Maker
     from pictag.options import Outputs
 
 Shape = tuple[int | None, ...]
@@ -62,12 +62,30 @@ def find_scores(
     if kind not in ("probabilities", "logits"):
         return Scores(name=chosen, outputs=None, why="the graph's operations don't show it")
     maker = find_maker(graph, kinds, chosen)
-    if label_count == 1 and "Softmax" in maker and kind == "probabilities":
+    ending = f"{maker.op} with {maker.attributes.get('activation', '')}".removesuffix(" with ")
+    is_softmax = kind == "probabilities" and "Softmax" in ending
+    if is_softmax and label_count == 1:
         raise InvalidModel(
-            f"The graph ends in {maker}, which is 1 for every image, because the model's files name one "
+            f"The graph ends in {ending}, which is 1 for every image, because the model's files name one "
             "label. Export the model with a sigmoid, or without an activation."
         )
-    return Scores(name=chosen, outputs=kind, why=f"the graph ends in {maker}")
+    if is_softmax and not _may_span_labels(maker, graph.outputs[chosen], graph.opset):
+        return Scores(name=chosen, outputs=None, why=f"the graph's {ending} may not be one over the labels")
+    return Scores(name=chosen, outputs=kind, why=f"the graph ends in {ending}")
+
+
+def _may_span_labels(maker: Maker, shape: Shape | None, opset: int) -> bool:
+    """Whether a softmax may be one over the labels of each image, as far as its axis and the shape say.
+
+    Over the images of a batch, or over a dimension of 1, it is 1 for everything.
+    """
+    if not maker.has_same_shape or not shape or len(shape) == 1:
+        return True
+    # Before version 13, it is over all dimensions from the axis on.
+    is_over_all = opset < 13
+    axis = int(maker.attributes.get("axis", 1 if is_over_all else -1)) % len(shape)
+    sides = shape[axis:] if is_over_all else shape[axis : axis + 1]
+    return axis != 0 and any(side != 1 for side in sides)
 
 
 def fits_labels(shape: Shape | None, label_count: int) -> bool | None:
