@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 from pictag.errors import InvalidModel, OptionError
 from pictag.models.graph_facts import find_embedding, find_quantization
 from pictag.models.graph_file import Graph, Node, read_graph_file
-from pictag.models.graph_values import find_kinds
+from pictag.models.graph_values import TensorKinds
 from tinymodel import make_graph
 
 
@@ -239,7 +239,7 @@ def test_hostile_graphs_are_answered() -> None:
         graph = Graph(nodes=nodes, outputs={"t0": None})
         with pytest.raises(OptionError):
             find_embedding(graph, "t0")
-        assert find_kinds(graph).get("t0", "unknown") in ("unknown", "logits")
+        assert TensorKinds(graph).find("t0") in ("unknown", "logits")
 
 
 def test_a_graph_that_breaks_the_rules_of_onnx_is_an_error() -> None:

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pictag.errors import InvalidModel, ModelFileMissing, PictagError
 from pictag.models.graph_file import Graph, read_graph_file
-from pictag.models.graph_values import find_kinds
+from pictag.models.graph_values import TensorKinds
 from tinymodel import make_graph
 
 
@@ -176,7 +176,7 @@ def test_the_types_of_outputs_are_read(tmp_path: Path, kind: int, name: str) -> 
     model.graph.output.append(
         helper.make_value_info("map", helper.make_sequence_type_proto(model.graph.output[0].type))
     )
-    assert read(tmp_path, model).output_types == {"logits": name, "map": "no tensor"}
+    assert read(tmp_path, model).output_types == {"logits": name, "map": "sequence"}
 
 
 @pytest.mark.shared
@@ -195,7 +195,7 @@ def test_real_graphs_are_read_as_the_onnx_package_reads_them(shared: Path) -> No
         assert graph.input_shape == shape_of(image)
         assert graph.outputs == {value.name: shape_of(value) for value in top.output}
         kind = "probabilities" if top.node[-1].op_type == "Softmax" else "logits"
-        assert [find_kinds(graph)[value.name] for value in top.output] == [kind]
+        assert [TensorKinds(graph).find(value.name) for value in top.output] == [kind]
 
 
 def shape_of(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:

@@ -35,7 +35,7 @@ SAME_WIDTH = ("embedding", "float32", (None, 3))
 LABEL = ("label", "int64", (None, 1))
 ORDER = ("order", "int64", (None, 3))
 TEXT = ("classLabel", "string", (None, 1))
-MAP = ("loss", "no tensor", None)
+MAP = ("loss", "sequence", None)
 HIDDEN = ("last_hidden_state", "float32", (None, 197, 768))
 FEATURES = ("features", "float32", (None, None, None, None))
 OUTPUT = ("output", "float32", (None, 3))
@@ -101,7 +101,7 @@ def test_where_two_fit_the_error_lists_them_and_names_the_option(
         ((EMBEDDING,), "scores 5 labels, but the model's files name 3"),
         ((("logits", "float32", (None, 5)), SAME_WIDTH), "scores 5 labels, but the model's files name 3"),
         ((ORDER,), r"no output of floats .* order int64 \[\?, 3\]"),
-        ((TEXT, MAP), "no output of floats .* loss no tensor of unknown shape"),
+        ((TEXT, MAP), "no output of floats .* loss sequence of unknown shape"),
         ((("y", "uint8", (None, 3)),), r"no output of floats .* y uint8 \[\?, 3\]"),
         ((("y", "bfloat16", (None, 3)),), "bfloat16"),
         ((HIDDEN, EMBEDDING), "no output of floats with one score for each of the 3 labels"),

@@ -35,7 +35,7 @@ _INTEGER = frozenset(
     {"MatMulInteger", "MatMulIntegerToFloat", "QGemm", "QLinearMatMul", "ConvInteger", "QLinearConv"}
 )
 _QUANTIZERS = frozenset({"QuantizeLinear", "DynamicQuantizeLinear"})
-SHAPES = frozenset({"Shape", "Size"})
+_SHAPES = frozenset({"Shape", "Size"})
 _MAX_CHAIN = (
     8  # operations on weights, far more than exports have; without a limit, a hostile graph takes hours
 )
@@ -77,7 +77,7 @@ def find_embedding(graph: Graph, scores: str, *, asked: str | None = None) -> Em
                 f"{suggest(asked, producers) or ' A viewer such as Netron shows its tensors.'}"
             )
         return EmbeddingTensor(name=asked, axis=None)
-    constant = _find_constants(graph)
+    constant = find_constants(graph)
     found: dict[EmbeddingTensor, None] = {}
     needed, read = {scores}, set[str]()
     for node in reversed(graph.nodes):  # in topological order, so whatever reads a tensor comes before it
@@ -147,11 +147,11 @@ def _find_dims(name: str, graph: Graph, producers: dict[str, Node]) -> tuple[int
     return (0, 0, 0, 0)  # unknown
 
 
-def _find_constants(graph: Graph) -> set[str]:
+def find_constants(graph: Graph) -> set[str]:
     """Tensors that don't depend on the pixels: weights, shapes, and what is computed from these."""
     constant = set(graph.weights) | {""}
     for node in graph.nodes:
-        if node.op in SHAPES or constant.issuperset(node.inputs):
+        if node.op in _SHAPES or constant.issuperset(node.inputs):
             constant.update(node.outputs)
     return constant
 

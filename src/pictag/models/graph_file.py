@@ -170,10 +170,10 @@ class _Reader:
         return tuple(d if isinstance(d, int) and 0 < d < 1 << 31 else None for d in dimensions)
 
     def _read_type(self, type_: Span) -> str:
-        """TypeProto → tensor_type (1) → elem_type (1); other values are sequences, maps and the like."""
+        """TypeProto → tensor_type (1) → elem_type (1), or a sequence (4), a map (5) and the like."""
         fields = dict(self._children(type_))
         if 1 not in fields:
-            return "no tensor" if fields else "unknown"
+            return {4: "sequence", 5: "map"}.get(min(fields, default=0), "unknown")
         number = dict(self._fields(fields[1])).get(1)
         return _TYPES.get(number, f"type {number}") if isinstance(number, int) and number else "unknown"
 

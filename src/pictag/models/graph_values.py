@@ -1,8 +1,7 @@
 """What a graph's tensors hold, as far as its operations show: probabilities, logits, or neither for certain.
 
-One pass over the nodes, which ONNX lists in the order of their dependencies. Each operation gives its result
-a kind by those of its inputs. What isn't listed here (a branch, a function, a custom operation, a division by
-a computed sum) is ``unknown``: then only the numbers themselves can tell.
+Each operation gives its result a kind by those of its inputs. What isn't listed here (a branch, a function, a
+custom operation, a division by a computed sum) is ``unknown``: then only the numbers themselves can tell.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pictag.models.graph_facts import CONVOLUTIONS, LINEAR, SHAPES
+from pictag.models.graph_facts import CONVOLUTIONS, LINEAR, find_constants
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,25 +64,9 @@ _RESULTS: Mapping[str, Kind] = {
     **dict.fromkeys(("TopK", "ArgMax", "ArgMin", "NonZero", "Unique", "NonMaxSuppression"), "ranked"),
 }
 _PICKING = frozenset({"Gather", "GatherElements", "GatherND"})
+_MAX_DEPTH = 64  # operations after the last layer, far more than exports have
 _PASSING = _KEEPING | _ADDING | _SCALING | {"Clip"}
 _SHAPELESS = frozenset({"Cast", "Identity", "Dropout", "Clip", "QuantizeLinear", "DequantizeLinear"})
-
-
-def find_kinds(graph: Graph) -> dict[str, Kind]:
-    """The kind of each tensor that a node makes.
-
-    A linear layer or a convolution with constant weights makes logits, unless it reads probabilities: those
-    it may only add up.
-    """
-    kinds: dict[str, Kind] = dict.fromkeys(graph.weights, "constant")
-    kinds[""] = "constant"  # an optional input that is left out
-    for node in graph.nodes:
-        kind = _find_kind(node, kinds)
-        for output in node.outputs:
-            kinds[output] = kind
-        if node.op == "DynamicQuantizeLinear":  # the numbers, their scale and their zero point
-            kinds.update(dict.fromkeys(node.outputs[1:], "constant"))
-    return kinds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,52 +78,78 @@ class Maker:
     has_same_shape: bool
 
 
-def find_maker(graph: Graph, kinds: Mapping[str, Kind], output: str) -> Maker:
-    """The operation that gave a tensor its kind, such as a softmax before other operations."""
-    makers = {name: node for node in graph.nodes for name in node.outputs}
-    node, has_same_shape = makers[output], True
-    for _ in range(len(graph.nodes)):
-        before = next((name for name in node.inputs if kinds.get(name) == kinds[output]), "")
-        if node.op not in _PASSING or before not in makers:
-            break
-        has_same_shape &= node.op in _SHAPELESS
-        node = makers[before]
-    return Maker(op=node.op, attributes=node.attributes, has_same_shape=has_same_shape)
+class TensorKinds:
+    """The kinds of a graph's tensors, from those that are asked for back to where they are certain."""
 
+    def __init__(self, graph: Graph) -> None:
+        self._makers = {name: node for node in graph.nodes for name in node.outputs}
+        self._constant = find_constants(graph)
+        self._known: dict[str, Kind] = {}
 
-def _find_kind(node: Node, kinds: Mapping[str, Kind]) -> Kind:
-    inputs = [kinds.get(name, "unknown") for name in node.inputs]
-    if node.op in SHAPES or all(kind == "constant" for kind in inputs):
-        return "constant"
-    if node.domain not in (_ONNX, _MICROSOFT):
-        return "unknown"
-    if node.op in _ACTIVATIONS and node.attributes.get("axis") == 0:
-        return "unknown"  # over the images of a batch it isn't the softmax of one image's labels
-    if node.op in _RESULTS:
-        return _RESULTS[node.op]
-    if node.op in LINEAR or node.op in CONVOLUTIONS:
-        return _find_layers_kind(node, inputs)
-    return _join(node.op, {kind for kind in inputs if kind != "constant"}, inputs)
+    def find(self, name: str, depth: int = 0) -> Kind:
+        """The kind of a tensor."""
+        if name in self._constant:
+            return "constant"
+        if name not in self._known:
+            self._known[name] = "unknown"  # also for whoever reads it in a circle, which ONNX doesn't allow
+            node = self._makers.get(name)
+            if node is not None and depth < _MAX_DEPTH:
+                self._known[name] = self._find(node, name, depth)
+        return self._known[name]
 
+    def find_maker(self, output: str) -> Maker:
+        """The operation that gave an output its kind, such as a softmax before other operations."""
+        node, has_same_shape = self._makers[output], True
+        for _ in range(_MAX_DEPTH):
+            kinds = ((name, self.find(name)) for name in node.inputs)
+            before = next((name for name, kind in kinds if kind == self.find(output)), "")
+            if node.op not in _PASSING or before not in self._makers:
+                break
+            has_same_shape &= node.op in _SHAPELESS
+            node = self._makers[before]
+        return Maker(op=node.op, attributes=node.attributes, has_same_shape=has_same_shape)
 
-def _find_layers_kind(node: Node, inputs: list[Kind]) -> Kind:
-    data, weights = LINEAR.get(node.op) or CONVOLUTIONS[node.op]
-    if len(inputs) <= weights or inputs[weights] != "constant" or inputs[data] in ("probabilities", "ranked"):
-        return "unknown"
-    activation = node.attributes.get("activation", "")  # of a layer that ONNX Runtime fused
-    if activation in _ACTIVATIONS:
-        return "probabilities"
-    return "logits" if activation in ("", "Relu", "LeakyRelu") else "unknown"
+    def _find(self, node: Node, name: str, depth: int) -> Kind:
+        if node.domain not in (_ONNX, _MICROSOFT) or (
+            # Over the images of a batch it isn't the softmax of one image's labels.
+            node.op in _ACTIVATIONS and node.attributes.get("axis") == 0
+        ):
+            return "unknown"
+        if node.op == "DynamicQuantizeLinear" and name != node.outputs[0]:
+            return "constant"  # the scale and the zero point
+        if node.op in _RESULTS:
+            return _RESULTS[node.op]
+        if node.op in LINEAR or node.op in CONVOLUTIONS:
+            return self._find_layers_kind(node)
+        if node.op not in _PASSING:
+            return "unknown"
+        inputs = [self.find(name, depth + 1) for name in node.inputs]
+        return _join(node.op, {kind for kind in inputs if kind != "constant"}, inputs)
+
+    def _find_layers_kind(self, node: Node) -> Kind:
+        """Constant weights make logits of anything but probabilities, which they may only add up."""
+        data, weights = LINEAR.get(node.op) or CONVOLUTIONS[node.op]
+        if len(node.inputs) <= weights or node.inputs[weights] not in self._constant:
+            return "unknown"
+        before = self._makers.get(node.inputs[data])
+        for _ in range(_MAX_DEPTH):
+            if before is None or not before.inputs or before.op not in _KEEPING:
+                break
+            before = self._makers.get(before.inputs[0])
+        activation = node.attributes.get("activation", "")  # of a layer that ONNX Runtime fused
+        if before is not None and before.op in _ACTIVATIONS:
+            return "unknown"
+        if activation in _ACTIVATIONS:
+            return "probabilities"
+        return "logits" if activation in ("", "Relu", "LeakyRelu") else "unknown"
 
 
 def _join(op: str, varying: set[Kind], inputs: list[Kind]) -> Kind:
     """The kind that an operation makes of the kinds of its inputs that aren't constant."""
-    if "ranked" in varying and (
-        op in _PICKING or (len(varying) == 1 and op in _KEEPING | _ADDING | _SCALING)
-    ):
+    if "ranked" in varying and (op in _PICKING or (len(varying) == 1 and op != "Clip")):
         return "ranked"
     if len(varying) != 1:
-        return "unknown"
+        return "unknown" if varying else "constant"
     (kind,) = varying
     if op in _KEEPING or (op == "Clip" and kind == "probabilities"):
         return kind

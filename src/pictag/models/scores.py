@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pictag.errors import InvalidModel, OptionError, shorten, suggest
-from pictag.models.graph_values import find_kinds, find_maker
+from pictag.models.graph_values import TensorKinds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from pictag.models.graph_file import Graph
-    from pictag.models.graph_values import Kind, Maker
+    from pictag.models.graph_values import Maker
     from pictag.options import Outputs
 
 Shape = tuple[int | None, ...]
@@ -52,16 +50,16 @@ def find_scores(
     ``name`` and ``outputs`` are what somebody said about it, and ``source`` is where. Raises `InvalidModel`
     if no output fits or several do, and `OptionError` for a ``name`` that doesn't exist.
     """
-    kinds = find_kinds(graph)
+    kinds = TensorKinds(graph)
     chosen = (
         _choose_output(graph, kinds, label_count) if name is None else _check_name(graph, name, label_count)
     )
     if outputs is not None:
         return Scores(name=chosen, outputs=outputs, why=f"{source} says so")
-    kind = kinds.get(chosen, "unknown")
+    kind = kinds.find(chosen)
     if kind not in ("probabilities", "logits"):
         return Scores(name=chosen, outputs=None, why="the graph's operations don't show it")
-    maker = find_maker(graph, kinds, chosen)
+    maker = kinds.find_maker(chosen)
     ending = f"{maker.op} with {maker.attributes.get('activation', '')}".removesuffix(" with ")
     is_softmax = kind == "probabilities" and "Softmax" in ending
     if is_softmax and label_count == 1:
@@ -111,7 +109,7 @@ def fits_labels(shape: Shape | None, label_count: int) -> bool | None:
     return None if None in shape[1:] else wide == [label_count] or label_count == 1
 
 
-def _choose_output(graph: Graph, kinds: Mapping[str, Kind], label_count: int) -> str:
+def _choose_output(graph: Graph, kinds: TensorKinds, label_count: int) -> str:
     if not graph.outputs:
         raise InvalidModel("The graph has no outputs.")
     floats = {
@@ -124,7 +122,7 @@ def _choose_output(graph: Graph, kinds: Mapping[str, Kind], label_count: int) ->
     if alone and floats[alone] is False:
         raise InvalidModel(_describe_mismatch(graph, alone, label_count))
     possible = [name for name, fits in floats.items() if fits is not False]
-    unranked = [name for name in possible if kinds.get(name) != "ranked"]
+    unranked = [name for name in possible if kinds.find(name) != "ranked"]
     if possible and not unranked:
         raise InvalidModel(
             f"The graph's output {_describe(graph, possible[0])} is sorted by score or counts labels, so its "
