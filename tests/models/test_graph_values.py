@@ -60,7 +60,8 @@ def test_the_last_layers_of_classifiers_make_logits(tmp_path: Path, nodes: str) 
     "nodes",
     [
         f"{DYNAMIC} y = Softmax(z)",
-        f"{STATIC} z = MatMul(d, wd) p = Softmax(z) r = QuantizeLinear(p, s, zp) y = DequantizeLinear(r, s, zp)",
+        f"{STATIC} z = MatMul(d, wd) p = Softmax(z) r = QuantizeLinear(p, s, zp) "
+        "y = DequantizeLinear(r, s, zp)",
         "p = com.microsoft.QLinearSigmoid(flat, s, zp, s, zp) y = DequantizeLinear(p, s, zp)",
         "p = Sigmoid(flat) m = Softmax(flat) c = Concat<axis=0>(p, m) y = ReduceMean<axes=[0]>(c)",
         "p = Softmax(flat) y = Where(mask, p, zero)",
