@@ -308,9 +308,7 @@ def test_what_is_assumed_about_a_bare_graph_is_said_once(
     (tmp_path / "pictag.toml").write_text("crop = 0.875\n")
     assert main(["classify", *colours, "-m", "net.onnx"]) == 0
     err = capfd.readouterr().err
-    assert err.startswith(
-        "pictag: net.onnx doesn't say how images are preprocessed, so this is assumed: resize"
-    )
+    assert err.startswith("pictag: net.onnx doesn't say how images are preprocessed. pictag assumes: resize")
     assert err.count("\n") == 1
 
 

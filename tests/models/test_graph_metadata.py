@@ -96,7 +96,7 @@ def test_without_metadata_the_preprocessing_is_assumed_and_said(tmp_path: Path) 
     model = load(make_bare(tmp_path))
     (assumption,) = model.card.assumptions
     assert "net.onnx doesn't say how images are preprocessed" in assumption
-    assert "deviation (0.229 0.224 0.225); single label classification. If it is wrong" in assumption
+    assert "deviation (0.229 0.224 0.225); single-label classification. If that is wrong" in assumption
     assert "pictag.toml" in assumption
     assert model.spec.output_size == (8, 8)
 

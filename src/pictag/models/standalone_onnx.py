@@ -81,7 +81,7 @@ def read_standalone_onnx(files: ModelFiles) -> Description:
     problem_type = read_problem_type(settings, where=where)
     name, steps = (
         shorten(files.weights.name, 80),
-        "; ".join((*spec.describe(), problem_type.replace("_", " "))),
+        "; ".join((*spec.describe(), problem_type.replace("_label_", "-label "))),
     )
     assumptions, notes = [], []
     if exported is not None:
@@ -89,8 +89,8 @@ def read_standalone_onnx(files: ModelFiles) -> Description:
     if not any(key in settings for key in _IMAGE_KEYS) and (exported is None or exported.guess):
         unsaid = "how images are preprocessed" if exported is None else exported.guess
         assumptions.append(
-            f"{name} doesn't say {unsaid}, so this is assumed: {steps}. If it is wrong, labels are wrong. "
-            f"Describe it in a {SETTINGS} beside the file."
+            f"{name} doesn't say {unsaid}. pictag assumes: {steps}. If that is wrong, labels are wrong; "
+            f"describe it in a {SETTINGS} beside the file."
         )
     return Description(
         labels=labels,
