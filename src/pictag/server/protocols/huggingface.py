@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pictag.errors import EngineError, InputError, shorten
 from pictag.images import Source
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from pictag.execution import Outcome
     from pictag.options import ScoringOptions
 
 _MEMBERS = ("inputs", "parameters", "options")  # options (waiting, caching) only matter on the Hub's servers
@@ -130,12 +131,18 @@ async def classify(request: Request) -> Response:
         async with services.use_model(model, deadline_s=deadline_s) as served:
             scorer = make_scorer(served.runner.model, parsed.scoring)
             results = await services.classify_each(served, parsed.images, deadline_s=deadline_s)
+
+        def describe(result: Outcome | InputError | EngineError) -> Any:
+            if isinstance(result, InputError | EngineError):
+                raise result
+            return make_entry(scorer.pick(result), as_one=False)
+
+        if not parsed.is_list:
+            return json_response(describe(results[0]))
         entries = []
         for result in results:
-            if not isinstance(result, InputError | EngineError):
-                entries.append(make_entry(scorer.pick(result), as_one=False))
-            elif parsed.is_list:
-                entries.append(describe_error(result, request_id=request.state.request_id))
-            else:
-                raise result
-        return json_response(entries if parsed.is_list else entries[0])
+            try:
+                entries.append(describe(result))
+            except (InputError, EngineError) as error:
+                entries.append(describe_error(error, request_id=request.state.request_id))
+        return json_response(entries)

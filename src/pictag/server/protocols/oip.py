@@ -13,7 +13,7 @@ from pictag import __version__
 from pictag.errors import shorten
 from pictag.options import ScoringOptions
 from pictag.pipelines.results import make_scorer
-from pictag.postprocess import activate, pick_labels
+from pictag.postprocess import MAX_SCORE, activate, pick_labels
 from pictag.server.bodies import parse_json, parse_off_loop
 from pictag.server.http_errors import BadRequest, ModelNotServed, RouteNotFound, json_response
 from pictag.server.protocols.inference import SCORES, parse_infer
@@ -191,11 +191,12 @@ def _make_output(
         data: bytes | list[Any] = join_texts(texts) if requested.is_binary else texts
     else:
         output |= {"datatype": "FP32", "shape": list(values.shape)}
-        if not requested.is_binary and not np.isfinite(values).all():
-            raise BadRequest(
-                "The model's results for this tensor include NaN or infinity, which JSON doesn't have. "
-                "Request binary data."
-            )
+        if not requested.is_binary:  # JSON has neither infinity nor NaN
+            values = np.clip(values, -MAX_SCORE, MAX_SCORE)
+            if np.isnan(values).any():
+                raise BadRequest(
+                    "The model's results include NaN, which JSON doesn't have. Request binary data."
+                )
         data = values.astype("<f4", copy=False).tobytes() if requested.is_binary else values.ravel().tolist()
     if isinstance(data, bytes):
         output["parameters"] = {"binary_data_size": len(data)}
