@@ -131,7 +131,8 @@ def _as_rows(
     outputs: Sequence[NDArray[Any]], count: int, names: Sequence[str]
 ) -> tuple[NDArray[np.float32], ...]:
     scores, *others = outputs
-    rows = _find_rows(scores.shape, count)
+    is_plain = scores.ndim == 2 and len(scores) == count
+    rows = scores.shape if is_plain else _find_rows(scores.shape, count)
     if rows is None:
         raise _wrong_shape(
             names[0], scores, count, "Export it with a dynamic batch size, or with batch_size=1."
