@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from images.decoding import decode_bytes
 from pictag.errors import (
     CorruptImage,
     DecodeError,
@@ -26,7 +27,6 @@ from pictag.errors import (
     OptionError,
 )
 from pictag.images import FetchLimits, ImageLimits, make_source, read_image
-from pictag.images.decode import decode_bytes
 from pictag.images.sniff import AVIF, WEBP, opened_names, recognise
 
 Encode = Callable[..., bytes]

@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
+from images.decoding import decode_bytes
 from pictag.errors import ImageTooLarge
-from pictag.images.decode import decode_bytes
 from pictag.images.header import read_size
 from pictag.images.limits import ImageLimits
 from pictag.images.sniff import opened_names

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from images.decoding import decode_bytes
 from pictag.errors import CorruptImage
-from pictag.images.decode import decode_bytes
 
 Encode = Callable[..., bytes]
 

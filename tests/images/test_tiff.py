@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from images.decoding import decode_bytes
 from pictag.errors import DecodeError, ImageTooLarge
-from pictag.images.decode import decode_bytes
 from pictag.images.header import read_size
 from pictag.images.limits import ImageLimits
 

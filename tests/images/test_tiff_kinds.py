@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from images.decoding import decode_bytes
 from images.tiffs import Order, Page, make_tiff, text
 from pictag.errors import CorruptImage, FormatRefused, PictagWarning
 from pictag.images import make_source, read_image
-from pictag.images.decode import decode_bytes
 
 Encode = Callable[..., bytes]
 RED = np.full((6, 8, 3), (255, 40, 0), np.uint8)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import io
 import logging
 import os
 from collections.abc import Callable
@@ -203,6 +202,7 @@ def decode(
     Raises `NotAnImage`, `FormatRefused`, `ImageTooLarge` or `CorruptImage`. A truncated image is
     corrupt, never half a result. Only the first frame of an animation is decoded.
 
+    >>> import io
     >>> stream = io.BytesIO()
     >>> Image.new("L", (4, 3), 200).save(stream, "PNG")
     >>> image = decode(stream)
@@ -249,14 +249,3 @@ def _decode_as(
             check_size(image.size, name=name, limits=limits)
             check_tiles(stream, image.size, name=name, limits=limits)
         return decode_pil_image(image, name=name, limits=limits, format=form.name, needed=needed)
-
-
-def decode_bytes(
-    data: bytes,
-    *,
-    name: str = "<bytes>",
-    limits: ImageLimits | None = None,
-    needed: TargetSize | None = None,
-) -> DecodedImage:
-    """Decode the first image in ``data``; see `decode`."""
-    return decode(io.BytesIO(data), name=name, limits=limits, needed=needed)

@@ -80,19 +80,14 @@ def check_scans(stream: BinaryIO, *, name: str) -> None:
     stream.seek(0)
     head = stream.read(_HEAD_BYTES)
     try:
-        if not _count_scans(head)[1]:
-            _count_scans(head + stream.read(_READ_BYTES))
+        if not _has_all_scans(head):
+            _has_all_scans(head + stream.read(_READ_BYTES))
     except CorruptImage as error:
         raise CorruptImage(f"{shorten(name)}: {error}") from error
 
 
-def count_scans(data: bytes) -> int:
-    """The number of scans that a decoder would read. Raises `CorruptImage` as `check_scans` does."""
-    return _count_scans(data)[0]
-
-
-def _count_scans(data: bytes) -> tuple[int, bool]:
-    """The number of scans, and whether the image ends with them whatever follows in the file."""
+def _has_all_scans(data: bytes) -> bool:
+    """Whether no scan of the image can follow ``data``. Raises `CorruptImage` as `check_scans` does."""
     segments = list_segments(data, until=(_START_OF_SCAN, _END))
     frame, components = next(
         ((marker, data[place + 7 : place + 8]) for marker, place in reversed(segments) if marker in _FRAMES),
@@ -101,12 +96,11 @@ def _count_scans(data: bytes) -> tuple[int, bool]:
     if segments and segments[-1][0] == _START_OF_SCAN and frame not in _PROGRESSIVE:
         place = segments[-1][1]
         if data[place + 2 : place + 3] >= components:
-            return 1, True  # all components in one scan
+            return True  # all components in one scan
     segments = list_segments(data, until=(_END,))
-    scans = sum(marker == _START_OF_SCAN for marker, _ in segments)
-    if scans > MAX_SCANS:
+    if sum(marker == _START_OF_SCAN for marker, _ in segments) > MAX_SCANS:
         raise CorruptImage(
             f"the image has more than {MAX_SCANS} scans, and decoding each takes a pass over the whole "
             "image. Save it again."
         )
-    return scans, bool(segments) and segments[-1][0] == _END
+    return bool(segments) and segments[-1][0] == _END
