@@ -235,12 +235,14 @@ BOMB = zlib.compress(bytes(200 * 2**20), 9)
     "bomb",
     [
         chunk(b"zTXt", b"Comment\0\0" + BOMB),
+        chunk(b"zTXt", b"Raw profile type exif\0\0" + BOMB) * 5,
+        chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + BOMB) * 5,
         chunk(b"iTXt", b"Comment\0\1\0\0\0" + BOMB),
         chunk(b"iCCP", b"icc\0\0" + BOMB),
         chunk(b"eXIf", b"II*\0\x08\0\0\0\xff\xff" + b"\x0f\1\2\0\xff\xff\xff\x0f\0\0\0\0" * 5000),
         chunk(b"tEXt", b"Raw profile type exif\0\nexif\n  99\n" + b"ab" * 100_000),
     ],
-    ids=["zTXt", "iTXt", "iCCP", "EXIF", "raw EXIF"],
+    ids=["zTXt", "zTXt of EXIF", "iTXt of XMP", "iTXt", "iCCP", "EXIF", "raw EXIF"],
 )
 def test_a_bomb_in_metadata_is_rejected_or_ignored(bomb: bytes) -> None:
     with peak_below(50 * 2**20), contextlib.suppress(CorruptImage):
@@ -330,13 +332,46 @@ def test_a_png_with_more_text_than_pillow_reads_is_decoded(
 def test_the_orientation_of_a_png_with_much_text_is_applied(photo: Image.Image, encode: Encode) -> None:
     much = chunk(b"zTXt", b"workflow\0\0" + zlib.compress(bytes(2_000_000)))
     xmp = b'<x:xmpmeta xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+    long_xmp = xmp + b" " * 2_000_000
     exif = Image.Exif()
     exif[0x0112] = 6
+    profile = f"\nexif\n{len(exif.tobytes())}\n{exif.tobytes().hex()}\n".encode().ljust(2_000_000)
+    plain = encode(photo, "PNG")
     for data in (
-        with_chunks(encode(photo, "PNG"), much, chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)),
+        with_chunks(plain, much, chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)),
+        with_chunks(plain, chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(long_xmp))),
+        with_chunks(plain, chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(profile))),
         with_chunks(encode(photo, "PNG", exif=exif), much),
     ):
         assert decode_bytes(data).original_size == (36, 48)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        chunk(b"acTL", b"\0"),
+        chunk(b"fcTL", b"\0"),
+        chunk(b"cHRM", b"\0"),
+        chunk(b"gAMA", b"\0"),
+        chunk(b"pHYs", b"\0"),
+        chunk(b"sRGB", b""),
+        chunk(b"zTXt", b"Comment\0\1text"),
+        chunk(b"tEXt", b"Comment\0text")[:-4] + bytes(4),
+        chunk(b"eXIf", b"II*\0")[:-4] + bytes(4),
+    ],
+    ids=["acTL", "fcTL", "cHRM", "gAMA", "pHYs", "sRGB", "zTXt", "checksum of a text", "checksum of EXIF"],
+)
+def test_a_png_with_broken_metadata_is_decoded(photo: Image.Image, encode: Encode, broken: bytes) -> None:
+    assert decode_bytes(with_chunks(encode(photo, "PNG"), broken)).rgb.tobytes() == photo.tobytes()
+
+
+def test_a_png_with_broken_pixels_is_an_error_whatever_its_metadata(
+    photo: Image.Image, encode: Encode
+) -> None:
+    data = with_chunks(encode(photo, "PNG"), chunk(b"gAMA", b"\0"))
+    place = data.index(b"IDAT") + 30
+    with pytest.raises(CorruptImage):
+        decode_bytes(data[:place] + b"????" + data[place + 4 :])
 
 
 def test_a_broken_png_with_much_text_is_an_error(photo: Image.Image, encode: Encode) -> None:

@@ -19,7 +19,7 @@ from pictag.images.header import BOX_BYTES, largest_item, webp_size
 from pictag.images.jpeg import check_scans
 from pictag.images.libtiff import suppress_libtiff_errors
 from pictag.images.limits import ImageLimits
-from pictag.images.png import drop_text, has_too_much_text
+from pictag.images.png import drop_metadata
 from pictag.images.tiff import (
     check_first_image,
     check_opened,
@@ -229,10 +229,10 @@ def decode(
         check_size(announced, name=name, limits=limits)
     try:
         return _decode_as(stream, form, name=name, limits=limits, needed=needed)
-    except CorruptImage as error:
-        if form is not sniff.PNG or not has_too_much_text(error):
+    except CorruptImage:
+        if form is not sniff.PNG or (reduced := drop_metadata(stream)) is None:
             raise
-        return _decode_as(drop_text(stream), form, name=name, limits=limits, needed=needed)
+        return _decode_as(reduced, form, name=name, limits=limits, needed=needed)
 
 
 def _decode_as(
