@@ -185,7 +185,8 @@ class PipelineOptions:
         precision: ``"bf16"`` makes OpenVINO compute in bfloat16 on CPUs that have it. Float weights then run
             1.5 to four times as fast, and scores differ in the third decimal.
         compiled_cache: A folder where OpenVINO and TensorRT store the compiled model for later runs.
-        max_pixels: Images with more pixels are rejected before they are decoded.
+        max_pixels: Images with more pixels are rejected before they are decoded. Above the default, Pillow's
+            own limit (`PIL.Image.MAX_IMAGE_PIXELS`) is raised too, for the whole process.
         decode: ``"exact"`` gives the same pixels as transformers, bit for bit. ``"fast"`` scales large JPEGs
             down while they are decoded, but never below twice the size that the model needs.
         crop: What the model sees. ``"model"``: the part that the model's preprocessing cuts out. ``"whole"``:

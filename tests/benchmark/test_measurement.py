@@ -64,6 +64,12 @@ def test_broken_images_are_named_and_left_out(tiny: Path, tmp_path: Path) -> Non
     assert report.results[0].end_to_end_per_s is not None
 
 
+def test_an_image_above_max_pixels_is_left_out(tiny: Path, tmp_path: Path) -> None:
+    make_image(tmp_path / "red.png", "red")
+    with pytest.raises(NotAnImage, match="the limit is 100"):
+        measure(tiny, tmp_path, max_pixels=100, **QUICK)
+
+
 def test_a_folder_without_a_usable_image_is_an_error(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(ImageNotFound):
         measure(tiny, tmp_path, **QUICK)

@@ -28,6 +28,7 @@ from pictag.errors import (
     UnsupportedInput,
 )
 from pictag.images import DecodedImage, ImageLimits, make_source, read_image
+from pictag.images.limits import MAX_PIXELS
 
 Encode = Callable[..., bytes]
 
@@ -256,3 +257,25 @@ def test_reading_files_loads_no_http_client(path: Path) -> None:
 def count_descriptors() -> int:
     """The number of files that this process has open, or 0 where that isn't known."""
     return len(list(Path("/proc/self/fd").iterdir())) if sys.platform == "linux" else 0
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
+def test_a_limit_above_the_default_raises_pillows_own(
+    photo: Image.Image, encode: Encode, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    source = make_source(encode(photo, form))
+    limits = ImageLimits(max_pixels=MAX_PIXELS + 1)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # an image beyond Pillow's own takes seconds
+    with pytest.raises(ImageTooLarge, match=f"opens.*raise max_pixels above {MAX_PIXELS:,}"):
+        read_image(source)
+    assert read_image(source, limits=limits).original_size == photo.size
+    assert limits.max_pixels == Image.MAX_IMAGE_PIXELS
+
+
+@pytest.mark.parametrize("pillows", [None, 10 * MAX_PIXELS])
+def test_a_higher_limit_of_pillow_is_not_changed(
+    data: bytes, monkeypatch: pytest.MonkeyPatch, pillows: int | None
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", pillows)
+    read_image(make_source(data), limits=ImageLimits(max_pixels=MAX_PIXELS + 1))
+    assert pillows == Image.MAX_IMAGE_PIXELS

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from pictag.benchmark.records import BrokenImage, ImageFacts
 from pictag.engines.cores import count_cores
 from pictag.errors import InputError, NotAnImage
-from pictag.images import Failed, Source, read_image
+from pictag.images import Failed, ImageLimits, Source, read_image
 from pictag.preprocess.run import preprocess
 from pictag.records import Failure
 
@@ -57,14 +57,14 @@ def draw_image(number: int) -> Image.Image:
 
 
 def check_images(
-    images: Sequence[Source | Failed], spec: PreprocessSpec, *, folder: str | None
+    images: Sequence[Source | Failed], spec: PreprocessSpec, *, limits: ImageLimits, folder: str | None
 ) -> tuple[tuple[Source, ...], ImageFacts]:
     """Decode and preprocess each image once; return those that can be used, and a description of all.
 
     Raises `NotAnImage` if none can be used.
     """
     with ThreadPoolExecutor(count_cores()) as pool:
-        checked = list(pool.map(lambda image: _check(image, spec), images))
+        checked = list(pool.map(lambda image: _check(image, spec, limits), images))
     broken = [one for one in checked if isinstance(one, BrokenImage)]
     sizes = [one for one in checked if not isinstance(one, BrokenImage)]
     if not sizes:
@@ -85,13 +85,15 @@ def check_images(
     )
 
 
-def _check(image: Source | Failed, spec: PreprocessSpec) -> tuple[int, int] | BrokenImage:
+def _check(
+    image: Source | Failed, spec: PreprocessSpec, limits: ImageLimits
+) -> tuple[int, int] | BrokenImage:
     """The image's bytes and pixels, or what is wrong with it."""
     try:
         if isinstance(image, Failed):
             raise image.error
-        decoded = read_image(image)
-        preprocess(decoded.rgb, spec)
+        decoded = read_image(image, limits=limits)
+        preprocess(decoded.rgb, spec, max_pixels=limits.max_pixels)
         width, height = decoded.original_size
         size_bytes = os.stat(image.value).st_size  # noqa: PTH116 - pathlib rejects names that the system accepts
         return size_bytes, width * height

@@ -18,9 +18,17 @@ from pictag.benchmark.processes import run_task
 from pictag.benchmark.records import Progress, Report, Result
 from pictag.benchmark.tasks import ModelTask, Update
 from pictag.errors import ModelError, PictagError
+from pictag.images import ImageLimits
 from pictag.images.folder import choose_images
 from pictag.models.reference import DEFAULT_MODEL, parse_reference
-from pictag.options import check_count, check_folder, check_names, check_seconds, read_pipeline_options
+from pictag.options import (
+    MAX_PIXELS,
+    check_count,
+    check_folder,
+    check_names,
+    check_seconds,
+    read_pipeline_options,
+)
 from pictag.pipelines.opening import load
 from pictag.records import Failure
 
@@ -45,6 +53,7 @@ def measure(
     local_files_only: bool = False,
     decode: Decode = "exact",
     batch_size: int | None = None,
+    max_pixels: int = MAX_PIXELS,
     images: int = 64,
     step_s: float = 1.0,
     recursive: bool = False,
@@ -69,6 +78,7 @@ def measure(
         local_files_only: Never use the network.
         decode: ``"exact"`` or ``"fast"``.
         batch_size: Images per run of the model; by default it is chosen by measurement.
+        max_pixels: As for `pictag.pipeline`.
         images: Maximum number of different images, spread evenly over the folder.
         step_s: Approximate duration of each measurement in seconds.
         recursive: Include images in subfolders.
@@ -100,6 +110,7 @@ def measure(
             "local_files_only": local_files_only,
             "decode": decode,
             "batch_size": batch_size,
+            "max_pixels": max_pixels,
             "progress": on_download,
         }
     )
@@ -135,7 +146,8 @@ def measure(
     with tempfile.TemporaryDirectory(prefix="pictag-bench-") as scratch:
         given = draw_images(Path(scratch), count) if found is None else found
         tell("checking the images", 1)
-        usable, facts = check_images(given, spec, folder=None if place is None else str(place))
+        limits = ImageLimits(max_pixels=options.max_pixels)
+        usable, facts = check_images(given, spec, limits=limits, folder=None if place is None else str(place))
         report = replace(report, images=facts)
         for number, task in enumerate(tasks, start=2):
             finished = report.results

@@ -11,7 +11,17 @@ import click
 
 from pictag.cli.ending import ALL_WELL, SOME_FAILED, debug_option
 from pictag.cli.interruption import Interrupted, Interruption
-from pictag.cli.options import BATCH_SIZE, CACHE_DIR, DECODE, DEVICE, OFFLINE, QUIET, RECURSIVE, REVISION
+from pictag.cli.options import (
+    BATCH_SIZE,
+    CACHE_DIR,
+    DECODE,
+    DEVICE,
+    OFFLINE,
+    PIXEL_LIMIT,
+    QUIET,
+    RECURSIVE,
+    REVISION,
+)
 from pictag.cli.progress import Progress
 from pictag.engines.registry import ENGINE_NAMES
 from pictag.models.weights import DTYPES
@@ -59,6 +69,7 @@ Exit status: 0 success, 1 an engine or dtype failed, 2 wrong usage, no model or 
 @OFFLINE
 @DECODE
 @BATCH_SIZE
+@PIXEL_LIMIT
 @RECURSIVE
 @click.option(
     "--images",
@@ -100,6 +111,7 @@ def bench(
     local_files_only: bool,
     decode: Decode,
     batch_size: int | None,
+    max_pixels: int,
     recursive: bool,
     images: int,
     step_s: float,
@@ -136,6 +148,7 @@ def bench(
                 local_files_only=local_files_only,
                 decode=decode,
                 batch_size=batch_size,
+                max_pixels=max_pixels,
                 images=images,
                 step_s=step_s,
                 recursive=recursive,

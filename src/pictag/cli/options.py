@@ -99,6 +99,14 @@ BATCH_SIZE = click.option(
     metavar="N",
     help="Images per run of the model. [default: 1 or 4, whichever is faster for the first images]",
 )
+PIXEL_LIMIT = click.option(
+    "--max-pixels",
+    type=int,
+    metavar="N",
+    default=MAX_PIXELS,
+    show_default=True,
+    help="Reject images with more pixels (width × height).",
+)
 QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress, notes or summary on stderr.")
 RECURSIVE = click.option("-r", "--recursive", is_flag=True, help="Include the images of subfolders.")
 
@@ -147,14 +155,7 @@ PIPELINE: Sequence[Decorator] = (
         metavar="N",
         help="Number of CPU threads. [default: all cores]",
     ),
-    click.option(
-        "--max-pixels",
-        type=int,
-        metavar="N",
-        default=MAX_PIXELS,
-        show_default=True,
-        help="Reject images with more pixels (width × height).",
-    ),
+    PIXEL_LIMIT,
     click.option(
         "--engine",
         type=click.Choice(("auto", *ENGINE_NAMES)),

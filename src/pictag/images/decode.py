@@ -18,7 +18,7 @@ from pictag.images.colour import PILLOW_ERRORS, SIDEWAYS, find_transposition, to
 from pictag.images.header import BOX_BYTES, largest_item, webp_size
 from pictag.images.jpeg import check_scans
 from pictag.images.libtiff import suppress_libtiff_errors
-from pictag.images.limits import ImageLimits
+from pictag.images.limits import MAX_PIXELS, ImageLimits
 from pictag.images.png import drop_metadata
 from pictag.images.tiff import (
     check_first_image,
@@ -137,8 +137,8 @@ def _translate(error: Exception, *, name: str, problem: str) -> DecodeError:
     if isinstance(error, Image.DecompressionBombError):
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         return ImageTooLarge(
-            f"{shown}: more pixels than Pillow opens ({limit:,}). Make the image smaller, or raise both "
-            "max_pixels and PIL.Image.MAX_IMAGE_PIXELS."
+            f"{shown}: more pixels than Pillow opens ({limit:,}). Make the image smaller, or raise "
+            f"max_pixels above {MAX_PIXELS:,}."
         )
     if isinstance(error, MemoryError):
         return ImageTooLarge(f"{shown}: {problem}: there is not enough memory.")

@@ -10,6 +10,8 @@ import threading
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote_to_bytes
 
+from PIL import Image
+
 from pictag.errors import (
     CorruptImage,
     ImageNotFound,
@@ -22,7 +24,7 @@ from pictag.errors import (
 )
 from pictag.images.array import array_to_pil_image
 from pictag.images.decode import DecodedImage, TargetSize, check_size, decode, decode_pil_image
-from pictag.images.limits import FetchLimits, ImageLimits
+from pictag.images.limits import MAX_PIXELS, FetchLimits, ImageLimits
 from pictag.images.source import Source, decode_base64
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ def lock_for(shared: object) -> contextlib.AbstractContextManager[object]:
     return _LOCKS[id(shared) % len(_LOCKS)]
 
 
-def read_image(
+def read_image(  # noqa: PLR0912  (one for each kind of source)
     source: Source,
     *,
     limits: ImageLimits = _IMAGE_LIMITS,
@@ -60,14 +62,18 @@ def read_image(
     ``needed`` returns, for an image's (width, height), the size it is resized to. Large JPEGs are then
     scaled down while they are decoded, to at least twice that size. Without it they are decoded in full.
 
+    If the caller allows more pixels than Pillow opens, Pillow's limit is raised, for the whole process: it is
+    a variable of `PIL.Image`, and can't be given for one image.
+
     Raises an `InputError`: `ImageNotFound`, `ImageUnreadable` or `FetchFailed` (or a subclass) for reading;
     `NotAnImage`, `FormatRefused`, `CorruptImage` or `ImageTooLarge` for decoding.
 
-    >>> from PIL import Image
     >>> from pictag.images import make_source
     >>> read_image(make_source(Image.new("CMYK", (4, 3)))).rgb
     <PIL.Image.Image image mode=RGB size=4x3 ...>
     """
+    if limits.max_pixels > max(MAX_PIXELS, Image.MAX_IMAGE_PIXELS or limits.max_pixels):
+        Image.MAX_IMAGE_PIXELS = limits.max_pixels
     if source.kind in ("file", "url"):
         source = read_ahead(source, limits=limits, fetch=fetch)
     name, value = source.name, source.value
