@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import warnings
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -16,12 +17,14 @@ from images.decoding import decode_bytes
 from images.tiffs import Order, Page, make_tiff, text
 from pictag.errors import CorruptImage, FormatRefused, PictagWarning
 from pictag.images import make_source, read_image
+from pictag.images.libtiff import has_codec
 
 Encode = Callable[..., bytes]
 RED = np.full((6, 8, 3), (255, 40, 0), np.uint8)
 LARGE_RED = np.full((60, 80, 3), (255, 40, 0), np.uint8)
 SENSOR = Page(values=np.full((60, 80), 1000, np.uint16), photometric=32803)
 LINEAR = Page(values=np.full((60, 80, 3), 1000, np.uint16), photometric=34892)
+SEPARATE = {284: (3, (2,))}
 REDUCED = {254: (4, (1,))}
 DNG = {50706: (1, (1, 4, 0, 0))}
 
@@ -233,11 +236,70 @@ def test_directories_in_a_circle_are_read_once() -> None:
         (Page(values=np.ones((2, 2, 2), np.uint16)), "2 channels of 16-bit unsigned integers"),
         (Page(values=RED, photometric=2, tags={259: (3, (34712,))}), "Compression 34712"),
         (Page(values=RED, photometric=9), "PhotometricInterpretation 9"),
+        (Page(values=RED, photometric=5, tags={338: (3, (1,))}), "PhotometricInterpretation 5"),
+        (Page(values=np.ones((2, 2, 5), np.uint8), photometric=2, tags=SEPARATE), "5 channels .* planes"),
+        (Page(values=np.ones((2, 2), np.uint8), photometric=0, tags={266: (3, (2,))}), "1 channel of 8-bit"),
     ],
 )
 def test_a_sound_tiff_of_an_unsupported_kind_is_refused_with_what_it_contains(page: Page, kind: str) -> None:
     with pytest.raises(FormatRefused, match=kind):
         decode_bytes(make_tiff(page))
+
+
+def test_a_compression_that_this_libtiff_lacks_is_refused_with_its_number() -> None:
+    lacking = next(number for number in (50001, 50000, 34925, 34887) if not has_codec(number))
+    with pytest.raises(FormatRefused, match=f"Compression {lacking}"):
+        decode_bytes(make_tiff(Page(values=RED, photometric=2, tags={259: (3, (lacking,))})))
+
+
+def make_planes(values: Any, photometric: int, order: Order) -> bytes:
+    """An uncompressed TIFF that has one channel after the other."""
+    height, width, channels = values.shape
+    size = height * width * values.dtype.itemsize
+    places = {273: (4, tuple(8 + n * size for n in range(channels))), 279: (4, (size,) * channels)}
+    turned = np.moveaxis(values, 2, 0).reshape(values.shape)
+    return make_tiff(Page(values=turned, photometric=photometric, tags={**SEPARATE, **places}), order=order)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize(("photometric", "mode"), [(2, "RGB"), (2, "RGBA"), (5, "CMYK")])
+def test_channels_in_separate_planes_are_read_at_every_depth(
+    photo: Image.Image, order: Order, dtype: Any, photometric: int, mode: str
+) -> None:
+    values = np.asarray(photo.convert(mode)).astype(dtype)
+    data = make_planes(values * 257 if dtype == np.uint16 else values, photometric, order)
+    assert decode_bytes(data).rgb.tobytes() == photo.convert(mode).convert("RGB").tobytes()
+    with Image.open(io.BytesIO(data)) as opened:
+        assert read_image(make_source(opened)).rgb.tobytes() == photo.convert(mode).convert("RGB").tobytes()
+    with pytest.raises(CorruptImage):
+        decode_bytes(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.array([[0, 0.25, 1]], np.float32),
+        np.array([[0, 64 * 257, 32767]], np.int16),
+        np.array([[0, 64 * 257, 65535]], np.int32),
+        np.array([[0, 64 * 257, 65535]], np.uint16),
+    ],
+    ids=["float32", "int16", "int32", "uint16"],
+)
+def test_compressed_values_are_read_in_both_byte_orders(values: Any, order: Order) -> None:
+    data = zlib.compress(values.astype(values.dtype.newbyteorder(order)).tobytes())
+    plain = Page(values=values)
+    page = Page(
+        values=np.frombuffer(data, np.uint8)[None],
+        tags={
+            256: (4, (values.shape[1],)),
+            258: (3, (values.dtype.itemsize * 8,)),
+            259: (3, (8,)),
+            339: (3, ({"u": 1, "i": 2, "f": 3}[values.dtype.kind],)),
+        },
+    )
+    assert grey(make_tiff(page, order=order)) == grey(make_tiff(plain))
 
 
 def test_ordinary_values_are_read_without_a_warning() -> None:

@@ -24,8 +24,10 @@ from pictag.images.tiff import (
     check_first_image,
     check_opened,
     check_tiles,
+    correct_decoder,
     describe_raw,
-    describe_unsupported,
+    find_undecodable,
+    find_unsupported,
     read_small_palette,
 )
 
@@ -93,6 +95,7 @@ def decode_pil_image(
     try:
         if hasattr(image, "tag_v2"):  # a TIFF
             check_opened(image)
+            correct_decoder(image)
             if (palette := read_small_palette(image)) is not None:
                 image.palette = ImagePalette.raw("RGB;L", palette)
         is_jpeg = image.format in ("JPEG", "MPO")
@@ -112,6 +115,8 @@ def decode_pil_image(
     except DecodeError as error:
         raise type(error)(f"{shorten(name)}: {error}") from error
     except _FAILURES as error:
+        if (reason := find_undecodable(image, error)) is not None:
+            raise FormatRefused(f"{shorten(name)}: {reason}") from error
         raise _translate(error, name=name, problem="it cannot be decoded") from error
     return DecodedImage(rgb=rgb, format=format, original_size=full_size or rgb.size)
 
@@ -179,11 +184,8 @@ def _open(stream: BinaryIO, form: sniff.Format, *, name: str) -> Image.Image:
     try:
         return Image.open(stream, formats=[plugin])
     except UnidentifiedImageError as error:
-        if form is sniff.TIFF and (kind := describe_unsupported(stream)) is not None:
-            raise FormatRefused(
-                f"{shorten(name)}: this kind of TIFF is not supported ({kind}). "
-                "Convert it to 8-bit RGB or grey."
-            ) from error
+        if form is sniff.TIFF and (reason := find_unsupported(stream)) is not None:
+            raise FormatRefused(f"{shorten(name)}: {reason}") from error
         raise CorruptImage(f"{shorten(name)}: the file's {form.name} header is corrupt.") from error
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pictag.errors import CorruptImage, FormatRefused, ImageTooLarge, shorten
+from pictag.images.libtiff import has_codec
 from pictag.images.tiff_tags import (
     BITS,
     BROKEN,
@@ -18,6 +19,7 @@ from pictag.images.tiff_tags import (
     MAKE,
     OLD_SUBFILE,
     PHOTOMETRIC,
+    PLANES,
     SAMPLE_FORMAT,
     SAMPLES,
     SIDES,
@@ -39,7 +41,12 @@ if TYPE_CHECKING:
 
 _WHITE_IS_ZERO = 0
 _SENSOR = {32803, 34892}  # values of PHOTOMETRIC: colour filter array, and linear raw
+_OPENED_TAGS = (
+    SUBFILE, SUB_DIRECTORIES, MAKE, DNG_VERSION, BITS, COMPRESSION, PHOTOMETRIC, PLANES, SAMPLES,
+    SAMPLE_FORMAT,
+)  # fmt: skip
 _OLD_JPEG = 6
+_SEPARATE = 2  # value of PLANES: one channel after the other
 _WRONG_TYPES: dict[object, str] = {((8,), 2): "int8", ((32,), 1): "uint32"}  # of these bits and formats
 _FORMATS = {1: "unsigned integers", 2: "signed integers", 3: "floats"}
 
@@ -108,27 +115,61 @@ def check_first_image(stream: BinaryIO, *, name: str) -> None:
 
 
 def check_opened(image: Any) -> None:
-    """Raise `FormatRefused` for the preview of a camera raw file that the caller has opened with Pillow."""
-    known = (SUBFILE, SUB_DIRECTORIES, MAKE, DNG_VERSION)
-    tags = getattr(image, "tag_v2", {})
-    kind = _find_raw({tag: _as_integers(tags[tag]) for tag in known if tag in tags}, [])
-    if kind is not None:
+    """Raise `FormatRefused` for a TIFF that Pillow opens, but that isn't supported.
+
+    It is the preview of a camera raw file, or its compression is missing in this libtiff.
+    """
+    tags = _read_opened(image)
+    if (kind := _find_raw(tags, [])) is not None:
         raise FormatRefused(describe_raw(kind))
+    if not has_codec(first_value(tags, COMPRESSION, 1)):
+        raise FormatRefused(_describe_unsupported(tags))
 
 
-def describe_unsupported(stream: BinaryIO) -> str | None:
-    """What a complete TIFF contains, for a message that it isn't supported; ``None`` if it is broken."""
+def correct_decoder(image: Any) -> None:
+    """Prevent Pillow from misreading two kinds of TIFF.
+
+    It reads uncompressed planes of 16 bits as if they had 8; libtiff reads them correctly. And of big-endian
+    values, it swaps the bytes that libtiff has already swapped.
+    """
+    if not image.tile:  # it has been loaded
+        return
+    tags, tile = image.tag_v2, image.tile[0]
+    if tile.codec_name == "libtiff" and image.mode in ("I", "F"):
+        raw_mode, *others = tile.args
+        image.tile = [tile._replace(args=(raw_mode.replace("B", "N"), *others))]
+    elif tile.codec_name == "raw" and tags.get(PLANES) == _SEPARATE and max(tags.get(BITS, (1,))) == 16:
+        raw_mode = image.mode.partition(";")[0] + ";16N"
+        whole = (0, 0, tags[WIDTH], tags[LENGTH])
+        args = (raw_mode, False, tags.offset)
+        image.tile = [tile._replace(codec_name="libtiff", extents=whole, offset=0, args=args)]
+        image.use_load_libtiff = True
+
+
+def find_unsupported(stream: BinaryIO) -> str | None:
+    """Why a complete TIFF that Pillow doesn't open can't be read; ``None`` if it is broken."""
     with suppress(*BROKEN):
         tags, _ = read_directory(stream)
         if WIDTH in tags and LENGTH in tags and (STRIP_OFFSETS in tags or TILE_OFFSETS in tags):
-            samples, bits = first_value(tags, SAMPLES, 1), first_value(tags, BITS, 1)
-            numbers = _FORMATS.get(first_value(tags, SAMPLE_FORMAT, 1), "values")
-            return (
-                f"{samples} channel{'' if samples == 1 else 's'} of {bits}-bit {numbers}, "
-                f"PhotometricInterpretation {first_value(tags, PHOTOMETRIC)}, "
-                f"Compression {first_value(tags, COMPRESSION, 1)}"
-            )
+            return _describe_unsupported(tags)
     return None
+
+
+def find_undecodable(image: Any, error: Exception) -> str | None:
+    """Why a TIFF that Pillow has opened can't be decoded, if its kind is the cause."""
+    is_kind = isinstance(error, ValueError) and "raw mode" in str(error)
+    return _describe_unsupported(_read_opened(image)) if is_kind and hasattr(image, "tag_v2") else None
+
+
+def _describe_unsupported(tags: Tags) -> str:
+    samples, bits = first_value(tags, SAMPLES, 1), first_value(tags, BITS, 1)
+    numbers = _FORMATS.get(first_value(tags, SAMPLE_FORMAT, 1), "values")
+    planes = " in separate planes" if samples > 1 and first_value(tags, PLANES) == _SEPARATE else ""
+    return (
+        f"this kind of TIFF is not supported ({samples} channel{'' if samples == 1 else 's'} of {bits}-bit "
+        f"{numbers}{planes}, PhotometricInterpretation {first_value(tags, PHOTOMETRIC)}, "
+        f"Compression {first_value(tags, COMPRESSION, 1)}). Convert it to 8-bit RGB or grey."
+    )
 
 
 def read_grey_kind(image: Any) -> GreyKind:
@@ -168,6 +209,12 @@ def _find_raw(first: Tags, others: list[Tags]) -> str | None:
     make = bytes(first.get(MAKE, ())).partition(b"\0")[0].decode("latin-1").strip()
     kind = "DNG" if DNG_VERSION in first else f"of {shorten(make, 60)}" if make else "TIFF"
     return f"camera raw ({kind})"
+
+
+def _read_opened(image: Any) -> Tags:
+    """The tags of a TIFF that Pillow has opened."""
+    tags = image.tag_v2
+    return {tag: _as_integers(tags[tag]) for tag in _OPENED_TAGS if tag in tags}
 
 
 def _as_integers(value: Any) -> tuple[int, ...]:

@@ -10,13 +10,13 @@ Tags = dict[int, tuple[int, ...]]
 SUBFILE, OLD_SUBFILE, SUB_DIRECTORIES, MAKE, DNG_VERSION = 254, 255, 330, 271, 50706
 WIDTH, LENGTH, TILE_WIDTH, TILE_LENGTH = SIDES = 256, 257, 322, 323
 BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, SAMPLE_FORMAT = 258, 259, 262, 277, 339
-STRIP_OFFSETS, TILE_OFFSETS, COLOUR_MAP = 273, 324, 320
+STRIP_OFFSETS, TILE_OFFSETS, PLANES, COLOUR_MAP = 273, 324, 284, 320
 BROKEN = (struct.error, OverflowError, OSError)
 """What reading raises for files that are truncated, or whose offsets lead out of them."""
 
 _KNOWN = frozenset((
     SUBFILE, OLD_SUBFILE, SUB_DIRECTORIES, MAKE, DNG_VERSION, *SIDES, BITS, COMPRESSION, PHOTOMETRIC, SAMPLES,
-    SAMPLE_FORMAT, STRIP_OFFSETS, TILE_OFFSETS,
+    SAMPLE_FORMAT, STRIP_OFFSETS, TILE_OFFSETS, PLANES,
 ))  # fmt: skip
 _MAX_TAGS = 4096  # libtiff's own limit
 _MAX_DIRECTORIES = 16  # a camera raw file has fewer; of a long document, the first pages are enough
