@@ -9,7 +9,7 @@ from hypothesis import given, settings
 
 from anyprediction import RUNS
 from pictag.errors import UnreadableResults
-from pictag.records import Failure, Prediction
+from pictag.records import Prediction
 from pictag.sinks.resume import FileFormat, reopen_sink
 from resultfiles import CAT, FORMATS, READERS, TORN, write
 
@@ -24,29 +24,6 @@ def test_a_file_gives_back_what_was_written(
 ) -> None:
     path = write(tmp_path_factory.mktemp("run") / "run", file_format, *run)
     assert list(READERS[file_format](path)) == run
-
-
-@each_format
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("CorruptPicture", "CorruptImage"),
-        ("NotAPicture", "NotAnImage"),
-        ("PictureNotFound", "ImageNotFound"),
-        ("PictureTooLarge", "ImageTooLarge"),
-        ("PictureUnreadable", "ImageUnreadable"),
-    ],
-)
-def test_a_file_with_old_error_kinds_can_be_read_and_resumed(
-    tmp_path: Path, file_format: FileFormat, old: str, new: str
-) -> None:
-    failed = Prediction(source="torn.jpg", error=Failure(kind=old, message="It ends too soon."))
-    path = write(tmp_path / "run", file_format, failed)
-    sink, done = reopen_sink(path, file_format)
-    assert done.has_failed("torn.jpg")
-    sink.write(CAT)
-    sink.close()
-    assert [p.error and p.error.kind for p in READERS[file_format](path)] == [new, None]
 
 
 @each_format

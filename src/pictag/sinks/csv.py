@@ -23,9 +23,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from pictag.errors import UnreadableResults, shorten
-from pictag.records import Label, Prediction
+from pictag.records import Failure, Label, Prediction
 from pictag.sinks.embeddings import decode_embedding, encode_embedding
-from pictag.sinks.failures import make_failure
 from pictag.sinks.lines import read_results, write_whole
 from pictag.sinks.names import escape_name, restore_name
 
@@ -168,7 +167,7 @@ def _decode_row(row: list[str], columns: tuple[str, ...]) -> tuple[int, Predicti
     embedding = _decode_embedding(text[0]) if text and text[0] else None
     prediction = Prediction(source=restore_name(source), embedding=embedding)
     if kind:
-        return 0, replace(prediction, error=make_failure(kind, restore_name(message)))
+        return 0, replace(prediction, error=Failure(kind=kind, message=restore_name(message)))
     if not rank:
         return 0, prediction
     found = Label(label=restore_name(label), score=float(score), index=int(index))

@@ -24,9 +24,8 @@ import re
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pictag.errors import UnreadableResults, shorten
-from pictag.records import Label, Prediction
+from pictag.records import Failure, Label, Prediction
 from pictag.sinks.embeddings import decode_embedding, encode_embedding
-from pictag.sinks.failures import make_failure
 from pictag.sinks.lines import read_results, write_whole
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ def decode_json(line: str | bytes) -> Prediction:
         source = _expect(entry["source"], str)
         if "error" in entry:
             error = entry["error"]
-            failure = make_failure(_expect(error["kind"], str), _expect(error["message"], str))
+            failure = Failure(kind=_expect(error["kind"], str), message=_expect(error["message"], str))
             return Prediction(source=source, error=failure)
         labels = tuple(
             Label(

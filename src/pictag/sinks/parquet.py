@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pictag.errors import MissingExtra, OutputError, UnreadableResults, shorten
-from pictag.records import Label, Prediction
-from pictag.sinks.failures import make_failure
+from pictag.records import Failure, Label, Prediction
 from pictag.sinks.names import escape_name, restore_name
 from pictag.sinks.run_record import PARQUET_KEY, encode_record
 
@@ -170,7 +169,7 @@ def _from_batch(batch: Any) -> Iterator[Prediction]:
 def _from_row(row: dict[str, Any]) -> Prediction:
     source, error = restore_name(row["source"]), row["error"]
     if error is not None:
-        failure = make_failure(error["kind"], restore_name(error["message"]))
+        failure = Failure(kind=error["kind"], message=restore_name(error["message"]))
         return Prediction(source=source, error=failure)
     labels = (Label(**entry | {"label": restore_name(entry["label"])}) for entry in row["labels"] or ())
     return Prediction(source=source, labels=tuple(labels))
