@@ -329,6 +329,48 @@ def test_a_png_with_more_text_than_pillow_reads_is_decoded(
     assert decode_bytes(data).rgb.tobytes() == photo.tobytes()
 
 
+LONG = bytes(range(1, 251)) * 20_000  # 5 MB
+
+
+def with_segments(data: bytes) -> bytes:
+    """A JPEG with application segments of 60 kB each, and comments."""
+    segments = (b"\xff" + bytes([marker]) + struct.pack(">H", 60_002) + LONG[:60_000] for marker in MARKERS)
+    return data[:2] + b"".join(segments) * 20 + data[2:]
+
+
+def with_comments(data: bytes) -> bytes:
+    """A GIF with comments and XMP of 5 MB each after its palette."""
+    place = 13 + 3 * 2 ** ((data[10] & 7) + 1)
+    blocks = b"".join(b"\xfa" + LONG[n : n + 250] for n in range(0, len(LONG), 250)) + b"\0"
+    return data[:place] + b"\x21\xfe" + blocks + b"\x21\xff\x0bXMP DataXMP" + blocks + data[place:]
+
+
+MARKERS = (*range(0xE0, 0xF0), 0xFE)
+TAGS = {700: LONG, 34377: LONG, 34675: LONG, 50000: LONG}
+
+
+@pytest.mark.parametrize(
+    ("form", "options"),
+    [
+        ("JPEG", {"icc_profile": LONG}),
+        ("PNG", {"exif": b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0" + LONG}),
+        ("WEBP", {"exif": LONG, "xmp": LONG, "icc_profile": LONG}),
+        ("GIF", {}),
+        ("TIFF", {"tiffinfo": TAGS}),
+        ("TIFF", {"tiffinfo": TAGS, "compression": "tiff_lzw"}),
+        ("AVIF", {"xmp": LONG, "icc_profile": LONG}),
+    ],
+)
+def test_large_metadata_does_not_decide_in_any_format(
+    photo: Image.Image, encode: Encode, form: str, options: dict[str, Any]
+) -> None:
+    plain = encode(photo, form)
+    data = encode(photo, form, **options)
+    data = {"JPEG": with_segments, "GIF": with_comments}.get(form, bytes)(data)
+    assert len(data) > 5_000_000
+    assert decode_bytes(data).rgb.tobytes() == decode_bytes(plain).rgb.tobytes()
+
+
 def test_the_orientation_of_a_png_with_much_text_is_applied(photo: Image.Image, encode: Encode) -> None:
     much = chunk(b"zTXt", b"workflow\0\0" + zlib.compress(bytes(2_000_000)))
     xmp = b'<x:xmpmeta xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
