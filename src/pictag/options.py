@@ -160,9 +160,9 @@ class PipelineOptions:
         revision: Branch, tag or commit on the Hub.
         dtype: Which of the model's weights to use: ``fp32``, ``fp16``, ``int8``, ``uint8``, ``q8``, ``q4``,
             ``q4f16`` or ``bnb4``. ``auto`` is ``fp32`` if the model has it; ``.card`` says which file was
-            chosen, and why. Types of PyTorch and numpy are accepted, such as ``torch.float16``.
-        device: ``"cpu"``, or with the extra ``gpu`` an NVIDIA GPU: ``"cuda"``, ``"tensorrt"``; ``"cuda:1"``
-            is the second GPU. As in transformers, ``-1`` is the CPU, ``0`` the first GPU, and a
+            chosen, and why. PyTorch and numpy dtypes are accepted, such as ``torch.float16``.
+        device: ``"cpu"``, or, if the extra ``gpu`` is installed, an NVIDIA GPU: ``"cuda"`` or ``"tensorrt"``;
+            ``"cuda:1"`` is the second GPU. As in transformers, ``-1`` is the CPU, ``0`` the first GPU, and a
             ``torch.device`` is accepted.
         engine: ``"onnxruntime"``, ``"openvino"`` (which needs the extra of that name), or an object that
             implements the protocol `pictag.engines.base.Engine`. ``"auto"`` is ONNX Runtime, except for
@@ -173,17 +173,17 @@ class PipelineOptions:
         token: Access token for the Hub; by default that of ``HF_TOKEN`` or ``hf auth login``. With ``False``,
             no token is sent.
         model_file: Name of one of the model's ``.onnx`` files. Replaces ``dtype``.
-        output: What the graph returns, ``"logits"`` or ``"probabilities"``; by default what the model's
-            files, its graph or three test images show.
-        output_name: Name of the graph's output with the scores; by default the one that fits by type, width
-            and name.
+        output: What the graph returns, ``"logits"`` or ``"probabilities"``; by default pictag finds out from
+            the model's files, from its graph, or by running it on three test images.
+        output_name: Name of the graph output that holds the scores; by default the one with a matching type,
+            shape and name.
         progress: Called with a `DownloadProgress` while files are downloaded.
         always_list: Return lists as transformers does: a list for one image, a list of lists for several.
         mode: ``"latency"`` is faster for few images, ``"throughput"`` for many. ``"auto"`` decides for each
             call: 256 or more images, and iterators of unknown length, run in throughput mode.
         threads: Number of CPU threads; by default one per core.
         precision: ``"bf16"`` makes OpenVINO compute in bfloat16 on CPUs that have it. Float weights then run
-            1.5 to four times as fast, and scores differ in the third decimal.
+            1.5 to 4 times as fast, and scores differ in the third decimal place.
         compiled_cache: A folder where OpenVINO and TensorRT store the compiled model for later runs.
         max_pixels: Images with more pixels are rejected before they are decoded. Above the default, Pillow's
             own limit (`PIL.Image.MAX_IMAGE_PIXELS`) is raised too, for the whole process.

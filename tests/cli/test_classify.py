@@ -181,7 +181,7 @@ def test_the_model_may_come_from_the_environment(
         (["clasify", "a.jpg"], "'classify'"),
         (["classify", "a.jpg", "--modle", "x"], "--model"),
         (["classify"], "Give an image"),
-        (["classify", "a.jpg", "-k", "0"], "whole number from 1"),
+        (["classify", "a.jpg", "-k", "0"], "whole number of at least 1"),
         (["classify", "a.jpg", "-k", "many"], "all"),
         (["classify", "a.jpg", "--batch-size", "0"], "--batch-size"),
         (["classify", "a.jpg", "--format", "xml"], "jsonl"),

@@ -1,4 +1,4 @@
-"""The output with the scores: chosen by type, width and name, or an error that lists the outputs."""
+"""The output with the scores: chosen by type, shape and name, or an error that lists the outputs."""
 
 from __future__ import annotations
 

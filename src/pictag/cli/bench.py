@@ -77,7 +77,7 @@ Exit status: 0 success, 1 an engine or dtype failed, 2 wrong usage, no model or 
     default=64,
     show_default=True,
     metavar="N",
-    help="Maximum number of different images. They are spread evenly over FOLDER.",
+    help="Maximum number of different images. They are picked evenly from FOLDER.",
 )
 @click.option(
     "--seconds",

@@ -29,7 +29,7 @@ Examples:
 An image that can't be classified produces a line with the reason; the others are still classified.
 
 Exit status: 0 success, 1 some images failed, 2 wrong usage or no model, 130 interrupted. After an
-interruption, the output has all finished results, and --resume continues from there.
+interruption, the output contains every result so far, and --resume continues from there.
 """
 
 

@@ -7,7 +7,7 @@
 | 2 | wrong usage, no model, or results that can't be written |
 | 70 | an error inside pictag |
 | 75 | only `pictag serve`: a temporary problem, such as a Hub that doesn't answer |
-| 130, 143, 129 | interrupted (Ctrl-C, ``kill``, terminal closed); finished results have been written |
+| 130, 143, 129 | interrupted (Ctrl-C, ``kill``, terminal closed); the results so far have been written |
 | 141 | the reader of the output has stopped reading |
 """
 

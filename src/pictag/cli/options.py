@@ -37,7 +37,7 @@ def read_top_k(text: str) -> int | None:
     if text == "all":
         return None
     if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise click.BadParameter(f"{text!r} is not allowed. Use 'all' or a whole number from 1.")
+        raise click.BadParameter(f"{text!r} is not allowed. Use 'all' or a whole number of at least 1.")
     return int(text)
 
 
@@ -57,19 +57,19 @@ MODEL_OUTPUT = click.option(
     "--model-output",
     "output_",
     type=click.Choice(OUTPUTS),
-    help="What the model's graph returns. [default: what its files, its graph or three test images show]",
+    help="What the model's graph returns. [default: detected from the model]",
 )
 MODEL_OUTPUT_NAME = click.option(
     "--model-output-name",
     "output_name",
     metavar="NAME",
-    help="The graph's output with the scores. [default: the one that fits by type, width and name]",
+    help="The graph output that holds the scores. [default: detected by type, shape and name]",
 )
 CACHE_DIR = click.option(
     "--cache-dir",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="The Hub's cache. [default: set by HF_HOME and HF_HUB_CACHE]",
+    help="Where models from the Hub are stored. [default: set by HF_HOME and HF_HUB_CACHE]",
 )
 OFFLINE = click.option(
     "--offline",
@@ -108,7 +108,7 @@ PIXEL_LIMIT = click.option(
     help="Reject images with more pixels (width × height).",
 )
 QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress, notes or summary on stderr.")
-RECURSIVE = click.option("-r", "--recursive", is_flag=True, help="Include the images of subfolders.")
+RECURSIVE = click.option("-r", "--recursive", is_flag=True, help="Include images in subfolders.")
 
 PIPELINE: Sequence[Decorator] = (
     click.option(
@@ -232,21 +232,21 @@ OUTPUT: Sequence[Decorator] = (
         "--format",
         "asked",
         type=click.Choice(FORMATS),
-        help="Output format. [default: set by the ending of --output; without --output, table on a terminal "
-        "and jsonl elsewhere]",
+        help="Output format. [default: set by the extension of --output; without --output, table on a "
+        "terminal and jsonl elsewhere]",
     ),
     click.option(
         "-o",
         "--output",
         metavar="FILE",
-        help="Write the results to FILE. Its ending sets the format: .jsonl, .csv, .parquet or .txt (a "
+        help="Write the results to FILE. The extension sets the format: .jsonl, .csv, .parquet or .txt (a "
         "table). If FILE exists, add --resume or --overwrite. [default: standard output]",
     ),
     click.option(
         "--resume",
         is_flag=True,
-        help="Continue the FILE of --output, with the same model and options. Images whose names are in FILE "
-        "are skipped.",
+        help="Continue the --output file, with the same model and options. Images whose names are in the "
+        "file are skipped.",
     ),
     click.option("--retry-failed", is_flag=True, help="With --resume: retry the images that failed."),
     click.option("--overwrite", is_flag=True, help="Replace FILE if it exists."),

@@ -50,7 +50,7 @@ too little agreement with the original, 130 interrupted. Nothing is written unle
 @click.option(
     "--check",
     metavar="FOLDER",
-    help="Images for comparing the new weights with the original. [default: every fourth image of "
+    help="Images for comparing the new weights with the original ones. [default: every fourth image of "
     "--calibrate]",
 )
 @RECURSIVE
@@ -60,8 +60,8 @@ too little agreement with the original, 130 interrupted. Nothing is written unle
     default=300,
     show_default=True,
     metavar="N",
-    help="Maximum number of images for calibration, and the same for the check. They are spread evenly over "
-    "the folder.",
+    help="Maximum number of calibration images, and also of check images. They are picked evenly from the "
+    "folder.",
 )
 @click.option(
     "--min-agreement",

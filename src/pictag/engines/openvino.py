@@ -49,8 +49,8 @@ def open_session(weights: Path, options: EngineOptions, outputs: Sequence[str] =
 
     With ``mode="latency"`` all threads share one run. With ``"throughput"`` each has its own run; small
     graphs run in the caller's thread, and at most ``threads`` at a time. ``precision="bf16"`` is faster where
-    the processor has it, and changes scores in the third decimal. ``compiled_cache`` is a folder that keeps
-    the compiled graph for the next start.
+    the processor has it, and changes scores in the third decimal place. ``compiled_cache`` is a folder that
+    keeps the compiled graph for the next start.
 
     Raises `InvalidModel` for a file that isn't a usable graph, and `OptionError` for a device other than the
     CPU, or a precision that the processor doesn't have.

@@ -2,7 +2,7 @@
 
 Ultralytics writes ``task``, ``names``, ``imgsz`` and ``channels``
 (https://github.com/ultralytics/ultralytics/blob/main/ultralytics/engine/exporter.py). Its classifiers take
-pixels of 0 to 1 of a centre crop. Custom Vision and the converters for Windows ML write
+a centre crop with pixel values from 0 to 1. Custom Vision and the converters for Windows ML write
 ``Image.BitmapPixelFormat``, ``Image.NominalPixelRange`` and ``Image.ColorSpaceGamma``
 (https://github.com/onnx/onnx/blob/main/docs/MetadataProps.md). timm and torch.onnx write nothing about
 images.

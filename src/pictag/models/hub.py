@@ -95,8 +95,8 @@ def _find_manifest(ref: ModelRef, options: LoadOptions, repository: Path) -> tup
 def _not_cached(ref: ModelRef, files: str) -> str:
     return (
         f"{ref} is not in the cache, and downloads are turned off (by --offline, local_files_only or "
-        f"HF_HUB_OFFLINE). Missing: {shorten(files, 300)} from {endpoint()}/{ref.name}. Download the model "
-        f"once while online: 'pictag models download {ref}'. The model 'embedded' needs no network."
+        f"HF_HUB_OFFLINE). The files needed are {shorten(files, 300)} from {endpoint()}/{ref.name}. Download "
+        f"the model once while online: 'pictag models download {ref}'. The model 'embedded' needs no network."
     )
 
 

@@ -45,7 +45,7 @@ def find_scores(
     outputs: Outputs | None = None,
     source: str = "",
 ) -> Scores:
-    """The output of a graph that has one score for each label, chosen by type, width and name.
+    """The output of a graph that has one score for each label, chosen by type, shape and name.
 
     ``name`` and ``outputs`` are what somebody said about it, and ``source`` is where. Raises `InvalidModel`
     if no output fits or several do, and `OptionError` for a ``name`` that doesn't exist.

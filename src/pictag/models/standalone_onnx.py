@@ -8,13 +8,13 @@ metadata (`pictag.models.graph_metadata`). Every key is optional:
     layout = "NCHW"                 # or "NHWC"; by default the layout of the graph's input
     channels = 3                    # 1 for grayscale
     channel_order = "RGB"           # or "BGR"
-    scale = 0.00392156862745098     # factor for pixels of 0 to 255; 1 keeps them
+    scale = 0.00392156862745098     # factor for pixels of 0 to 255; 1 leaves them unchanged
     mean = [0.485, 0.456, 0.406]    # subtracted after scaling: one number or one per channel
     std = [0.229, 0.224, 0.225]     # divided by
     resample = "bilinear"           # nearest, bilinear, bicubic, lanczos, box, hamming
     crop = 0.875                    # center crop's share of the image; true: largest square; false: squeeze
     output = "logits"               # or "probabilities"; by default what the graph shows
-    output_name = "scores"          # the output with the scores; by default by type, width and name
+    output_name = "scores"          # the output that holds the scores; by default by type, shape and name
     problem_type = "single_label_classification"   # or multi_label_classification, regression
     thresholds = { cat = 0.6 }      # labels below their threshold are left out
     temperature = 1.0               # logits are divided by it

@@ -30,8 +30,8 @@ class Registry:
     ``open_model`` is called in its own thread. ``memory_budget_bytes`` limits the weights of all loaded
     models: the least recently used ones are unloaded to make room, but never a model in use. Under a budget
     models are loaded one at a time; room is made before the load if the model's size is known from an
-    earlier one, otherwise after it. A model that was not used for ``idle_s`` is unloaded. With ``preload``,
-    `start` loads all models.
+    earlier one, otherwise after it. A model that hasn't been used for ``idle_s`` is unloaded. With
+    ``preload``, `start` loads all models.
     """
 
     def __init__(
@@ -240,7 +240,7 @@ class Registry:
             self._unload(slot)
 
     def _watch(self, slot: ModelSlot) -> None:
-        """Unload a model that was not used for ``idle_s``; otherwise check again later."""
+        """Unload a model that hasn't been used for ``idle_s``; otherwise check again later."""
         if self._idle_s is None or slot.loaded is None:
             return
         loaded = slot.loaded

@@ -57,38 +57,54 @@ class ServerSettings(BaseModel):
     offline: bool = Field(default=False, description="never download a model")
     preload: bool = Field(default=True, description="load all models at startup")
     memory_budget_mb: Count | None = Field(
-        default=None, description="unload idle models when the weights of the loaded models take more"
+        default=None,
+        description="unload idle models when the loaded models' weights take more than this many MB",
     )
-    idle_s: Seconds | None = Field(default=None, description="unload a model that was not used for this long")
+    idle_s: Seconds | None = Field(
+        default=None, description="unload a model that hasn't been used for this long"
+    )
 
     max_body_bytes: Count = Field(
-        default=32 * 2**20, description="largest request body, before and after decompression"
+        default=32 * 2**20,
+        description="maximum size in bytes of a request body, before and after decompression",
     )
-    max_pixels: Count = Field(default=50_000_000, description="most pixels per image")
-    max_queue: Count = Field(default=256, description="most images that are waiting or being processed")
+    max_pixels: Count = Field(default=50_000_000, description="maximum number of pixels per image")
+    max_queue: Count = Field(
+        default=256, description="maximum number of images that are waiting or being processed"
+    )
     max_queued_bytes: Count = Field(
-        default=256 * 2**20, description="most bytes of images that are waiting or being processed"
+        default=256 * 2**20,
+        description="maximum total size in bytes of the images that are waiting or being processed",
     )
     max_queued_pixels: Count = Field(
-        default=1_000_000_000, description="most pixels of images that are waiting or being processed"
+        default=1_000_000_000,
+        description="maximum total number of pixels of the images that are waiting or being processed",
     )
-    max_batch: Count = Field(default=8, le=1024, description="most images per run of a model")
+    max_batch: Count = Field(default=8, le=1024, description="maximum number of images per run of a model")
     request_timeout_s: Seconds = Field(
         default=30.0, description="time limit of a request that doesn't set one"
     )
     max_request_timeout_s: Seconds = Field(
-        default=300.0, description="highest time limit that a request may set"
+        default=300.0, description="maximum time limit that a request may set"
     )
 
-    max_connections: Count = Field(default=1000, description="most connections at a time; others get 429")
+    max_connections: Count = Field(
+        default=1000, description="maximum number of simultaneous connections; others get 429"
+    )
     silent_timeout_s: Seconds = Field(
         default=10.0, description="close a new connection that sends nothing for this long"
     )
     header_timeout_s: Seconds = Field(default=10.0, description="time limit for a request's headers")
     body_timeout_s: Seconds = Field(default=30.0, description="time limit for a request's body")
-    keep_alive_s: Seconds = Field(default=30.0, description="close a connection that was idle for this long")
-    max_header_bytes: int = Field(default=16 * 2**10, ge=1024, description="largest request line and headers")
-    max_headers: Count = Field(default=100, description="most headers per request")
+    keep_alive_s: Seconds = Field(
+        default=30.0, description="close a connection that has been idle for this long"
+    )
+    max_header_bytes: int = Field(
+        default=16 * 2**10,
+        ge=1024,
+        description="maximum total size in bytes of the request line and the headers",
+    )
+    max_headers: Count = Field(default=100, description="maximum number of headers per request")
     shutdown_timeout_s: Seconds = Field(
         default=20.0, description="time limit for finishing accepted requests when stopped"
     )
