@@ -94,7 +94,7 @@ HEAVY = {
     "pydantic": SERVER,
     "torch": set(),
     "transformers": set(),
-    "onnx": {"engines/quantize_graph.py"},
+    "onnx": {"engines/quantize_graph.py", "models/efficientnet_graph.py"},
     "nncf": {"engines/quantize_nncf.py"},
     "skimage": set(),
 }  # fmt: skip

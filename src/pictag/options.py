@@ -156,7 +156,8 @@ class PipelineOptions:
 
     Args:
         model: ``"org/name"`` or ``"org/name@revision"`` on the Hub, a folder, an ``.onnx`` file, or
-            ``"embedded"``; by default ``Xenova/vit-base-patch16-224``.
+            a built-in model: ``"embedded"``, ``"efficientnet-lite0"``, ``"efficientnet-lite1"`` or
+            ``"efficientnet-lite2"``; by default ``Xenova/vit-base-patch16-224``.
         revision: Branch, tag or commit on the Hub.
         dtype: Which of the model's weights to use: ``fp32``, ``fp16``, ``int8``, ``uint8``, ``q8``, ``q4``,
             ``q4f16`` or ``bnb4``. ``auto`` is ``fp32`` if the model has it; ``.card`` says which file was
@@ -168,7 +169,8 @@ class PipelineOptions:
             implements the protocol `pictag.engines.base.Engine`. ``"auto"`` is ONNX Runtime, except for
             calibrated 8-bit weights on a CPU with fast instructions for them: those run on OpenVINO, if it is
             installed.
-        cache_dir: Where downloads are kept; by default huggingface_hub's own cache.
+        cache_dir: Where downloads and converted built-in models are kept; by default huggingface_hub's cache
+            and pictag's.
         local_files_only: Never use the network for models.
         token: Access token for the Hub; by default that of ``HF_TOKEN`` or ``hf auth login``. With ``False``,
             no token is sent.

@@ -117,7 +117,7 @@ def test_one_revision_is_removed_and_the_other_stays(home: Home, tmp_path: Path)
         (["download", "org/nothing"], "org/nothing doesn't exist on "),
         (["verify", "org/nothing"], "not in the cache"),
         (["remove", "org/nothing", "--yes"], "not in the cache"),
-        (["inspect", NAME, "--offline"], "The model 'embedded' needs no network"),
+        (["inspect", NAME, "--offline"], "'embedded' and 'efficientnet-lite0'"),
     ],
 )
 def test_a_missing_model_is_one_sentence_and_status_2(home: Home, arguments: list[str], part: str) -> None:

@@ -125,12 +125,12 @@ def test_a_gated_model_says_where_its_terms_are(hub: HubServer, home: Home, comm
         (
             {"env": {"HF_HUB_OFFLINE": "1"}},
             "ModelUnavailable",
-            ["config.json", "onnx/model*.onnx", "http://127.0.0.1", "The model 'embedded' needs no network"],
+            ["config.json", "onnx/model*.onnx", "http://127.0.0.1", "'embedded' and 'efficientnet-lite0'"],
         ),
         (
             {"env": {"HF_ENDPOINT": "http://127.0.0.1:9"}},
             "ModelUnavailable",
-            ["config.json", "http://127.0.0.1:9", "The model 'embedded' needs no network"],
+            ["config.json", "http://127.0.0.1:9", "'embedded' and 'efficientnet-lite0'"],
         ),
     ],
 )

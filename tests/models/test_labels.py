@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pictag.errors import InvalidModel
-from pictag.models.labels import read_imagenet_labels, read_labels, read_problem_type
+from pictag.models.labels import (
+    read_distinct_imagenet_labels,
+    read_imagenet_labels,
+    read_labels,
+    read_problem_type,
+)
 
 
 @pytest.mark.parametrize(
@@ -60,9 +66,32 @@ def test_a_thousand_labels_of_another_model_stay_unnamed() -> None:
 
 
 @pytest.mark.shared
-def test_the_table_in_the_package_is_that_of_the_data_set(shared: Any) -> None:
+def test_the_table_in_the_package_is_that_of_the_data_set(
+    shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lines = (shared / "datasets" / "imagenet-1k-classes.tsv").read_text(encoding="utf-8").splitlines()[1:]
     assert read_imagenet_labels() == tuple(line.split("\t")[2] for line in lines)
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[2] / "training"))
+    from imagenet_classes import TABLE, make_table
+
+    assert TABLE.read_text(encoding="utf-8") == make_table(shared / "datasets")
+
+
+def test_every_distinct_imagenet_label_has_its_own_first_name() -> None:
+    labels = read_distinct_imagenet_labels()
+    assert list(labels) == sorted(labels)
+    assert len({label.partition(",")[0].casefold() for label in labels.values()}) == 1000
+    changed = {
+        new: old for new, old in zip(labels.values(), read_imagenet_labels(), strict=True) if new != old
+    }
+    assert changed == {
+        "crane (wading bird)": "crane",
+        "Cardigan (corgi), Cardigan Welsh corgi": "Cardigan, Cardigan Welsh corgi",
+        "cardigan (sweater)": "cardigan",
+        "crane (lifting device)": "crane",
+        "maillot (tights)": "maillot",
+        "maillot (swimsuit), tank suit": "maillot, tank suit",
+    }
 
 
 @pytest.mark.parametrize(

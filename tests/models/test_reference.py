@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pictag.errors import ModelNotFound, OptionError, PictagError
-from pictag.models.reference import DEFAULT_MODEL, ModelRef, parse_hub_name, parse_reference
+from pictag.models.reference import (
+    BUILT_IN,
+    DEFAULT_MODEL,
+    ModelRef,
+    parse_hub_name,
+    parse_reference,
+)
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -51,10 +58,31 @@ def test_folders_and_files_are_found_in_every_notation(
         assert parse_reference(text).kind == "file", text
 
 
-def test_embedded_is_a_built_in_name() -> None:
-    assert parse_reference("embedded") == ModelRef(kind="embedded", name="embedded")
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_built_in_model_has_a_name_and_no_revision(name: str) -> None:
+    assert parse_reference(name) == ModelRef(kind="built-in", name=name)
     with pytest.raises(OptionError, match="only models on the Hub have revisions"):
-        parse_reference("embedded", revision="main")
+        parse_reference(name, revision="main")
+
+
+@pytest.mark.parametrize("file", ["config.json", "labels.txt"])
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_model_folder_named_like_a_built_in_model_is_never_shadowed(
+    name: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()
+    assert parse_reference(name).kind == "built-in"  # a folder, but not a model
+    (tmp_path / name / file).touch()
+    with pytest.raises(OptionError, match=re.escape(f"Give './{name}' for the folder")):
+        parse_reference(name)
+    for text in (f"./{name}", tmp_path / name, Path(name)):
+        assert parse_reference(text).kind == "folder"
+
+
+def test_a_misspelt_built_in_model_is_suggested() -> None:
+    with pytest.raises(ModelNotFound, match="Did you mean 'efficientnet-lite0'"):
+        parse_reference("efficientnetlite0")
 
 
 def test_a_name_without_an_organisation_is_explained() -> None:

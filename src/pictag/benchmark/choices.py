@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pictag.engines.providers import check_device, parse_device
 from pictag.engines.registry import ENGINE_NAMES, list_installed
 from pictag.errors import MissingExtra
-from pictag.models.folder import embedded_folder, list_model_files
+from pictag.models.folder import list_model_files
 from pictag.models.reference import MAIN
 from pictag.models.weights import AUTO, SUFFIXES, check_dtype, dtype_of
 from pictag.options import check_choice
@@ -74,5 +74,8 @@ def _list_weights(reference: ModelRef, cache_dir: Path | None) -> Sequence[str]:
         ]
     if reference.kind == "file":
         return ()  # the file itself is the weights
-    folder = embedded_folder() if reference.path is None else reference.path
+    if reference.kind == "built-in":
+        return ("onnx/model.onnx",)
+    folder = reference.path
+    assert folder is not None
     return [name for name in list_model_files(folder) if name.lower().endswith(".onnx")]

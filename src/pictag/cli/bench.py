@@ -120,9 +120,9 @@ def bench(
 ) -> int:
     """Measure a model on this machine: images per second, latency, memory and start time.
 
-    MODEL is a name on the Hub (org/name, org/name@revision), a folder, an .onnx file, or 'embedded'. FOLDER
-    (or a quoted pattern) contains the images to classify; without it, JPEGs of 500×375 are generated. Close
-    other programs first: they change the results.
+    MODEL is a name on the Hub (org/name, org/name@revision), a folder, an .onnx file, or a built-in model
+    (embedded, efficientnet-lite0). FOLDER (or a quoted pattern) contains the images to classify; without it,
+    JPEGs of 500×375 are generated. Close other programs first: they change the results.
     """
     from pictag.benchmark import measure
 

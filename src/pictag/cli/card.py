@@ -72,6 +72,7 @@ def _describe_knowledge(knowledge: Knowledge) -> Iterator[tuple[str, object]]:
 def _describe_details(details: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     """The contents of a ``card.json`` beside the weights; values of an unexpected type are skipped."""
     yield "status", _text(details.get("status"))
+    yield "source", _text(details.get("source"))
     data = _mapping(details.get("data"))
     yield from (("data", _text(data.get(key))) for key in ("name", "content", "terms"))
     yield "method", _text(details.get("method"))

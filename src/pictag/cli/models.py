@@ -51,9 +51,10 @@ FORMAT = click.option(
 
 @click.group(short_help="List, download, inspect, verify and remove models.")
 def models_app() -> None:
-    """Manage the models in the Hub's cache, models in folders, and the embedded model.
+    """Manage the models in the cache, models in folders, and the built-in models.
 
-    MODEL is a name on the Hub (org/name, org/name@revision), a folder, an .onnx file, or 'embedded'.
+    MODEL is a name on the Hub (org/name, org/name@revision), a folder, an .onnx file, or a built-in model
+    (embedded, efficientnet-lite0, -lite1, -lite2).
     Downloads go into huggingface_hub's cache; HF_HOME, HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE apply.
     """
 
@@ -63,14 +64,13 @@ def models_app() -> None:
 @FORMAT
 @debug_option
 def list_models(cache_dir: Path | None, format_: str) -> None:
-    """List the models in the cache and the embedded model."""
-    from pictag.models.cache import list_cached
-    from pictag.models.folder import embedded_folder
+    """List the models in the cache and the built-in models that are installed."""
+    from pictag.models.cache import list_built_in, list_cached
 
-    rows: list[dict[str, Any]] = []
-    if (embedded_folder() / "config.json").is_file():
-        size = sum(path.stat().st_size for path in embedded_folder().rglob("*") if path.is_file())
-        rows.append({"name": EMBEDDED, "revision": None, "branches": [], "size": size, "last_used": None})
+    rows: list[dict[str, Any]] = [
+        {"name": name, "revision": None, "branches": [], "size": size, "last_used": None}
+        for name, size in list_built_in(cache_dir)
+    ]
     for cached in list_cached(cache_dir):
         rows.append(
             {
@@ -90,7 +90,7 @@ def list_models(cache_dir: Path | None, format_: str) -> None:
             (
                 row["name"],
                 " ".join(filter(None, [(row["revision"] or "-")[:12], ", ".join(row["branches"])])),
-                show_size(row["size"]),
+                "not converted yet" if row["size"] is None else show_size(row["size"]),
                 (row["last_used"] or "-")[:10],
             )
             for row in rows
@@ -214,7 +214,8 @@ def verify_model(
     """Check a model's files against their checksums.
 
     The checksums of a model on the Hub come from the Hub, which needs the network. Those of a folder come
-    from its card.json. If a cached file is wrong, it is deleted. The exit status is 1 if any file is wrong.
+    from its card.json, and those of the built-in models from pictag. If a cached file is wrong, it is
+    deleted. The exit status is 1 if any file is wrong.
     """
     from pictag.models.cache import verify_files
 
@@ -231,8 +232,8 @@ def verify_model(
             _print("Nothing was compared: the model has no card.json with checksums.", err=True)
     if wrong := [check.path for check in checks if check.state == "wrong"]:
         text = f"Wrong checksum: {', '.join(wrong)}."
-        if ref.kind == "hub":
-            text += f" Deleted from the cache. To download again: 'pictag models download {ref}'."
+        if ref.kind == "hub" or (ref.kind == "built-in" and ref.name != EMBEDDED):
+            text += f" Deleted from the cache. To get it again: 'pictag models download {ref}'."
         _print(text, err=True)
         ctx.exit(SOME_FAILED)
 
@@ -252,13 +253,13 @@ def remove_model(model: str, *, revision: str | None, cache_dir: Path | None, ye
 
     ref = parse_reference(model, revision=revision)
     plan = remove_cached(ref, cache_dir, dry_run=True)
-    count = f"{len(plan.commits)} revision{'s' if len(plan.commits) > 1 else ''}"
-    question = f"Remove {escape(str(ref))} ({count}, {show_size(plan.freed_bytes)}) from the cache?"
+    count = f" ({len(plan.commits)} revision{'s' if len(plan.commits) > 1 else ''})" if plan.commits else ""
+    question = f"Remove {escape(str(ref))}{count} from the cache, {show_size(plan.freed_bytes)}?"
     if not yes and not click.confirm(question, err=True):
         _print("Nothing was removed.", err=True)
         return
     removed = remove_cached(ref, cache_dir)
-    _print(f"Removed {ref} ({count}), {show_size(removed.freed_bytes)} freed.")
+    _print(f"Removed {ref}{count}, {show_size(removed.freed_bytes)} freed.")
 
 
 def _load(ref: ModelRef, options: LoadOptions, *, quiet: bool) -> Model:

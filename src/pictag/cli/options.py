@@ -69,7 +69,7 @@ CACHE_DIR = click.option(
     "--cache-dir",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Where models from the Hub are stored. [default: set by HF_HOME and HF_HUB_CACHE]",
+    help="Where models are stored. [default: the Hub's cache, set by HF_HOME and HF_HUB_CACHE]",
 )
 OFFLINE = click.option(
     "--offline",
@@ -115,8 +115,8 @@ PIPELINE: Sequence[Decorator] = (
         "-m",
         "--model",
         metavar="MODEL",
-        help="A model on the Hub (org/name, org/name@revision), a folder, an .onnx file, or 'embedded'. "
-        "[default: PICTAG_MODEL, or Xenova/vit-base-patch16-224]",
+        help="A model on the Hub (org/name, org/name@revision), a folder, an .onnx file, or a built-in "
+        "model (embedded, efficientnet-lite0). [default: PICTAG_MODEL, or Xenova/vit-base-patch16-224]",
     ),
     REVISION,
     DTYPE,

@@ -40,8 +40,9 @@ address is in use, a model can't be downloaded now), 130 or 143 a second Ctrl-C 
     "models",
     multiple=True,
     metavar="[NAME=]MODEL",
-    help="A name on the Hub, a folder, an .onnx file, or 'embedded'. Can be repeated; the first is the "
-    "default. [default: PICTAG_MODEL, or Xenova/vit-base-patch16-224]",
+    help="A name on the Hub, a folder, an .onnx file, or a built-in model (embedded, "
+    "efficientnet-lite0). Can be repeated; the first is the default. [default: "
+    "PICTAG_MODEL, or Xenova/vit-base-patch16-224]",
 )
 @click.option(
     "--host", metavar="ADDRESS", help="Address to listen on. [default: 127.0.0.1, only this machine]"

@@ -15,7 +15,7 @@ class ModelCard:
     """What is known about a model, for people and for logs.
 
     ``name`` is the reference as it was given and ``kind`` its type (``hub``, ``folder``, ``file``,
-    ``embedded``); ``revision`` is the commit. ``weights`` is the path of the chosen file in the model,
+    ``built-in``); ``revision`` is the commit. ``weights`` is the path of the chosen file in the model,
     ``dtype`` the one in its name, ``why`` the reason for the choice, and ``sha256`` its checksum.
     ``output_name`` is the graph's output with the scores, ``outputs`` what they are (logits or
     probabilities), and ``outputs_why`` how that is known. ``preprocessing`` has one line per step.

@@ -1,4 +1,4 @@
-"""Models in a folder: the Hub's layout, the embedded model, and ``.onnx`` files with labels."""
+"""Models in a folder: the Hub's layout, the built-in models, and ``.onnx`` files with labels."""
 
 from __future__ import annotations
 
@@ -22,12 +22,16 @@ def embedded_folder() -> Path:
     return Path(__file__).with_name("embedded")
 
 
-def find_folder(folder: Path, options: LoadOptions, *, name: str) -> ModelFiles:
+def find_folder(
+    folder: Path, options: LoadOptions, *, name: str, files: Sequence[str] | None = None
+) -> ModelFiles:
     """The files of a model in a folder, with the weights chosen and their external files checked.
 
-    Raises `ModelFileMissing`, which names the missing and the existing files, or `InvalidModel`.
+    ``files`` are the only ones to use, by default all in the folder. Raises `ModelFileMissing`, which names
+    the missing and the existing files, or `InvalidModel`.
     """
-    files = list_model_files(folder)
+    if files is None:
+        files = list_model_files(folder)
     is_described = any(known in files for known in (CONFIG, LABELS))
     if not is_described and not any(file.endswith(".onnx") for file in files):
         raise _undescribed(name, files)
@@ -39,7 +43,7 @@ def find_folder(folder: Path, options: LoadOptions, *, name: str) -> ModelFiles:
         device=options.device,
         engine=options.engine,
     )
-    found = _collect(folder, choice)
+    found = _collect(folder, choice, [known for known in DESCRIPTIONS if known in files])
     if not is_described and "names" not in found.graph.metadata:  # the labels, as Ultralytics writes them
         raise _undescribed(name, files)
     return found
@@ -62,7 +66,8 @@ def find_file(path: Path, options: LoadOptions) -> ModelFiles:
     if not (folder / CONFIG).is_file() and not (folder / LABELS).is_file() and (above / CONFIG).is_file():
         inside = f"{folder.absolute().name}/{path.name}"
         folder = above
-    return _collect(folder, Choice(path=inside, dtype=dtype_of(inside), why="this file was requested"))
+    choice = Choice(path=inside, dtype=dtype_of(inside), why="this file was requested")
+    return _collect(folder, choice, [known for known in DESCRIPTIONS if (folder / known).is_file()])
 
 
 def list_model_files(folder: Path) -> tuple[str, ...]:
@@ -79,12 +84,12 @@ def list_model_files(folder: Path) -> tuple[str, ...]:
         raise InvalidModel(f"The folder {shorten(folder)} could not be read: {error.strerror}.") from error
 
 
-def _collect(folder: Path, choice: Choice) -> ModelFiles:
+def _collect(folder: Path, choice: Choice, descriptions: Sequence[str]) -> ModelFiles:
     weights = folder / choice.path
     graph = read_graph_file(weights)
     external = check_external_data(weights, graph.external)
-    names = [name for name in DESCRIPTIONS if (folder / name).is_file()]
-    names += [choice.path, *(path.relative_to(folder).as_posix() for path in external)]
+    beside = (path.relative_to(folder).as_posix() for path in external)
+    names = [*descriptions, choice.path, *beside]
     return ModelFiles(
         folder=folder,
         choice=choice,

@@ -19,7 +19,7 @@ from pictag.models.hub_client import download_file, fetch_manifest, is_offline, 
 from pictag.models.hub_errors import endpoint
 from pictag.models.manifest import Manifest, read_cached_manifest, save_manifest
 from pictag.models.options import LoadOptions, OnProgress
-from pictag.models.reference import MAIN, ModelRef
+from pictag.models.reference import MAIN, NO_NETWORK_NEEDED, ModelRef
 from pictag.models.weights import choose_weights
 
 _NEEDED = f"{CONFIG}, {PREPROCESSOR} and onnx/model*.onnx"
@@ -96,7 +96,7 @@ def _not_cached(ref: ModelRef, files: str) -> str:
     return (
         f"{ref} is not in the cache, and downloads are turned off (by --offline, local_files_only or "
         f"HF_HUB_OFFLINE). The files needed are {shorten(files, 300)} from {endpoint()}/{ref.name}. Download "
-        f"the model once while online: 'pictag models download {ref}'. The model 'embedded' needs no network."
+        f"the model once while online: 'pictag models download {ref}'. {NO_NETWORK_NEEDED}"
     )
 
 

@@ -32,6 +32,7 @@ from pictag.errors import (
     PictagError,
     shorten,
 )
+from pictag.models.reference import NO_NETWORK_NEEDED
 
 # Besides its own errors, huggingface_hub raises ValueError, LookupError, TypeError, AttributeError and
 # RuntimeError for replies that aren't the Hub's, and OSError if the cache can't be written to.
@@ -121,9 +122,7 @@ def _translate(  # noqa: PLR0911 - one for each kind of error
             return CorruptModel(
                 f"{what} was shorter or longer than {endpoint()} stated. Nothing was kept; try again."
             )
-    return ModelUnavailable(
-        f"{what} is unavailable: {_reason(error)}. The model 'embedded' needs no network."
-    )
+    return ModelUnavailable(f"{what} is unavailable: {_reason(error)}. {NO_NETWORK_NEEDED}")
 
 
 def _reason(error: Exception) -> str:

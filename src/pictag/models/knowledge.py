@@ -3,8 +3,8 @@ output.
 
 Each value comes from the first of these that has it:
 
-1. the card: ``card.json`` in the model's folder; for models on the Hub and the embedded one, whose files are
-   never written to, ``cards/<sha256 of the weights>.json`` in pictag's data folder,
+1. the card: ``card.json`` in the model's folder; for models on the Hub and built-in ones, whose files are
+   never changed, ``cards/<sha256 of the weights>.json`` in pictag's data folder,
 2. ``pictag.toml`` in the model's folder,
 3. the key ``"pictag"`` of ``config.json``.
 

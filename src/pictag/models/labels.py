@@ -54,8 +54,27 @@ def read_imagenet_labels() -> tuple[str, ...]:
     >>> len(labels), labels[292]
     (1000, 'tiger, Panthera tigris')
     """
-    text = Path(__file__).with_name("imagenet1k.txt").read_text(encoding="utf-8")
-    return tuple(text.splitlines())
+    return tuple(label for _, label, _ in _read_imagenet_classes())
+
+
+def read_distinct_imagenet_labels() -> dict[str, str]:
+    """The labels of ImageNet-1k by WordNet id, each with a first name that no other label has.
+
+    >>> labels = read_distinct_imagenet_labels()
+    >>> labels["n02129604"], labels["n02012849"], labels["n03126707"]
+    ('tiger, Panthera tigris', 'crane (wading bird)', 'crane (lifting device)')
+    """
+    labels = {}
+    for synset, label, qualifier in _read_imagenet_classes():
+        first, comma, others = label.partition(",")
+        labels[synset] = f"{first} ({qualifier}){comma}{others}" if qualifier else label
+    return labels
+
+
+def _read_imagenet_classes() -> Iterator[list[str]]:
+    """WordNet id, label and qualifier of each class, as training/imagenet_classes.py writes them."""
+    text = Path(__file__).with_name("imagenet1k.tsv").read_text(encoding="utf-8")
+    return (line.split("\t") for line in text.splitlines()[1:])
 
 
 def read_problem_type(config: Mapping[str, Any], *, where: str = "config.json") -> ProblemType:

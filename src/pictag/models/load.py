@@ -16,6 +16,7 @@ from pictag.models.files import (
     PREPROCESSOR,
     PROCESSOR,
     ModelFiles,
+    read_json,
     read_optional_json,
 )
 from pictag.models.folder import embedded_folder, find_file, find_folder
@@ -24,7 +25,7 @@ from pictag.models.graph_file import Graph
 from pictag.models.knowledge import Knowledge, read_knowledge
 from pictag.models.labels import ProblemType, read_labels, read_problem_type
 from pictag.models.options import LoadOptions, OnProgress
-from pictag.models.reference import ModelRef
+from pictag.models.reference import EMBEDDED, ModelRef
 from pictag.models.scores import Scores, find_scores
 from pictag.models.standalone_onnx import Description, read_standalone_onnx
 from pictag.models.weights import check_dtype
@@ -114,7 +115,10 @@ def load_model(
 
 
 def find_files(ref: ModelRef, options: LoadOptions, on_progress: OnProgress | None = None) -> ModelFiles:
-    """Find the files of a model, and fetch and check them if they come from the Hub, without reading them."""
+    """Find the files of a model, without reading them.
+
+    Those of a model on the Hub are fetched and checked first, and a built-in model is converted.
+    """
     check_dtype(options.dtype)
     if ref.kind == "hub":
         # Importing huggingface_hub takes 0.1 s, which only models on the Hub need.
@@ -124,9 +128,13 @@ def find_files(ref: ModelRef, options: LoadOptions, on_progress: OnProgress | No
     if ref.kind == "file":
         assert ref.path is not None
         return find_file(ref.path, options)
-    folder = embedded_folder() if ref.kind == "embedded" else ref.path
+    if ref.kind == "built-in" and ref.name != EMBEDDED:
+        from pictag.models.efficientnet_lite import find_efficientnet  # few models need it
+
+        return find_efficientnet(ref.name, options)
+    folder = embedded_folder() if ref.kind == "built-in" else ref.path
     assert folder is not None
-    if ref.kind == "embedded" and not (folder / CONFIG).is_file():
+    if ref.kind == "built-in" and not (folder / CONFIG).is_file():
         raise ModelFileMissing("The embedded model is missing from this installation. Reinstall pictag.")
     return find_folder(folder, options, name=ref.name)
 
@@ -136,8 +144,8 @@ def _read_description(ref: ModelRef, files: ModelFiles, config: Mapping[str, Any
     try:
         spec = read_spec(
             config=config,
-            preprocessor=read_optional_json(files.folder / PREPROCESSOR),
-            processor=read_optional_json(files.folder / PROCESSOR),
+            preprocessor=_read_listed(files, PREPROCESSOR),
+            processor=_read_listed(files, PROCESSOR),
         )
     except ModelError as error:
         error.add_note(f"Model: {ref}")
@@ -148,6 +156,11 @@ def _read_description(ref: ModelRef, files: ModelFiles, config: Mapping[str, Any
         layout="NCHW",
         problem_type=read_problem_type(config, where=where),
     )
+
+
+def _read_listed(files: ModelFiles, name: str) -> Mapping[str, Any] | None:
+    is_listed = any(file.path == name for file in files.files)
+    return read_json(files.folder / name) if is_listed else None
 
 
 def _find_scores(

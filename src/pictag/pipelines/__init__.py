@@ -47,7 +47,7 @@ def pipeline(
     Args:
         task: ``"image-classification"``, the only task.
         model: ``"org/name"`` or ``"org/name@revision"`` on the Hub, a folder, an ``.onnx`` file, or
-            ``"embedded"``; by default ``Xenova/vit-base-patch16-224``.
+            a built-in model such as ``"embedded"``; by default ``Xenova/vit-base-patch16-224``.
         **options: The fields of `pictag.options.PipelineOptions`, which says what each does, and of
             `pictag.options.ScoringOptions` as the defaults of every call.
 

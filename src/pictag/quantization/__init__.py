@@ -74,7 +74,8 @@ def quantize_model(
     """Quantize a model to 8-bit weights, calibrated with images and checked against the original.
 
     Args:
-        model: The float model: a name on the Hub, a folder, an ``.onnx`` file, or ``"embedded"``.
+        model: The float model: a name on the Hub, a folder, an ``.onnx`` file, or a
+            built-in model.
         calibrate: Folder or glob of images that resemble those to be classified; a hundred or more.
         output: The model folder to write. ``pipeline(model=output)`` picks the right file for its engine.
         check: Images to check the agreement with. By default, every fourth image of ``calibrate`` is held
