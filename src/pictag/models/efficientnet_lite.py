@@ -7,14 +7,10 @@ missing or different. If the cache can't be written to, a temporary folder takes
 
 from __future__ import annotations
 
-import atexit
 import json
-import secrets
-import shutil
-import tempfile
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -194,7 +190,7 @@ def _write_files(folder: Path | None, contents: Mapping[str, bytes]) -> Path:
     for path, content in contents.items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial_file = target.with_name(f".{secrets.token_hex(8)}")
+        partial_file = target.with_name(f".{os.urandom(8).hex()}")
         try:
             partial_file.write_bytes(content)
             partial_file.replace(target)
@@ -205,9 +201,13 @@ def _write_files(folder: Path | None, contents: Mapping[str, bytes]) -> Path:
 
 def _write_temporary(name: str, contents: Mapping[str, bytes]) -> Path:
     """Write the files to a temporary folder, which is removed when the process ends."""
+    import atexit
+    import shutil
+    import tempfile
+
     try:
         folder = Path(tempfile.mkdtemp(prefix="pictag-"))
-        atexit.register(partial(shutil.rmtree, folder, ignore_errors=True))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
         return _write_files(folder, contents)
     except OSError as error:
         raise ModelUnavailable(
