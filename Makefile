@@ -34,7 +34,7 @@ $(CONFORMANCE)/.stamp: pyproject.toml conformance/requirements.txt
 	$(CONFORMANCE)/bin/python -m pip install --quiet --disable-pip-version-check --requirement conformance/requirements.txt --editable .
 	@touch $@
 
-demo: $(VENV)/.stamp-demo ## classify real photographs with the embedded model, offline
+demo: $(VENV)/.stamp-demo ## classify real photographs with the built-in models, offline
 	@$(BIN)/python examples/demo.py
 
 # Layers 0 to 2 of docs/architecture.md.
