@@ -65,7 +65,7 @@ def test_a_built_in_model_has_a_name_and_no_revision(name: str) -> None:
         parse_reference(name, revision="main")
 
 
-@pytest.mark.parametrize("file", ["config.json", "labels.txt"])
+@pytest.mark.parametrize("file", ["config.json", "labels.txt", "net.onnx"])
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_a_model_folder_named_like_a_built_in_model_is_never_shadowed(
     name: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

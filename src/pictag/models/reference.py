@@ -28,7 +28,7 @@ _COMMIT = re.compile(r"[0-9a-fA-F]{40}")
 # What git forbids in the name of a branch or tag; it also keeps the name from leaving the cache as a path.
 _BAD_REVISION = re.compile(r"\.\.|[\x00-\x20\x7f~^:?*\[\\]|^[/.\-]|[/.]$|//|/\.|@\{|\.lock$")
 _EXPLICIT_PATH = re.compile(r"^(?:[/\\~]|\.{1,2}(?:[/\\]|$)|[A-Za-z]:[/\\])")
-_MODEL_FILES = ("config.json", "labels.txt")  # a folder with one of these is a model
+_MODEL_FILES = ("config.json", "labels.txt", "*.onnx")  # a folder with one of these is a model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +129,7 @@ def _is_hub_name(name: str) -> bool:
 
 
 def _check_not_a_folder(name: str) -> None:
-    if any(Path(name, file).is_file() for file in _MODEL_FILES):
+    if any(next(Path(name).glob(file), None) for file in _MODEL_FILES):
         raise OptionError(
             f"{name!r} is a built-in model, and also a model folder here. Give './{name}' for the folder. To "
             "use the built-in model, rename the folder or change to another folder."
