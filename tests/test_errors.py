@@ -49,3 +49,11 @@ def test_escaped_text_is_one_printable_line(text: str) -> None:
 def test_a_suggestion_is_the_nearest_known_word_or_nothing() -> None:
     assert errors.suggest("topk", ["top_k", "timeout_s"]) == " Did you mean 'top_k'?"
     assert errors.suggest("colour", ["top_k", "timeout_s"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "known"),
+    [("--labels", "--max-pixels"), ("--model", "--model-file"), ("--force", "--format")],
+)
+def test_a_word_that_is_only_remotely_similar_is_not_suggested(given: str, known: str) -> None:
+    assert errors.suggest(given, [known]) == ""

@@ -71,7 +71,7 @@ def shorten(value: object, limit: int = MAX_SHOWN_CHARACTERS) -> str:
 
 
 def suggest(value: object, known: Iterable[str]) -> str:
-    """A sentence that suggests the known word most similar to the value; empty if none is similar.
+    """A sentence that suggests the known word most similar to the value; empty if none is very similar.
 
     >>> suggest("topk", ["top_k", "min_score"])
     " Did you mean 'top_k'?"
@@ -80,7 +80,7 @@ def suggest(value: object, known: Iterable[str]) -> str:
     """
     from difflib import get_close_matches  # takes 3 ms to import
 
-    near = get_close_matches(str(value)[:64], list(known), n=1, cutoff=0.5)
+    near = get_close_matches(str(value)[:64], list(known), n=1, cutoff=0.75)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 

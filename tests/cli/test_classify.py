@@ -153,6 +153,12 @@ def test_an_existing_output_is_only_replaced_by_a_run_that_can_start(
     assert len(list(read_csv(Path("run.csv")))) == 3
 
 
+def test_an_empty_output_is_replaced_without_overwrite(tiny: str, colours: list[str]) -> None:
+    Path("run.csv").touch()
+    assert main(["classify", "images", "--model", tiny, "--output", "run.csv"]) == 0
+    assert len(list(read_csv(Path("run.csv")))) == 3
+
+
 def test_a_list_has_one_name_per_line_or_nul(
     tiny: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -192,6 +198,8 @@ def test_the_model_may_come_from_the_environment(
         (["classify", "a.jpg", "--format", "parquet"], "--output"),
         (["classify", "a.jpg", "--resume"], "--output"),
         (["classify", "a.jpg", "--retry-failed"], "--resume"),
+        (["classify", "a.jpg", "--overwrite"], "--output"),
+        (["classify", "a.jpg", "--overwrite", "--output", "-"], "--output"),
         (["classify", "a.jpg", "-o", "a.txt", "--resume"], "table"),
         (["classify", "a.jpg", "-o", "a.csv", "--resume", "--overwrite"], "contradict"),
         (["classify", "a.jpg", "-o", "a.json"], ".jsonl"),  # the output would not be one JSON value

@@ -56,6 +56,8 @@ def choose_destination(
     chosen = _guess_format(path) if asked is None else asked
     if retry_failed and not resume:
         raise click.UsageError("--retry-failed needs --resume.")
+    if overwrite and path is None:
+        raise click.UsageError("--overwrite replaces a file. Name it with --output FILE.")
     if resume and path is None:
         raise click.UsageError("--resume continues a file. Name it with --output FILE.")
     if resume and chosen == "table":
