@@ -47,8 +47,9 @@ DTYPE = click.option(
     type=click.Choice(DTYPES),
     default=AUTO,
     show_default=True,
-    help="Which of the model's weights to use. auto is fp32 (float32) if the model has it. q8 is a "
-    "quarter of the size and often faster; how accurate it is depends on the model.",
+    help="Which of the model's weights to use: fp32 (float32) is model.onnx, q8 is model_quantized.onnx, and "
+    "any other X is model_X.onnx. auto is fp32 if the model has it. q8 is a quarter of the size and often "
+    "faster; how accurate it is depends on the model.",
 )
 MODEL_FILE = click.option(
     "--model-file", metavar="FILE", help="Use this .onnx file of the model. Replaces --dtype."
@@ -161,8 +162,9 @@ PIPELINE: Sequence[Decorator] = (
         type=click.Choice(("auto", *ENGINE_NAMES)),
         default="auto",
         show_default=True,
-        help="The library that runs the model. auto is ONNX Runtime, except for calibrated 8-bit weights on "
-        "CPUs with fast 8-bit instructions (VNNI or ARM): those run on OpenVINO, if it is installed.",
+        help="The library that runs the model. auto is ONNX Runtime, except for calibrated 8-bit weights, "
+        "such as 'pictag quantize' makes, on CPUs with fast 8-bit instructions (VNNI or ARM): those run on "
+        "OpenVINO, if it is installed.",
     ),
     DEVICE,
     click.option(
@@ -185,7 +187,7 @@ PIPELINE: Sequence[Decorator] = (
         type=click.Choice(CROPS),
         default="model",
         show_default=True,
-        help="What the model sees. model: the part that the model's preprocessing cuts out. whole: the whole "
+        help="What the model sees. model: the part that the model's preprocessing keeps. whole: the whole "
         "image, padded to a square. tiles: three squares along the longer side, whose scores are averaged.",
     ),
     click.option(
@@ -240,7 +242,7 @@ OUTPUT: Sequence[Decorator] = (
         "--output",
         metavar="FILE",
         help="Write the results to FILE. The extension sets the format: .jsonl, .csv, .parquet or .txt (a "
-        "table). If FILE exists, add --resume or --overwrite. [default: standard output]",
+        "table). If FILE exists and is not empty, add --resume or --overwrite. [default: standard output]",
     ),
     click.option(
         "--resume",
@@ -249,7 +251,7 @@ OUTPUT: Sequence[Decorator] = (
         "file are skipped.",
     ),
     click.option("--retry-failed", is_flag=True, help="With --resume: retry the images that failed."),
-    click.option("--overwrite", is_flag=True, help="Replace FILE if it exists."),
+    click.option("--overwrite", is_flag=True, help="Replace the --output file if it exists."),
 )
 
 

@@ -43,7 +43,7 @@ class ServerSettings(BaseModel):
     )
     port: int = Field(default=8000, ge=0, le=65_535, description="port to listen on; 0 chooses a free one")
     models: tuple[str, ...] = Field(
-        default=(DEFAULT_MODEL,), description="models as MODEL or NAME=MODEL; the first is the default"
+        default=(DEFAULT_MODEL,), description="models as MODEL or NAME=MODEL; POST / uses the first"
     )
     engine: str = Field(
         default="auto", description=f"the library that runs the models: auto, {', '.join(ENGINE_NAMES)}"
@@ -74,7 +74,8 @@ class ServerSettings(BaseModel):
     )
     max_queued_bytes: Count = Field(
         default=256 * 2**20,
-        description="maximum total size in bytes of the images that are waiting or being processed",
+        description="maximum total size in bytes of the images that are waiting or being processed; the same "
+        "limit applies to the bodies in memory",
     )
     max_queued_pixels: Count = Field(
         default=1_000_000_000,
