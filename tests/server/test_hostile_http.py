@@ -266,6 +266,7 @@ class TestImages:
         send_mutations(server, count=1_000_000, seed=8)
 
     @pytest.mark.shared
+    @pytest.mark.filterwarnings("default::pictag.errors.PictagWarning")  # as in pictag serve
     def test_that_crashed_other_programs_are_rejected_or_read(self, server: LiveServer, shared: Path) -> None:
         files = [path for path in sorted((shared / "images" / "malformed").rglob("*")) if path.is_file()]
         assert len(files) > 100

@@ -41,6 +41,8 @@ class Fetcher:
                 "This server doesn't fetch images from URLs. Send the image itself in base64, or start the "
                 "server with --allow-urls."
             )
+        if deadline_s <= time.monotonic():
+            raise _too_late()
         await self._acquire_slot(self._limits, deadline_s)
         timeout_s = max(_SHORTEST_S, min(self._limits.timeout_s, deadline_s - time.monotonic()))
         limits = dataclasses.replace(self._limits, timeout_s=timeout_s)
