@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import builtins
+import errno
+import os
+import pickle
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -57,3 +61,30 @@ def test_a_suggestion_is_the_nearest_known_word_or_nothing() -> None:
 )
 def test_a_word_that_is_only_remotely_similar_is_not_suggested(given: str, known: str) -> None:
     assert errors.suggest(given, [known]) == ""
+
+
+def test_an_operating_system_error_keeps_its_message_errno_and_file_name_when_pickled() -> None:
+    error = errors.OutputError("The disk is full.", errno=errno.ENOSPC, filename=Path("run.csv"))
+    for each in (error, pickle.loads(pickle.dumps(error))):
+        assert (str(each), each.errno, each.filename) == ("The disk is full.", errno.ENOSPC, "run.csv")
+        assert each.strerror == os.strerror(errno.ENOSPC)
+
+
+@pytest.mark.parametrize("error", LEAVES, ids=lambda c: c.__name__)
+def test_every_error_survives_pickling(error: type[errors.PictagError]) -> None:
+    copy = pickle.loads(pickle.dumps(error("what happened")))
+    assert (type(copy), str(copy)) == (error, "what happened")
+
+
+@pytest.mark.parametrize("error", LEAVES, ids=lambda c: c.__name__)
+def test_a_file_that_is_not_found_has_the_errno_that_python_gives_it(error: type[errors.PictagError]) -> None:
+    raised = error("what happened")
+    if isinstance(raised, FileNotFoundError):
+        assert raised.errno == errno.ENOENT
+
+
+def test_a_long_reason_keeps_its_beginning_and_its_end() -> None:
+    reason = errors.shorten_reason("In graph.cc: " + "x" * 5000 + " max supported IR version: 14\n")
+    assert reason.startswith("In graph.cc: ")
+    assert reason.endswith("max supported IR version: 14")
+    assert len(reason) <= errors.MAX_REASON_CHARACTERS + 1

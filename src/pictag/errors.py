@@ -20,7 +20,7 @@
     ├── ModelError
     │   ├── ModelNotFound (FileNotFoundError)      the repository, revision or folder doesn't exist
     │   ├── ModelUnavailable (ConnectionError)     not in the cache, and the Hub can't be reached
-    │   ├── ModelAccessDenied (PermissionError)    the token is missing, wrong or insufficient
+    │   ├── ModelAccessDenied (PermissionError)    the token or a folder's permissions are insufficient
     │   ├── ModelFileMissing (FileNotFoundError)   the model lacks a file or a dtype
     │   ├── CorruptModel (ValueError)              a file's checksum or size is wrong
     │   ├── InvalidModel (ValueError)              an invalid configuration or graph
@@ -33,18 +33,26 @@
     ├── DeadlineExceeded (TimeoutError)     not done within the time allowed
     └── PipelineClosed (RuntimeError)       used after close()
 
-Each leaf is also the built-in type that Python users already catch. Exceptions of other libraries are
-converted to these where they arise, with ``from``.
+Each leaf is also the built-in type that Python users already catch; those that are an ``OSError`` have its
+``errno`` and ``filename`` where they are known. Exceptions of other libraries are converted to these where
+they arise, with ``from``.
 """
 
 from __future__ import annotations
 
+import os
+import re
+from errno import ENOENT
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MAX_SHOWN_CHARACTERS = 200
+MAX_REASON_CHARACTERS = 600
+# In messages of Python, ONNX Runtime and OpenVINO.
+_NO_THREADS = re.compile(r"start new thread|pthread_create|Resource temporarily unavailable", re.IGNORECASE)
+_NO_MEMORY = re.compile(r"bad_alloc|bad allocation|allocate memory|out of memory", re.IGNORECASE)
 
 
 def escape(text: str) -> str:
@@ -70,6 +78,38 @@ def shorten(value: object, limit: int = MAX_SHOWN_CHARACTERS) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def shorten_reason(reason: object, limit: int = MAX_REASON_CHARACTERS) -> str:
+    """What another library says about a failure, on one printable line without the period at its end.
+
+    A long text loses its middle: libraries begin with where they failed, and end with why.
+
+    >>> shorten_reason("In /src/graph/model.cc: the version 99 is unsupported.", limit=34)
+    'In /src/graph/mod…99 is unsupported'
+    """
+    text = escape(str(reason).strip()).removesuffix(".")
+    half = limit // 2
+    return text if len(text) <= limit else f"{text[:half]}…{text[-half:].lstrip()}"
+
+
+def explain_shortage(error: BaseException) -> str | None:
+    """A sentence about the limit that another library has met, ``None`` for any other error.
+
+    >>> (explain_shortage(RuntimeError("can't start new thread")) or "")[:58]
+    "The system doesn't allow another thread. Use threads=1, or"
+    """
+    if _NO_THREADS.search(str(error)):
+        return (
+            "The system doesn't allow another thread. Use threads=1, or raise the limit ('ulimit -u', a "
+            "container's limit on processes, or its memory)."
+        )
+    if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+        return (
+            "There isn't enough memory. Use threads=1 or a smaller batch_size, or raise the limit "
+            "('ulimit -v', a container's memory)."
+        )
+    return None
+
+
 def suggest(value: object, known: Iterable[str]) -> str:
     """A sentence that suggests the known word most similar to the value; empty if none is very similar.
 
@@ -88,8 +128,35 @@ class PictagWarning(UserWarning):
     """pictag had to assume something that can change labels or scores; the message says what."""
 
 
+_OS_FACTS = ("errno", "strerror", "filename")
+
+
+def _set_os_facts(error: OSError, number: int | None, filename: object) -> None:
+    error.errno = ENOENT if isinstance(error, FileNotFoundError) else number
+    error.strerror = None if error.errno is None else os.strerror(error.errno)
+    error.filename = None if filename is None else str(filename)
+
+
 class PictagError(Exception):
     """The root: ``except PictagError`` catches everything that pictag raises on purpose."""
+
+    def __init__(self, message: str = "", *, errno: int | None = None, filename: object = None) -> None:
+        """``errno`` and ``filename`` are those of an ``OSError``; other errors don't have them.
+
+        >>> error = ImageNotFound("tiger.jpg: the file doesn't exist.", filename="tiger.jpg")
+        >>> str(error), error.errno, error.filename
+        ("tiger.jpg: the file doesn't exist.", 2, 'tiger.jpg')
+        """
+        super().__init__(message)
+        if isinstance(self, OSError):
+            _set_os_facts(self, errno, filename)
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""  # an OSError would show its errno and file name instead
+
+    def __reduce__(self) -> tuple[object, ...]:
+        kept = {name: getattr(self, name) for name in _OS_FACTS} if isinstance(self, OSError) else {}
+        return type(self), self.args, {**kept, **self.__dict__}
 
 
 class OptionError(PictagError, ValueError):
@@ -169,7 +236,7 @@ class ModelUnavailable(ModelError, ConnectionError):
 
 
 class ModelAccessDenied(ModelError, PermissionError):
-    """The token is missing, wrong or insufficient."""
+    """The token is missing, wrong or insufficient, or the model's folder may not be read."""
 
 
 class ModelFileMissing(ModelError, FileNotFoundError):

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from pictag.errors import OptionError, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, MutableMapping
 
 _BOOLEANS = {"": False, "0": False, "false": False, "no": False, "off": False} | dict.fromkeys(
     ("1", "true", "yes", "on"), True
@@ -50,6 +50,20 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         completion=environ.get("_PICTAG_COMPLETE") or None,
         server={name: value for name, value in environ.items() if name.upper().startswith("PICTAG_SERVER_")},
     )
+
+
+def limit_numpy_threads(environ: MutableMapping[str, str] | None = None) -> None:
+    """Keep numpy's OpenBLAS from starting a thread per core; call it before numpy is imported.
+
+    pictag doesn't multiply matrices with numpy. Where the system doesn't allow the threads, OpenBLAS sends
+    the process an interrupt, as if the user had pressed Ctrl-C. A value that is already set is kept.
+
+    >>> environ = {}
+    >>> limit_numpy_threads(environ)
+    >>> environ
+    {'OPENBLAS_NUM_THREADS': '1'}
+    """
+    (os.environ if environ is None else environ).setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def _read_boolean(environ: Mapping[str, str], name: str) -> bool:

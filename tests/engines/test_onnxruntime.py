@@ -88,6 +88,35 @@ def test_an_invalid_file_is_rejected_by_name_without_output(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        (b"\x08\x63", "Unsupported model IR version: 99, max supported IR version: 1"),  # field 1: ir_version
+        (b"\x42\x03\x10\xff\x01", "Current official support for domain ai.onnx is till opset 2"),  # opset 255
+    ],
+)
+def test_the_reason_for_rejecting_a_graph_is_not_cut_off(tmp_path: Path, changed: bytes, reason: str) -> None:
+    path = (
+        tmp_path / ("deep/" * 40) / "m.onnx"
+    )  # the message begins with the path and a location in the source
+    path.parent.mkdir(parents=True)
+    path.write_bytes(make_graph().SerializeToString() + changed)
+    with pytest.raises(InvalidModel) as caught:
+        open_session(path, EngineOptions())
+    assert reason in str(caught.value)
+    assert str(caught.value).endswith("Upgrade onnxruntime, or export the model with an older opset.")
+    assert ".cc:" not in str(caught.value)
+
+
+def test_the_reason_for_a_failed_run_is_not_cut_off(tmp_path: Path, pixels: NDArray[np.float32]) -> None:
+    model = parse("(float[n,3,8,8] x) => (float[a,b] y) <int64[2] size = {-1, 7}> {y = Reshape(x, size)}")
+    engine = open_session(save(model, tmp_path / "m.onnx"), EngineOptions())
+    with pytest.raises(
+        EngineError, match=r"on an input of shape .*Input shape:{5,3,8,8}, requested shape:{-1,7}\.$"
+    ):
+        engine.run(pixels)
+
+
 def test_a_failed_run_is_an_engine_error_without_output(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

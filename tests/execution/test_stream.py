@@ -51,6 +51,22 @@ def test_order_batches_and_threads_never_change_a_result(
     assert [describe(o) for o in outcomes] == ["CorruptImage" if n % 10 == 7 else n for n in range(count)]
 
 
+def test_if_the_system_refuses_further_threads_those_that_run_do_the_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, runner = number_runner()
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if not thread.name.endswith("-0"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with Executor(workers=4) as executor:
+        assert [describe(o) for o in executor.stream(runner, make_sources(5))] == [0, 1, 2, 3, 4]
+
+
 def test_an_input_that_was_not_found_keeps_its_place() -> None:
     _, runner = number_runner()
     missing = Failed(name="x.png", error=ImageNotFound("x.png is not there"))

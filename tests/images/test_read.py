@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import io
 import os
 import socket
@@ -132,8 +133,9 @@ def test_a_missing_file_is_a_file_not_found_error(tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").symlink_to(tmp_path / "no.jpg")
     (tmp_path / "file").touch()
     for missing in ("no.jpg", "no/no.jpg", "broken.jpg", "file/inside.png"):
-        with pytest.raises(FileNotFoundError, match="the file doesn't exist"):
+        with pytest.raises(FileNotFoundError, match="the file doesn't exist") as not_found:
             read(tmp_path / missing)
+        assert (not_found.value.errno, not_found.value.filename) == (errno.ENOENT, str(tmp_path / missing))
     for missing in ("a" * 5000, "nul\0.jpg", "\ud800.jpg"):
         with pytest.raises((ImageNotFound, ImageUnreadable)) as caught:
             read(missing)
@@ -165,8 +167,9 @@ def test_a_file_without_permission_is_unreadable(path: Path) -> None:
 
 def test_a_circular_link_is_unreadable(tmp_path: Path) -> None:
     (tmp_path / "round.jpg").symlink_to(tmp_path / "round.jpg")
-    with pytest.raises(ImageUnreadable):
+    with pytest.raises(ImageUnreadable) as caught:
         read(tmp_path / "round.jpg")
+    assert (caught.value.errno, caught.value.filename) == (errno.ELOOP, str(tmp_path / "round.jpg"))
 
 
 @pytest.mark.parametrize(

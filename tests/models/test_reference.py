@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pictag.errors import ModelNotFound, OptionError, PictagError
+from pictag.errors import ModelAccessDenied, ModelNotFound, OptionError, PictagError
 from pictag.models.reference import (
     BUILT_IN,
     DEFAULT_MODEL,
@@ -163,3 +164,18 @@ def test_every_string_is_a_reference_or_a_pictag_error(text: str) -> None:
     assert ref.kind == "hub"
     assert ".." not in ref.name
     assert os.sep not in ref.name.replace("/", "", 1)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_may_not_be_read_is_not_called_missing(tmp_path: Path) -> None:
+    (tmp_path / "private").mkdir(mode=0)
+    with pytest.raises(ModelAccessDenied, match="Permission denied") as caught:
+        parse_reference(str(tmp_path / "private" / "model"))
+    assert (caught.value.errno, caught.value.filename) == (errno.EACCES, str(tmp_path / "private" / "model"))
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "nowhere.onnx", "nowhere"])
+def test_a_model_that_does_not_exist_has_errno_and_file_name(name: str) -> None:
+    with pytest.raises(ModelNotFound) as caught:
+        parse_reference(name)
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOENT, name)

@@ -22,7 +22,7 @@ import click
 from pictag import __version__
 from pictag.cli.ending import Invocation, run_to_the_end, show_warning
 from pictag.errors import PictagWarning, shorten
-from pictag.settings import read_settings
+from pictag.settings import limit_numpy_threads, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,6 +85,7 @@ def app() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; ``arguments`` are those of the process by default."""
+    limit_numpy_threads()
     # Pillow warns about odd metadata in images that it reads correctly.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     warnings.simplefilter("default", PictagWarning)

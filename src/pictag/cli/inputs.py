@@ -123,7 +123,9 @@ def _read_utf8(stream: BinaryIO, shown: str) -> Iterator[bytes]:
             head = read(_BLOCK_BYTES)
         decoder.decode(b"", final=True)
     except OSError as error:
-        raise ImageUnreadable(f"Cannot read {shorten(shown)}: {error.strerror}.") from error
+        raise ImageUnreadable(
+            f"Cannot read {shorten(shown)}: {error.strerror}.", errno=error.errno, filename=shown
+        ) from error
     except UnicodeError as error:
         raise ImageUnreadable(
             f"{shorten(shown)} starts like {str(encoding).upper()}, but isn't. Save the list as UTF-8."

@@ -25,7 +25,7 @@ from pictag.engines.providers import (
     name_device,
     parse_device,
 )
-from pictag.errors import EngineError, InvalidModel, shorten
+from pictag.errors import EngineError, InvalidModel, explain_shortage, shorten, shorten_reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,9 +45,14 @@ _WARNINGS, _FATAL_ONLY = 2, 4
 # Exact kernels need some 8-bit constants converted, and ONNX Runtime 1.32 fails if two layers share one.
 # Such a graph runs in float instead: the values are the same, but it is slower.
 _CONVERTED_TWICE = "Attempt to replace the existing tensor"
-# In ONNX Runtime's messages: the driver's own message, and the source location in front of it.
+# In ONNX Runtime's messages: the driver's own message, and what stands in front of the reason: the status,
+# the file, and the location in the source with the function's signature.
 _DRIVER_MESSAGE = re.compile(r"(?:CUDA|CUDNN|CUBLAS)\w* failure \d+: [^;]+")
-_SIGNATURE = re.compile(r"^/\S+:\d+ .*?\) ")
+_STATUS = re.compile(r"^(?:Error in execution: )?(?:\[ONNXRuntimeError\] : \d+ : \w+ : )?")
+_LOADING = re.compile(r"^Load model from .*? failed: ?")
+_SIGNATURE = re.compile(r"\S+\.(?:cc|cpp|cu|h|hpp):\d+ [^\n]*?\)(?: const)? ")
+_TOO_NEW = re.compile(r"Unsupported model IR version|Opset \d+ is under development")
+_TOO_NEW_ADVICE = " Upgrade onnxruntime, or export the model with an older opset."
 _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
 
 
@@ -135,7 +140,7 @@ class OnnxRuntimeEngine:
             found = dict(zip(names, binding.copy_outputs_to_cpu(), strict=True))
         except NATIVE_ERRORS as error:
             raise EngineError(
-                f"ONNX Runtime failed on an input of shape {list(values.shape)}: {shorten(error)}"
+                f"ONNX Runtime failed on an input of shape {list(values.shape)}: {_find_reason(error)}."
             ) from error
         return [found[name] for name in self._output_names]
 
@@ -183,8 +188,11 @@ def _open_graph(
         # Only a provider that cannot start raises a plain RuntimeError.
         if len(providers) > 1 and (type(error) is RuntimeError or _DRIVER_MESSAGE.search(str(error))):
             raise
+        if shortage := explain_shortage(error):
+            raise EngineError(f"ONNX Runtime can't open {shorten(weights)}. {shortage}") from error
         raise InvalidModel(
-            f"{shorten(weights)} cannot be opened as an ONNX graph: {shorten(error)}"
+            f"{shorten(weights)} cannot be opened as an ONNX graph: {_find_reason(error)}."
+            f"{_TOO_NEW_ADVICE if _TOO_NEW.search(str(error)) else ''}"
         ) from error
 
 
@@ -237,7 +245,7 @@ def _open_on_gpu(
     except NATIVE_ERRORS as error:
         driver = _DRIVER_MESSAGE.search(str(error))
         raise EngineError(
-            _explain(device, driver[0] if driver else unloaded or _SIGNATURE.sub("", str(error)))
+            _explain(device, driver[0] if driver else unloaded or _find_reason(error))
         ) from error
     finally:
         onnxruntime.set_default_logger_severity(_WARNINGS)
@@ -250,9 +258,20 @@ def _explain(device: Device, reason: str) -> str:
     needs = " To install TensorRT 10: pip install 'tensorrt-cu13~=10.0'." * (device.kind == "tensorrt")
     return (
         f"device='{device.kind}:{device.index}' was requested, but ONNX Runtime cannot use it: "
-        f"{shorten(reason.strip().strip('.'))}. nvidia-smi shows whether the GPU and its driver work. "
+        f"{shorten_reason(reason)}. nvidia-smi shows whether the GPU and its driver work. "
         f"To install CUDA's libraries: {INSTALL}.{needs} Or use device='cpu'."
     )
+
+
+def _find_reason(error: Exception) -> str:
+    """The reason in one of ONNX Runtime's messages, without its status, file and location in the source.
+
+    >>> _find_reason(RuntimeError("[ONNXRuntimeError] : 1 : FAIL : Load model from a.onnx failed:"
+    ...     "/src/model.cc:256 onnxruntime::Model::Model(Proto&&, bool) Unsupported IR version: 99\\n"))
+    'Unsupported IR version: 99'
+    """
+    text = _LOADING.sub("", _STATUS.sub("", str(error)))
+    return shorten_reason(_SIGNATURE.sub("", text))
 
 
 def _look_at_input(weights: Path) -> TensorInfo | None:

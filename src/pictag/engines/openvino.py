@@ -13,7 +13,15 @@ import numpy as np
 from pictag.engines.base import FLOATS, Engine, TensorInfo, name_scores, run_in_chunks, to_layout
 from pictag.engines.cores import count_cores
 from pictag.engines.quantize_target import has_fast_int8
-from pictag.errors import EngineError, InvalidModel, MissingExtra, OptionError, shorten
+from pictag.errors import (
+    EngineError,
+    InvalidModel,
+    MissingExtra,
+    OptionError,
+    explain_shortage,
+    shorten,
+    shorten_reason,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -105,6 +113,8 @@ class OpenVinoEngine:
             again = functools.partial(core.compile_model, graph, "CPU", settings)
             self._compile: Any = again if has_copies else None
         except _UNREADABLE as error:
+            if shortage := explain_shortage(error):
+                raise EngineError(f"OpenVINO can't open {shorten(weights)}. {shortage}") from error
             raise InvalidModel(
                 f"{shorten(weights)} cannot be opened by OpenVINO: {_explain(error)}"
             ) from error
@@ -202,7 +212,7 @@ def _describe(port: Any) -> TensorInfo:
 
 
 def _explain(error: Exception) -> str:
-    """The first informative line of the message, after the locations in OpenVINO's source."""
+    """The message without the locations in OpenVINO's source, on one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     informative = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
-    return shorten((informative or lines or ["no reason given"])[0])
+    return shorten_reason(" ".join(informative or lines) or "no reason given")

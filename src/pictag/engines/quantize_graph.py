@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pictag.errors import InvalidModel, MissingExtra, shorten
+from pictag.errors import InvalidModel, MissingExtra, shorten, shorten_reason
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -56,7 +56,7 @@ def read_float_graph(path: Path) -> Graph:
     except InvalidModel:
         raise
     except (OSError, RuntimeError, ValueError, TypeError, onnx.checker.ValidationError, DecodeError) as error:
-        raise InvalidModel(f"{name} cannot be read as an ONNX graph: {shorten(error)}") from error
+        raise InvalidModel(f"{name} cannot be read as an ONNX graph: {shorten_reason(error)}") from error
     taken = {node.name for node in graph.graph.node}
     for number, node in enumerate(graph.graph.node):
         if not node.name:

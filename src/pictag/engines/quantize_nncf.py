@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from pictag.engines.quantize_graph import INSTALL, Graph, input_name, suppress_output
-from pictag.errors import EngineError, MissingExtra, shorten
+from pictag.errors import EngineError, MissingExtra, shorten_reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -63,7 +63,7 @@ def quantize_with_nncf(
                 advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=overflow),
             )
     except (*_FAILURES, *own) as error:
-        raise EngineError(f"NNCF could not quantize the graph: {shorten(error)}") from error
+        raise EngineError(f"NNCF could not quantize the graph: {shorten_reason(error)}") from error
 
 
 def import_nncf() -> ModuleType:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from pictag.engines.quantize_graph import INSTALL, Graph, input_name, save_graph, suppress_output
-from pictag.errors import EngineError, MissingExtra, shorten
+from pictag.errors import EngineError, MissingExtra, shorten_reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -76,7 +76,7 @@ def quantize_statically(
             )
     except (RuntimeError, ValueError, TypeError, KeyError, AssertionError, NotImplementedError) as error:
         raise EngineError(
-            f"ONNX Runtime could not quantize the graph ({ranges}): {shorten(error)}"
+            f"ONNX Runtime could not quantize the graph ({ranges}): {shorten_reason(error)}"
         ) from error
     finally:
         plain.unlink(missing_ok=True)

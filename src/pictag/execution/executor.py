@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pictag.errors import DeadlineExceeded, InputError, PipelineClosed
+from pictag.errors import DeadlineExceeded, EngineError, InputError, PipelineClosed, explain_shortage
 from pictag.execution.outcome import Outcome, Timing, capture_error
 from pictag.execution.queue import Batch, Decoding, Task, WorkQueue
 from pictag.images import Failed, Source, keep_blocks
@@ -187,11 +187,19 @@ class Executor:
     def _start(
         self, threads: list[threading.Thread], target: Callable[[], None], *, name: str, limit: int
     ) -> None:
-        """Start one more thread, up to the limit. The caller holds the lock."""
+        """Start one more thread, up to the limit. The caller holds the lock.
+
+        If the system refuses another thread, those that run do the work. Raises `EngineError` for the first.
+        """
         if len(threads) < limit and not self._is_closed:
             thread = threading.Thread(target=target, name=f"{name}-{len(threads)}", daemon=True)
-            thread.start()
-            threads.append(thread)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                if not threads:
+                    raise EngineError(explain_shortage(error) or str(error)) from error
+            else:
+                threads.append(thread)
 
     def _read(self) -> None:
         while (task := self._to_read.get()) is not None:

@@ -69,7 +69,9 @@ def choose_images(place: Path, *, count: int, recursive: bool) -> list[Source | 
     if len(found) == 1 and isinstance(found[0], Failed):
         raise found[0].error
     if len(found) == 1 and not os.path.lexists(found[0].name):
-        raise ImageNotFound(f"{shorten(place)} doesn't exist. Give a folder or a pattern of images.")
+        raise ImageNotFound(
+            f"{shorten(place)} doesn't exist. Give a folder or a pattern of images.", filename=place
+        )
     return [found[index * len(found) // count] for index in range(count)] if len(found) > count else found
 
 

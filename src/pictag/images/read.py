@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import stat
@@ -161,19 +162,25 @@ def _open_regular(path: str, flags: int) -> int:
         os.close(handle)
     if stat.S_ISDIR(status.st_mode):
         raise ImageUnreadable(
-            f"{shorten(path)} is a folder, not an image. Use stream() or `pictag classify` for folders."
+            f"{shorten(path)} is a folder, not an image. Use stream() or `pictag classify` for folders.",
+            errno=errno.EISDIR,
+            filename=path,
         )
-    raise ImageUnreadable(f"{shorten(path)} is a pipe, socket or device, not a regular file.")
+    raise ImageUnreadable(f"{shorten(path)} is a pipe, socket or device, not a regular file.", filename=path)
 
 
 def _translate(error: Exception, *, name: str) -> InputError:
     """Translate an error that was raised while a file was opened or read."""
     shown = shorten(name)
     if isinstance(error, (FileNotFoundError, NotADirectoryError)):
-        return ImageNotFound(f"{shown}: the file doesn't exist.")
+        return ImageNotFound(f"{shown}: the file doesn't exist.", filename=name)
     if isinstance(error, OSError):
-        return ImageUnreadable(f"{shown} could not be read: {error.strerror or error}.")
-    return ImageNotFound(f"{shown} is not a valid file name.")  # NUL, or characters that can't be encoded
+        return ImageUnreadable(
+            f"{shown} could not be read: {error.strerror or error}.", errno=error.errno, filename=name
+        )
+    return ImageNotFound(
+        f"{shown} is not a valid file name.", filename=name
+    )  # NUL, or characters that can't be encoded
 
 
 def _read_stream(stream: BinaryIO, *, name: str, limits: ImageLimits) -> bytes:

@@ -42,7 +42,9 @@ def check_external_data(weights: Path, locations: Iterable[str]) -> tuple[Path, 
             )
         if not target.is_file():
             raise ModelFileMissing(
-                f"{shorten(weights)} stores weights in {shorten(location)!r}, but that file is not beside it."
+                f"{shorten(weights)} stores weights in {shorten(location)!r}, but that file is not "
+                "beside it.",
+                filename=path,
             )
         found.append(path)
     return tuple(found)

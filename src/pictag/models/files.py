@@ -64,7 +64,7 @@ def read_json(path: Path) -> Mapping[str, Any]:
             )
         data = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
-        raise ModelFileMissing(f"{shorten(path)} doesn't exist.") from error
+        raise ModelFileMissing(f"{shorten(path)} doesn't exist.", filename=path) from error
     except OSError as error:
         raise InvalidModel(f"{shorten(path)} could not be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:

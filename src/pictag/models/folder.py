@@ -34,7 +34,7 @@ def find_folder(
         files = list_model_files(folder)
     is_described = any(known in files for known in (CONFIG, LABELS))
     if not is_described and not any(file.endswith(".onnx") for file in files):
-        raise _undescribed(name, files)
+        raise _undescribed(folder, name, files)
     choice = choose_weights(
         files,
         model=name,
@@ -45,13 +45,16 @@ def find_folder(
     )
     found = _collect(folder, choice, [known for known in DESCRIPTIONS if known in files])
     if not is_described and "names" not in found.graph.metadata:  # the labels, as Ultralytics writes them
-        raise _undescribed(name, files)
+        raise _undescribed(folder, name, files)
     return found
 
 
-def _undescribed(name: str, files: Sequence[str]) -> ModelFileMissing:
+def _undescribed(folder: Path, name: str, files: Sequence[str]) -> ModelFileMissing:
     found = f"It contains: {shorten(', '.join(files), 300)}." if files else "The folder is empty."
-    return ModelFileMissing(f"{shorten(name)} is not a model: it has neither {CONFIG} nor {LABELS}. {found}")
+    return ModelFileMissing(
+        f"{shorten(name)} is not a model: it has neither {CONFIG} nor {LABELS}. {found}",
+        filename=folder / CONFIG,
+    )
 
 
 def find_file(path: Path, options: LoadOptions) -> ModelFiles:

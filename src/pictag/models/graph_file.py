@@ -94,7 +94,7 @@ def read_graph_file(path: Path) -> Graph:
                 reader = _Reader(data)
                 reader.read_model()
     except FileNotFoundError as error:
-        raise ModelFileMissing(f"{shorten(path)} doesn't exist.") from error
+        raise ModelFileMissing(f"{shorten(path)} doesn't exist.", filename=path) from error
     except OSError as error:
         raise InvalidModel(f"{shorten(path)} could not be read: {error.strerror}.") from error
     except (ValueError, IndexError) as error:

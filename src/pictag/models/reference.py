@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pictag.errors import ModelNotFound, OptionError, shorten, suggest
+from pictag.errors import ModelAccessDenied, ModelNotFound, OptionError, shorten, suggest
 
 DEFAULT_MODEL = "Xenova/vit-base-patch16-224"
 EMBEDDED = "embedded"
@@ -58,7 +58,8 @@ def parse_reference(text: str | os.PathLike[str], *, revision: str | None = None
 
     An existing folder takes precedence over a name on the Hub; a model folder named like a built-in model is
     an error. Nothing is fetched, and nothing is read except whether a folder or file exists. Raises
-    `OptionError` for an invalid name and `ModelNotFound` for a path that does not exist.
+    `OptionError` for an invalid name, `ModelNotFound` for a path that does not exist, and `ModelAccessDenied`
+    for one that may not be read.
 
     >>> parse_reference("Xenova/vit-base-patch16-224@main")
     ModelRef(kind='hub', name='Xenova/vit-base-patch16-224', revision='main', path=None)
@@ -116,7 +117,8 @@ def parse_hub_name(text: str, *, revision: str | None = None) -> ModelRef:
         )
         raise ModelNotFound(
             f"Unknown model {shorten(text)!r}: there is no folder with this name, and {reason}, such as "
-            f"{DEFAULT_MODEL}.{suggest(text, BUILT_IN)}"
+            f"{DEFAULT_MODEL}.{suggest(text, BUILT_IN)}",
+            filename=text,
         )
     return ModelRef(kind="hub", name=name, revision=chosen)
 
@@ -160,6 +162,8 @@ def _check_revision(revision: object) -> str:
 def _exists(text: str) -> bool:
     try:
         return Path(text).exists()
+    except PermissionError:  # its folder can't be searched
+        return True
     except OSError:  # too long for the file system
         return False
 
@@ -169,6 +173,13 @@ def _parse_path(text: str) -> ModelRef:
     try:
         path = path.expanduser()
         is_folder, is_file = path.is_dir(), path.is_file()
+    except PermissionError as error:
+        raise ModelAccessDenied(
+            f"The model {shorten(text)!r} can't be read: {error.strerror}. Check the permissions "
+            "of its folder.",
+            errno=error.errno,
+            filename=text,
+        ) from error
     except (OSError, RuntimeError):  # too long a name, or an unknown user's home folder
         is_folder = is_file = False
     if is_folder:
@@ -176,7 +187,8 @@ def _parse_path(text: str) -> ModelRef:
     if not is_file:
         raise ModelNotFound(
             f"The model {shorten(text)!r} doesn't exist. Give a folder, an .onnx file, or org/name for a "
-            "model on the Hub."
+            "model on the Hub.",
+            filename=text,
         )
     if path.suffix.lower() != ".onnx":
         raise OptionError(f"{shorten(text)!r} is neither a folder nor an .onnx file.")

@@ -72,7 +72,8 @@ def read_standalone_onnx(files: ModelFiles) -> Description:
     if labels is None:
         raise ModelFileMissing(
             f"{shorten(files.weights)} has no {LABELS} beside it (one label per line), and no config.json. "
-            "Add one of them."
+            "Add one of them.",
+            filename=labels_path,
         )
     layout = cast("Layout", _choose(settings, "layout", get_args(Layout), _layout_of(graph), where))
     known = {} if exported is None else exported.settings
