@@ -4,8 +4,9 @@
 |---|---|
 | 0 | success |
 | 1 | some images failed |
-| 2 | wrong usage, no model, or results that can't be written |
+| 2 | wrong usage or no model |
 | 70 | an error inside pictag |
+| 74 | the output can't be written, for example because the disk is full |
 | 75 | only `pictag serve`: a temporary problem, such as a Hub that doesn't answer |
 | 130, 143, 129 | interrupted (Ctrl-C, ``kill``, terminal closed); the results so far have been written |
 | 141 | the reader of the output has stopped reading |
@@ -13,6 +14,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -25,13 +27,14 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 import click
 
 from pictag.cli.interruption import Interrupted
-from pictag.errors import PictagError, PictagWarning, escape, shorten, suggest
+from pictag.errors import OutputError, PictagError, PictagWarning, escape, explain_shortage, shorten, suggest
 from pictag.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-ALL_WELL, SOME_FAILED, NOTHING_DONE, BROKEN = 0, 1, 2, 70
+ALL_WELL, SOME_FAILED, NOTHING_DONE, BROKEN, NOT_WRITTEN = 0, 1, 2, 70, 74
+_WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _show_warning = warnings.showwarning
 STOPPED_READING = 128 + 13  # as shells show it for a program that SIGPIPE ended
 
@@ -77,8 +80,7 @@ def run_to_the_end(run: Callable[[], int], invocation: Invocation) -> int:  # no
     except click.ClickException as error:
         return _explain_usage(error, invocation.given)
     except BrokenPipeError:
-        with suppress(OSError, ValueError):  # or the interpreter's last flush would fail as well
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_stdout()
         return STOPPED_READING
     except Interrupted as interruption:
         say(str(interruption))
@@ -91,6 +93,14 @@ def run_to_the_end(run: Callable[[], int], invocation: Invocation) -> int:  # no
             traceback.print_exc()
         if isinstance(error, PictagError):
             say(_name_options(str(error), invocation.command))
+            # Without an errno it is the user's choice that can't be written, such as a folder.
+            return NOT_WRITTEN if isinstance(error, OutputError) and error.errno else NOTHING_DONE
+        if isinstance(error, OSError) and error.filename is None and error.errno in _WRITE_ERRORS:
+            _discard_stdout()
+            say(f"Cannot write to standard output: {error.strerror}.")
+            return NOT_WRITTEN
+        if isinstance(error, RuntimeError | MemoryError) and (shortage := explain_shortage(error)):
+            say(_name_options(shortage, invocation.command))
             return NOTHING_DONE
         say(
             f"Something went wrong inside pictag: {type(error).__name__}: {shorten(error)}. "
@@ -98,6 +108,12 @@ def run_to_the_end(run: Callable[[], int], invocation: Invocation) -> int:  # no
         )
         return BROKEN
     return status
+
+
+def _discard_stdout() -> None:
+    """Send what is left to the null device; otherwise the interpreter's last flush would fail as well."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say(sentence: str) -> None:
