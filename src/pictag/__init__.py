@@ -8,25 +8,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from pictag.errors import PictagError
-from pictag.records import Failure, Label, Prediction
+TYPE_CHECKING = False  # importing typing takes 10 ms
 
 if TYPE_CHECKING:
+    from pictag.errors import PictagError
     from pictag.pipelines import ImageClassificationPipeline, pipeline
+    from pictag.records import Failure, Label, Prediction
 
 __all__ = ["Failure", "ImageClassificationPipeline", "Label", "PictagError", "Prediction", "pipeline"]
 
 __version__ = "0.1.0"
 
+# Each loads on first use: the pipeline imports numpy, Pillow and ONNX Runtime.
+_MODULES = {
+    "Failure": "records",
+    "ImageClassificationPipeline": "pipelines",
+    "Label": "records",
+    "PictagError": "errors",
+    "Prediction": "records",
+    "pipeline": "pipelines",
+}
+
 
 def __getattr__(name: str) -> object:
-    # The pipeline imports numpy, Pillow and ONNX Runtime, so it loads on first use.
-    if name in ("ImageClassificationPipeline", "pipeline"):
-        from pictag import pipelines
+    from importlib import import_module
 
-        return getattr(pipelines, name)
+    if name in ("errors", "records"):
+        return import_module(f"pictag.{name}")
+    if name in _MODULES:
+        return getattr(import_module(f"pictag.{_MODULES[name]}"), name)
     raise AttributeError(f"module 'pictag' has no attribute {name!r}")
 
 

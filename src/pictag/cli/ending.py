@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
-from pictag.cli.interruption import Interrupted
+from pictag.cli.interruption import Interrupted, Interruption
 from pictag.errors import OutputError, PictagError, PictagWarning, escape, explain_shortage, shorten, suggest
 from pictag.settings import Settings
 
@@ -72,9 +72,10 @@ def debug_option(command: Command) -> Command:
 def run_to_the_end(run: Callable[[], int], invocation: Invocation) -> int:  # noqa: PLR0911 - one per ending
     """Call ``run`` and turn anything it raises into an exit status, with a sentence where one helps."""
     try:
-        status = run()
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        with Interruption().listen(("SIGINT",)):
+            status = run()
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except click.exceptions.Exit as wanted:
         return wanted.exit_code
     except click.ClickException as error:

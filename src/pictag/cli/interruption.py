@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from types import FrameType
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
@@ -37,17 +37,23 @@ class Interruption:
     def __init__(self) -> None:
         self._holding = False
         self._held: int | None = None
+        self._received: int | None = None
 
     @contextmanager
-    def listen(self) -> Iterator[None]:
+    def listen(self, names: Sequence[str] = _NAMES) -> Iterator[None]:
         """Make signals raise `Interrupted` in the main thread within the block."""
         previous = {}
-        for name in _NAMES if threading.current_thread() is threading.main_thread() else ():
+        for name in names if threading.current_thread() is threading.main_thread() else ():
             number = getattr(signal, name, None)
             if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
                 previous[number] = signal.signal(number, self._receive)
         try:
             yield
+        except Exception as error:
+            if self._received is None:
+                raise
+            # Code in C that was interrupted raises errors of its own: an import of numpy, ImportError.
+            raise Interrupted(self._received) from error
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
@@ -65,6 +71,7 @@ class Interruption:
             raise Interrupted(number)
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
+        self._received = number
         if self._holding and self._held is None:
             self._held = number
         else:
