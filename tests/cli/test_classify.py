@@ -202,7 +202,7 @@ def test_the_model_may_come_from_the_environment(
         (["classify", "a.jpg", "--overwrite", "--output", "-"], "--output"),
         (["classify", "a.jpg", "-o", "a.txt", "--resume"], "table"),
         (["classify", "a.jpg", "-o", "a.csv", "--resume", "--overwrite"], "contradict"),
-        (["classify", "a.jpg", "-o", "a.json"], ".jsonl"),  # the output would not be one JSON value
+        (["classify", "a.jpg", "-o", "a.json", "--resume"], "JSON array"),
         (["classify", "a.jpg", "-o", "no/folder/a.csv"], "no/folder"),
         (["classify", "-", "--from-file", "-"], "once"),
         (["classify", "a.jpg", "--model", "./nowhere"], "nowhere"),
@@ -253,7 +253,7 @@ def test_debug_shows_the_traceback(
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_reported(tiny: str, colours: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     for format_ in ("jsonl", "csv", "table"):
-        assert main(["classify", "images", "-m", tiny, "-f", format_, "-o", "/dev/full"]) == 2
+        assert main(["classify", "images", "-m", tiny, "-f", format_, "-o", "/dev/full"]) == 74
         assert "No space left" in capfd.readouterr().err
 
 

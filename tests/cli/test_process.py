@@ -63,36 +63,61 @@ def wait_for(path: Path, size: int) -> None:
         ("run.csv", (signal.SIGTERM, 143)),
         ("run.parquet", (signal.SIGINT, 130)),
         ("run.jsonl", (signal.SIGKILL, -9)),
+        ("run.parquet", (signal.SIGKILL, -9)),
     ],
 )
 def test_an_interrupted_run_leaves_a_whole_file_and_can_be_resumed(
     tmp_path: Path, tiny: str, many: list[str], name: str, ending: tuple[int, int]
 ) -> None:
     path = tmp_path / name
+    written = tmp_path / "run.parquet.unfinished.jsonl" if name == "run.parquet" else path
     number, status = ending
     run = ["classify", "many", "--model", tiny, "--output", name, "--batch-size", "2", "--threads", "1"]
     process = start(*run, cwd=tmp_path)
-    if name.endswith("parquet"):
-        wait_for(tmp_path / (name + ".part"), 0)
-        time.sleep(0.3)
-    else:
-        wait_for(path, 1000)
+    wait_for(written, 1000)
     process.send_signal(number)
     _, err = process.communicate(timeout=30)
     assert process.returncode == status, err
     if number == signal.SIGKILL:
-        with path.open("ab") as stream:
+        with written.open("ab") as stream:
             stream.write(b'{"source": "many/02')  # as a crash of the machine would leave it
+        path = written
     else:
         assert re.fullmatch(rb"pictag: Interrupted after \d+ images?\. .* --resume to continue\.\n", err)
-    reader = {".jsonl": read_jsonl, ".csv": read_csv, ".parquet": read_parquet}[path.suffix]
-    finished = [prediction.source for prediction in reader(path)]
+    readers = {".jsonl": read_jsonl, ".csv": read_csv, ".parquet": read_parquet}
+    finished = [prediction.source for prediction in readers[path.suffix](path)]
     assert 0 < len(finished) < len(many)
     assert finished == many[: len(finished)]
     process = start(*run, "--resume", cwd=tmp_path)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    assert [prediction.source for prediction in reader(path)] == many
+    path = tmp_path / name
+    assert [prediction.source for prediction in readers[path.suffix](path)] == many
+    assert {p.name for p in tmp_path.iterdir()} <= {"many", name, f"{name}.meta.json"}
+
+
+@posix_only
+@pytest.mark.parametrize(
+    "module", ["click.exceptions", "pictag.cli.ending", "numpy.exceptions", "onnxruntime.capi"]
+)
+def test_an_interruption_while_modules_are_imported_is_one_sentence(
+    tmp_path: Path, tiny: str, module: str
+) -> None:
+    make_image(tmp_path / "red.png")
+    process = subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-m", "pictag", "classify", "red.png", "--model", tiny],
+        cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.rstrip().endswith(f" {module}"):  # it has been imported
+            break
+    process.send_signal(signal.SIGINT)
+    said = [line for line in process.stderr if not line.startswith("import time:")]
+    assert said == ["pictag: Interrupted.\n"]
+    # Python ends itself with the signal if it was received in code that was being compiled.
+    assert process.wait(timeout=30) in (130, -signal.SIGINT)
+    process.stderr.close()
 
 
 @posix_only

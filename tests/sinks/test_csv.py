@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from anyprediction import PREDICTIONS
 from pictag.errors import UnreadableResults
 from pictag.records import Label, Prediction
 from pictag.sinks.csv import COLUMNS, HEADER, CsvSink, encode_csv, read_csv
@@ -25,14 +26,28 @@ def test_other_readers_see_one_row_per_label(tmp_path: Path) -> None:
         rows = list(csv.reader(stream))
     assert rows == [
         list(COLUMNS),
-        ['a, "b"\r\n.jpg', "1", "cat", "0.30000000000000004", "7", "", ""],
-        ['a, "b"\r\n.jpg', "2", "=dog()", "0.25", "1", "", ""],
+        ['a, "b"\\u000d\\u000a.jpg', "1", "cat", "0.30000000000000004", "7", "", ""],
+        ['a, "b"\\u000d\\u000a.jpg', "2", "=dog()", "0.25", "1", "", ""],
         ["torn.jpg", "", "", "", "", "CorruptImage", "It ends, too soon."],
         ["bare.jpg", "", "", "", "", "", ""],
     ]
 
 
-@pytest.mark.parametrize("name", ["a,b", 'a"b', "a\nb", "a\rb"])
+@given(PREDICTIONS)
+def test_each_row_is_one_line_without_control_characters(prediction: Prediction) -> None:
+    lines = encode_csv(prediction).splitlines(keepends=True)
+    assert len(lines) == max(1, len(prediction.labels))
+    assert all(line.endswith("\n") for line in lines)
+    assert not any(ord(c) < 32 or 127 <= ord(c) < 160 for line in lines for c in line[:-1])
+
+
+def test_names_that_were_written_with_line_ends_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "run.csv"
+    path.write_bytes(HEADER + b'"two\nlines.jpg",,,,,,\n')
+    assert [p.source for p in read_csv(path)] == ["two\nlines.jpg"]
+
+
+@pytest.mark.parametrize("name", ["a,b", 'a"b'])
 def test_a_field_is_quoted_if_it_holds_a_delimiter(name: str) -> None:
     quoted = name.replace('"', '""')
     assert encode_csv(Prediction(source=name)) == f'"{quoted}",,,,,,\n'

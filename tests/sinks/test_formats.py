@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,17 @@ def test_a_file_of_something_else_is_rejected_and_unchanged(
 def test_a_folder_cannot_be_read(tmp_path: Path, file_format: FileFormat) -> None:
     with pytest.raises(UnreadableResults, match="Cannot read"):
         list(READERS[file_format](tmp_path))
+
+
+@each_format
+def test_a_file_can_be_named_by_text(tmp_path: Path, file_format: FileFormat) -> None:
+    path = write(tmp_path / "run", file_format, CAT)
+    assert list(READERS[file_format](str(path))) == [CAT]
+
+
+@each_format
+def test_the_error_of_a_missing_file_has_errno_and_file_name(tmp_path: Path, file_format: FileFormat) -> None:
+    for missing in (tmp_path / "run", str(tmp_path / "run")):
+        with pytest.raises(UnreadableResults, match="run") as caught:
+            list(READERS[file_format](missing))
+        assert (caught.value.errno, caught.value.filename) == (errno.ENOENT, str(tmp_path / "run"))

@@ -6,20 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pictag.errors import OutputError, UnreadableResults
+from pictag.errors import UnreadableResults
 from pictag.sinks import parquet
-from pictag.sinks.parquet import ParquetSink, read_parquet
+from pictag.sinks.parquet import read_parquet
 from resultfiles import CAT, TORN, write
-
-
-def test_the_file_gets_its_name_when_the_sink_is_closed(tmp_path: Path) -> None:
-    path = tmp_path / "run.parquet"
-    sink = ParquetSink(path)
-    sink.write(CAT)
-    assert not path.exists()
-    sink.close()
-    sink.close()
-    assert [p.name for p in tmp_path.iterdir()] == ["run.parquet"]
 
 
 def test_rows_are_written_in_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,18 +44,13 @@ def test_a_file_with_other_columns_is_rejected(tmp_path: Path) -> None:
         list(read_parquet(path))
 
 
-def test_a_missing_folder_is_an_output_error(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="Cannot write"):
-        ParquetSink(tmp_path / "nowhere" / "run.parquet")
-
-
 def test_without_pyarrow_the_error_says_how_to_install_it(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['pyarrow'] = None\n"
         "from pathlib import Path\n"
-        "from pictag.sinks.parquet import ParquetSink\n"
+        "from pictag.sinks.resume import open_sink\n"
         "from pictag.errors import MissingExtra\n"
-        "try: ParquetSink(Path('x.parquet'))\n"
+        "try: open_sink(Path('x.parquet'), 'parquet')\n"
         "except MissingExtra as error: print(error)\n"
     )
     done = subprocess.run(

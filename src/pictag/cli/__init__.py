@@ -76,7 +76,7 @@ class LazyGroup(click.Group):
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="'pictag COMMAND --help' shows a command's options. Exit status: 0 success, 1 some images failed, "
-    "2 wrong usage or no model, 130 interrupted.",
+    "2 wrong usage or no model, 74 the output can't be written, 130 interrupted.",
 )
 @click.version_option(__version__, message="pictag %(version)s")
 def app() -> None:

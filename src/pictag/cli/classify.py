@@ -28,8 +28,9 @@ Examples:
 
 An image that can't be classified produces a line with the reason; the others are still classified.
 
-Exit status: 0 success, 1 some images failed, 2 wrong usage or no model, 130 interrupted. After an
-interruption, the output contains every result so far, and --resume continues from there.
+Exit status: 0 success, 1 some images failed, 2 wrong usage or no model, 74 the output can't be written,
+130 interrupted. After an interruption, the output contains every result so far, and --resume continues from
+there.
 """
 
 
@@ -54,7 +55,7 @@ def classify(
     begins with http: or https:. A hyphen (-) reads one image from standard input.
     """
     if destination.format == "table" and (options.embeddings or options.embedding_output is not None):
-        raise click.UsageError("A table doesn't show embeddings. Use --format jsonl, csv or parquet.")
+        raise click.UsageError("A table doesn't show embeddings. Use --format jsonl, json, csv or parquet.")
     from pictag.cli.run import classify_images
 
     return classify_images(inputs, options, destination, default_model=invocation.settings.model, quiet=quiet)

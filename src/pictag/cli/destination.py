@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from pictag.sinks.resume import DoneSources
     from pictag.sinks.run_record import RunRecord
 
-Format = Literal["table", "jsonl", "csv", "parquet"]
+Format = Literal["table", "jsonl", "json", "csv", "parquet"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 EXTENSIONS: dict[str, Format] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".json": "json",
     ".csv": "csv",
     ".parquet": "parquet",
     ".pq": "parquet",
@@ -51,8 +52,8 @@ def choose_destination(
 ) -> Destination:
     """Format and file from the options; raises a usage error if the options contradict each other."""
     path = None if output in (None, "-") else Path(str(output))
-    if path is not None and path.is_dir():
-        raise OutputError(f"{shorten(path)} is a folder. Give the name of a file.")
+    if path is not None:
+        _check_place(path)
     chosen = _guess_format(path) if asked is None else asked
     if retry_failed and not resume:
         raise click.UsageError("--retry-failed needs --resume.")
@@ -60,8 +61,9 @@ def choose_destination(
         raise click.UsageError("--overwrite replaces a file. Name it with --output FILE.")
     if resume and path is None:
         raise click.UsageError("--resume continues a file. Name it with --output FILE.")
-    if resume and chosen == "table":
-        raise click.UsageError("--resume continues a jsonl, csv or parquet file; a table can't be read back.")
+    if resume and chosen in ("table", "json"):
+        name = "a table" if chosen == "table" else "one JSON array"
+        raise click.UsageError(f"--resume continues a jsonl, csv or parquet file, not {name}.")
     if resume and overwrite:
         raise click.UsageError("--resume and --overwrite contradict each other. Use one of them.")
     if chosen == "parquet":
@@ -72,8 +74,8 @@ def choose_destination(
         import_pyarrow()
     if path is None and sys.stdout is None:
         raise OutputError("Standard output is closed. Use --output FILE.")
-    if path is not None:
-        _check_path(path, may_exist=resume or overwrite)
+    if path is not None and not (resume or overwrite):
+        _check_new(path, chosen)
     return Destination(format=chosen, path=path, resume=resume, retry_failed=retry_failed)
 
 
@@ -94,6 +96,11 @@ def open_destination(
         return _open_table(destination.path, percent=percent), None
     if destination.path is None:
         return _open_stdout(destination.format, embeddings=embeddings), None
+    if destination.format == "json":
+        from pictag.sinks.jsonl import JsonArraySink
+        from pictag.sinks.lines import open_lines
+
+        return JsonArraySink(open_lines(destination.path)), None
     from pictag.sinks.resume import open_sink, reopen_sink
 
     record = None if describe is None else describe()
@@ -119,22 +126,47 @@ def _guess_format(path: Path | None) -> Format:
     return EXTENSIONS[path.suffix.lower()]
 
 
-def _check_path(path: Path, *, may_exist: bool) -> None:
+def _check_place(path: Path) -> None:
     """Raise `OutputError` for a path that can't be written, before a model is loaded."""
-    if not path.parent.is_dir():
-        raise OutputError(f"The folder {shorten(path.parent)} doesn't exist. Create it first.")
-    if path.is_file() and path.stat().st_size and not may_exist:
+    try:
+        if path.is_dir():
+            raise OutputError(f"{shorten(path)} is a folder. Give the name of a file.")
+        if not path.parent.is_dir():
+            what = "is not a folder" if path.parent.exists() else "doesn't exist. Create it first"
+            raise OutputError(f"Cannot write {shorten(path)}: {shorten(path.parent)} {what}.")
+        path.exists()
+    except OutputError:  # is an OSError too
+        raise
+    except OSError as error:  # permissions of the folder, or a name that is too long
         raise OutputError(
-            f"{shorten(path)} already exists. Use --resume to continue it or --overwrite to replace it."
-        )
+            f"Cannot write {shorten(path)}: {error.strerror}.", errno=error.errno, filename=path
+        ) from error
+
+
+def _check_new(path: Path, chosen: Format) -> None:
+    """Raise `OutputError` for results that a new run would replace."""
+    if path.is_file() and path.stat().st_size:
+        advice = "Use --resume to continue it or --overwrite to replace it."
+        if chosen in ("table", "json"):
+            advice = "Use --overwrite to replace it."
+        raise OutputError(f"{shorten(path)} already exists. {advice}")
+    if chosen == "parquet":
+        from pictag.sinks.unfinished import find_unfinished
+
+        rows = find_unfinished(path)
+        if rows is not None:
+            raise OutputError(
+                f"An earlier run ended before {shorten(path)} was finished; its results are in "
+                f"{shorten(rows)}. Use --resume to continue it or --overwrite to start again."
+            )
 
 
 def _open_stdout(chosen: Format, *, embeddings: bool) -> Sink:
     stream = open(sys.stdout.fileno(), "wb", buffering=0, closefd=False)  # noqa: SIM115 - the sink closes it
-    if chosen == "jsonl":
-        from pictag.sinks.jsonl import JsonlSink
+    if chosen in ("jsonl", "json"):
+        from pictag.sinks.jsonl import JsonArraySink, JsonlSink
 
-        return JsonlSink(stream)
+        return JsonlSink(stream) if chosen == "jsonl" else JsonArraySink(stream)
     from pictag.sinks.csv import CsvSink
 
     return CsvSink(stream, embeddings=embeddings)
@@ -148,5 +180,7 @@ def _open_table(path: Path | None, *, percent: bool) -> Sink:
     try:
         stream = open(file, "w", encoding=encoding, errors="backslashreplace", closefd=path is not None)  # noqa: SIM115 - the sink closes it
     except OSError as error:
-        raise OutputError(f"Cannot write {shorten(path)}: {error.strerror}.") from error
+        raise OutputError(
+            f"Cannot write {shorten(path)}: {error.strerror}.", errno=error.errno, filename=path
+        ) from error
     return TableSink(stream, percent=percent)

@@ -241,8 +241,9 @@ OUTPUT: Sequence[Decorator] = (
         "-o",
         "--output",
         metavar="FILE",
-        help="Write the results to FILE. The extension sets the format: .jsonl, .csv, .parquet or .txt (a "
-        "table). If FILE exists and is not empty, add --resume or --overwrite. [default: standard output]",
+        help="Write the results to FILE. The extension sets the format: .jsonl, .json, .csv, .parquet or "
+        ".txt (a table). If FILE exists and is not empty, add --resume or --overwrite. [default: standard "
+        "output]",
     ),
     click.option(
         "--resume",

@@ -34,7 +34,8 @@ The written folder works with ONNX Runtime and with OpenVINO. 'pictag models ins
 calibrated, its speed, and its agreement with the original.
 
 Exit status: 0 success (images that can't be read are named and left out), 2 wrong usage, no such model, or
-too little agreement with the original, 130 interrupted. Nothing is written unless the status is 0.
+too little agreement with the original, 74 the output can't be written, 130 interrupted. Nothing is written
+unless the status is 0.
 """
 
 

@@ -81,7 +81,7 @@ class Report:
         destination = self._destination
         if destination.path is None:
             return f"{done}."
-        advice = "" if destination.format == "table" else " Use --resume to continue."
+        advice = "" if destination.format in ("table", "json") else " Use --resume to continue."
         return f"{done}. Results: {shorten(destination.path)}.{advice}"
 
     def _summarize(self) -> str:

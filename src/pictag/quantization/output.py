@@ -62,13 +62,17 @@ def staging_folder(output: Path) -> Iterator[Path]:
     try:
         folder = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.absolute().parent))
     except OSError as error:
-        raise OutputError(f"Cannot create a folder beside {shorten(output)}: {error.strerror}.") from error
+        raise OutputError(
+            f"Cannot create a folder beside {shorten(output)}: {error.strerror}.", errno=error.errno
+        ) from error
     try:
         yield folder
     except PictagError:
         raise
     except OSError as error:  # a full disk
-        raise OutputError(f"Cannot write {shorten(output)}: {error.strerror or error}.") from error
+        raise OutputError(
+            f"Cannot write {shorten(output)}: {error.strerror or error}.", errno=error.errno, filename=output
+        ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -104,7 +108,9 @@ def put_in_place(target: Path, output: Path) -> None:
                 old.rename(output)
             raise
     except OSError as error:
-        raise OutputError(f"Cannot write {shorten(output)}: {error.strerror}.") from error
+        raise OutputError(
+            f"Cannot write {shorten(output)}: {error.strerror}.", errno=error.errno, filename=output
+        ) from error
 
 
 def _is_ours(folder: Path) -> bool:

@@ -9,9 +9,9 @@ r"""CSV: one row per label, UTF-8, with a header row. Quoting follows RFC 4180; 
 | ``embedding`` | only if embeddings were asked for: a JSON list of numbers, in the first row of each image |
 
 An image without labels and without an error (no label reached ``--min-score``) has one row with only
-``source``. Bytes of a file name that aren't UTF-8 are written as described in `pictag.sinks.names`. Text is
-written unchanged, and a spreadsheet may treat a label or a name that starts with ``=`` as a formula: import
-such columns as text.
+``source``. Control characters, and bytes of a file name that aren't UTF-8, are written as described in
+`pictag.sinks.escapes`, so that a row is one line and can't control a terminal. All other text is unchanged.
+A spreadsheet may treat a label or a name that starts with ``=`` as a formula: import such columns as text.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, BinaryIO
 from pictag.errors import UnreadableResults, shorten
 from pictag.records import Failure, Label, Prediction
 from pictag.sinks.embeddings import decode_embedding, encode_embedding
-from pictag.sinks.lines import read_results, write_whole
-from pictag.sinks.names import escape_name, restore_name
+from pictag.sinks.escapes import SHOWN_TEXT
+from pictag.sinks.lines import FileName, read_results, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,10 +46,10 @@ def encode_csv(prediction: Prediction, *, embeddings: bool = False) -> str:
     >>> encode_csv(Prediction(source="a, b.jpg", labels=(Label(label="cat", score=0.25, index=7),)))
     '"a, b.jpg",1,cat,0.25,7,,\\n'
     """
-    source, error = escape_name(prediction.source), prediction.error
-    failure = ("", "") if error is None else (error.kind, escape_name(error.message))
+    source, error = SHOWN_TEXT.escape(prediction.source), prediction.error
+    failure = ("", "") if error is None else (error.kind, SHOWN_TEXT.escape(error.message))
     rows: list[tuple[object, ...]] = [
-        (source, rank, escape_name(e.label), e.score, e.index, *failure)
+        (source, rank, SHOWN_TEXT.escape(e.label), e.score, e.index, *failure)
         for rank, e in enumerate(prediction.labels, start=1)
     ]
     rows = rows or [(source, "", "", "", "", *failure)]
@@ -59,7 +59,7 @@ def encode_csv(prediction: Prediction, *, embeddings: bool = False) -> str:
     return "".join(map(_encode_row, rows))
 
 
-def read_csv(path: Path) -> Iterator[Prediction]:
+def read_csv(path: FileName) -> Iterator[Prediction]:
     """The predictions of a file, one by one.
 
     If a crash has cut off the last row, the image before it is left out too, since the row may have been
@@ -69,7 +69,7 @@ def read_csv(path: Path) -> Iterator[Prediction]:
         yield prediction
 
 
-def scan_csv(path: Path) -> Iterator[tuple[int, Prediction]]:
+def scan_csv(path: FileName) -> Iterator[tuple[int, Prediction]]:
     """Like `read_csv`, each with the number of bytes up to the end of its rows."""
     rows: list[Prediction] = []  # of one image, each with one label at most
     end = 0
@@ -165,12 +165,12 @@ def _decode_row(row: list[str], columns: tuple[str, ...]) -> tuple[int, Predicti
         raise ValueError(f"it doesn't have the columns {', '.join(columns)}")
     source, rank, label, score, index, kind, message, *text = row
     embedding = _decode_embedding(text[0]) if text and text[0] else None
-    prediction = Prediction(source=restore_name(source), embedding=embedding)
+    prediction = Prediction(source=SHOWN_TEXT.restore(source), embedding=embedding)
     if kind:
-        return 0, replace(prediction, error=Failure(kind=kind, message=restore_name(message)))
+        return 0, replace(prediction, error=Failure(kind=kind, message=SHOWN_TEXT.restore(message)))
     if not rank:
         return 0, prediction
-    found = Label(label=restore_name(label), score=float(score), index=int(index))
+    found = Label(label=SHOWN_TEXT.restore(label), score=float(score), index=int(index))
     return int(rank), replace(prediction, labels=(found,))
 
 

@@ -1,4 +1,4 @@
-r"""JSON Lines: one JSON object per image, one image per line, UTF-8.
+r"""JSON Lines: one JSON object per image, one image per line, UTF-8; and a JSON array of the same objects.
 
     {"source": "tiger.jpg", "labels": [{"label": "tiger", "score": 0.93, "index": 292}, …]}
     {"source": "torn.jpg", "error": {"kind": "CorruptImage", "message": "…"}}
@@ -26,15 +26,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from pictag.errors import UnreadableResults, shorten
 from pictag.records import Failure, Label, Prediction
 from pictag.sinks.embeddings import decode_embedding, encode_embedding
-from pictag.sinks.lines import read_results, write_whole
+from pictag.sinks.escapes import SURROGATES, UNSAFE
+from pictag.sinks.lines import FileName, read_results, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-# JSON allows these unescaped, but they break lines, terminals or UTF-8: DEL and C1 controls, line separators,
-# changes of direction, lone surrogates.
-_UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# JSON allows most of these unescaped, but they break lines, terminals or UTF-8.
+_UNSAFE = re.compile(f"[{UNSAFE}{SURROGATES}]")
 
 # Scores that JSON doesn't have. Within a string the quote before the colon would be escaped.
 _NOT_FINITE = re.compile(r'(?<=[^\\]": )(?:NaN|-?Infinity)')
@@ -87,7 +86,7 @@ def decode_json(line: str | bytes) -> Prediction:
         raise ValueError(f"not a prediction: {type(error).__name__} {error}") from error
 
 
-def read_jsonl(path: Path) -> Iterator[Prediction]:
+def read_jsonl(path: FileName) -> Iterator[Prediction]:
     """The predictions of a file, one by one; a last line that was cut off by a crash is left out.
 
     Raises `UnreadableResults` naming the line that is not a prediction.
@@ -96,7 +95,7 @@ def read_jsonl(path: Path) -> Iterator[Prediction]:
         yield prediction
 
 
-def scan_jsonl(path: Path) -> Iterator[tuple[int, Prediction]]:
+def scan_jsonl(path: FileName) -> Iterator[tuple[int, Prediction]]:
     """Like `read_jsonl`, each with the number of bytes up to the end of its line."""
     end = 0
     with read_results(path) as stream:
@@ -128,6 +127,44 @@ class JsonlSink:
     def close(self) -> None:
         """Close the stream."""
         self._stream.close()
+
+
+class JsonArraySink:
+    """Writes one JSON array to a binary stream, with one image per line. It ends when the sink is closed.
+
+    >>> import io
+    >>> stream = io.BytesIO()
+    >>> sink = JsonArraySink(stream)
+    >>> sink.write(Prediction(source="a.jpg"))
+    >>> stream.getvalue()
+    b'[\\n{"source": "a.jpg", "labels": []}'
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._separator = b"[\n"
+        self._has_failed = False
+
+    def write(self, prediction: Prediction) -> None:
+        """Write one element."""
+        try:
+            write_whole(self._stream, self._separator + encode_json(prediction).encode())
+        except OSError:
+            self._has_failed = True
+            raise
+        self._separator = b",\n"
+
+    def close(self) -> None:
+        """End the array and close the stream."""
+        if self._stream.closed:
+            return
+        try:
+            write_whole(self._stream, b"[]\n" if self._separator == b"[\n" else b"\n]\n")
+        except OSError:
+            if not self._has_failed:
+                raise
+        finally:
+            self._stream.close()
 
 
 def _expect(value: Any, kind: type) -> Any:

@@ -5,26 +5,30 @@ from __future__ import annotations
 import select
 import stat
 from contextlib import contextmanager, suppress
-from os import fstat
+from os import PathLike, fstat
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from pictag.errors import OutputError, UnreadableResults, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+FileName = str | PathLike[str]
 
 
 @contextmanager
-def read_results(path: Path) -> Iterator[BinaryIO]:
+def read_results(path: FileName) -> Iterator[BinaryIO]:
     """Open a result file for reading; raises `UnreadableResults` if it can't be read."""
     try:
-        with path.open("rb") as stream:
+        with Path(path).open("rb") as stream:
             yield stream
     except UnreadableResults:  # is an OSError too
         raise
     except OSError as error:
-        raise UnreadableResults(f"Cannot read {shorten(path)}: {error.strerror}.") from error
+        raise UnreadableResults(
+            f"Cannot read {shorten(path)}: {error.strerror}.", errno=error.errno, filename=path
+        ) from error
 
 
 def open_lines(path: Path, *, append: bool = False) -> BinaryIO:
@@ -35,7 +39,9 @@ def open_lines(path: Path, *, append: bool = False) -> BinaryIO:
     try:
         return path.open("ab" if append else "wb", buffering=0)
     except OSError as error:
-        raise OutputError(f"Cannot write {shorten(path)}: {error.strerror}.") from error
+        raise OutputError(
+            f"Cannot write {shorten(path)}: {error.strerror}.", errno=error.errno, filename=path
+        ) from error
 
 
 def write_whole(stream: BinaryIO, block: bytes) -> None:
@@ -61,7 +67,9 @@ def write_whole(stream: BinaryIO, block: bytes) -> None:
         name = getattr(stream, "name", "the output")
         where = "standard output" if isinstance(name, int) else shorten(name)
         raise OutputError(
-            f"Cannot write to {where}: {error.strerror}. Earlier results were written."
+            f"Cannot write to {where}: {error.strerror}. Earlier results were written.",
+            errno=error.errno,
+            filename=None if isinstance(name, int) else name,
         ) from error
 
 
@@ -69,4 +77,4 @@ def _cut_back(stream: BinaryIO, count: int) -> None:
     """Remove the last ``count`` bytes of a regular file; other kinds of files can't be undone."""
     status = fstat(stream.fileno())
     if count and stat.S_ISREG(status.st_mode):
-        stream.truncate(status.st_size - count)
+        stream.seek(stream.truncate(status.st_size - count))

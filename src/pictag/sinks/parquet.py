@@ -7,30 +7,33 @@
 | ``error`` | struct(``kind`` string, ``message`` string); null without a failure |
 | ``embedding`` | only if embeddings were asked for: list of float32; null for a failure |
 
-Bytes of a file name that aren't UTF-8 are written as described in `pictag.sinks.names`. A Parquet file ends
-with its table of contents, so rows are written to ``NAME.part``, which is renamed when the sink is closed.
+Bytes of a file name that aren't UTF-8 are written as described in `pictag.sinks.escapes`. The sink is in
+`pictag.sinks.unfinished`.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from pictag.errors import MissingExtra, OutputError, UnreadableResults, shorten
+from pictag.errors import MissingExtra, UnreadableResults, shorten, shorten_reason
 from pictag.records import Failure, Label, Prediction
-from pictag.sinks.names import escape_name, restore_name
+from pictag.sinks.escapes import NAMES
+from pictag.sinks.lines import FileName
 from pictag.sinks.run_record import PARQUET_KEY, encode_record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from pictag.sinks.run_record import RunRecord
+    from pictag.sinks.lines import FileName
+from pictag.sinks.run_record import RunRecord
 
 ROWS_PER_GROUP = 4096
 
 
-def read_parquet(path: Path) -> Iterator[Prediction]:
+def read_parquet(path: FileName) -> Iterator[Prediction]:
     """The predictions of a file, one by one.
 
     Raises `UnreadableResults`, and `MissingExtra` without pyarrow.
@@ -48,7 +51,7 @@ def read_parquet(path: Path) -> Iterator[Prediction]:
     except UnreadableResults:  # is an OSError too
         raise
     except (ArrowException, OSError) as error:
-        raise UnreadableResults(f"Cannot read {shorten(path)} as Parquet: {shorten(error)}.") from error
+        raise _cannot_read(path, error) from error
 
 
 def read_metadata(path: Path) -> dict[bytes, bytes]:
@@ -60,66 +63,38 @@ def read_metadata(path: Path) -> dict[bytes, bytes]:
     try:
         return dict(pq.read_schema(path).metadata or {})
     except (ArrowException, OSError) as error:
-        raise UnreadableResults(f"Cannot read {shorten(path)} as Parquet: {shorten(error)}.") from error
+        raise _cannot_read(path, error) from error
 
 
-class ParquetSink:
-    """Writes Parquet in groups of rows; the file gets its name when the sink is closed.
+def write_parquet(
+    stream: BinaryIO,
+    predictions: Iterable[Prediction],
+    *,
+    embeddings: bool = False,
+    record: RunRecord | None = None,
+) -> None:
+    """Write a whole file, in groups of rows. Raises ``OSError``.
 
     With ``embeddings`` there is a column for them; the ``record`` of model and options is in the metadata.
     """
+    import_pyarrow()
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-    def __init__(self, path: Path, *, embeddings: bool = False, record: RunRecord | None = None) -> None:
-        import_pyarrow()
-        import pyarrow.parquet as pq
+    schema = _schema(embeddings=embeddings)
+    if record is not None:
+        schema = schema.with_metadata({PARQUET_KEY: encode_record(record)})
+    rows = map(_to_row, predictions)
+    with pq.ParquetWriter(stream, schema, compression="zstd") as writer:
+        while group := list(islice(rows, ROWS_PER_GROUP)):
+            writer.write_table(pa.Table.from_pylist(group, schema=schema))
 
-        self._path = path.resolve()  # replace the target of a link, not the link
-        self._part = self._path.with_name(self._path.name + ".part")
-        self._rows: list[dict[str, Any]] = []
-        self._schema = _schema(embeddings=embeddings)
-        if record is not None:
-            self._schema = self._schema.with_metadata({PARQUET_KEY: encode_record(record)})
-        try:
-            self._writer: Any = pq.ParquetWriter(self._part, self._schema, compression="zstd")
-        except OSError as error:
-            raise OutputError(f"Cannot write {shorten(path)}: {shorten(error.strerror or error)}.") from error
 
-    def write(self, prediction: Prediction) -> None:
-        """Add one row; it is written when its group is full or the sink is closed."""
-        self._rows.append(_to_row(prediction))
-        if len(self._rows) >= ROWS_PER_GROUP:
-            self._write_group()
-
-    def close(self) -> None:
-        """Write the remaining rows and give the file its name."""
-        if self._writer is None:
-            return
-        if self._rows:
-            self._write_group()
-        writer, self._writer = self._writer, None
-        try:
-            writer.close()
-            self._part.replace(self._path)
-        except OSError as error:
-            raise OutputError(f"Cannot finish {shorten(self._path)}: {shorten(error)}.") from error
-
-    def discard(self) -> None:
-        """Delete what was written; an existing file of that name stays."""
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.close()
-        self._part.unlink(missing_ok=True)
-
-    def _write_group(self) -> None:
-        import pyarrow as pa
-
-        rows, self._rows = self._rows, []
-        try:
-            self._writer.write_table(pa.Table.from_pylist(rows, schema=self._schema))
-        except OSError as error:
-            # Part of a group has been written, so the file can't be completed.
-            self._writer = None
-            raise OutputError(f"Cannot write to {shorten(self._part)}: {shorten(error)}.") from error
+def _cannot_read(path: FileName, error: Exception) -> UnreadableResults:
+    number = error.errno if isinstance(error, OSError) else None
+    return UnreadableResults(
+        f"Cannot read {shorten(path)} as Parquet: {shorten_reason(error)}.", errno=number, filename=path
+    )
 
 
 def import_pyarrow() -> None:
@@ -146,11 +121,11 @@ def _schema(*, embeddings: bool) -> Any:
 
 
 def _to_row(prediction: Prediction) -> dict[str, Any]:
-    source, error = escape_name(prediction.source), prediction.error
+    source, error = NAMES.escape(prediction.source), prediction.error
     if error is not None:
-        failure = {"kind": error.kind, "message": escape_name(error.message)}
+        failure = {"kind": error.kind, "message": NAMES.escape(error.message)}
         return {"source": source, "labels": None, "error": failure}
-    labels = [{"label": escape_name(e.label), "score": e.score, "index": e.index} for e in prediction.labels]
+    labels = [{"label": NAMES.escape(e.label), "score": e.score, "index": e.index} for e in prediction.labels]
     return {"source": source, "labels": labels, "error": None, "embedding": prediction.embedding}
 
 
@@ -167,9 +142,9 @@ def _from_batch(batch: Any) -> Iterator[Prediction]:
 
 
 def _from_row(row: dict[str, Any]) -> Prediction:
-    source, error = restore_name(row["source"]), row["error"]
+    source, error = NAMES.restore(row["source"]), row["error"]
     if error is not None:
-        failure = Failure(kind=error["kind"], message=restore_name(error["message"]))
+        failure = Failure(kind=error["kind"], message=NAMES.restore(error["message"]))
         return Prediction(source=source, error=failure)
-    labels = (Label(**entry | {"label": restore_name(entry["label"])}) for entry in row["labels"] or ())
+    labels = (Label(**entry | {"label": NAMES.restore(entry["label"])}) for entry in row["labels"] or ())
     return Prediction(source=source, labels=tuple(labels))

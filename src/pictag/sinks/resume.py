@@ -10,14 +10,14 @@ import hashlib
 import os
 from array import array
 from bisect import bisect_left
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from pictag.errors import OutputError, shorten
 from pictag.sinks.csv import CsvSink, has_embeddings, scan_csv
-from pictag.sinks.jsonl import JsonlSink, read_jsonl, scan_jsonl
+from pictag.sinks.jsonl import JsonlSink, scan_jsonl
 from pictag.sinks.lines import open_lines, write_whole
+from pictag.sinks.replacement import find_file, replace_file
 from pictag.sinks.run_record import (
     RunRecord,
     check_record,
@@ -27,6 +27,8 @@ from pictag.sinks.run_record import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pictag.records import Prediction
     from pictag.sinks import Sink
 
@@ -75,9 +77,9 @@ def open_sink(
     The ``record`` of the model and options is kept with the file.
     """
     if file_format == "parquet":
-        from pictag.sinks.parquet import ParquetSink
+        from pictag.sinks.unfinished import open_parquet
 
-        return ParquetSink(path, embeddings=embeddings, record=record)
+        return open_parquet(path, embeddings=embeddings, record=record)
     if record is not None:
         check_record_path(path)
     lines = open_lines(path)  # empties the file first, so that old rows never get the new record
@@ -105,38 +107,73 @@ def reopen_sink(
     `pictag.errors.OutputError` for one that has embeddings where these predictions have none, or vice versa,
     or that was written with another ``record``. A file without a record is continued with a `PictagWarning`.
     """
-    done = DoneSources()
-    if not path.exists() or not path.stat().st_size:
-        return open_sink(path, file_format, embeddings=embeddings, record=record), done
-    _check_embeddings(path, file_format, embeddings=embeddings)
-    found = None
-    if record is not None:
-        found = read_record(path, file_format)
-        check_record(path, found, record)
     if file_format == "parquet":
-        sink = _copy_parquet(path, done, retry_failed=retry_failed, embeddings=embeddings, record=found)
-    else:
-        if retry_failed:
-            _drop_failed(path, file_format, embeddings=embeddings)
-        sink = _append(path, file_format, done, embeddings=embeddings)
+        return _reopen_parquet(path, retry_failed=retry_failed, embeddings=embeddings, record=record)
+    done = DoneSources()
+    find_file(path, reason="so it can't be continued")
+    if _is_new(path):
+        return open_sink(path, file_format, embeddings=embeddings, record=record), done
+    _check_file(path, file_format, embeddings=embeddings, record=record)
+    if retry_failed:
+        _drop_failed(path, file_format, embeddings=embeddings)
+    sink = _append(path, file_format, done, embeddings=embeddings)
     done.sort()
     return sink, done
 
 
-def _check_embeddings(path: Path, file_format: FileFormat, *, embeddings: bool) -> None:
-    """Raise `OutputError` for a file with embeddings where these predictions have none, or vice versa."""
+def _reopen_parquet(
+    path: Path, *, retry_failed: bool, embeddings: bool, record: RunRecord | None
+) -> tuple[Sink, DoneSources]:
+    """Continue the rows of an unfinished run, or begin new ones that are added to those of the file."""
+    from pictag.sinks import unfinished
+    from pictag.sinks.parquet import read_parquet
+
+    done = DoneSources()
+    target = unfinished.find_parquet_file(path)
+    unfinished.recover(target)
+    journal = unfinished.journal_path(target)
+    if _is_new(target) and _is_new(journal):
+        return unfinished.open_parquet(path, embeddings=embeddings, record=record), done
+    kept = record
+    files: tuple[tuple[Path, FileFormat], ...] = ((journal, "jsonl"), (target, "parquet"))
+    for file, file_format in files:
+        if not _is_new(file):
+            kept = _check_file(file, file_format, embeddings=embeddings, record=record)
+            if retry_failed:
+                _drop_failed(file, file_format, embeddings=embeddings)
+    if not _is_new(target):
+        for prediction in read_parquet(target):
+            done.add(prediction)
+    if _is_new(journal):
+        rows: Sink = unfinished.start_journal(target, record)
+    else:
+        rows = _append(journal, "jsonl", done, embeddings=embeddings)
+    done.sort()
+    return unfinished.ParquetSink(target, rows, embeddings=embeddings, record=kept), done
+
+
+def _is_new(path: Path) -> bool:
+    return not path.exists() or not path.stat().st_size
+
+
+def _check_file(
+    path: Path, file_format: FileFormat, *, embeddings: bool, record: RunRecord | None
+) -> RunRecord | None:
+    """Raise `OutputError` for a file whose rows differ from these predictions; returns the file's record."""
     if file_format == "csv":
         has = has_embeddings(path)
     else:
-        from pictag.sinks.parquet import read_parquet
-
-        read = read_parquet if file_format == "parquet" else read_jsonl
-        has = next((p.embedding is not None for p in read(path) if p.error is None), None)
+        has = next((p.embedding is not None for p in _read(path, file_format) if p.error is None), None)
     if has is not None and has is not embeddings:
         which, how = ("embeddings", "with") if has else ("no embeddings", "without")
         raise OutputError(
             f"{shorten(path)} has {which}. Continue it {how} --embeddings, or replace it with --overwrite."
         )
+    if record is None:
+        return None
+    found = read_record(path, file_format)
+    check_record(path, found, record)
+    return found
 
 
 def _append(path: Path, file_format: FileFormat, done: DoneSources, *, embeddings: bool) -> Sink:
@@ -150,7 +187,9 @@ def _append(path: Path, file_format: FileFormat, done: DoneSources, *, embedding
             stream.seek(max(end - 1, 0))
             complete = stream.read(1) in (b"\n", b"")
     except OSError as error:
-        raise OutputError(f"Cannot continue {shorten(path)}: {error.strerror}.") from error
+        raise OutputError(
+            f"Cannot continue {shorten(path)}: {error.strerror}.", errno=error.errno, filename=path
+        ) from error
     lines = open_lines(path, append=True)
     if not complete:  # only the line end is missing
         write_whole(lines, b"\n")
@@ -168,33 +207,24 @@ def _start(stream: BinaryIO, file_format: FileFormat, *, header: bool, embedding
 
 
 def _drop_failed(path: Path, file_format: FileFormat, *, embeddings: bool) -> None:
-    part = path.with_name(path.name + ".part")
-    try:
-        with closing(open_sink(part, file_format, embeddings=embeddings)) as sink:
-            for _, prediction in _SCANNERS[file_format](path):
-                if prediction.error is None:
-                    sink.write(prediction)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    rows = (prediction for prediction in _read(path, file_format) if prediction.error is None)
+    with replace_file(path) as stream:
+        if file_format == "parquet":
+            from pictag.sinks.parquet import write_parquet
 
-
-def _copy_parquet(
-    path: Path, done: DoneSources, *, retry_failed: bool, embeddings: bool, record: RunRecord | None
-) -> Sink:
-    """Parquet can't be appended to, so the existing rows are copied to a new file."""
-    from pictag.sinks.parquet import ParquetSink, read_parquet
-
-    sink = ParquetSink(path, embeddings=embeddings, record=record)
-    try:
-        for prediction in read_parquet(path):
-            if prediction.error is None or not retry_failed:
-                done.add(prediction)
+            write_parquet(stream, rows, embeddings=embeddings, record=read_record(path, file_format))
+        else:
+            sink = _start(stream, file_format, header=True, embeddings=embeddings)
+            for prediction in rows:
                 sink.write(prediction)
-    except BaseException:
-        sink.discard()
-        raise
-    return sink
+
+
+def _read(path: Path, file_format: FileFormat) -> Iterator[Prediction]:
+    if file_format == "parquet":
+        from pictag.sinks.parquet import read_parquet
+
+        return read_parquet(path)
+    return (prediction for _, prediction in _SCANNERS[file_format](path))
 
 
 def _hash(source: str) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pictag.errors import OutputError, PictagWarning, UnreadableResults, shorten
+from pictag.sinks.replacement import replace_file
 
 if TYPE_CHECKING:
     from pictag.sinks.resume import FileFormat
@@ -58,13 +59,8 @@ def write_record(path: Path, record: RunRecord) -> None:
     """Write the record beside a result file; there is none beside pipes and devices. Raises `OutputError`."""
     if not path.is_file():
         return
-    beside = record_path(path)
-    part = beside.with_name(beside.name + ".part")
-    try:
-        part.write_bytes(encode_record(record) + b"\n")
-        part.replace(beside)
-    except OSError as error:
-        raise OutputError(f"Cannot write {shorten(beside)}: {error.strerror}.") from error
+    with replace_file(record_path(path)) as stream:
+        stream.write(encode_record(record) + b"\n")
 
 
 def read_record(path: Path, file_format: FileFormat) -> RunRecord | None:
@@ -123,7 +119,9 @@ def _read(path: Path) -> RunRecord | None:
     try:
         return _decode(path.read_bytes())
     except OSError as error:
-        raise UnreadableResults(f"Cannot read {shorten(path)}: {error.strerror}.") from error
+        raise UnreadableResults(
+            f"Cannot read {shorten(path)}: {error.strerror}.", errno=error.errno, filename=path
+        ) from error
 
 
 def _decode(text: bytes) -> RunRecord | None:

@@ -54,7 +54,7 @@ class TableSink:
             self._failed = True
             if isinstance(error, BrokenPipeError):
                 raise
-            raise OutputError(f"Cannot write the table: {error.strerror}.") from error
+            raise OutputError(f"Cannot write the table: {error.strerror}.", errno=error.errno) from error
 
     def close(self) -> None:
         """Close the stream."""
@@ -62,7 +62,7 @@ class TableSink:
             self._stream.close()
         except OSError as error:  # the stream still has what could not be written before
             if not self._failed:
-                raise OutputError(f"Cannot finish the table: {error.strerror}.") from error
+                raise OutputError(f"Cannot finish the table: {error.strerror}.", errno=error.errno) from error
 
 
 def draw_rows(
