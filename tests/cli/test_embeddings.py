@@ -68,4 +68,4 @@ def test_a_table_with_embeddings_is_a_usage_error(
     tiny: str, colours: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["classify", "images", "-m", tiny, "--embeddings", "--format", "table"]) == 2
-    assert "--format jsonl, csv or parquet" in capfd.readouterr().err
+    assert "--format jsonl, json, csv or parquet" in capfd.readouterr().err

@@ -128,6 +128,32 @@ def test_curl_can_send_images_in_every_way(server: LiveServer, tmp_path: Path) -
         assert best == "blue", arguments
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+@pytest.mark.parametrize("path", ["/", "/predictions/colours"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"])
+def test_curl_is_told_how_to_send_an_image_that_it_sent_as_a_form(
+    server: LiveServer, tmp_path: Path, path: str, kind: str
+) -> None:
+    file = tmp_path / "image"
+    file.write_bytes(encode(Image.effect_mandelbrot((90, 60), (-2, -1, 1, 1), 40).convert("RGB"), kind))
+    for data in (f"@{file}", "image.jpg", "inputs=image.jpg"):
+        done = subprocess.run(
+            ["curl", "-sS", "--max-time", "20", "-d", data, f"{server.url}{path}"],
+            capture_output=True,
+            check=True,
+        )
+        answer = json.loads(done.stdout)
+        assert answer["code"] == 400
+        assert "curl --data-binary @photo.jpg" in answer["message"]
+
+
+def test_an_image_with_the_content_type_of_a_form_is_classified(server: LiveServer) -> None:
+    for kind in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"):
+        image = encode(Image.new("RGB", (12, 9), RED), kind)  # as urllib sends it
+        answer = post(server, image, content_type="application/x-www-form-urlencoded")
+        assert json.loads(answer.body)[0]["label"] == "red", kind
+
+
 @pytest.mark.parametrize(
     "content_type",
     [None, "image/png", "image/jpeg", "application/json", "text/html", "application/octet-stream", "ö;;="],

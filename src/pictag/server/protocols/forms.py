@@ -1,7 +1,8 @@
-"""Reading a file from a form (multipart/form-data) that is already in memory."""
+"""Forms: reading a file from one that is already in memory, and a check for images that curl sent as one."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from python_multipart.multipart import parse_options_header
@@ -16,6 +17,23 @@ if TYPE_CHECKING:
     from starlette.datastructures import Headers
 
 _MAX_FIELDS = 16
+_FORM_ENCODED = "application/x-www-form-urlencoded"
+_LOST_BYTES = re.compile(rb"[\0\r\n]")
+
+
+def check_form_encoding(body: bytes, content_type: str) -> None:
+    """Raise `BadRequest` for what ``curl -d @image.jpg`` sends: a file without its line ends and NUL bytes.
+
+    ``curl --data-binary`` and some clients send images unchanged with the same content type. Every image has
+    such bytes.
+
+    >>> check_form_encoding(b"GIF89a\\x01\\x00", "application/x-www-form-urlencoded")
+    """
+    if content_type.lower().startswith(_FORM_ENCODED) and not _LOST_BYTES.search(body):
+        raise BadRequest(
+            "The body is a form, or an image that was sent like one: 'curl -d' removes line ends and NUL "
+            "bytes. Send the image itself: curl --data-binary @photo.jpg."
+        )
 
 
 async def read_field(body: bytes, headers: Headers, names: tuple[str, ...]) -> bytes:

@@ -12,6 +12,7 @@ from pictag.images.sniff import HEAD_BYTES, recognise
 from pictag.pipelines.results import make_entry, make_scorer
 from pictag.server.bodies import decode_image_text, parse_json, parse_off_loop
 from pictag.server.http_errors import BadRequest, describe_error, json_response
+from pictag.server.protocols.forms import check_form_encoding
 from pictag.server.requests import check_image_count, check_names, read_query, read_scoring
 from pictag.server.services import services_of
 
@@ -58,6 +59,7 @@ def parse_request(
             "Forms are accepted at /predictions/{model}. Here, send the image itself as the body "
             "(curl --data-binary @photo.jpg)."
         )
+    check_form_encoding(body, content_type)
     return ClassifyRequest(
         images=(body,), is_list=False, scoring=read_scoring({}, query, default_top_k=default_top_k)
     )

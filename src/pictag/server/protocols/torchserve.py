@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pictag.pipelines.results import make_scorer
 from pictag.server.http_errors import BadRequest, ModelNotServed, json_response
-from pictag.server.protocols.forms import read_field
+from pictag.server.protocols.forms import check_form_encoding, read_field
 from pictag.server.protocols.signature import VERSION
 from pictag.server.requests import read_query, read_scoring
 from pictag.server.services import name_images, services_of
@@ -33,10 +33,12 @@ async def predict(request: Request) -> Response:
     scoring = read_scoring({}, read_query(request), default_top_k=_TOP_K)
     services.check_room(request, model)
     async with services.receive_body(request) as body:
-        is_form = request.headers.get("content-type", "").lower().startswith("multipart/form-data")
+        content_type = request.headers.get("content-type", "")
+        is_form = content_type.lower().startswith("multipart/form-data")
         data = await read_field(body, request.headers, _FIELDS) if is_form else body
         if not data:
             raise BadRequest("There is no image. Send it as the body or as the field 'data' of a form.")
+        check_form_encoding(data, content_type)
         deadline_s = services.read_deadline(request)
         async with services.use_model(model, deadline_s=deadline_s) as served:
             scorer = make_scorer(served.runner.model, scoring)
