@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 
 from hubclient import NAME, Home, finish, make_files
 from hubserver import HubServer
+from tinymodel import make_graph
 
 pytestmark = pytest.mark.slow  # each test starts a process of its own
 
@@ -73,6 +76,53 @@ def test_offline_with_only_other_weights_cached_names_both(home: Home, commit: s
     assert result["error"] == "ModelUnavailable"
     assert "onnx/model_quantized.onnx" in result["message"]
     assert "onnx/model.onnx" in result["message"]
+
+
+@pytest.mark.parametrize(
+    ("deleted", "arguments", "missing"),
+    [
+        ("onnx/*", {}, "onnx/model*.onnx"),
+        ("onnx/*", {"dtype": "q8"}, "onnx/model_quantized.onnx"),
+        ("none", {"dtype": "q8"}, "onnx/model_quantized.onnx"),
+        ("none", {"model_file": "onnx/other.onnx"}, "onnx/other.onnx"),
+        ("config.json", {}, "config.json"),
+        ("preprocessor_config.json", {}, "preprocessor_config.json"),
+        ("m.data", {}, "onnx/m.data"),
+    ],
+)
+def test_a_cache_with_only_a_part_of_a_model_says_what_is_missing_and_how_to_get_it(
+    home: Home, tmp_path: Path, deleted: str, arguments: dict[str, Any], missing: str
+) -> None:
+    files = make_files(tmp_path / "published")
+    graph = tmp_path / "m.onnx"
+    onnx.save(make_graph(), graph, save_as_external_data=True, location="m.data", size_threshold=0)
+    files["onnx/model.onnx"] = graph.read_bytes()
+    files["onnx/m.data"] = (tmp_path / "m.data").read_bytes()
+    commit = home.hub.publish(NAME, files)
+    home.load()
+    # Another program has filled the cache, so that the list of all files isn't known.
+    shutil.rmtree(home.repository / ".pictag")
+    for path in (home.repository / "snapshots" / commit).rglob(deleted):
+        path.unlink()
+    for is_offline, why in ((True, "downloads are turned off"), (False, f"{home.hub.url} can't be reached")):
+        home.hub.faults.status = None if is_offline else 503
+        result = home.load(local_files_only=is_offline, **arguments)
+        assert result["error"] == "ModelUnavailable"
+        assert f"has only a part of {NAME} (" in result["message"]
+        assert f"Missing: {missing} from" in result["message"]
+        assert f"'pictag models download {NAME}'" in result["message"]
+        assert why in result["message"]
+
+
+@pytest.mark.parametrize("with_home", ["~nobody-of-that-name/x", "FILE/x"])
+def test_without_a_folder_for_downloads_the_error_says_how_to_name_one(
+    home: Home, commit: str, tmp_path: Path, with_home: str
+) -> None:
+    (tmp_path / "file").touch()
+    result = home.load(env={"HF_HOME": with_home.replace("FILE", str(tmp_path / "file"))})
+    assert result["error"] == "ModelUnavailable"
+    assert "Set HF_HOME to a folder that can be written to" in result["message"]
+    assert result["stderr"] == ""
 
 
 def test_if_the_hub_is_down_the_cached_branch_is_used(hub: HubServer, home: Home, commit: str) -> None:

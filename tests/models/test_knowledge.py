@@ -33,6 +33,18 @@ def score_all(folder: Path, image: Path, **options: Any) -> dict[str, float]:
         return {entry["label"]: entry["score"] for entry in classifier(image, **options)}
 
 
+@pytest.mark.parametrize("home", ["", "/nowhere"])
+def test_a_user_without_a_home_folder_can_use_the_embedded_model(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: str
+) -> None:
+    monkeypatch.setenv("HOME", home)  # as in a container with any user id
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    with pipeline(model="embedded") as classifier:
+        assert classifier.card.knowledge.sources == {}
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_threshold_replaces_min_score_for_its_label(folder: Path, tmp_path: Path) -> None:
     image = make_image(tmp_path / "red.png", "red")
     scores = score_all(folder, image)

@@ -174,7 +174,7 @@ def _verify(name: str, file: Path, expected: str | None) -> FileCheck:
 def _scan(cache_dir: Path | None) -> HFCacheInfo | None:
     try:
         return scan_cache_dir(cache_folder(cache_dir))
-    except (CacheNotFound, ValueError):  # no cache yet, or a file in its place
+    except (CacheNotFound, ValueError, ModelUnavailable):  # no cache yet, a file in its place, no home folder
         return None
 
 

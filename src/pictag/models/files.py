@@ -76,7 +76,11 @@ def read_json(path: Path) -> Mapping[str, Any]:
 
 def read_optional_json(path: Path) -> Mapping[str, Any] | None:
     """Like `read_json`, but ``None`` if there is no such file."""
-    return read_json(path) if path.is_file() else None
+    try:
+        exists = path.is_file()
+    except OSError as error:  # its folder may not be searched
+        raise InvalidModel(f"{shorten(path)} could not be read: {error.strerror}.") from error
+    return read_json(path) if exists else None
 
 
 def read_licence(readme: Path) -> str | None:

@@ -10,17 +10,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pictag.errors import CorruptModel, ModelFileMissing, ModelUnavailable, shorten
+from pictag.errors import CorruptModel, ModelError, ModelFileMissing, ModelUnavailable, shorten
 from pictag.models.checksums import is_intact
 from pictag.models.external_data import check_external_data, resolve_in_model
-from pictag.models.files import CONFIG, PREPROCESSOR, PROCESSOR, FileFact, ModelFiles, read_licence
+from pictag.models.files import CONFIG, PREPROCESSOR, PROCESSOR, FileFact, ModelFiles, read_json, read_licence
 from pictag.models.graph_file import read_graph_file
 from pictag.models.hub_client import download_file, fetch_manifest, is_offline, repository_folder
 from pictag.models.hub_errors import endpoint
 from pictag.models.manifest import Manifest, read_cached_manifest, save_manifest
 from pictag.models.options import LoadOptions, OnProgress
 from pictag.models.reference import MAIN, NO_NETWORK_NEEDED, ModelRef
-from pictag.models.weights import choose_weights
+from pictag.models.weights import AUTO, SUFFIXES, choose_weights
+from pictag.preprocess.timm import timm_settings
 
 _NEEDED = f"{CONFIG}, {PREPROCESSOR} and onnx/model*.onnx"
 
@@ -34,29 +35,32 @@ def fetch_model(ref: ModelRef, options: LoadOptions, on_progress: OnProgress | N
     repository = repository_folder(ref.name, options.cache_dir)
     manifest, notes = _find_manifest(ref, options, repository)
     available = manifest.files
-    choice = choose_weights(
-        available,
-        model=ref.name,
-        dtype=options.dtype,
-        model_file=options.model_file,
-        device=options.device,
-        engine=options.engine,
-    )
-    if CONFIG not in available:
-        raise ModelFileMissing(f"{ref} has no {CONFIG}, which names its labels.")
     download = _Download(
         ref=ref, options=options, repository=repository, manifest=manifest, on_progress=on_progress
     )
+    try:
+        choice = choose_weights(
+            available,
+            model=ref.name,
+            dtype=options.dtype,
+            model_file=options.model_file,
+            device=options.device,
+            engine=options.engine,
+        )
+    except ModelFileMissing as error:
+        raise download.lack([_name_weights(options)], str(error)) from None
+    if CONFIG not in available:
+        raise download.lack([CONFIG], f"{ref} has no {CONFIG}, which names its labels.")
     names = [name for name in (CONFIG, PREPROCESSOR, PROCESSOR) if name in available] + [choice.path]
     download.ensure(names)
+    if not manifest.is_complete and not _is_described(download.folder):
+        raise download.lack([PREPROCESSOR], "")
     weights = download.folder / choice.path
     graph = read_graph_file(weights)
     beside = list(resolve_in_model(choice.path, graph.external))
     if missing := [name for name in beside if name not in available]:
-        raise ModelFileMissing(
-            f"{choice.path} of {ref} stores weights in {shorten(', '.join(missing))}, but the model doesn't "
-            "have that file."
-        )
+        text = f"{choice.path} of {ref} stores weights in {shorten(', '.join(missing))}"
+        raise download.lack(missing, f"{text}, but the model doesn't have that file.")
     download.ensure(beside)
     check_external_data(weights, graph.external)
     save_manifest(repository, manifest, ref.revision or MAIN)
@@ -80,7 +84,7 @@ def _find_manifest(ref: ModelRef, options: LoadOptions, repository: Path) -> tup
     cached = read_cached_manifest(repository, revision)
     if is_offline(options):
         if cached is None:
-            raise ModelUnavailable(_not_cached(ref, _NEEDED))
+            raise ModelUnavailable(f"{ref} is not in the cache, and {_advise(ref, options, _NEEDED)}")
         return cached, ()
     if ref.is_pinned and cached is not None and cached.is_complete:
         return cached, ()
@@ -92,12 +96,29 @@ def _find_manifest(ref: ModelRef, options: LoadOptions, repository: Path) -> tup
         return cached, (f"{endpoint()} could not be reached; the cached revision is used",)
 
 
-def _not_cached(ref: ModelRef, files: str) -> str:
+def _advise(ref: ModelRef, options: LoadOptions, files: str) -> str:
+    """Why files can't be downloaded now, which they are, and how to get them."""
+    reason = f"{endpoint()} can't be reached"
+    if is_offline(options):
+        reason = "downloads are turned off (by --offline, local_files_only or HF_HUB_OFFLINE)"
     return (
-        f"{ref} is not in the cache, and downloads are turned off (by --offline, local_files_only or "
-        f"HF_HUB_OFFLINE). The files needed are {shorten(files, 300)} from {endpoint()}/{ref.name}. Download "
-        f"the model once while online: 'pictag models download {ref}'. {NO_NETWORK_NEEDED}"
+        f"{reason}. Missing: {shorten(files, 300)} from {endpoint()}/{ref.name}. Download the model once "
+        f"while online: 'pictag models download {ref}'. {NO_NETWORK_NEEDED}"
     )
+
+
+def _name_weights(options: LoadOptions) -> str:
+    """The weights that ``options`` ask for, as a pattern."""
+    if options.model_file is not None:
+        return options.model_file
+    return "onnx/model*.onnx" if options.dtype == AUTO else f"onnx/model{SUFFIXES[options.dtype]}.onnx"
+
+
+def _is_described(folder: Path) -> bool:
+    """Whether the files in the cache describe the model's preprocessing."""
+    if any((folder / name).is_file() for name in (PREPROCESSOR, PROCESSOR)):
+        return True
+    return timm_settings(read_json(folder / CONFIG), CONFIG) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,8 +166,20 @@ class _Download:
         sha256 = self.manifest.files[name].sha256
         return sha256 is None or is_intact(self.repository, self.folder / name, sha256)
 
+    def lack(self, missing: list[str], text: str) -> ModelError:
+        """The error for files that the model doesn't have, as ``text`` says, or perhaps only the cache."""
+        if self.manifest.is_complete:
+            return ModelFileMissing(text)
+        return ModelUnavailable(self._describe_missing(missing))
+
     def _describe_missing(self, missing: list[str]) -> str:
-        text = _not_cached(self.ref, ", ".join(missing))
+        present = ", ".join(name for name in self.manifest.files if (self.folder / name).is_file())
+        has = (
+            f"The cache has only a part of {self.ref} ({shorten(present)})"
+            if present
+            else (f"{self.ref} is not in the cache")
+        )
+        text = f"{has}, and {_advise(self.ref, self.options, ', '.join(missing))}"
         cached = [
             name for name in self.manifest.files if name.endswith(".onnx") and (self.folder / name).is_file()
         ]

@@ -23,7 +23,7 @@ from huggingface_hub.utils import silent_tqdm  # type: ignore[attr-defined]  # e
 from huggingface_hub.utils._verification import FolderVerification
 
 from pictag import __version__
-from pictag.errors import CorruptModel, shorten
+from pictag.errors import CorruptModel, ModelUnavailable, shorten
 from pictag.models.hub_errors import endpoint, translate_errors
 from pictag.models.manifest import FileChecksum, Manifest, is_commit
 from pictag.models.options import LoadOptions, OnProgress
@@ -41,8 +41,18 @@ def is_offline(options: LoadOptions) -> bool:
 
 
 def cache_folder(cache_dir: Path | None) -> Path:
-    """The cache of ``huggingface_hub``, or the folder to use instead."""
-    return Path(cache_dir or constants.HF_HUB_CACHE).expanduser().resolve()
+    """The cache of ``huggingface_hub``, or the folder to use instead.
+
+    Raises `ModelUnavailable` if it is in a home folder and the user has none, as in some containers.
+    """
+    folder = Path(cache_dir or constants.HF_HUB_CACHE)
+    try:
+        return folder.expanduser().resolve()
+    except RuntimeError as error:
+        raise ModelUnavailable(
+            f"The folder for downloads, {shorten(folder)}, is in a home folder, and this user has none. Set "
+            "HF_HOME to a folder that can be written to. The model 'embedded' needs no downloads."
+        ) from error
 
 
 def repository_folder(name: str, cache_dir: Path | None) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
@@ -139,7 +140,10 @@ def _reason(error: Exception) -> str:
         case httpx2.HTTPError() | httpx2.InvalidURL() | httpx2.StreamError():
             reason = f"the connection to {endpoint()} failed ({type(error).__name__})"
         case OSError() if error.errno is not None:
-            reason = f"it could not be stored in the cache ({error.strerror})"
+            where = "" if error.filename is None else f" {shorten(error.filename)}"
+            reason = f"it could not be stored in the cache{where} ({error.strerror})"
+            if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOENT):
+                reason += ". Set HF_HOME to a folder that can be written to"
         case RuntimeError() | XetDownloadError():
             reason = f"the download failed ({type(error).__name__})"
     return reason

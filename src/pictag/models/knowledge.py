@@ -67,14 +67,23 @@ def read_knowledge(
 
 
 def find_card_file(ref: ModelRef, folder: Path, sha256: str | None) -> Path | None:
-    """The file of a model's card, whether or not it exists; ``None`` for a model of unknown sha256."""
+    """The file of a model's card, whether or not it exists.
+
+    ``None`` for a model of unknown sha256, and if the user has no home folder or may not read it, as in some
+    containers.
+    """
     if ref.kind in ("folder", "file"):
         return folder / CARD
     if sha256 is None:
         return None
     import platformdirs
 
-    return platformdirs.user_data_path("pictag", appauthor=False) / "cards" / f"{sha256}.json"
+    try:
+        path = platformdirs.user_data_path("pictag", appauthor=False) / "cards" / f"{sha256}.json"
+        path.is_file()
+    except (RuntimeError, PermissionError):
+        return None
+    return path
 
 
 def _list_sources(
