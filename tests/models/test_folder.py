@@ -7,8 +7,11 @@ import shutil
 from pathlib import Path
 
 import onnx
+import onnx.parser
 import pytest
+from PIL import Image
 
+from pictag import pipeline
 from pictag.errors import InvalidModel, ModelFileMissing, OptionError, UnsupportedProcessor
 from pictag.models.load import LoadOptions, Model, load_model
 from pictag.models.reference import parse_reference
@@ -146,6 +149,72 @@ def test_given_mean_and_deviation_are_in_the_channel_order(
     assert f"mean {mean}" in steps
     assert f"deviation {std}" in steps
     assert "BGR" in model.spec.describe()[-1]
+
+
+COMPLETE = 'channel_order = "BGR"\nscale = 1\nmean = [1, 2, 3]\nstd = 1\nresample = "bicubic"\ncrop = false\n'
+
+
+@pytest.mark.parametrize("is_described", [True, False])
+def test_a_pictag_toml_beside_a_configuration_describes_the_images(
+    tmp_path: Path, is_described: bool
+) -> None:
+    folder = make_tiny_model(tmp_path / "m")
+    if not is_described:
+        (folder / "preprocessor_config.json").unlink()
+    (folder / "pictag.toml").write_text(COMPLETE)
+    model = load(folder)
+    assert model.spec.describe() == (
+        "resize to 8×8 (bicubic)",
+        "multiply by 1/1",
+        "subtract the mean (3 2 1), divide by the deviation (1 1 1)",
+        "reverse the channels (RGB to BGR)",
+    )
+    assert model.card.assumptions == ()
+    assert model.labels == ("red", "green", "blue")
+
+
+def test_what_a_pictag_toml_leaves_open_is_said(tmp_path: Path) -> None:
+    folder = make_tiny_model(tmp_path / "m")
+    (folder / "pictag.toml").write_text("mean = 0.5\nstd = 0.5\n")
+    (assumption,) = load(folder).card.assumptions
+    assert "doesn't say channel_order, scale, resample, crop. pictag assumes: " in assumption
+    assert "resize the shorter edge to 9 (bilinear)" in assumption
+
+
+def test_other_keys_of_a_pictag_toml_leave_the_preprocessing_as_it_is(tmp_path: Path) -> None:
+    folder = make_tiny_model(tmp_path / "m")
+    before = load(folder).spec
+    (folder / "pictag.toml").write_text(
+        'problem_type = "multi_label_classification"\nlayout = "NCHW"\ntemperature = 2\n'
+    )
+    model = load(folder)
+    assert (model.spec, model.problem_type) == (before, "multi_label_classification")
+    assert model.card.assumptions == ()
+
+
+def test_labels_beside_a_configuration_that_names_none_are_used(tmp_path: Path) -> None:
+    folder = make_tiny_model(tmp_path / "m")
+    (folder / "labels.txt").write_text("one\ntwo\nthree\n")
+    assert load(folder).labels == ("red", "green", "blue")
+    config = json.loads((folder / "config.json").read_text())
+    del config["id2label"], config["label2id"]
+    (folder / "config.json").write_text(json.dumps(config))
+    assert load(folder).labels == ("one", "two", "three")
+
+
+def test_channels_last_are_seen_in_the_graph_or_said_in_pictag_toml(tmp_path: Path) -> None:
+    folder = make_tiny_model(tmp_path / "m")
+    for shape, settings in (("8,8,3", ""), ("h,w,c", 'layout = "NHWC"\n')):
+        graph = onnx.parser.parse_model(
+            f'<ir_version: 8, opset_import: ["" : 17]> g (float[n,{shape}] x) => (float[n,3] logits) '
+            "{logits = ReduceMean<axes=[1,2], keepdims=0>(x)}"
+        )
+        onnx.save(graph, folder / "onnx" / "model.onnx")
+        (folder / "pictag.toml").write_text(settings)
+        assert load(folder).layout == "NHWC"
+        with pipeline(model=folder) as classifier:
+            (prediction,) = classifier.predict(Image.new("RGB", (9, 9), (0, 0, 255)))
+        assert prediction.labels[0].label == "blue"
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from pictag.images.tiff import (
     find_unsupported,
     read_small_palette,
 )
+from pictag.substitutes import explain_substitute, is_html
 
 _BLOCK_BYTES = 16 * 2**20
 _FAILURES = (*PILLOW_ERRORS, MemoryError, Image.DecompressionBombError)
@@ -165,8 +166,10 @@ def _refuse(head: bytes, found: sniff.Format | None, *, name: str) -> DecodeErro
         )
     if not head:
         return NotAnImage(f"{shown}: the file is empty.")
-    if sniff.is_html(head):
+    if is_html(head):
         return NotAnImage(f"{shown}: this is a web page, not an image.")
+    if pointer := explain_substitute(head):
+        return NotAnImage(f"{shown}: this is {pointer}.")
     return NotAnImage(f"{shown}: this is not a known image format. pictag opens {opened}.")
 
 

@@ -86,7 +86,6 @@ _NETPBM = re.compile(rb"P[1-7Ff][\s#]")
 _PCX = re.compile(rb"\x0a[\x00\x02\x03\x05]\x01[\x01\x02\x04\x08]")
 _XBM = re.compile(rb"\s*(/\*.*?\*/\s*)?#define\s+\S+_width\s", re.DOTALL)
 _SVG = re.compile(rb"(\xef\xbb\xbf)?\s*<(\?xml|!--|!doctype svg|svg)", re.IGNORECASE)
-_HTML = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype html|html|head|body)", re.IGNORECASE)
 _OPENED = (
     (re.compile(rb"\xff\xd8\xff"), JPEG),
     (re.compile(rb"\x89PNG\r\n\x1a\n"), PNG),
@@ -187,8 +186,3 @@ def recognise(head: bytes, tail: bytes = b"") -> Format | None:
         or ("TGA" if _is_tga(head, tail) else "")
     )
     return Format(name=name, opened=False) if name else None
-
-
-def is_html(head: bytes) -> bool:
-    """Whether the bytes start like a web page, which many servers send instead of an image."""
-    return _HTML.match(head) is not None

@@ -15,7 +15,7 @@ from pictag.errors import ModelNotFound, ModelUnavailable, OptionError, OutputEr
 from pictag.models.checksums import delete_cached_file, measure_sha256, read_card_checksums
 from pictag.models.efficientnet_lite import converted_folder, find_package, list_checksums
 from pictag.models.files import CARD, CONFIG, read_optional_json
-from pictag.models.folder import embedded_folder, list_model_files
+from pictag.models.folder import TAGS, embedded_folder, list_model_files
 from pictag.models.hub_client import cache_folder, repository_folder, verify_checksums
 from pictag.models.manifest import read_cached_commit
 from pictag.models.reference import BUILT_IN, EMBEDDED, MAIN, ModelRef
@@ -60,13 +60,13 @@ class Removal:
 
 
 def list_cached(cache_dir: Path | None = None) -> tuple[CachedModel, ...]:
-    """The models in the cache that have a ``config.json`` and ``.onnx`` weights, by name."""
+    """The models in the cache that have ``.onnx`` weights and files that describe them, by name."""
     found = []
     for repository in _list_repositories(_scan(cache_dir)):
         for revision in repository.revisions:
             names = sorted(f.file_path.relative_to(revision.snapshot_path).as_posix() for f in revision.files)
             weights = tuple(name for name in names if name.lower().endswith(".onnx"))
-            if weights and CONFIG in names:
+            if weights and (CONFIG in names or TAGS in names):
                 found.append(
                     CachedModel(
                         name=repository.repo_id,

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from pictag.errors import InvalidModel, ModelFileMissing, shorten
 from pictag.models.weights import is_inside
+from pictag.substitutes import HEAD_BYTES, explain_substitute
 
 
 def resolve_in_model(weights: str, locations: Iterable[str]) -> tuple[str, ...]:
@@ -46,6 +47,10 @@ def check_external_data(weights: Path, locations: Iterable[str]) -> tuple[Path, 
                 "beside it.",
                 filename=path,
             )
+        with path.open("rb") as file:
+            substitute = explain_substitute(file.read(HEAD_BYTES))
+        if substitute:
+            raise InvalidModel(f"{shorten(path)}, with weights of {shorten(weights.name)}, is {substitute}.")
         found.append(path)
     return tuple(found)
 

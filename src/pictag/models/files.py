@@ -12,13 +12,14 @@ from typing import Any
 from pictag.errors import InvalidModel, ModelFileMissing, shorten
 from pictag.models.graph_file import Graph
 from pictag.models.weights import Choice
+from pictag.substitutes import HEAD_BYTES, explain_substitute
 
 CONFIG = "config.json"
 PREPROCESSOR = "preprocessor_config.json"
 PROCESSOR = "processor_config.json"
 CARD = "card.json"
 
-_MAX_JSON_BYTES = 64 * 2**20
+_MAX_TEXT_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,24 +50,40 @@ class ModelFiles:
     licence: str | None = None
     notes: tuple[str, ...] = ()
 
+    def has(self, path: str) -> bool:
+        """Whether a file belongs to the model; the folder may have others."""
+        return any(file.path == path for file in self.files)
+
     @property
     def weights(self) -> Path:
         """The chosen ``.onnx`` file."""
         return self.folder / self.choice.path
 
 
-def read_json(path: Path) -> Mapping[str, Any]:
-    """Read a JSON file that contains an object. Raises `ModelFileMissing` or `InvalidModel`."""
+def read_text(path: Path) -> str:
+    """The text of a file that describes a model. Raises `ModelFileMissing` or `InvalidModel`."""
     try:
-        if path.stat().st_size > _MAX_JSON_BYTES:
-            raise InvalidModel(
-                f"{shorten(path)} is larger than {_MAX_JSON_BYTES >> 20} MB, the limit for a configuration."
-            )
-        data = json.loads(path.read_text(encoding="utf-8-sig"))
+        if path.stat().st_size > _MAX_TEXT_BYTES:
+            raise InvalidModel(f"{shorten(path)} is larger than the limit of {_MAX_TEXT_BYTES >> 20} MB.")
+        content = path.read_bytes()
     except FileNotFoundError as error:
         raise ModelFileMissing(f"{shorten(path)} doesn't exist.", filename=path) from error
     except OSError as error:
         raise InvalidModel(f"{shorten(path)} could not be read: {error.strerror}.") from error
+    if substitute := explain_substitute(content[:HEAD_BYTES]):
+        raise InvalidModel(f"{shorten(path)} is {substitute}.")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidModel(f"{shorten(path)} is not UTF-8 text (at byte {error.start}).") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_json(path: Path) -> Mapping[str, Any]:
+    """Read a JSON file that contains an object. Raises `ModelFileMissing` or `InvalidModel`."""
+    text = read_text(path)
+    try:
+        data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InvalidModel(f"{shorten(path)} is not JSON: {shorten(error, 80)}.") from error
     if not isinstance(data, dict):

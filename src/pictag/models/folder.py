@@ -13,8 +13,9 @@ from pictag.models.options import LoadOptions
 from pictag.models.weights import AUTO, Choice, choose_weights, dtype_of
 
 LABELS = "labels.txt"
+TAGS = "selected_tags.csv"  # see pictag.models.tagger
 SETTINGS = "pictag.toml"
-DESCRIPTIONS = (CONFIG, PREPROCESSOR, PROCESSOR, LABELS, SETTINGS)
+DESCRIPTIONS = (CONFIG, PREPROCESSOR, PROCESSOR, LABELS, TAGS, SETTINGS)
 
 
 def embedded_folder() -> Path:
@@ -32,7 +33,7 @@ def find_folder(
     """
     if files is None:
         files = list_model_files(folder)
-    is_described = any(known in files for known in (CONFIG, LABELS))
+    is_described = any(known in files for known in (CONFIG, LABELS, TAGS))
     if not is_described and not any(file.endswith(".onnx") for file in files):
         raise _undescribed(folder, name, files)
     choice = choose_weights(

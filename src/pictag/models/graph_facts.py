@@ -9,7 +9,7 @@ from pictag.errors import InvalidModel, OptionError, shorten, suggest
 
 if TYPE_CHECKING:
     from pictag.models.graph_file import Graph, Node
-    from pictag.options import Quantization
+    from pictag.options import Layout, Quantization
 
 # A graph that rounds what flows through it computes in 8 bits; others may only store their weights so.
 _STATIC = frozenset({"QuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"})
@@ -51,6 +51,13 @@ class EmbeddingTensor:
 
     name: str
     axis: int | None
+
+
+def find_layout(graph: Graph) -> Layout:
+    """Where the channels of the graph's input are: first, unless its shape says that they are last."""
+    shape = graph.input_shape
+    is_last = shape is not None and len(shape) == 4 and shape[3] in (1, 3) and shape[1] not in (1, 3)
+    return "NHWC" if is_last else "NCHW"
 
 
 def find_quantization(graph: Graph) -> Quantization:

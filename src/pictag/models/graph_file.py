@@ -13,7 +13,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pictag.errors import InvalidModel, ModelFileMissing, shorten
+from pictag.substitutes import HEAD_BYTES, explain_substitute
 
+# Other formats of models: (offset, magic number, name).
+_OTHERS = (
+    (0, b"PK\x03\x04", "a ZIP archive, as PyTorch and Keras write"),
+    (0, b"\x80\x02", "a pickle of PyTorch"),
+    (0, b"\x89HDF\r\n", "an HDF5 file, as Keras writes"),
+    (4, b"TFL3", "a TensorFlow Lite model"),
+    (8, b'{"', "a safetensors file"),
+)
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MAX_DEPTH = 64
 Span = tuple[int, int]
@@ -98,10 +107,24 @@ def read_graph_file(path: Path) -> Graph:
     except OSError as error:
         raise InvalidModel(f"{shorten(path)} could not be read: {error.strerror}.") from error
     except (ValueError, IndexError) as error:
-        raise InvalidModel(f"{shorten(path)} is not an ONNX model, or is damaged.") from error
+        raise InvalidModel(
+            f"{shorten(path)} is {_name_content(path, 'not an ONNX model, or is damaged')}."
+        ) from error
     if not reader.has_graph:
-        raise InvalidModel(f"{shorten(path)} is not an ONNX model: it contains no graph.")
+        raise InvalidModel(
+            f"{shorten(path)} is {_name_content(path, 'not an ONNX model: it contains no graph')}."
+        )
     return reader.graph
+
+
+def _name_content(path: Path, default: str) -> str:
+    """What a file is that can't be read as a graph; ``default`` if that isn't known."""
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    if substitute := explain_substitute(head):
+        return substitute
+    name = next((name for start, magic, name in _OTHERS if head.startswith(magic, start)), None)
+    return default if name is None else f"{name}, not an ONNX model. Export the model to ONNX"
 
 
 class _Reader:

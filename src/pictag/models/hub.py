@@ -14,6 +14,7 @@ from pictag.errors import CorruptModel, ModelError, ModelFileMissing, ModelUnava
 from pictag.models.checksums import is_intact
 from pictag.models.external_data import check_external_data, resolve_in_model
 from pictag.models.files import CONFIG, PREPROCESSOR, PROCESSOR, FileFact, ModelFiles, read_json, read_licence
+from pictag.models.folder import TAGS
 from pictag.models.graph_file import read_graph_file
 from pictag.models.hub_client import download_file, fetch_manifest, is_offline, repository_folder
 from pictag.models.hub_errors import endpoint
@@ -49,9 +50,9 @@ def fetch_model(ref: ModelRef, options: LoadOptions, on_progress: OnProgress | N
         )
     except ModelFileMissing as error:
         raise download.lack([_name_weights(options)], str(error)) from None
-    if CONFIG not in available:
+    if CONFIG not in available and TAGS not in available:
         raise download.lack([CONFIG], f"{ref} has no {CONFIG}, which names its labels.")
-    names = [name for name in (CONFIG, PREPROCESSOR, PROCESSOR) if name in available] + [choice.path]
+    names = [name for name in (CONFIG, PREPROCESSOR, PROCESSOR, TAGS) if name in available] + [choice.path]
     download.ensure(names)
     if not manifest.is_complete and not _is_described(download.folder):
         raise download.lack([PREPROCESSOR], "")
@@ -116,7 +117,7 @@ def _name_weights(options: LoadOptions) -> str:
 
 def _is_described(folder: Path) -> bool:
     """Whether the files in the cache describe the model's preprocessing."""
-    if any((folder / name).is_file() for name in (PREPROCESSOR, PROCESSOR)):
+    if any((folder / name).is_file() for name in (PREPROCESSOR, PROCESSOR, TAGS)):
         return True
     return timm_settings(read_json(folder / CONFIG), CONFIG) is not None
 

@@ -19,13 +19,15 @@ _WORDNET_ID = re.compile(r"n\d{8}")
 IMAGENET_1K = 1000
 
 
-def read_labels(config: Mapping[str, Any], *, where: str = "config.json") -> tuple[str, ...]:
+def read_labels(
+    config: Mapping[str, Any], *, where: str = "config.json", beside: tuple[str, ...] | None = None
+) -> tuple[str, ...]:
     """The labels in a configuration, in the order of the output. Raises `InvalidModel`.
 
     The first of these that is present: ``id2label``; timm's ``label_names`` (with ``label_descriptions`` for
-    WordNet ids) or its legacy ``labels``; ``label2id``; the ImageNet-1k labels for a timm model of 1000
-    classes; ``LABEL_0`` … for as many as ``num_labels`` or ``num_classes`` says, by default 2 as in
-    transformers. An id that is missing in ``id2label`` also becomes ``LABEL_<id>``.
+    WordNet ids) or its legacy ``labels``; ``label2id``; those in a file ``beside`` it; the ImageNet-1k labels
+    for a timm model of 1000 classes; ``LABEL_0`` … for as many as ``num_labels`` or ``num_classes`` says, by
+    default 2 as in transformers. An id that is missing in ``id2label`` also becomes ``LABEL_<id>``.
 
     >>> read_labels({"id2label": {"0": "cat", "1": "dog"}})
     ('cat', 'dog')
@@ -41,6 +43,8 @@ def read_labels(config: Mapping[str, Any], *, where: str = "config.json") -> tup
         if not isinstance(table, Mapping):
             raise InvalidModel(f"label2id in {where} is {shorten(table, 60)!r}, not a table of ids by label.")
         return _from_ids(((index, label) for label, index in table.items()), where)
+    if beside is not None:
+        return beside
     count = _count(config, where)
     if count == IMAGENET_1K and is_timm(config):
         return read_imagenet_labels()
@@ -77,15 +81,20 @@ def _read_imagenet_classes() -> Iterator[list[str]]:
     return (line.split("\t") for line in text.splitlines()[1:])
 
 
-def read_problem_type(config: Mapping[str, Any], *, where: str = "config.json") -> ProblemType:
-    """The kind of classification; single-label if the configuration doesn't say.
+def read_problem_type(
+    config: Mapping[str, Any],
+    *,
+    where: str = "config.json",
+    default: ProblemType = "single_label_classification",
+) -> ProblemType:
+    """The kind of classification; ``default`` if the configuration doesn't say.
 
     >>> read_problem_type({"problem_type": "regression"})
     'regression'
     """
     value = config.get("problem_type")
     if value is None:
-        return "single_label_classification"
+        return default
     if value not in _PROBLEM_TYPES:
         raise InvalidModel(
             f"problem_type in {where} is {shorten(value, 60)!r}, not one of {', '.join(_PROBLEM_TYPES)}."

@@ -19,7 +19,7 @@ from pictag.models.files import (
     read_json,
     read_optional_json,
 )
-from pictag.models.folder import embedded_folder, find_file, find_folder
+from pictag.models.folder import SETTINGS, embedded_folder, find_file, find_folder
 from pictag.models.graph_facts import find_quantization
 from pictag.models.graph_file import Graph
 from pictag.models.knowledge import Knowledge, read_knowledge
@@ -27,7 +27,15 @@ from pictag.models.labels import ProblemType, read_labels, read_problem_type
 from pictag.models.options import LoadOptions, OnProgress
 from pictag.models.reference import EMBEDDED, ModelRef
 from pictag.models.scores import Scores, find_scores
-from pictag.models.standalone_onnx import Description, read_standalone_onnx
+from pictag.models.standalone_onnx import (
+    Description,
+    read_described_spec,
+    read_labels_beside,
+    read_layout,
+    read_settings_file,
+    read_standalone_onnx,
+)
+from pictag.models.tagger import TAGGER_TYPE, read_tagger_spec
 from pictag.models.weights import check_dtype
 from pictag.options import Layout, Outputs, Quantization
 from pictag.preprocess.reader import read_spec
@@ -141,26 +149,41 @@ def find_files(ref: ModelRef, options: LoadOptions, on_progress: OnProgress | No
 
 def _read_description(ref: ModelRef, files: ModelFiles, config: Mapping[str, Any]) -> Description:
     where = f"{CONFIG} of {ref}" if ref.kind == "hub" else str(files.folder / CONFIG)
+    settings_path = files.folder / SETTINGS
+    settings = read_settings_file(settings_path) if ref.kind in ("folder", "file") else {}
+    said_in = str(settings_path)
+    layout = read_layout(settings, files.graph, said_in)
+    described = read_described_spec(files, settings, layout, where=said_in)
+    tagger = None if described else read_tagger_spec(files)
     try:
-        spec = read_spec(
-            config=config,
-            preprocessor=_read_listed(files, PREPROCESSOR),
-            processor=_read_listed(files, PROCESSOR),
-        )
+        spec, assumption = described or (tagger or _read_spec(files, config), None)
     except ModelError as error:
         error.add_note(f"Model: {ref}")
         raise
+    is_typed = "problem_type" in settings
     return Description(
-        labels=read_labels(config, where=where),
+        labels=read_labels(config, where=where, beside=read_labels_beside(files)),
         spec=spec,
-        layout="NCHW",
-        problem_type=read_problem_type(config, where=where),
+        layout=layout,
+        problem_type=read_problem_type(
+            settings if is_typed else config,
+            where=said_in if is_typed else where,
+            default="single_label_classification" if tagger is None else TAGGER_TYPE,
+        ),
+        assumptions=() if assumption is None else (assumption,),
+    )
+
+
+def _read_spec(files: ModelFiles, config: Mapping[str, Any]) -> PreprocessSpec:
+    return read_spec(
+        config=config,
+        preprocessor=_read_listed(files, PREPROCESSOR),
+        processor=_read_listed(files, PROCESSOR),
     )
 
 
 def _read_listed(files: ModelFiles, name: str) -> Mapping[str, Any] | None:
-    is_listed = any(file.path == name for file in files.files)
-    return read_json(files.folder / name) if is_listed else None
+    return read_json(files.folder / name) if files.has(name) else None
 
 
 def _find_scores(

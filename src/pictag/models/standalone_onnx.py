@@ -31,18 +31,20 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from pictag.errors import InvalidModel, ModelFileMissing, shorten, suggest
-from pictag.models.files import ModelFiles
+from pictag.models.files import ModelFiles, read_text
 from pictag.models.folder import LABELS, SETTINGS
+from pictag.models.graph_facts import find_layout
 from pictag.models.graph_file import Graph
 from pictag.models.graph_metadata import read_metadata
 from pictag.models.labels import ProblemType, read_problem_type
+from pictag.models.tagger import TAGGER_TYPE, read_tagger_spec, read_tags
 from pictag.options import Layout
 from pictag.preprocess.spec import PreprocessSpec, plain_spec
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _IMAGE_KEYS = ("size", "layout", "channels", "channel_order", "scale", "mean", "std", "resample", "crop")
+_STYLE_KEYS = ("channel_order", "scale", "mean", "std", "resample", "crop")  # a graph doesn't tell these
 _KEYS = (*_IMAGE_KEYS, "output", "output_name", "problem_type", "thresholds", "temperature")
-_MAX_TEXT_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,17 +68,19 @@ def read_standalone_onnx(files: ModelFiles) -> Description:
     settings_path, labels_path = files.folder / SETTINGS, files.folder / LABELS
     settings, where = read_settings_file(settings_path), str(settings_path)
     exported = read_metadata(graph.metadata)
-    labels = None if exported is None else exported.labels
-    if labels_path.is_file():
-        labels = read_labels_file(labels_path)
+    labels = read_labels_beside(files) or (None if exported is None else exported.labels)
     if labels is None:
         raise ModelFileMissing(
             f"{shorten(files.weights)} has no {LABELS} beside it (one label per line), and no config.json. "
             "Add one of them.",
             filename=labels_path,
         )
-    layout = cast("Layout", _choose(settings, "layout", get_args(Layout), _layout_of(graph), where))
+    layout = read_layout(settings, graph, where)
     known = {} if exported is None else exported.settings
+    tagger = None if says_how_images_are(settings) else read_tagger_spec(files)
+    if tagger is not None:
+        problem_type = read_problem_type(settings, where=where, default=TAGGER_TYPE)
+        return Description(labels=labels, spec=tagger, layout=layout, problem_type=problem_type)
     said_in = where if settings else "the graph's metadata"
     spec = _read_spec({**known, **_read_input(graph, layout), **settings}, where=said_in)
     problem_type = read_problem_type(settings, where=where)
@@ -103,9 +107,46 @@ def read_standalone_onnx(files: ModelFiles) -> Description:
     )
 
 
+def read_described_spec(
+    files: ModelFiles, settings: Mapping[str, Any], layout: Layout, *, where: str
+) -> tuple[PreprocessSpec, str | None] | None:
+    """The preprocessing in a ``pictag.toml``, and a sentence about what it leaves open.
+
+    ``None`` if it says nothing about preprocessing. Raises `InvalidModel`.
+    """
+    if not says_how_images_are(settings):
+        return None
+    spec = _read_spec({**_read_input(files.graph, layout), **settings}, where=where)
+    unsaid = [key for key in _STYLE_KEYS if key not in settings]
+    if not unsaid:
+        return spec, None
+    return spec, (
+        f"{shorten(where)} replaces the model's other files on how images are preprocessed, but doesn't say "
+        f"{', '.join(unsaid)}. pictag assumes: {'; '.join(spec.describe())}. If that is wrong, labels are "
+        "wrong; add the missing keys."
+    )
+
+
+def says_how_images_are(settings: Mapping[str, Any]) -> bool:
+    """Whether a ``pictag.toml`` has a key about preprocessing; the layout is about the graph."""
+    return any(key in settings for key in _IMAGE_KEYS if key != "layout")
+
+
+def read_layout(settings: Mapping[str, Any], graph: Graph, where: str) -> Layout:
+    """The layout of the graph's input: the one in ``pictag.toml``, or what its shape says."""
+    return cast("Layout", _choose(settings, "layout", get_args(Layout), find_layout(graph), where))
+
+
+def read_labels_beside(files: ModelFiles) -> tuple[str, ...] | None:
+    """The labels in ``labels.txt`` or ``selected_tags.csv``, ``None`` without these files."""
+    if files.has(LABELS):
+        return read_labels_file(files.folder / LABELS)
+    return read_tags(files)
+
+
 def read_labels_file(path: Path) -> tuple[str, ...]:
     """One label per line. Only the last lines may be empty, because an empty line would shift the labels."""
-    labels = tuple(line.strip() for line in _read_text(path).rstrip().split("\n"))
+    labels = tuple(line.strip() for line in read_text(path).rstrip().split("\n"))
     if "" in labels:
         raise InvalidModel(
             f"Line {labels.index('') + 1} of {shorten(path)} is empty; each line is the label of one output."
@@ -119,7 +160,7 @@ def read_settings_file(path: Path) -> Mapping[str, Any]:
         return {}
     import tomllib  # takes 3 ms, and few models have the file
 
-    text = _read_text(path)
+    text = read_text(path)
     try:
         data = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
@@ -129,17 +170,6 @@ def read_settings_file(path: Path) -> Mapping[str, Any]:
             hint = suggest(key, _KEYS) or f" The keys are: {', '.join(_KEYS)}."
             raise InvalidModel(f"{shorten(path)} has an unknown key {shorten(key, 60)!r}.{hint}")
     return data
-
-
-def _read_text(path: Path) -> str:
-    try:
-        if path.stat().st_size > _MAX_TEXT_BYTES:
-            raise InvalidModel(f"{shorten(path)} is larger than the limit of {_MAX_TEXT_BYTES >> 20} MB.")
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InvalidModel(f"{shorten(path)} is not UTF-8 text (at byte {error.start}).") from error
-    except OSError as error:
-        raise InvalidModel(f"{shorten(path)} could not be read: {error.strerror}.") from error
 
 
 def _read_spec(settings: Mapping[str, Any], *, where: str) -> PreprocessSpec:
@@ -165,12 +195,6 @@ def _read_spec(settings: Mapping[str, Any], *, where: str) -> PreprocessSpec:
         channels=channels,
         file=where,
     )
-
-
-def _layout_of(graph: Graph) -> Layout:
-    shape = graph.input_shape
-    is_last = shape is not None and len(shape) == 4 and shape[3] in (1, 3) and shape[1] not in (1, 3)
-    return "NHWC" if is_last else "NCHW"
 
 
 def _read_input(graph: Graph, layout: Layout) -> dict[str, Any]:

@@ -110,7 +110,10 @@ class Runners:
         return ModelRunner(
             model=model,
             engine=engine,
-            limits=ImageLimits(max_pixels=options.max_pixels, alpha=options.alpha),
+            limits=ImageLimits(
+                max_pixels=options.max_pixels,
+                alpha="white" if model.spec.alpha == "white" else options.alpha,
+            ),
             fetch=FetchLimits(allow_private=options.allow_private_urls),
             decode=options.decode,
             crop=options.crop,

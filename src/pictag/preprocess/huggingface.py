@@ -58,7 +58,7 @@ def unsupported(name: str, file: str) -> UnsupportedProcessor:
     why = UNSUPPORTED.get(name, "pictag doesn't know it")
     return UnsupportedProcessor(
         f"{file} requires the image processor {shorten(name, 80)}, which is unsupported: {why}. Use another "
-        "export of the model, or describe its preprocessing in a pictag.toml beside a plain .onnx file."
+        "export of the model, or describe its preprocessing in a pictag.toml in the model's folder."
     )
 
 

@@ -52,8 +52,8 @@ def read_spec(
         timm = timm_settings(config, CONFIG)
         if timm is None:
             raise InvalidModel(
-                f"The model has no {PREPROCESSOR}, so its preprocessing is unknown. Add the file, or use the "
-                ".onnx file on its own with a pictag.toml beside it."
+                f"The model has no {PREPROCESSOR}, so its preprocessing is unknown. Add the file, or "
+                "describe the preprocessing in a pictag.toml in the model's folder."
             )
         return read_timm(timm)
     name = _class_name(settings, config)
@@ -89,8 +89,8 @@ def _class_name(settings: Settings, config: Mapping[str, object]) -> str:
             return TIMM
         raise UnsupportedProcessor(
             f"{settings.file} doesn't name an image processor (image_processor_type), and the model_type "
-            f"{shorten(repr(model_type), 80)} in {CONFIG} has no default one. Add the name, or use a plain "
-            ".onnx file with a pictag.toml beside it."
+            f"{shorten(repr(model_type), 80)} in {CONFIG} has no default one. Add the name, or describe the "
+            "preprocessing in a pictag.toml in the model's folder."
         )
     return CLASS_OF_MODEL_TYPE[model_type]
 

@@ -26,6 +26,7 @@ from pictag.preprocess.steps import (
     FlipChannels,
     ImageStep,
     Normalize,
+    PadToSquare,
     PixelStep,
     Rescale,
     ResizeStep,
@@ -71,6 +72,8 @@ def preprocess(
             step = steps.pop(0)
             if isinstance(step, ResizeStep):
                 image = _resize(step, image, limit)
+            elif isinstance(step, PadToSquare):
+                image = _pad_to_square(step, image, limit)
             else:
                 image = _EDITS[type(step)](step, image)
         else:
@@ -133,6 +136,18 @@ def _resize(step: ResizeStep, image: Image.Image, limit: int) -> Image.Image:
             f"it would be {width}×{height}, more than {limit:,} pixels. Crop it first."
         )
     return image.resize((width, height), resample=_FILTERS[step.resample])
+
+
+def _pad_to_square(step: PadToSquare, image: Image.Image, limit: int) -> Image.Image:
+    edge = max(image.size)
+    if edge * edge > limit:
+        raise ImageTooLarge(
+            f"The image is {image.width}×{image.height} (width×height); padded to a square as the model "
+            f"requires, it would have more than {limit:,} pixels. Crop or shrink it first."
+        )
+    square = Image.new("RGB", (edge, edge), step.fill).convert(image.mode)
+    square.paste(image, ((edge - image.width) // 2, (edge - image.height) // 2))
+    return square
 
 
 def _crop(step: CenterCrop, image: Image.Image) -> Image.Image:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pictag.preprocess.resize import Size, resized_size
 from pictag.preprocess.spec import PreprocessSpec
-from pictag.preprocess.steps import FlattenOnWhite, ResizeStep, ToGrayscale
+from pictag.preprocess.steps import FlattenOnWhite, PadToSquare, ResizeStep, ToGrayscale
 
 
 def target_size(spec: PreprocessSpec, size: Size) -> Size | None:
@@ -17,6 +17,9 @@ def target_size(spec: PreprocessSpec, size: Size) -> Size | None:
     (256, 341)
     """
     for step in spec.steps:
+        if isinstance(step, PadToSquare):
+            size = max(size), max(size)
+            continue
         if isinstance(step, ResizeStep):
             return resized_size(step, size)
         if not isinstance(step, FlattenOnWhite | ToGrayscale):

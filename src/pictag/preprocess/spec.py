@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pictag.options import Alpha
 from pictag.preprocess.resize import Size
 from pictag.preprocess.steps import (
     ArrayStep,
@@ -31,7 +32,8 @@ __all__ = ["PreprocessSpec", "Step", "plain_spec"]
 class PreprocessSpec:
     """A model's preprocessing: the steps in order, and the number of channels of the result.
 
-    ``processor`` is the name of the image processor or format that the steps were read from.
+    ``processor`` is the name of the image processor or format that the steps were read from. ``alpha`` is
+    ``white`` for a model that sees transparent images on white.
 
     >>> spec = plain_spec(size=(224, 224), mean=[0.5], std=[0.5])
     >>> spec.output_size
@@ -46,6 +48,7 @@ class PreprocessSpec:
     processor: str
     steps: tuple[Step, ...]
     channels: int = 3
+    alpha: Alpha = "drop"
 
     def __post_init__(self) -> None:
         ranks = [_rank(step) for step in self.steps]
@@ -65,7 +68,8 @@ class PreprocessSpec:
 
     def describe(self) -> tuple[str, ...]:
         """One readable line per step."""
-        return tuple(str(step) for step in self.steps)
+        first = ("flatten transparent images on white",) if self.alpha == "white" else ()
+        return (*first, *(str(step) for step in self.steps))
 
 
 def _rank(step: Step) -> int:

@@ -49,6 +49,16 @@ class CropFraction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PadToSquare:
+    """Put the whole image on a square as wide as its longer edge, in the middle. ``fill`` is RGB."""
+
+    fill: tuple[int, int, int] = (255, 255, 255)
+
+    def __str__(self) -> str:
+        return f"pad to a square, border {self.fill}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resize:
     """Resize to exactly this size, ignoring the aspect ratio."""
 
@@ -175,7 +185,7 @@ class Pad:
 
 
 ResizeStep = Resize | ResizeShortest | ResizeLongest | ResizeWithin | ResizeToCover
-ImageStep = FlattenOnWhite | ToGrayscale | CropFraction | ResizeStep | CenterCrop
+ImageStep = FlattenOnWhite | ToGrayscale | CropFraction | PadToSquare | ResizeStep | CenterCrop
 PixelStep = Rescale | Normalize | FlipChannels
 ArrayStep = Pad
 Step = ImageStep | PixelStep | ArrayStep

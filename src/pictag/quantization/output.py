@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pictag.errors import OutputError, PictagError, shorten
 from pictag.models.files import CARD, CONFIG, PREPROCESSOR, PROCESSOR
-from pictag.models.folder import LABELS, SETTINGS
+from pictag.models.folder import LABELS, SETTINGS, TAGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +23,7 @@ _CARRIED = (
     PREPROCESSOR,
     PROCESSOR,
     LABELS,
+    TAGS,
     SETTINGS,
     "README.md",
     "LICENSE",
