@@ -242,7 +242,6 @@ OUTPUT: Sequence[Decorator] = (
         "--output",
         metavar="FILE",
         help="Write the results to FILE. The extension sets the format: .jsonl, .json, .csv, .parquet or "
-        help="Write the results to FILE. The extension sets the format: .jsonl, .json, .csv, .parquet or "
         ".txt (a table). If FILE exists and is not empty, add --resume or --overwrite. [default: standard "
         "output]",
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import stat
 import tempfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -101,6 +102,7 @@ def put_in_place(target: Path, output: Path) -> None:
     old = target.parent / "replaced"
     try:
         if output.exists():
+            target.chmod(stat.S_IMODE(output.stat().st_mode))
             output.rename(old)
         try:
             target.rename(output)
