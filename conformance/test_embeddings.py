@@ -31,6 +31,7 @@ from onnxruntime.quantization import (
 import pictag
 from pictag.engines.registry import ENGINE_NAMES, list_installed
 from pictag.models.graph_facts import find_embedding
+from pictag.pipelines.outputs import require_output
 
 # Of the largest value of the embedding, or of the scores.
 MAY_DIFFER_BY = {"fp32": 1e-5, "q8": 1e-3, "int8": 1e-3}
@@ -109,7 +110,7 @@ def test_embeddings_are_those_of_a_graph_cut_at_the_same_tensor(
 
 
 def _locate(embedder: Any) -> tuple[str, int]:
-    embedding = find_embedding(embedder.model.graph)
+    embedding = find_embedding(embedder.model.graph, require_output(embedder.model))
     assert embedding.axis is not None
     return embedding.name, embedding.axis
 
