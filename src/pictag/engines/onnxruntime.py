@@ -45,7 +45,7 @@ _WARNINGS, _FATAL_ONLY = 2, 4
 # Exact kernels need some 8-bit constants converted, and ONNX Runtime 1.32 fails if two layers share one.
 # Such a graph runs in float instead: the values are the same, but it is slower.
 _CONVERTED_TWICE = "Attempt to replace the existing tensor"
-# In ONNX Runtime's messages: the driver's own message, and what stands in front of the reason: the status,
+# In ONNX Runtime's messages: the driver's own message, and what precedes the reason: the status,
 # the file, and the location in the source with the function's signature.
 _DRIVER_MESSAGE = re.compile(r"(?:CUDA|CUDNN|CUBLAS)\w* failure \d+: [^;]+")
 _STATUS = re.compile(r"^(?:Error in execution: )?(?:\[ONNXRuntimeError\] : \d+ : \w+ : )?")

@@ -40,7 +40,7 @@ def part_path(target: Path) -> Path:
 
 
 def create_file(path: Path, *, like: Path) -> BinaryIO:
-    """Create a file anew, with the permissions and the owner of the file ``like``, if that exists.
+    """Create an empty file, with the permissions and the owner of the file ``like``, if that exists.
 
     A link of that name is removed and not followed. Raises ``OSError``.
     """
