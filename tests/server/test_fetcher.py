@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pictag.errors import DeadlineExceeded, FetchTimeout
+from pictag.errors import DeadlineExceeded, EngineError, FetchTimeout
 from pictag.images import FetchLimits
 from pictag.server import fetcher as fetcher_module
 from pictag.server.fetcher import Fetcher
@@ -40,7 +40,7 @@ def test_more_urls_than_are_read_at_a_time_wait_for_their_turn(
         with monkeypatch.context() as none:
             none.setattr(threading.Thread, "start", start_none)
             for _ in range(count):
-                with pytest.raises(RuntimeError, match="can't start new thread"):
+                with pytest.raises(EngineError, match="doesn't allow another thread"):
                     await fetcher.fetch("http://host/x", deadline_s=time.monotonic() + 60)
         bodies = await asyncio.gather(
             *(fetcher.fetch(f"http://host/{n}", deadline_s=time.monotonic() + 60) for n in range(count))

@@ -409,7 +409,7 @@ def test_the_curl_line_names_the_last_image_that_worked(visit: Visit, red: Path,
 def test_the_curl_line_fails_with_the_servers_error(visit: Visit, red: Path, tmp_path: Path) -> None:
     visit.give(red)
     visit.settle()
-    (tmp_path / "red.png").write_text("Dear Sir")
+    (tmp_path / "red.png").write_text("Dear Sir,\n")
     done = run_stream(visit, tmp_path)
     assert done.returncode == 22
     assert "this is not a known image format" in json.loads(done.stdout)["error"]
