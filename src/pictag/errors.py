@@ -12,6 +12,7 @@
     │   │   ├── AddressRefused (PermissionError)   a private or malformed address
     │   │   ├── FetchTimeout (TimeoutError)
     │   │   └── FetchTooLarge
+    │   ├── MetadataError (ValueError)      keywords can't be read or written: hostile, broken or unknown XMP
     │   └── DecodeError (ValueError)
     │       ├── NotAnImage                  not in a known image format
     │       ├── FormatRefused               an image format that pictag doesn't open
@@ -28,6 +29,7 @@
     │   └── UnsupportedProcessor (NotImplementedError)   preprocessing that pictag doesn't implement
     ├── EngineError (RuntimeError)          the inference engine failed
     ├── MissingExtra (ImportError)          an optional package is not installed
+    ├── MissingProgram (FileNotFoundError)  an external program is not installed
     ├── OutputError (OSError)               a result can't be written
     │   └── UnreadableResults (ValueError)  not a result file of pictag, or it can't be read
     ├── DeadlineExceeded (TimeoutError)     not done within the time allowed
@@ -203,6 +205,10 @@ class FetchTooLarge(FetchFailed):
     """A URL has more bytes than the limit."""
 
 
+class MetadataError(InputError, ValueError):
+    """The keywords of an image or a sidecar can't be read or written."""
+
+
 class DecodeError(InputError, ValueError):
     """The bytes can't be decoded to pixels."""
 
@@ -265,6 +271,10 @@ class EngineError(PictagError, RuntimeError):
 
 class MissingExtra(PictagError, ImportError):
     """An optional package is not installed; the message has the command that installs it."""
+
+
+class MissingProgram(PictagError, FileNotFoundError):
+    """An external program is not installed; the message says how to install it."""
 
 
 class OutputError(PictagError, OSError):
