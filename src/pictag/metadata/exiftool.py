@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pictag.errors import ImageNotFound, ImageUnreadable, MetadataError, MissingProgram, OutputError, shorten
-from pictag.metadata.embedded import UTF8, IptcFields, iptc_keywords, read_blocks
+from pictag.metadata.embedded import UTF8, IptcFields, iptc_keywords, read_blocks, read_embedded
 from pictag.metadata.keywords import (
     IPTC_BYTES,
     FileKeywords,
@@ -152,6 +152,7 @@ def _edit(
     if not image.is_file():
         raise ImageNotFound(f"{shorten(image)} doesn't exist or is not a file.")
     image = image.resolve()
+    read_embedded(image)  # refuses hostile XMP before ExifTool reads it, which can take minutes
     with locked_folder(image.parent), _working_copy(image) as copy:
         before = image.stat()
         old = _read(exiftool, copy, name=str(image))

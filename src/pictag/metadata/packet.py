@@ -46,7 +46,7 @@ SUBJECT, HIERARCHICAL, IPTC = "Subject", "HierarchicalSubject", "Iptc"
 """The lists of keywords, as the names of their records end. IPTC is not in the packet, but its record is."""
 _LISTS = (_SUBJECT, SUBJECT, "dc:subject"), (_HIERARCHICAL, HIERARCHICAL, "lr:hierarchicalSubject")
 _RECORD = re.compile(rf"([a-z]+)({SUBJECT}|{HIERARCHICAL}|{IPTC})")
-_ATTRIBUTE = re.compile(rb"""\s+(?P<name>[^\s=]+)\s*=\s*(?:"[^"]*"|'[^']*')""")
+_ATTRIBUTE = re.compile(rb"""\s+(?P<name>[^\s=]+)\s*=\s*(?P<value>"[^"]*"|'[^']*')""")
 
 Edit = tuple[int, int, bytes]
 """Start and end of the bytes to replace, and what replaces them."""
@@ -160,7 +160,8 @@ def merge_into_packet(
         which: (*(w for w in packet.recorded(which) if meaning(levels([w])[-1]) in words), *added[which])
         for which in added
     }
-    return _add(packet, owner=owner, added=added, recorded=recorded | {IPTC: tuple(iptc)})
+    recorded[IPTC] = (*(w for w in packet.recorded(IPTC) if meaning(w) in words), *iptc)
+    return _add(packet, owner=owner, added=added, recorded=recorded)
 
 
 def remove_from_packet(packet: Packet, *, owner: str | None) -> Packet:
@@ -188,7 +189,10 @@ def remove_from_packet(packet: Packet, *, owner: str | None) -> Packet:
         is_emptied = description.children and all(child.start in cut for child in description.children)
         if is_emptied and not _properties(description):
             cut[description.start] = description
-    return _edit(packet, [_cut(packet.data, element) for element in cut.values()])
+    edits = [_cut(packet.data, element) for element in cut.values()]
+    if edits and not kept:
+        edits += _cut_declarations([packet.root, _rdf(packet.root), *descriptions])
+    return _edit(packet, edits)
 
 
 def _add(
@@ -323,6 +327,16 @@ def _cut_attribute(element: Element, name: Name, *, file: str) -> Edit:
     if len(found) != 1:
         raise MetadataError(f"{shorten(file)} stores its keywords in a form that pictag can't extend.")
     return element.start + found[0].start(), element.start + found[0].end(), b""
+
+
+def _cut_declarations(elements: Iterable[Element]) -> list[Edit]:
+    """Cut our namespace from elements of others, to which programs that rewrite a packet move it."""
+    return [
+        (element.start + match.start(), element.start + match.end(), b"")
+        for element in elements
+        for match in _ATTRIBUTE.finditer(element.tag)
+        if match["name"].startswith(b"xmlns:") and match["value"][1:-1] == _NAMESPACE.encode()
+    ]
 
 
 def _space_before(data: bytes, at: int) -> bytes:

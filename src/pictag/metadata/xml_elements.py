@@ -14,7 +14,7 @@ from pictag.errors import MetadataError, shorten
 
 MAX_BYTES = 16 * 2**20
 _MAX_DEPTH = 100
-_MAX_ELEMENTS = 200_000
+_MAX_ELEMENTS = 50_000
 _START_TAG = re.compile(rb"""<(?P<name>[^\s/>]+)(?:[^"'>]|"[^"]*"|'[^']*')*>""")
 
 Name = tuple[str, str]
