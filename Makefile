@@ -38,7 +38,7 @@ demo: $(VENV)/.stamp-demo ## classify real photographs with the built-in models,
 	@$(BIN)/python examples/demo.py
 
 # Layers 0 to 2 of docs/architecture.md.
-QUICK := errors options records postprocess images preprocess models engines sinks stream pipelines
+QUICK := errors options records postprocess images preprocess models engines metadata sinks stream pipelines
 
 quick: $(VENV)/.stamp ## the tests of layers 0 to 2, in half a minute
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m 'not soak and not slow' tests/test_layers.py tests/test_import.py \
