@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,27 @@ def test_xmp_is_read_from_every_format(ending: str, tmp_path: Path) -> None:
     else:
         image.save(path, xmp=packet)
     assert read_embedded(path) == FileKeywords(subject=("Rex", "café"), hierarchical=("pets|Rex",))
+
+
+@pytest.mark.parametrize("is_compressed", [False, True])
+def test_xmp_after_the_pixels_of_a_png_is_read(is_compressed: bool, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.new("RGB", (16, 16)).save(path)
+    packet = make_sidecar("Rex")
+    text = b"\1\0\0\0" + zlib.compress(packet) if is_compressed else b"\0\0\0\0" + packet
+    chunk = b"iTXtXML:com.adobe.xmp\0" + text
+    chunk = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    png = path.read_bytes()
+    path.write_bytes(png[:-12] + chunk + png[-12:])
+    assert read_embedded(path).subject == ("Rex",)
+
+
+def test_a_truncated_png_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.new("RGB", (16, 16)).save(path)
+    path.write_bytes(path.read_bytes()[:-12])
+    with pytest.raises(MetadataError, match=r"a\.png"):
+        read_embedded(path)
 
 
 def jpeg_with_iptc(path: Path, *fields: tuple[int, int, bytes]) -> None:

@@ -15,6 +15,7 @@ from pictag.metadata import xmp
 from pictag.metadata.keywords import Keyword
 from sidecars import make_sidecar
 
+pytestmark = pytest.mark.slow
 PEOPLE = ("Rex", "Anna & <Bob>", "caf\u00e9")
 WORDS = ("dog", "salt, pepper", "cafe\u0301 noir", "Stra\u00dfe", "日本", "😀", "a; b", "ä" * 32, "y" * 65)
 KEYWORDS = [Keyword(("animal", "mammal", "dog")), *(Keyword((word,)) for word in WORDS[1:])]

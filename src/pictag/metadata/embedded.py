@@ -47,6 +47,8 @@ def read_blocks(path: Path, *, name: str) -> MetadataBlocks:
     try:
         with Image.open(path, formats=_FORMATS) as image:
             xmp = image.info.get("xmp", b"")
+            if image.format == "PNG" and not xmp:
+                xmp = _late_png_xmp(path)
             iptc = IptcImagePlugin.getiptcinfo(image) or {}
     except FileNotFoundError as error:
         raise ImageNotFound(f"{shorten(name)} doesn't exist.") from error
@@ -58,6 +60,23 @@ def read_blocks(path: Path, *, name: str) -> MetadataBlocks:
         raise MetadataError(f"{shorten(name)}: its metadata can't be read ({shorten(error)}).") from error
     data = xmp.encode() if isinstance(xmp, str) else xmp
     return MetadataBlocks(xmp=data.strip(b"\0 \r\n\t"), iptc=iptc)
+
+
+def _late_png_xmp(path: Path) -> bytes:
+    """The XMP after a PNG's pixels, which Pillow reads only when it decodes them."""
+    from PIL.PngImagePlugin import PngStream
+
+    with path.open("rb") as file:
+        file.seek(8)
+        stream = PngStream(file)
+        kind = b""
+        while kind != b"IEND":
+            kind, start, length = stream.read()
+            if kind == b"iTXt":
+                stream.call(kind, start, length)
+            file.seek(start + length + 4)  # after the chunk's checksum
+        xmp: bytes = stream.im_info.get("xmp", b"")
+    return xmp
 
 
 def iptc_keywords(fields: IptcFields) -> tuple[str, ...]:

@@ -101,7 +101,7 @@ def embed_keywords(
             packet = merge_into_packet(before, keywords, owner=owner, copied=copied, iptc=added)
         return _Wanted(packet=packet, iptc=(*base, *added))
 
-    return _edit(Path(image), edit, owner=owner, backup=backup, program=program)
+    return _edit(Path(image), edit, owner=owner, keywords=keywords, backup=backup, program=program)
 
 
 def remove_embedded(
@@ -114,7 +114,7 @@ def remove_embedded(
     def edit(old: _Embedded, name: str) -> _Wanted:
         return _stripped(old, owner)
 
-    return _edit(Path(image), edit, owner=owner, backup=backup, program=program)
+    return _edit(Path(image), edit, backup=backup, program=program)
 
 
 def _stripped(old: _Embedded, owner: str | None) -> _Wanted:
@@ -142,9 +142,10 @@ def _edit(
     image: Path,
     edit: Callable[[_Embedded, str], _Wanted],
     *,
-    owner: str | None,
     backup: bool,
     program: str,
+    owner: str = OWNER,
+    keywords: Sequence[Keyword] = (),
 ) -> WrittenKeywords:
     exiftool = shutil.which(program)
     if exiftool is None:
@@ -164,7 +165,7 @@ def _edit(
             _write(exiftool, named, old, wanted, name=str(image))
             _check(_read(exiftool, named, name=str(image)), wanted, name=str(image))
             _replace(image, named, before, backup=backup)
-        added = added_words(wanted.packet, owner)
+        added = added_words(wanted.packet, owner, keywords)
     too_long = tuple(word for word in added if not _fits_iptc(word)) if old.file_type in _WITH_IPTC else ()
     return WrittenKeywords(path=image, added=added, is_changed=is_changed, not_in_iptc=too_long)
 

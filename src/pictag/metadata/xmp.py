@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pictag.errors import ImageNotFound, OptionError, OutputError, shorten
 from pictag.metadata.embedded import read_embedded
-from pictag.metadata.keywords import FileKeywords, Keyword, identity
+from pictag.metadata.keywords import FileKeywords, Keyword, meaning
 from pictag.metadata.packet import (
     SUBJECT,
     TOOLKIT,
@@ -30,8 +30,9 @@ _ATTEMPTS = 5
 class WrittenKeywords:
     """What was done to one file.
 
-    ``path`` is the file, ``added`` has the words in its flat list that pictag added, and ``is_changed`` is
-    False if the file already was as it should be. ``not_in_iptc`` has the words that are too long for IPTC.
+    ``path`` is the file, ``added`` has the keywords that pictag added, without those that people had written,
+    and ``is_changed`` is False if the file already was as it should be. ``not_in_iptc`` has the words that are
+    too long for IPTC.
     """
 
     path: Path
@@ -79,7 +80,7 @@ def merge(
         old = new_packet(name=str(path), extension=extension) if packet is None else packet
         return _unless_empty(merge_into_packet(old, keywords, owner=owner, copied=copied))
 
-    return _edit(path, edit, owner=owner)
+    return _edit(path, edit, owner=owner, keywords=keywords)
 
 
 def remove(path: Path, *, owner: str | None = None) -> WrittenKeywords:
@@ -93,7 +94,7 @@ def remove(path: Path, *, owner: str | None = None) -> WrittenKeywords:
     def edit(packet: Packet | None) -> Packet | None:
         return None if packet is None else _unless_empty(remove_from_packet(packet, owner=owner))
 
-    return _edit(path, edit, owner=owner)
+    return _edit(path, edit)
 
 
 def check_owner(owner: str) -> None:
@@ -107,7 +108,11 @@ def _unless_empty(packet: Packet) -> Packet | None:
 
 
 def _edit(
-    path: Path, edit: Callable[[Packet | None], Packet | None], *, owner: str | None
+    path: Path,
+    edit: Callable[[Packet | None], Packet | None],
+    *,
+    owner: str = OWNER,
+    keywords: Sequence[Keyword] = (),
 ) -> WrittenKeywords:
     """Apply a function from the old packet to the new one; None is a file that doesn't exist."""
     path = path.resolve()  # a link stays a link
@@ -123,7 +128,7 @@ def _edit(
                 _delete(path)
             elif is_changed:
                 replace_file(path, new.data, status=None if file is None else file.status)
-            return WrittenKeywords(path=path, added=added_words(new, owner), is_changed=is_changed)
+            return WrittenKeywords(path=path, added=added_words(new, owner, keywords), is_changed=is_changed)
     raise OutputError(f"Another program keeps changing {shorten(path)}. Try again later.")
 
 
@@ -134,9 +139,9 @@ def _delete(path: Path) -> None:
         raise OutputError(f"Cannot delete {shorten(path)}: {error.strerror}.") from error
 
 
-def added_words(packet: Packet | None, owner: str | None) -> tuple[str, ...]:
-    """The words in the flat list that pictag added for an owner, or for all owners."""
+def added_words(packet: Packet | None, owner: str, keywords: Sequence[Keyword]) -> tuple[str, ...]:
+    """The words of these keywords that pictag added to the flat list, without those copied from elsewhere."""
     if packet is None:
         return ()
-    ours = set(map(identity, packet.recorded(SUBJECT, None if owner is None else [owner])))
-    return tuple(word for word in packet.subject if identity(word) in ours)
+    words = {meaning(keyword.word) for keyword in keywords}
+    return tuple(word for word in packet.recorded(SUBJECT, [owner]) if meaning(word) in words)
