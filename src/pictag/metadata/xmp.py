@@ -30,8 +30,8 @@ _ATTEMPTS = 5
 class WrittenKeywords:
     """What was done to one file.
 
-    ``path`` is the file, ``added`` has the keywords that pictag added, without those that people had written,
-    and ``is_changed`` is False if the file already was as it should be. ``not_in_iptc`` has the words that are
+    ``path`` is the file, ``added`` has the keywords that pictag added, without those that people had written.
+    ``is_changed`` is False if the file already was as it should be. ``not_in_iptc`` has the words that are
     too long for IPTC.
     """
 
