@@ -176,6 +176,20 @@ def test_odd_names_work(name: str, tmp_path: Path) -> None:
 
 
 @needs_exiftool
+def test_line_breaks_in_the_keywords_of_an_image_are_not_options(photo: Path, tmp_path: Path) -> None:
+    """The keywords of people are written again with ours, in XMP and in IPTC."""
+    option = f"Rex\n-FileName={tmp_path / 'evil'}"
+    (tmp_path / "p.xmp").write_bytes(make_sidecar(f"Anna\n-o\n{tmp_path / 'worse'}").split(b"\n", 1)[1])
+    exiftool("-overwrite_original", f"-XMP<={tmp_path / 'p.xmp'}", f"-IPTC:Keywords={option}", photo)
+    before = read_keywords(photo)
+    embed_keywords(photo, [Keyword(("dog",))], backup=False)
+    assert read_keywords(photo).ours == ("dog",)
+    remove_embedded(photo, backup=False)
+    assert read_keywords(photo) == before
+    assert {path.name for path in tmp_path.iterdir()} == {"a.jpg", "p.xmp"}
+
+
+@needs_exiftool
 def test_odd_folders_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "-o\nx"
     folder.mkdir()

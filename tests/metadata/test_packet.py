@@ -100,6 +100,13 @@ def test_keywords_of_the_image_come_before_ours() -> None:
     assert remove_from_packet(merged, owner="keywords").is_empty
 
 
+def test_copied_keywords_lose_what_xml_cannot_store() -> None:
+    copied = FileKeywords(subject=("R\x01ex\r", "\x02"), hierarchical=("|",))
+    merged = merge_into_packet(new_packet(name="a.xmp"), DOG, owner="gallery", copied=copied)
+    assert merged.subject == ("Rex", "dog", "animal")
+    assert merge_into_packet(merged, DOG, owner="keywords").subject == merged.subject
+
+
 def test_words_that_people_wrote_after_us_come_before_ours_in_the_next_run() -> None:
     merged = merge_into_packet(packet_of(make_sidecar("sea")), DOG, owner="keywords")
     edited = merged.data.replace(

@@ -92,4 +92,4 @@ def _decode(value: bytes, *, declared: bool) -> str:
         text = value.decode("utf-8")
     except UnicodeDecodeError:
         text = value.decode("utf-8" if declared else "cp1252", errors="replace")
-    return text.strip("\0 \r\n\t")
+    return text.replace("\0", "").strip()

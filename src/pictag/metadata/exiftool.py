@@ -258,11 +258,14 @@ def _replace(image: Path, copy: Path, before: os.stat_result, *, backup: bool) -
 
 
 def _run(exiftool: str, arguments: Sequence[str], folder: Path, *, name: str) -> str:
-    """Run ExifTool without the user's configuration; it reads its arguments as lines from standard input."""
+    """Run ExifTool without the user's configuration.
+
+    Its arguments don't go through an argument file, in which a keyword with a line break would be an option.
+    """
     try:
         done = subprocess.run(
-            [exiftool, "-config", "", "-@", "-"],
-            input="\n".join(arguments).encode() + b"\n",
+            [exiftool, "-config", "", *arguments],
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             cwd=folder,
             timeout=_TIMEOUT_S,

@@ -27,7 +27,12 @@ def clean_word(text: str) -> str:
 
 def clean_line(text: str) -> str:
     """One line without the characters that XML can't store."""
-    return " ".join("".join(c for c in text if _is_storable(c)).split())
+    return " ".join(storable(text.replace("\r", " ")).split())
+
+
+def storable(text: str) -> str:
+    """The text without the characters that XML can't store, or stores differently."""
+    return "".join(c for c in text if _is_storable(c) and c != "\r").strip()
 
 
 def _is_storable(character: str) -> bool:

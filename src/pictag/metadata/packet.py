@@ -25,6 +25,7 @@ from pictag.metadata.keywords import (
     meaning,
     missing_entries,
     missing_words,
+    storable,
     without,
 )
 from pictag.metadata.xml_elements import Element, Name, parse_xml
@@ -146,7 +147,8 @@ def merge_into_packet(
     if not keywords:
         return packet
     copied = FileKeywords() if copied is None else copied
-    copied_subject = missing_words(without(copied.subject, copied.ours), packet.subject)
+    people = filter(None, map(storable, without(copied.subject, copied.ours)))
+    copied_subject = missing_words(people, packet.subject)
     subject = (*packet.subject, *copied_subject)
     copied_entries = missing_words(without(copied.hierarchical, copied.our_hierarchical), packet.hierarchical)
     entries = (*packet.hierarchical, *copied_entries)
@@ -157,7 +159,10 @@ def merge_into_packet(
     # What another owner has added already belongs to both.
     words = {meaning(keyword.word) for keyword in keywords}
     recorded = {
-        which: (*(w for w in packet.recorded(which) if meaning(levels([w])[-1]) in words), *added[which])
+        which: (
+            *(w for w in packet.recorded(which) if words & set(map(meaning, levels([w])[-1:]))),
+            *added[which],
+        )
         for which in added
     }
     recorded[IPTC] = (*(w for w in packet.recorded(IPTC) if meaning(w) in words), *iptc)
