@@ -72,6 +72,7 @@ class CallKeywords(TypedDict, total=False):
     min_score: float
     batch_size: int | None
     timeout_s: float | None
+    all_scores: bool
 
 
 class ScoringKeywords(CallKeywords, total=False):
@@ -92,6 +93,7 @@ class ScoringOptions:
         batch_size: Images per run of the model; by default 1 or 4 on a CPU, whichever is faster for the first
             images. Dynamically quantized models always take one image.
         timeout_s: Time limit for reading one URL, in seconds; by default 10.
+        all_scores: Also return the scores of all labels, as `Prediction.scores`.
 
     Raises:
         OptionError: for an invalid value.
@@ -102,6 +104,7 @@ class ScoringOptions:
     min_score: float = 0.0
     batch_size: int | None = None
     timeout_s: float | None = None
+    all_scores: bool = False
 
     def __post_init__(self) -> None:
         _set(self, "top_k", check_top_k(self.top_k))

@@ -37,7 +37,8 @@ class Prediction:
     """The result for one image: its labels, best first, or the failure.
 
     ``source`` is the path or URL as it was given, or a short description such as ``<bytes>``. ``embedding``
-    is float32 [D] with ``pipeline(…, embeddings=True)``.
+    is float32 [D] with ``pipeline(…, embeddings=True)``. ``scores`` are those of all labels, float32 [L] in
+    the model's order, with ``all_scores=True``.
 
     >>> tiger = Prediction(source="tiger.jpg", labels=(Label(label="tiger", score=0.9, index=292),))
     >>> tiger.labels[0].label, tiger.error
@@ -48,3 +49,4 @@ class Prediction:
     labels: tuple[Label, ...] = ()
     error: Failure | None = None
     embedding: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    scores: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _RESOLVED = {"model", "revision", "model_file", "dtype", "engine", "device", "output", "output_name"}
 _WITHOUT_EFFECT = {
     "cache_dir", "local_files_only", "token", "progress", "always_list", "mode", "threads", "compiled_cache",
-    "max_pixels", "allow_private_urls", "batch_size", "timeout_s",
+    "max_pixels", "allow_private_urls", "batch_size", "timeout_s", "all_scores",
 }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pictag.sinks import Sink
     from pictag.sinks.resume import DoneSources
     from pictag.sinks.run_record import RunRecord
+    from pictag.sinks.table import TableSink
 
 Format = Literal["table", "jsonl", "json", "csv", "parquet"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -93,7 +94,7 @@ def open_destination(
     `pictag.errors.OutputError`.
     """
     if destination.format == "table":
-        return _open_table(destination.path, percent=percent), None
+        return open_table(destination.path, percent=percent), None
     if destination.path is None:
         return _open_stdout(destination.format, embeddings=embeddings), None
     if destination.format == "json":
@@ -172,7 +173,8 @@ def _open_stdout(chosen: Format, *, embeddings: bool) -> Sink:
     return CsvSink(stream, embeddings=embeddings)
 
 
-def _open_table(path: Path | None, *, percent: bool) -> Sink:
+def open_table(path: Path | None, *, percent: bool) -> TableSink:
+    """A table in a file, or on standard output."""
     from pictag.sinks.table import TableSink
 
     file: Path | int = sys.stdout.fileno() if path is None else path

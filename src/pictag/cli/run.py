@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pictag.cli.describe import describe_run
-from pictag.cli.destination import Destination, open_destination
+from pictag.cli.destination import open_destination
 from pictag.cli.inputs import Inputs, skip_done
 from pictag.cli.interruption import Interrupted, Interruption
 from pictag.cli.progress import Progress
@@ -21,11 +21,17 @@ from pictag.pipelines.results import gives_probabilities
 from pictag.pipelines.runners import THROUGHPUT_MIN_IMAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
+    from pictag.cli.destination import Destination
     from pictag.images import Failed, Source
     from pictag.options import PipelineOptions
     from pictag.records import Prediction
+    from pictag.sinks import Sink
+    from pictag.sinks.resume import DoneSources
+
+    # Opens the sink for a classifier's predictions; with --resume also gives the images that it already has.
+    OpenSink = Callable[[ImageClassificationPipeline[Any]], tuple[Sink, DoneSources | None]]
 
 LISTED_AHEAD = 100_000  # sources listed before they are needed, so that the progress line knows the total
 
@@ -38,7 +44,25 @@ def classify_images(
     default_model: str | None,
     quiet: bool,
 ) -> int:
-    """Classify all inputs, write the predictions, and return the exit status.
+    """Classify all inputs, write the predictions, and return the exit status."""
+
+    def open_sink(classifier: ImageClassificationPipeline[Any]) -> tuple[Sink, DoneSources | None]:
+        return open_destination(
+            destination,
+            percent=gives_probabilities(classifier.model, options.scoring),
+            embeddings=options.embeddings or options.embedding_output is not None,
+            describe=lambda: describe_run(classifier),
+        )
+
+    if options.model is None and default_model is not None:
+        options = replace(options, model=default_model)
+    return run_images(inputs, options, destination, open_sink, quiet=quiet)
+
+
+def run_images(
+    inputs: Inputs, options: PipelineOptions, destination: Destination, open_sink: OpenSink, *, quiet: bool
+) -> int:
+    """Classify all inputs, write each prediction to the sink, and return the exit status.
 
     An interruption ends the run between two images; everything that was finished is in the file.
     """
@@ -57,17 +81,11 @@ def classify_images(
         is_short = inputs.countable and len(first) < THROUGHPUT_MIN_IMAGES
         options = replace(
             options,
-            model=default_model if options.model is None else options.model,
             mode="latency" if is_short else "throughput",
             progress=progress.show_download,
         )
         with ImageClassificationPipeline[Any].open(options) as classifier:
-            sink, done = open_destination(
-                destination,
-                percent=gives_probabilities(classifier.model, options.scoring),
-                embeddings=options.embeddings or options.embedding_output is not None,
-                describe=lambda: describe_run(classifier),
-            )
+            sink, done = open_sink(classifier)
             try:
                 sources: Iterator[Source | Failed] = itertools.chain(first, rest)
                 if done is not None:

@@ -36,9 +36,18 @@ class Scorer:
     temperature: float
     floor: float | NDArray[np.float32]
     top_k: int | None
+    all_scores: bool
 
     def pick(self, outcome: Outcome) -> tuple[Label, ...]:
         """The labels of one image, best first. Raises the image's error."""
+        return self.choose(self.score(outcome))
+
+    def choose(self, scores: NDArray[np.float32]) -> tuple[Label, ...]:
+        """The labels for the scores of all labels [L], best first."""
+        return pick_labels(scores, self.labels, top_k=self.top_k, floor=self.floor)
+
+    def score(self, outcome: Outcome) -> NDArray[np.float32]:
+        """The scores of all labels [L] for one image. Raises the image's error."""
         if outcome.error is not None:
             raise outcome.error
         assert outcome.logits is not None
@@ -47,32 +56,37 @@ class Scorer:
             if self.temperature != 1:
                 logits = logits / np.float32(self.temperature)
             scores = activate(logits, self.activation)
-            row = scores[0] if len(scores) == 1 else scores.mean(axis=0)
-            return pick_labels(row, self.labels, top_k=self.top_k, floor=self.floor)
+            return np.asarray(scores[0] if len(scores) == 1 else scores.mean(axis=0))
 
     def predict(self, outcome: Outcome) -> Prediction:
         """The prediction of one image, or its failure."""
         error = outcome.error
         if error is None:
             try:
-                labels = self.pick(outcome)
+                scores = self.score(outcome)
+                labels = self.choose(scores)
             except PictagError as reason:  # scores that are not numbers
                 error = reason
         if error is not None:
             failure = Failure(kind=type(error).__name__, message=str(error))
             return Prediction(source=outcome.source, error=failure)
         embedding = None if outcome.embedding is None else outcome.embedding.mean(axis=0)
-        return Prediction(source=outcome.source, labels=labels, embedding=embedding)
+        return Prediction(
+            source=outcome.source,
+            labels=labels,
+            embedding=embedding,
+            scores=scores if self.all_scores else None,
+        )
 
 
 def make_scorer(model: Model, options: ScoringOptions) -> Scorer:
     """The scorer of a call; raises `OptionError` for an activation or a minimum that can't be meant."""
-    activation = _choose_activation(model, options)
+    activation = choose_model_activation(model, options)
     knowledge = model.card.knowledge
     if gives_probabilities(model, options):
-        _check_minimum("min_score", options.min_score)
+        check_minimum("min_score", options.min_score)
         for label, threshold in knowledge.thresholds.items():
-            _check_minimum(
+            check_minimum(
                 f"{knowledge.sources['thresholds']}: the threshold of {shorten(label, 60)!r}", threshold
             )
     return Scorer(
@@ -81,15 +95,17 @@ def make_scorer(model: Model, options: ScoringOptions) -> Scorer:
         temperature=1.0 if activation == "none" else knowledge.temperature,
         floor=make_floor(options.min_score, model.labels, knowledge.thresholds),
         top_k=options.top_k,
+        all_scores=options.all_scores,
     )
 
 
 def gives_probabilities(model: Model, options: ScoringOptions) -> bool:
     """Whether the scores are in 0…1."""
-    return model.outputs == "probabilities" or _choose_activation(model, options) != "none"
+    return model.outputs == "probabilities" or choose_model_activation(model, options) != "none"
 
 
-def _choose_activation(model: Model, options: ScoringOptions) -> Activation:
+def choose_model_activation(model: Model, options: ScoringOptions) -> Activation:
+    """The function that turns the model's outputs into the scores of a call. Raises `OptionError`."""
     assert model.outputs is not None  # settled when its first session was opened
     return choose_activation(
         options.function_to_apply,
@@ -99,7 +115,8 @@ def _choose_activation(model: Model, options: ScoringOptions) -> Activation:
     )
 
 
-def _check_minimum(name: str, minimum: float) -> None:
+def check_minimum(name: str, minimum: float) -> None:
+    """Raise `OptionError` for a minimum that no probability reaches."""
     if minimum > 1:
         raise OptionError(
             f"{name} is {minimum:g}, but the scores of this model are probabilities from 0 to 1, so no label "

@@ -53,10 +53,15 @@ def encode_json(prediction: Prediction) -> str:
     else:
         entry["labels"] = [{"label": e.label, "score": e.score, "index": e.index} for e in prediction.labels]
     text = _NOT_FINITE.sub(lambda match: _REPLACEMENTS[match[0]], json.dumps(entry, ensure_ascii=False))
-    text = _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    text = escape_json(text)
     if prediction.embedding is None:
         return text
     return f'{text[:-1]}, "embedding": {encode_embedding(prediction.embedding)}}}'
+
+
+def escape_json(text: str) -> str:
+    """JSON with escapes for the characters that break lines, terminals or UTF-8."""
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def decode_json(line: str | bytes) -> Prediction:

@@ -16,7 +16,7 @@ from rich.text import Text
 from pictag.errors import OutputError, shorten
 
 if TYPE_CHECKING:
-    from pictag.records import Label, Prediction
+    from pictag.records import Failure, Label, Prediction
 
 _EIGHTHS = "▏▎▍▌▋▊▉█"
 _LABEL_CELLS = (6, 44)  # minimum and maximum width of the label column
@@ -41,9 +41,17 @@ class TableSink:
 
     def write(self, prediction: Prediction) -> None:
         """Write the rows of one image; raises `OutputError` or ``BrokenPipeError``."""
+        ascii_only = self._console.options.ascii_only
+        self.write_rows(draw_rows(prediction, width=self.width, percent=self._percent, ascii_only=ascii_only))
+
+    @property
+    def width(self) -> int:
+        """The table's width in character cells."""
+        return self._console.width
+
+    def write_rows(self, rows: list[Text]) -> None:
+        """Write rows that are drawn already; raises `OutputError` or ``BrokenPipeError``."""
         console = self._console
-        ascii_only = console.options.ascii_only
-        rows = draw_rows(prediction, width=console.width, percent=self._percent, ascii_only=ascii_only)
         # rich would end the process when a pipe is closed, so it only renders.
         with console.capture() as drawn:
             console.print(Text("\n").join(rows), overflow="fold", no_wrap=False)
@@ -77,23 +85,29 @@ def draw_rows(
     tiger.jpg
       tiger               ████████▎    75.0%
     """
-    rows = [Text(shorten(prediction.source, _MAX_NAME_CHARACTERS), style="bold")]
-    if prediction.error is not None:
-        message = prediction.error.message.removeprefix(f"{shorten(prediction.source)}: ")
-        shown = shorten(message, _MAX_NAME_CHARACTERS)
-        rows.append(Text(f"  {prediction.error.kind}: {shown}", style="red"))
-    elif not prediction.labels:
+    rows = draw_head(prediction.source, prediction.error)
+    if prediction.error is None and not prediction.labels:
         rows.append(Text("  no label reaches the minimum score", style="dim"))
     number_cells = 6 if percent else 11  # 100.0%, -1.234e+100
     # Two spaces, the label, a space, the bar, a space, the number.
     bar_cells = min(max((width - number_cells) // 3, _BAR_CELLS[0]), _BAR_CELLS[1])
     label_cells = min(max(width - number_cells - bar_cells - 4, _LABEL_CELLS[0]), _LABEL_CELLS[1])
+    ellipsis = "..." if ascii_only else "…"
     largest = 1.0 if percent else _largest(prediction.labels)
     for label in prediction.labels:
-        name = _fit(shorten(label.label, _MAX_NAME_CHARACTERS), label_cells, "..." if ascii_only else "…")
+        name = fit(shorten(label.label, _MAX_NAME_CHARACTERS), label_cells, ellipsis)
         bar = _draw_bar(label.score / largest, bar_cells, ascii_only=ascii_only)
         number = f"{label.score:{number_cells}.1%}" if percent else f"{label.score:{number_cells}.4g}"
         rows.append(Text.assemble("  ", name, " ", (bar, "cyan"), " ", number))
+    return rows
+
+
+def draw_head(source: str, error: Failure | None) -> list[Text]:
+    """The row with an image's name, and a row with its failure if there is one."""
+    rows = [Text(shorten(source, _MAX_NAME_CHARACTERS), style="bold")]
+    if error is not None:
+        message = error.message.removeprefix(f"{shorten(source)}: ")
+        rows.append(Text(f"  {error.kind}: {shorten(message, _MAX_NAME_CHARACTERS)}", style="red"))
     return rows
 
 
@@ -101,7 +115,7 @@ def _largest(labels: tuple[Label, ...]) -> float:
     return max((abs(e.score) for e in labels if math.isfinite(e.score)), default=0.0) or 1.0
 
 
-def _fit(text: str, cells: int, ellipsis: str) -> str:
+def fit(text: str, cells: int, ellipsis: str = "…") -> str:
     """The text in exactly that many cells: padded with spaces, or cut off with an ellipsis."""
     if cell_len(text) > cells:
         text = set_cell_size(text, cells - len(ellipsis)).rstrip() + ellipsis
