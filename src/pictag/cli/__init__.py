@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 # name: (module, attribute, summary)
 COMMANDS = {
     "classify": ("pictag.cli.classify", "classify", "Classify images."),
+    "keywords": ("pictag.cli.keywords", "keywords", "Suggest keywords for photographs."),
     "models": ("pictag.cli.models", "models_app", "List, download, inspect, verify and remove models."),
     "quantize": ("pictag.cli.quantize", "quantize", "Quantize a model's weights to 8-bit integers."),
     "bench": ("pictag.cli.bench", "bench", "Measure a model on this machine."),

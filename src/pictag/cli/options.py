@@ -29,6 +29,8 @@ from pictag.options import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from pictag.options import PipelineOptions
+
     Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -111,14 +113,32 @@ PIXEL_LIMIT = click.option(
 QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress, notes or summary on stderr.")
 RECURSIVE = click.option("-r", "--recursive", is_flag=True, help="Include images in subfolders.")
 
+MODEL = click.option(
+    "-m",
+    "--model",
+    metavar="MODEL",
+    help="A model on the Hub (org/name, org/name@revision), a folder, an .onnx file, or a built-in "
+    "model (embedded, efficientnet-lite0). [default: PICTAG_MODEL, or Xenova/vit-base-patch16-224]",
+)
+TOP_K = click.option(
+    "-k",
+    "--top-k",
+    type=read_top_k,
+    metavar="N|all",
+    default="5",
+    show_default=True,
+    help="Number of labels per image, best first.",
+)
+MIN_SCORE = click.option(
+    "--min-score",
+    type=float,
+    default=0.0,
+    show_default=True,
+    metavar="SCORE",
+    help="Leave out labels with a lower score; 0 keeps all.",
+)
 PIPELINE: Sequence[Decorator] = (
-    click.option(
-        "-m",
-        "--model",
-        metavar="MODEL",
-        help="A model on the Hub (org/name, org/name@revision), a folder, an .onnx file, or a built-in "
-        "model (embedded, efficientnet-lite0). [default: PICTAG_MODEL, or Xenova/vit-base-patch16-224]",
-    ),
+    MODEL,
     REVISION,
     DTYPE,
     MODEL_FILE,
@@ -126,23 +146,8 @@ PIPELINE: Sequence[Decorator] = (
     MODEL_OUTPUT_NAME,
     CACHE_DIR,
     OFFLINE,
-    click.option(
-        "-k",
-        "--top-k",
-        type=read_top_k,
-        metavar="N|all",
-        default="5",
-        show_default=True,
-        help="Number of labels per image, best first.",
-    ),
-    click.option(
-        "--min-score",
-        type=float,
-        default=0.0,
-        show_default=True,
-        metavar="SCORE",
-        help="Leave out labels with a lower score; 0 keeps all.",
-    ),
+    TOP_K,
+    MIN_SCORE,
     click.option(
         "--function-to-apply",
         type=click.Choice(ACTIVATIONS),
@@ -274,11 +279,12 @@ def collect(options: Sequence[Decorator], name: str, make: Callable[[dict[str, A
     return decorate
 
 
-def _read_pipeline_options(given: dict[str, Any]) -> Any:
+def read_pipeline(given: dict[str, Any]) -> PipelineOptions:
+    """The options that the decorators of `PIPELINE` collected."""
     output = given.pop("output_")  # --output is the file of the results
     return read_pipeline_options(given | {"output": output})
 
 
-pipeline_options = collect((*PIPELINE, *EMBEDDINGS), "options", _read_pipeline_options)
+pipeline_options = collect((*PIPELINE, *EMBEDDINGS), "options", read_pipeline)
 input_options = collect(INPUTS, "inputs", lambda given: Inputs(**given))
 output_options = collect(OUTPUT, "destination", lambda given: choose_destination(**given))

@@ -138,6 +138,13 @@ def find_package(name: str) -> Path | None:
     return Path(spec.submodule_search_locations[0], "models", f"{name}-{model.package_sha256[:8]}.pth")
 
 
+def is_available(name: str, cache_dir: Path | None = None) -> bool:
+    """Whether a model can be used: it was converted before, or its package and onnx are installed."""
+    folder = converted_folder(name, cache_dir)
+    is_converted = folder is not None and (folder / WEIGHTS).is_file()
+    return is_converted or (find_package(name) is not None and find_spec("onnx") is not None)
+
+
 def list_checksums(name: str) -> dict[str, str]:
     """The sha256 of each file of a converted model."""
     from hashlib import sha256

@@ -1,0 +1,237 @@
+"""Write the keywords of one photograph after another: as rows, into metadata, into an upload file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
+
+from pictag.errors import OptionError, OutputError, PictagError, shorten
+from pictag.keywords.presets import Shot, check_shot, write_csv
+from pictag.keywords.rows import encode_row, scan_rows
+from pictag.keywords.suggest import KeywordSuggestions
+from pictag.records import Failure, Prediction
+from pictag.sinks.lines import open_lines, write_whole
+from pictag.sinks.resume import DoneSources
+from pictag.sinks.run_record import check_record, check_record_path, read_record, write_record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pictag.keywords.presets import Preset
+    from pictag.keywords.suggest import Keyworder
+    from pictag.sinks.run_record import RunRecord
+
+TitleSource = Literal["filename", "folder", "keywords"]
+_CAMERA_SEPARATORS = str.maketrans("_-", "  ")
+
+
+class Rows(Protocol):
+    """Writes keywords where a person or a program reads them."""
+
+    def write(self, suggestions: KeywordSuggestions, /) -> None:
+        """Write one photograph; raises `pictag.errors.OutputError`, or ``BrokenPipeError``."""
+
+    def close(self) -> None:
+        """Finish the output; a second call does nothing."""
+
+
+class KeywordSink:
+    """A sink of predictions made with ``all_scores=True``: turns them into keywords and writes these.
+
+    ``store`` puts the keywords of one photograph into its metadata. If it fails, the photograph has failed:
+    its row says why, and ``failures`` has it. ``upload`` collects the rows of an upload file.
+    """
+
+    def __init__(
+        self,
+        keyworder: Keyworder,
+        rows: Rows,
+        *,
+        store: Callable[[KeywordSuggestions], object] | None = None,
+        upload: UploadFile | None = None,
+    ) -> None:
+        self.failures: list[tuple[str, Failure]] = []
+        self._keyworder = keyworder
+        self._rows = rows
+        self._store = store
+        self._upload = upload
+
+    def write(self, prediction: Prediction) -> None:
+        """Write the keywords of one photograph."""
+        suggestions = self._keyworder.convert(prediction)
+        if suggestions.error is None and self._store is not None:
+            try:
+                self._store(suggestions)
+            except PictagError as error:
+                failure = Failure(kind=type(error).__name__, message=str(error))
+                self.failures.append((suggestions.source, failure))
+                suggestions = KeywordSuggestions(source=suggestions.source, error=failure)
+        self._rows.write(suggestions)
+        if self._upload is not None:
+            self._upload.add(suggestions)
+
+    def close(self) -> None:
+        """Finish the rows and write the upload file."""
+        try:
+            self._rows.close()
+        finally:
+            if self._upload is not None:
+                self._upload.close()
+
+
+class JsonlRows:
+    """JSON Lines into a binary stream; each line is in the stream when ``write`` returns."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def write(self, suggestions: KeywordSuggestions) -> None:
+        """Write one line."""
+        write_whole(self._stream, encode_row(suggestions).encode() + b"\n")
+
+    def close(self) -> None:
+        """Close the stream."""
+        self._stream.close()
+
+
+class UploadFile:
+    """Collects photographs for an agency's upload file, which is written when it is closed.
+
+    ``warn`` is called with what the agency would refuse in a photograph. Nothing is written with ``dry_run``.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        preset: Preset,
+        *,
+        warn: Callable[[str], None],
+        title_from: TitleSource | None = None,
+        dry_run: bool = False,
+    ) -> None:
+        if not preset.columns:
+            raise OptionError(f"{preset.title}: no upload file is needed. Use --embed.")
+        self._path = path
+        self._preset = preset
+        self._warn = warn
+        self._title_from = title_from
+        self._dry_run = dry_run
+        self._shots: list[Shot] = []
+        self._is_closed = False
+
+    def add(self, suggestions: KeywordSuggestions) -> None:
+        """Add a photograph; one that failed is left out."""
+        if suggestions.error is not None:
+            return
+        shot = Shot(
+            source=suggestions.source,
+            keywords=suggestions.keywords,
+            title=make_title(suggestions, self._title_from),
+            people_keywords=find_people_keywords(suggestions.source),
+        )
+        self._shots.append(shot)
+        for problem in check_shot(shot, self._preset):
+            self._warn(f"{shorten(suggestions.source)}: {problem}.")
+
+    def close(self) -> None:
+        """Write the file; a second call does nothing."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        text = write_csv(self._shots, self._preset)
+        if self._dry_run:
+            return
+        part = self._path.with_name(self._path.name + ".part")
+        try:
+            part.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
+            part.replace(self._path)
+        except OSError as error:
+            raise OutputError(f"Cannot write {shorten(self._path)}: {error.strerror}.") from error
+
+
+def make_title(suggestions: KeywordSuggestions, title_from: TitleSource | None) -> str:
+    """A title from the file's name, its folder's name, or its first keywords; empty without ``title_from``.
+
+    >>> make_title(KeywordSuggestions(source="trip/old_harbour-2.jpg"), "filename")
+    'old harbour 2'
+    """
+    path = Path(suggestions.source)
+    if title_from == "keywords":
+        return " ".join(k.keyword for k in suggestions.keywords[:3])
+    name = {"filename": path.stem, "folder": path.resolve().parent.name}.get(title_from or "", "")
+    return " ".join(name.translate(_CAMERA_SEPARATORS).replace(",", " ").split())
+
+
+def find_people_keywords(source: str) -> tuple[str, ...]:
+    """The keywords that people gave a photograph, in its sidecars and inside it."""
+    from pictag.metadata import read_keywords
+
+    try:
+        return read_keywords(source).people
+    except PictagError:  # not a file, or its metadata is broken, which `store` reports
+        return ()
+
+
+def store_in_sidecar(suggestions: KeywordSuggestions, name: Literal["full", "stem"] | None) -> None:
+    """Write the keywords into the photograph's sidecar."""
+    from pictag.metadata import Keyword, write_keywords
+
+    write_keywords(suggestions.source, [Keyword(k.path) for k in suggestions.keywords], sidecar=name)
+
+
+def embed(suggestions: KeywordSuggestions, *, backup: bool) -> None:
+    """Write the keywords into the photograph itself, with ExifTool."""
+    from pictag.metadata import Keyword, embed_keywords
+
+    embed_keywords(suggestions.source, [Keyword(k.path) for k in suggestions.keywords], backup=backup)
+
+
+def open_rows(path: Path, record: RunRecord) -> JsonlRows:
+    """Start a file of rows, with the record of the model and options beside it."""
+    check_record_path(path)
+    stream = open_lines(path)
+    write_record(path, record)
+    return JsonlRows(stream)
+
+
+def reopen_rows(
+    path: Path, record: RunRecord, *, retry_failed: bool, seen: Callable[[KeywordSuggestions], None]
+) -> tuple[JsonlRows, DoneSources]:
+    """Continue a file of rows; ``seen`` is called with each photograph that it already has.
+
+    With ``retry_failed`` those that failed are first removed. Raises `pictag.errors.UnreadableResults` for a
+    file that pictag has not written, and `OutputError` for one of another model or other options.
+    """
+    done = DoneSources()
+    if not path.exists() or not path.stat().st_size:
+        return open_rows(path, record), done
+    check_record(path, read_record(path, "jsonl"), record)
+    part = path.with_name(path.name + ".part")
+    # Copied without a torn last line, so that an interruption leaves the old file.
+    stream = open_lines(part)
+    try:
+        for _, suggestions in scan_rows(path):
+            if suggestions.error is not None and retry_failed:
+                continue
+            done.add(Prediction(source=suggestions.source, error=suggestions.error))
+            seen(suggestions)
+            write_whole(stream, encode_row(suggestions).encode() + b"\n")
+        part.replace(path)
+    except BaseException:
+        stream.close()
+        part.unlink(missing_ok=True)
+        raise
+    done.sort()
+    return JsonlRows(stream), done
+
+
+def list_warnings(failures: Sequence[tuple[str, Failure]], limit: int = 20) -> list[str]:
+    """One sentence for each failure, at most ``limit``, and how many more there are."""
+    shown = [
+        failure.message
+        if failure.message.startswith(shorten(source))
+        else f"{shorten(source)}: {failure.message}"
+        for source, failure in failures[:limit]
+    ]
+    more = len(failures) - len(shown)
+    return shown if more <= 0 else [*shown, f"{more:,} more photographs failed."]

@@ -1,0 +1,110 @@
+"""Upload files of agencies."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+
+from pictag.errors import OptionError
+from pictag.keywords import Suggestion
+from pictag.keywords.presets import Shot, check_shot, find_category, find_preset, read_presets, write_csv
+from pictag.vocabulary import read_concepts
+
+
+def make_shot(source: str = "a.jpg", *words: str, **fields: str) -> Shot:
+    keywords = tuple(Suggestion(keyword=w, score=0.9, kind="concept", path=(w,)) for w in words)
+    return Shot(source=source, keywords=keywords, **fields)  # type: ignore[arg-type]  # titles and such
+
+
+def read(text: str) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(text)))
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("adobe-stock", "Filename,Title,Keywords,Category,Releases"),
+        ("shutterstock", "Filename,Description,Keywords,Categories,Illustration,Mature Content,Editorial"),
+        ("pond5", "originalfilename,title,description,keywords,copyright,price,editorial"),
+    ],
+)
+def test_the_header_is_the_agencys(name: str, header: str) -> None:
+    assert write_csv([], find_preset(name)) == header + "\n"
+
+
+def test_a_row_has_the_name_the_keywords_and_the_category() -> None:
+    shot = make_shot("trip/a, b.jpg", "dog", "animal", title="A dog")
+    _, row = read(write_csv([shot], find_preset("adobe-stock")))
+    assert row == ["a, b.jpg", "A dog", "dog, animal", "1", ""]
+
+
+def test_every_preset_says_where_its_rules_are_from() -> None:
+    for name, preset in read_presets().items():
+        assert name == "generic" or (preset.source.startswith("https://") and preset.date), name
+        assert set(preset.categories) <= set(read_concepts()), name
+
+
+def test_people_come_first_and_more_than_the_agency_takes_are_left_out() -> None:
+    words = [f"word {number}" for number in range(60)]
+    shot = Shot(source="a.jpg", keywords=make_shot("a.jpg", *words).keywords, people_keywords=("Reykjavík",))
+    _, row = read(write_csv([shot], find_preset("adobe-stock")))
+    listed = row[2].split(", ")
+    assert len(listed) == 49
+    assert listed[:2] == ["Reykjavík", "word 0"]
+    assert "at most 49 allowed" in " ".join(check_shot(shot, find_preset("adobe-stock")))
+
+
+def test_a_keyword_that_a_person_gave_too_is_listed_once() -> None:
+    shot = Shot(source="a.jpg", keywords=make_shot("a.jpg", "dog").keywords, people_keywords=("Dog",))
+    assert shot.list_keywords() == ["Dog"]
+
+
+def test_a_preset_warns_and_never_pads() -> None:
+    shot = make_shot("a.jpg", *(f"word {number}" for number in range(6)))
+    problems = check_shot(shot, find_preset("adobe-stock"))
+    assert "6 keywords, 15–35 recommended: add the rest by hand" in problems
+    assert "no title" in problems
+    assert len(read(write_csv([shot], find_preset("adobe-stock")))[1][2].split(", ")) == 6
+
+
+@pytest.mark.parametrize(
+    ("shot", "problem"),
+    [
+        (make_shot("x" * 40 + ".jpg"), "the file name has 44 characters, at most 30 allowed"),
+        (make_shot(title="a" * 71), "the title has 71 characters, at most 70 allowed"),
+        (make_shot(title="a, b"), "the title has a comma, which isn't allowed"),
+        (make_shot("a.jpg", "one"), "1 keyword, at least 5 needed: add the rest by hand"),
+    ],
+)
+def test_what_the_agency_would_refuse_is_named(shot: Shot, problem: str) -> None:
+    assert problem in check_shot(shot, find_preset("adobe-stock"))
+
+
+def test_raw_and_jpeg_of_one_shot_are_one_row() -> None:
+    shots = [make_shot(f"trip/a.{ending}") for ending in ("CR3", "JPG", "tif")]
+    rows = read(write_csv([*shots, make_shot("other/a.jpg")], find_preset("generic")))[1:]
+    assert [row[0] for row in rows] == ["a.JPG", "a.jpg"]
+
+
+def test_more_rows_than_the_agency_takes_are_refused() -> None:
+    with pytest.raises(OptionError, match="5,001 rows"):
+        write_csv([make_shot(f"{number}.jpg") for number in range(5001)], find_preset("adobe-stock"))
+
+
+def test_an_agency_that_reads_the_files_has_no_upload_file() -> None:
+    with pytest.raises(OptionError, match="Use --embed"):
+        write_csv([], find_preset("alamy"))
+
+
+def test_the_narrowest_concept_with_a_category_decides() -> None:
+    entry = Suggestion(keyword="corn", score=0.9, kind="concept", path=("nature", "plant", "corn"))
+    shot = Shot(source="a.jpg", keywords=(entry,))
+    assert find_category(shot, {"nature": "5", "plant": "14"}) == "14"
+    assert find_category(shot, {}) == ""
+
+
+def test_an_unknown_preset_is_an_error_with_a_suggestion() -> None:
+    with pytest.raises(OptionError, match="Did you mean 'adobe-stock'"):
+        find_preset("adobe")
