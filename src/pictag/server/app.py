@@ -29,7 +29,7 @@ from pictag.server.http_errors import (
     error_response,
     stopping_error,
 )
-from pictag.server.protocols import huggingface, information, oip, torchserve
+from pictag.server.protocols import huggingface, information, keywords, oip, torchserve
 from pictag.server.requests import read_content_length
 from pictag.server.routing import ModelRouter
 from pictag.server.web_page import make_routes
@@ -77,6 +77,7 @@ TABLE: Sequence[tuple[str, Sequence[str], Callable[[Request], Awaitable[Response
     ("/models/{model:path}/health", _GET, information.health, True),
     ("/models/{model:path}/info", _GET, information.describe, False),
     ("/models/{model:path}", _POST, huggingface.classify, False),
+    ("/v1/keywords", _POST, keywords.suggest, False),
 )
 
 

@@ -47,7 +47,7 @@ def read_scoring(
     """
     check_names(parameters, PARAMETERS, what="parameter")
     check_names(query, PARAMETERS, what="query parameter")
-    asked = {name: _read_number(name, text) for name, text in query.items()}
+    asked = {name: read_number(name, text) for name, text in query.items()}
     asked.update((name, value) for name, value in parameters.items() if value is not None)
     asked["top_k"] = check_count("top_k", asked.get("top_k", default_top_k), at_most=MAX_TOP_K)
     return ScoringOptions(**asked)
@@ -61,10 +61,15 @@ def check_names(given: Mapping[str, Any], known: Sequence[str], *, what: str) ->
             raise BadRequest(f"There is no {what} {shorten(repr(name))}.{hint}")
 
 
-def _read_number(name: str, text: str) -> Any:
+def read_number(name: str, text: str) -> Any:
     """A query parameter as a number if it is one; otherwise the text, which the caller rejects."""
     try:
-        if name == "top_k" and text.removeprefix("-").isdecimal() and text.isascii() and len(text) <= 32:
+        if (
+            name in ("top_k", "max_keywords")
+            and text.removeprefix("-").isdecimal()
+            and text.isascii()
+            and len(text) <= 32
+        ):
             return int(text)
         if name == "min_score" and "_" not in text:
             return float(text)

@@ -17,7 +17,7 @@ from pictag.server.requests import check_image_count, check_names, read_query, r
 from pictag.server.services import services_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -27,6 +27,15 @@ if TYPE_CHECKING:
 
 _MEMBERS = ("inputs", "parameters", "options")  # options (waiting, caching) only matter on the Hub's servers
 _MAX_VALUES = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagesRequest:
+    """A parsed body whose ``parameters`` are still to be read."""
+
+    images: tuple[bytes | Source, ...]
+    is_list: bool
+    parameters: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,19 +59,24 @@ def parse_request(
     >>> parse_request(b"GIF89a...", {}, content_type="", default_top_k=5).scoring.top_k
     5
     """
+    parsed = parse_images(body, content_type=content_type)
+    scoring = read_scoring(parsed.parameters, query, default_top_k=default_top_k)
+    return ClassifyRequest(images=parsed.images, is_list=parsed.is_list, scoring=scoring)
+
+
+def parse_images(body: bytes, *, content_type: str) -> ImagesRequest:
+    """The images of a body, and the ``parameters`` if it is JSON."""
     if not body:
         raise BadRequest("The body is empty. Send an image, or JSON with an image in base64 as 'inputs'.")
     if is_json(body, content_type):
-        return _parse_json_request(body, query, default_top_k=default_top_k)
+        return _parse_json_request(body)
     if _media_type(content_type) == "multipart/form-data":
         raise BadRequest(
             "Forms are accepted at /predictions/{model}. Here, send the image itself as the body "
             "(curl --data-binary @photo.jpg)."
         )
     check_form_encoding(body, content_type)
-    return ClassifyRequest(
-        images=(body,), is_list=False, scoring=read_scoring({}, query, default_top_k=default_top_k)
-    )
+    return ImagesRequest(images=(body,), is_list=False, parameters={})
 
 
 def is_json(body: bytes, content_type: str) -> bool:
@@ -80,7 +94,7 @@ def _media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-def _parse_json_request(body: bytes, query: Mapping[str, str], *, default_top_k: int) -> ClassifyRequest:
+def _parse_json_request(body: bytes) -> ImagesRequest:
     value = parse_json(body, max_numbers=_MAX_VALUES)
     if not isinstance(value, dict):
         raise BadRequest("The JSON body is not an object with the member 'inputs'.")
@@ -88,14 +102,13 @@ def _parse_json_request(body: bytes, query: Mapping[str, str], *, default_top_k:
     parameters = value.get("parameters")
     if parameters is not None and not isinstance(parameters, dict):
         raise BadRequest("'parameters' is not an object.")
-    scoring = read_scoring(parameters or {}, query, default_top_k=default_top_k)
     inputs = value.get("inputs")
     if inputs is None:
         raise BadRequest("The JSON body has no 'inputs': an image in base64, or a list of them.")
     texts = inputs if isinstance(inputs, list) else [inputs]
     check_image_count(len(texts))
     images = tuple(read_input(text) for text in texts)
-    return ClassifyRequest(images=images, is_list=isinstance(inputs, list), scoring=scoring)
+    return ImagesRequest(images=images, is_list=isinstance(inputs, list), parameters=parameters or {})
 
 
 def read_input(text: object) -> bytes | Source:
@@ -134,17 +147,35 @@ async def classify(request: Request) -> Response:
             scorer = make_scorer(served.runner.model, parsed.scoring)
             results = await services.classify_each(served, parsed.images, deadline_s=deadline_s)
 
-        def describe(result: Outcome | InputError | EngineError) -> Any:
-            if isinstance(result, InputError | EngineError):
-                raise result
-            return make_entry(scorer.pick(result), as_one=False)
+        def describe(outcome: Outcome) -> Any:
+            return make_entry(scorer.pick(outcome), as_one=False)
 
-        if not parsed.is_list:
-            return json_response(describe(results[0]))
-        entries = []
-        for result in results:
-            try:
-                entries.append(describe(result))
-            except (InputError, EngineError) as error:
-                entries.append(describe_error(error, request_id=request.state.request_id))
-        return json_response(entries)
+        return make_reply(request, results, describe, is_list=parsed.is_list)
+
+
+def make_reply(
+    request: Request,
+    results: Sequence[Outcome | InputError | EngineError],
+    describe: Callable[[Outcome], Any],
+    *,
+    is_list: bool,
+) -> Response:
+    """The first result, described; with ``is_list`` all of them, with an error for each image that failed.
+
+    Raises the error of a single image.
+    """
+
+    def describe_or_raise(result: Outcome | InputError | EngineError) -> Any:
+        if isinstance(result, InputError | EngineError):
+            raise result
+        return describe(result)
+
+    if not is_list:
+        return json_response(describe_or_raise(results[0]))
+    entries = []
+    for result in results:
+        try:
+            entries.append(describe_or_raise(result))
+        except (InputError, EngineError) as error:
+            entries.append(describe_error(error, request_id=request.state.request_id))
+    return json_response(entries)
