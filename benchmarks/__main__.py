@@ -19,6 +19,7 @@ NAMES = (
     "speed",
     "agreement",
     "embeddings",
+    "keywords",
     "structure",
     "accelerator",
 )

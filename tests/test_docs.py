@@ -151,6 +151,11 @@ def test_the_page_of_the_command_line_equals_the_help() -> None:
     assert page == load_script("make_command_line").make_page(), "run: python docs/make_command_line.py"
 
 
+def test_the_page_of_the_vocabulary_equals_the_data() -> None:
+    page = (ROOT / "docs" / "vocabulary.md").read_text(encoding="utf-8")
+    assert page == load_script("make_vocabulary").make_page(), "run: python docs/make_vocabulary.py"
+
+
 def test_the_tables_of_options_equal_the_docstrings() -> None:
     page = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
     assert page == load_script("make_options").make_page(page), "run: python docs/make_options.py"
