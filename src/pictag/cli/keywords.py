@@ -186,6 +186,7 @@ def keywords(
     quiet: bool,
 ) -> int:
     """Suggest keywords for photographs: broader concepts and labels, each with its score and the reason.
+    Of two terms with the same score, the narrower one comes first.
 
     IMAGE is an image file, FOLDER is all images in it, GLOB is a quoted pattern such as '*.jpg', URL begins
     with http: or https:, and - is one image from standard input.
