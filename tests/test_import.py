@@ -41,6 +41,12 @@ def test_importing_pictag_loads_nothing_heavy(statement: str) -> None:
     assert [name for name in loaded if name.split(".")[0] in HEAVY] == []
 
 
+def test_importing_metadata_loads_no_network_modules_and_no_subprocess() -> None:
+    code = "import pictag.metadata, sys, json\nprint(json.dumps(list(sys.modules)))"
+    loaded = json.loads(run_python(code))
+    assert not {"urllib.request", "http.client", "ssl", "subprocess"} & set(loaded)
+
+
 def test_the_version_on_the_command_line_loads_nothing_heavy() -> None:
     code = (
         "import sys, json\nfrom pictag.cli import main\nsys.argv = ['pictag', '--version']\n"

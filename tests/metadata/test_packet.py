@@ -143,6 +143,16 @@ def test_lists_in_every_form_are_extended(form: str, root: str) -> None:
     assert b"pictag" not in remove_from_packet(merged, owner=None).data
 
 
+def test_the_name_of_the_resource_is_copied_exactly() -> None:
+    about = "a &quot;b&quot; 'c' &amp; &lt;d&gt;&#9;e&#10;f&#13;g"
+    sidecar = packet_of(
+        f'<rdf:RDF xmlns:rdf="{RDF}"><rdf:Description rdf:about="{about}" rdf:x="1"/></rdf:RDF>'
+    )
+    merged = merge_into_packet(sidecar, DOG, owner="pictag")
+    abouts = [item.attributes[(RDF, "about")] for item in packet_of(merged.data).root.children]
+    assert abouts == ["a \"b\" 'c' & <d>\te\nf\rg"] * 2
+
+
 def test_a_list_that_is_an_attribute_becomes_a_list() -> None:
     rdf = (
         f'<rdf:RDF xmlns:rdf="{RDF}"><rdf:Description xmlns:d="{DC}" d:subject="sea" rdf:about=""/></rdf:RDF>'

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pictag.errors import ImageNotFound, PictagError, shorten
 from pictag.images import Source, expand
-from pictag.metadata import read_keywords, remove_embedded, remove_keywords
+from pictag.metadata import read_keywords, remove_keywords
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,6 +36,8 @@ def remove_from(path: Path) -> PictagError | None:
         if path.suffix.lower() == _SIDECAR:
             remove_keywords(path)
         else:
+            from pictag.metadata import remove_embedded
+
             remove_embedded(path)
     except PictagError as error:
         return error

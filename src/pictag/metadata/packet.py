@@ -14,7 +14,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from xml.sax.saxutils import escape, quoteattr
 
 from pictag.errors import MetadataError, shorten
 from pictag.metadata.keywords import (
@@ -94,7 +93,7 @@ def new_packet(*, name: str, extension: str | None = None) -> Packet:
     if extension is not None:
         belongs = (
             f'  <rdf:Description rdf:about="" xmlns:photoshop="{_PHOTOSHOP}"\n'
-            f"    photoshop:SidecarForExtension={quoteattr(extension)}/>\n"
+            f"    photoshop:SidecarForExtension={_quote(extension)}/>\n"
         )
     text = (
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
@@ -285,7 +284,7 @@ def _extend(data: bytes, element: Element, words: Sequence[str], *, name: str) -
         prefix = container.raw_name.decode().removesuffix(container.name[1])
         items = container.children
         space = _space_before(data, items[-1].start) if items else b""
-        new = b"".join(space + f"<{prefix}li>{escape(word)}</{prefix}li>".encode() for word in words)
+        new = b"".join(space + f"<{prefix}li>{_escape(word)}</{prefix}li>".encode() for word in words)
         if not container.is_self_closing:
             at = items[-1].end if items else container.inner
             return at, at, new
@@ -294,7 +293,7 @@ def _extend(data: bytes, element: Element, words: Sequence[str], *, name: str) -
         raise MetadataError(f"{shorten(name)} stores its keywords in a form that pictag can't extend.")
     text = data[element.inner : element.inner_end]
     old = b"<rdf:li>" + text + b"</rdf:li>" if "".join(element.texts).strip() else b""
-    new = "".join(f"<rdf:li>{escape(word)}</rdf:li>" for word in words).encode()
+    new = "".join(f"<rdf:li>{_escape(word)}</rdf:li>" for word in words).encode()
     bag = f'<rdf:Bag xmlns:rdf="{_RDF}">'.encode() + old + new + b"</rdf:Bag>"
     return element.start, element.end, _opened(element) + bag + _end_tag(element)
 
@@ -306,7 +305,7 @@ def _add_block(packet: Packet, properties: Sequence[str]) -> Edit:
     abouts = [value for key, value in attributes if key in ((_RDF, "about"), ("", "about"))]
     declared = "" if rdf.raw_name.startswith(b"rdf:") else f' xmlns:rdf="{_RDF}"'
     block = (
-        f"\n  <rdf:Description rdf:about={quoteattr(abouts[0] if abouts else '')}{declared}\n"
+        f"\n  <rdf:Description rdf:about={_quote(abouts[0] if abouts else '')}{declared}\n"
         f'    xmlns:dc="{_DC}"\n    xmlns:lr="{_LR}"\n    xmlns:pictag="{_NAMESPACE}">'
         + "".join(properties)
         + "\n  </rdf:Description>"
@@ -317,8 +316,19 @@ def _add_block(packet: Packet, properties: Sequence[str]) -> Edit:
     return at, at, block
 
 
+def _escape(text: str) -> str:
+    # xml.sax.saxutils has the same function, but importing it loads urllib.request, http.client and ssl.
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _quote(value: str) -> str:
+    """An attribute's value with its quotes. Parsers read unescaped line breaks and tabs as spaces."""
+    escapes = str.maketrans({'"': "&quot;", "\n": "&#10;", "\r": "&#13;", "\t": "&#9;"})
+    return f'"{_escape(value).translate(escapes)}"'
+
+
 def _property(name: str, words: Iterable[str]) -> str:
-    items = "".join(f"\n     <rdf:li>{escape(word)}</rdf:li>" for word in words)
+    items = "".join(f"\n     <rdf:li>{_escape(word)}</rdf:li>" for word in words)
     return f"\n   <{name}>\n    <rdf:Bag>{items}\n    </rdf:Bag>\n   </{name}>"
 
 
