@@ -162,9 +162,9 @@ def test_every_option_is_recorded_or_listed_as_one_without_effect(tiny: str) -> 
     names = {field.name for options in (PipelineOptions, ScoringOptions) for field in fields(options)}
     unrecorded = names - set(record)
     assert unrecorded == {
-        "always_list", "allow_private_urls", "batch_size", "cache_dir", "compiled_cache", "device",
-        "local_files_only", "max_pixels", "mode", "model_file", "output", "progress", "scoring", "threads",
-        "timeout_s", "token",
+        "all_scores", "always_list", "allow_private_urls", "batch_size", "cache_dir", "compiled_cache",
+        "device", "local_files_only", "max_pixels", "mode", "model_file", "output", "progress", "scoring",
+        "threads", "timeout_s", "token",
     }  # fmt: skip
     assert json.loads(json.dumps(record)) == record
     assert record["engine"] == "onnxruntime (cpu)"

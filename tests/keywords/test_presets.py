@@ -107,4 +107,4 @@ def test_the_narrowest_concept_with_a_category_decides() -> None:
 
 def test_an_unknown_preset_is_an_error_with_a_suggestion() -> None:
     with pytest.raises(OptionError, match="Did you mean 'adobe-stock'"):
-        find_preset("adobe")
+        find_preset("adobe-stok")

@@ -201,6 +201,8 @@ def keywords(
         return remove_written(inputs, dry_run=wishes.dry_run, quiet=quiet)
     if wishes.csv is not None and wishes.csv.exists() and not (rows["overwrite"] or rows["resume"]):
         raise OutputError(f"{shorten(wishes.csv)} already exists. Use --overwrite to replace it.")
+    if wishes.csv is not None and rows["output"] is None:
+        rows |= {"overwrite": False}  # it is about --csv
     destination = choose_rows(rows)
     if options.model is None:
         model = choose_model(invocation.settings.model, cache_dir=options.cache_dir, quiet=quiet)
