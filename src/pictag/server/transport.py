@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pictag.server.metrics import Metrics
     from pictag.server.settings import ServerSettings
 
+_BUFFER_BYTES = 2**18  # of an unread body; more is left in the socket. uvicorn stops at 64 kB
 MAX_PIPELINED = 16  # requests sent before the response to the first one
 _HEADER_EXTRA_BYTES = 4  # ": " and the line break
 
@@ -135,7 +136,11 @@ class Connection(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Pass a piece of the body on; after the response it is discarded."""
         self._stray_bytes = 0
-        super().on_body(body)
+        if not self.cycle.response_complete:
+            self.cycle.body += body
+            if len(self.cycle.body) > _BUFFER_BYTES:
+                self.flow.pause_reading()
+            self.cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         """The body is complete; the next bytes belong to another request."""
