@@ -12,7 +12,7 @@ from starlette.datastructures import Headers
 
 from asking import LiveServer, ask, serve
 from pictag.server.http_errors import BadRequest
-from pictag.server.protocols.forms import read_field
+from pictag.server.protocols.images import read_field
 from tinymodel import make_image, make_tiny_model
 
 LABELS = ("red", "green", "blue", "cyan", "pink", "pink", "lime")

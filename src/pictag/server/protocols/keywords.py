@@ -10,7 +10,7 @@ from pictag.keywords.rows import make_rows
 from pictag.options import ScoringOptions
 from pictag.pipelines.results import make_scorer
 from pictag.server.bodies import parse_off_loop
-from pictag.server.protocols.huggingface import is_json, make_reply, parse_images
+from pictag.server.protocols.images import is_json, make_reply, parse_images
 from pictag.server.requests import check_names, read_number, read_query
 from pictag.server.services import services_of
 

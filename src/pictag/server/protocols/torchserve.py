@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pictag.pipelines.results import make_scorer
 from pictag.server.http_errors import BadRequest, ModelNotServed, json_response
-from pictag.server.protocols.forms import check_form_encoding, read_field
+from pictag.server.protocols.images import check_form_encoding, read_field
 from pictag.server.protocols.signature import VERSION
 from pictag.server.requests import read_query, read_scoring
 from pictag.server.services import name_images, services_of
