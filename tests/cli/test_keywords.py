@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -143,6 +144,32 @@ def test_a_run_is_resumed_with_its_upload_file(cats: str) -> None:
     assert run(cats, "photos", "-o", "rows.jsonl", "--resume", "--csv", "up.csv") == 0
     assert sorted(read_rows(Path("rows.jsonl").read_text("utf-8"))) == ["photos/blue.jpg", "photos/red.png"]
     assert len(Path("up.csv").read_text("utf-8").splitlines()) == 3
+
+
+def test_links_and_permissions_of_output_files_are_kept(cats: str) -> None:
+    for name in ("up.csv", "rows.jsonl"):
+        real = Path("real") / name
+        real.parent.mkdir(exist_ok=True)
+        real.touch()
+        real.chmod(0o600)
+        Path(name).symlink_to(real)
+    assert run(cats, "photos", "-o", "rows.jsonl", "--csv", "up.csv", "--overwrite") == 0
+    assert run(cats, "photos", "-o", "rows.jsonl", "--csv", "up.csv", "--resume") == 0
+    for name in ("up.csv", "rows.jsonl"):
+        assert Path(name).is_symlink(), name
+        assert (Path("real") / name).stat().st_mode & 0o777 == 0o600, name
+        assert (Path("real") / name).stat().st_size > 100, name
+
+
+def test_files_that_cannot_be_replaced_are_refused_at_once(
+    cats: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo("pipe")
+    assert run(cats, "photos", "--csv", "pipe", "--overwrite") == 2
+    assert "pipe is not a regular file" in capfd.readouterr().err
+    assert run(cats, "photos", "-o", "pipe", "--format", "jsonl", "--resume") == 2
+    assert "pipe is not a regular file" in capfd.readouterr().err
+    assert Path("pipe").is_fifo()
 
 
 def test_a_run_is_not_resumed_with_another_choice(cats: str, capfd: pytest.CaptureFixture[str]) -> None:

@@ -12,17 +12,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from pictag.errors import UnreadableResults, shorten
 from pictag.keywords.suggest import KeywordSuggestions, Suggestion
 from pictag.records import Failure
-from pictag.sinks.jsonl import escape_json
-from pictag.sinks.lines import read_results
+from pictag.sinks.jsonl import escape_json, scan_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-_BEGIN = b'{"source": '  # of each line
 
 
 def make_rows(keywords: tuple[Suggestion, ...]) -> list[dict[str, Any]]:
@@ -68,18 +64,4 @@ def scan_rows(path: Path) -> Iterator[tuple[int, KeywordSuggestions]]:
 
     A last line that was cut off by a crash is left out. Raises `UnreadableResults`.
     """
-    end = 0
-    with read_results(path) as stream:
-        for number, line in enumerate(stream, start=1):
-            end += len(line)
-            if not line.strip():
-                continue
-            try:
-                suggestions = decode_row(line)
-            except ValueError as error:
-                if not line.endswith(b"\n") and line[: len(_BEGIN)] == _BEGIN[: len(line)]:
-                    return
-                raise UnreadableResults(
-                    f"Line {number} of {shorten(path)} is not a row of keywords in JSON: {shorten(error)}."
-                ) from error
-            yield end, suggestions
+    return scan_lines(path, decode_row, what="a row of keywords")

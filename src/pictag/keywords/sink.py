@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
 
-from pictag.errors import OptionError, OutputError, PictagError, shorten
+from pictag.errors import OptionError, PictagError, shorten
 from pictag.keywords.presets import Shot, check_shot, write_csv
 from pictag.keywords.rows import encode_row, scan_rows
 from pictag.keywords.suggest import KeywordSuggestions
 from pictag.records import Failure, Prediction
 from pictag.sinks.lines import open_lines, write_whole
+from pictag.sinks.replacement import find_file, replace_file
 from pictag.sinks.resume import DoneSources
 from pictag.sinks.run_record import check_record, check_record_path, read_record, write_record
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pictag.sinks.run_record import RunRecord
 
 TitleSource = Literal["filename", "folder", "keywords"]
+_NOT_REPLACED = "so an upload file can't be written to it"
 _CAMERA_SEPARATORS = str.maketrans("_-", "  ")
 
 
@@ -111,6 +113,7 @@ class UploadFile:
     ) -> None:
         if not preset.columns:
             raise OptionError(f"{preset.title}: no upload file is needed. Use --embed.")
+        find_file(path, reason=_NOT_REPLACED)
         self._path = path
         self._preset = preset
         self._warn = warn
@@ -141,12 +144,8 @@ class UploadFile:
         text = write_csv(self._shots, self._preset)
         if self._dry_run:
             return
-        part = self._path.with_name(self._path.name + ".part")
-        try:
-            part.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
-            part.replace(self._path)
-        except OSError as error:
-            raise OutputError(f"Cannot write {shorten(self._path)}: {error.strerror}.") from error
+        with replace_file(self._path) as stream:
+            stream.write(text.encode("utf-8", "backslashreplace"))
 
 
 def make_title(suggestions: KeywordSuggestions, title_from: TitleSource | None) -> str:
@@ -189,9 +188,13 @@ def embed(suggestions: KeywordSuggestions, *, backup: bool) -> None:
 def open_rows(path: Path, record: RunRecord) -> JsonlRows:
     """Start a file of rows, with the record of the model and options beside it."""
     check_record_path(path)
-    stream = open_lines(path)
-    write_record(path, record)
-    return JsonlRows(stream)
+    rows = JsonlRows(open_lines(path))  # empties the file first, so that old rows never get the new record
+    try:
+        write_record(path, record)
+    except BaseException:
+        rows.close()
+        raise
+    return rows
 
 
 def reopen_rows(
@@ -203,26 +206,19 @@ def reopen_rows(
     file that pictag has not written, and `OutputError` for one of another model or other options.
     """
     done = DoneSources()
+    find_file(path, reason="so it can't be continued")
     if not path.exists() or not path.stat().st_size:
         return open_rows(path, record), done
     check_record(path, read_record(path, "jsonl"), record)
-    part = path.with_name(path.name + ".part")
-    # Copied without a torn last line, so that an interruption leaves the old file.
-    stream = open_lines(part)
-    try:
+    with replace_file(path) as stream:  # by its rows without a torn last line
         for _, suggestions in scan_rows(path):
             if suggestions.error is not None and retry_failed:
                 continue
             done.add(Prediction(source=suggestions.source, error=suggestions.error))
             seen(suggestions)
-            write_whole(stream, encode_row(suggestions).encode() + b"\n")
-        part.replace(path)
-    except BaseException:
-        stream.close()
-        part.unlink(missing_ok=True)
-        raise
+            stream.write(encode_row(suggestions).encode() + b"\n")
     done.sort()
-    return JsonlRows(stream), done
+    return JsonlRows(open_lines(path, append=True)), done
 
 
 def list_warnings(failures: Sequence[tuple[str, Failure]], limit: int = 20) -> list[str]:

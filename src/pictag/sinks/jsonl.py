@@ -21,7 +21,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from pictag.errors import UnreadableResults, shorten
 from pictag.records import Failure, Label, Prediction
@@ -30,7 +30,7 @@ from pictag.sinks.escapes import SURROGATES, UNSAFE
 from pictag.sinks.lines import FileName, read_results, write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 # JSON allows most of these unescaped, but they break lines, terminals or UTF-8.
 _UNSAFE = re.compile(f"[{UNSAFE}{SURROGATES}]")
@@ -39,6 +39,7 @@ _UNSAFE = re.compile(f"[{UNSAFE}{SURROGATES}]")
 _NOT_FINITE = re.compile(r'(?<=[^\\]": )(?:NaN|-?Infinity)')
 _REPLACEMENTS = {"NaN": "null", "Infinity": "3.4028235e+38", "-Infinity": "-3.4028235e+38"}
 _BEGIN = b'{"source": '  # of each line
+Row = TypeVar("Row")
 
 
 def encode_json(prediction: Prediction) -> str:
@@ -102,6 +103,15 @@ def read_jsonl(path: FileName) -> Iterator[Prediction]:
 
 def scan_jsonl(path: FileName) -> Iterator[tuple[int, Prediction]]:
     """Like `read_jsonl`, each with the number of bytes up to the end of its line."""
+    return scan_lines(path, decode_json, what="a prediction")
+
+
+def scan_lines(path: FileName, decode: Callable[[bytes], Row], *, what: str) -> Iterator[tuple[int, Row]]:
+    """What ``decode`` makes of each line that begins with a source, and the bytes up to the end of the line.
+
+    A last line that was cut off by a crash is left out. Raises `UnreadableResults`, which says that a line is
+    not ``what``, if ``decode`` raises ``ValueError``.
+    """
     end = 0
     with read_results(path) as stream:
         for number, line in enumerate(stream, start=1):
@@ -109,14 +119,14 @@ def scan_jsonl(path: FileName) -> Iterator[tuple[int, Prediction]]:
             if not line.strip():
                 continue
             try:
-                prediction = decode_json(line)
+                row = decode(line)
             except ValueError as error:
                 if not line.endswith(b"\n") and line[: len(_BEGIN)] == _BEGIN[: len(line)]:
                     return
                 raise UnreadableResults(
-                    f"Line {number} of {shorten(path)} is not a prediction in JSON: {shorten(error)}."
+                    f"Line {number} of {shorten(path)} is not {what} in JSON: {shorten(error)}."
                 ) from error
-            yield end, prediction
+            yield end, row
 
 
 class JsonlSink:
