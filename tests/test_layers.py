@@ -12,7 +12,8 @@ from pathlib import Path
 SRC = Path(__file__).resolve().parents[1] / "src" / "pictag"
 
 LAYERS = {
-    "errors": 0, "records": 0, "options": 0, "substitutes": 0, "transformers_names": 0,
+    "errors": 0, "records": 0, "options": 0, "replacement": 0, "substitutes": 0,
+    "transformers_names": 0,
     "images": 1, "preprocess": 1, "models": 1, "engines": 1, "postprocess": 1, "sinks": 1,
     "vocabulary": 1, "metadata": 1,
     "pipelines": 2, "execution": 2,
@@ -25,6 +26,7 @@ SIDEWAYS = {
     ("pipelines", "execution"),
     ("metadata", "images"),  # what Pillow raises for broken files
     ("options", "errors"),
+    ("replacement", "errors"),
     ("options", "transformers_names"),
     ("cli", "settings"),
     ("cli", "server"),  # pictag serve

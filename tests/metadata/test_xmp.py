@@ -138,7 +138,7 @@ def test_a_missing_folder_is_an_output_error(tmp_path: Path) -> None:
 KILLS = """
 import os, signal, sys, time
 from pathlib import Path
-from pictag.metadata import replacement, xmp
+from pictag.metadata import locking, xmp
 from pictag.metadata.keywords import Keyword
 
 path = Path(sys.argv[1])
@@ -162,7 +162,7 @@ def replace_and_be_killed(moment):
 
     def replace_file(*arguments, **options):
         sys.setprofile(profile)
-        replacement.replace_file(*arguments, **options)
+        locking.replace_file(*arguments, **options)
         sys.setprofile(None)
 
     xmp.replace_file = replace_file

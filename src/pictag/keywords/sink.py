@@ -10,8 +10,8 @@ from pictag.keywords.presets import Shot, check_shot, write_csv
 from pictag.keywords.rows import encode_row, scan_rows
 from pictag.keywords.suggest import KeywordSuggestions
 from pictag.records import Failure, Prediction
+from pictag.replacement import find_file, replace_file
 from pictag.sinks.lines import open_lines, write_whole
-from pictag.sinks.replacement import find_file, replace_file
 from pictag.sinks.resume import DoneSources
 from pictag.sinks.run_record import check_record, check_record_path, read_record, write_record
 

@@ -25,6 +25,7 @@ from pictag.metadata.keywords import (
     missing_words,
     without,
 )
+from pictag.metadata.locking import locked_folder, temporary_path
 from pictag.metadata.packet import (
     IPTC,
     TOOLKIT,
@@ -34,8 +35,8 @@ from pictag.metadata.packet import (
     parse_packet,
     remove_from_packet,
 )
-from pictag.metadata.replacement import keep_access, locked_folder, temporary_path
 from pictag.metadata.xmp import OWNER, WrittenKeywords, added_words, check_owner
+from pictag.replacement import keep_access
 
 _TIMEOUT_S = 120
 _WITH_IPTC = frozenset(["JPEG", "TIFF"])

@@ -10,6 +10,7 @@ from pathlib import Path
 from pictag.errors import ImageNotFound, OptionError, OutputError, shorten
 from pictag.metadata.embedded import read_embedded
 from pictag.metadata.keywords import FileKeywords, Keyword, meaning
+from pictag.metadata.locking import is_unchanged, locked_folder, read_file, replace_file
 from pictag.metadata.packet import (
     SUBJECT,
     TOOLKIT,
@@ -19,7 +20,6 @@ from pictag.metadata.packet import (
     parse_packet,
     remove_from_packet,
 )
-from pictag.metadata.replacement import is_unchanged, locked_folder, read_file, replace_file
 from pictag.metadata.xml_elements import MAX_BYTES
 
 OWNER = "keywords"
@@ -127,7 +127,7 @@ def _edit(
             if new is None:
                 _delete(path)
             elif is_changed:
-                replace_file(path, new.data, status=None if file is None else file.status)
+                replace_file(path, new.data)
             return WrittenKeywords(path=path, added=added_words(new, owner, keywords), is_changed=is_changed)
     raise OutputError(f"Another program keeps changing {shorten(path)}. Try again later.")
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from pictag.errors import OutputError, shorten
+from pictag.replacement import find_file, replace_file
 from pictag.sinks.csv import CsvSink, has_embeddings, scan_csv
 from pictag.sinks.jsonl import JsonlSink, scan_jsonl
 from pictag.sinks.lines import open_lines, write_whole
-from pictag.sinks.replacement import find_file, replace_file
 from pictag.sinks.run_record import (
     RunRecord,
     check_record,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pictag.errors import OutputError, PictagWarning, UnreadableResults, shorten
-from pictag.sinks.replacement import replace_file
+from pictag.replacement import replace_file
 
 if TYPE_CHECKING:
     from pictag.sinks.resume import FileFormat

@@ -19,10 +19,10 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from pictag.errors import OutputError, shorten
+from pictag.replacement import create_file, find_file, part_path
 from pictag.sinks.jsonl import JsonlSink, read_jsonl
 from pictag.sinks.lines import open_lines
 from pictag.sinks.parquet import import_pyarrow, read_parquet, write_parquet
-from pictag.sinks.replacement import create_file, find_file, part_path
 from pictag.sinks.run_record import record_path, write_record
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pictag.errors import OutputError
-from pictag.sinks.replacement import replace_file
+from pictag.replacement import replace_file
 from pictag.sinks.resume import FileFormat, open_sink, reopen_sink
 from resultfiles import CAT, FORMATS, READERS, TORN, write
 

@@ -7,11 +7,12 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pictag.errors import ImageUnreadable, OutputError, shorten
+from pictag.replacement import create_file
 
 _LOCK_FILE = ".pictag.lock"
 
@@ -67,44 +68,26 @@ def temporary_path(path: Path, suffix: str = "tmp") -> Path:
     return path.with_name(f".pictag-{digest}.{suffix}")
 
 
-def write_temporary(path: Path, data: bytes) -> None:
-    """Write a new file and wait until it is on the disk."""
-    path.unlink(missing_ok=True)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    with os.fdopen(os.open(path, flags, 0o666), "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def replace_file(path: Path, data: bytes, *, status: os.stat_result | None) -> None:
-    """Write ``data`` in place of a file, or as a new one; ``status`` is the old file's, whose mode stays.
+def replace_file(path: Path, data: bytes) -> None:
+    """Write ``data`` in place of a file, or as a new one, and wait until it is on the disk.
 
     Call it while the folder is locked. Raises `OutputError`.
     """
     temporary = temporary_path(path)
     try:
-        if status is not None and not os.access(path, os.W_OK):
+        if path.exists() and not os.access(path, os.W_OK):
             raise PermissionError(13, "The file is read-only")
         try:
-            write_temporary(temporary, data)
-            if status is not None:
-                keep_access(temporary, status)
+            with create_file(temporary, like=path) as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
         raise OutputError(f"Cannot write {shorten(path)}: {error.strerror}. It is unchanged.") from error
-
-
-def keep_access(path: Path, status: os.stat_result) -> None:
-    """Give the file the mode, and where it is allowed the owner, of the one that it replaces."""
-    own = path.stat()
-    if sys.platform != "win32" and (own.st_uid, own.st_gid) != (status.st_uid, status.st_gid):
-        with suppress(PermissionError):  # only root may give files away
-            os.chown(path, status.st_uid, status.st_gid)
-    path.chmod(stat.S_IMODE(status.st_mode))
 
 
 def _lock(descriptor: int) -> None:

@@ -52,13 +52,18 @@ def create_file(path: Path, *, like: Path) -> BinaryIO:
     stream = os.fdopen(os.open(path, flags, 0o666 if old is None else 0o600), "wb")
     if old is not None:
         try:
-            with suppress(OSError, AttributeError):  # only root may give files away; Windows has no owners
-                os.chown(path, old.st_uid, old.st_gid)
-            path.chmod(stat.S_IMODE(old.st_mode))
+            keep_access(path, old)
         except BaseException:
             stream.close()
             raise
     return stream
+
+
+def keep_access(path: Path, status: os.stat_result) -> None:
+    """Give a file the permissions and, where that is allowed, the owner of another."""
+    with suppress(OSError, AttributeError):  # only root may give files away; Windows has no owners
+        os.chown(path, status.st_uid, status.st_gid)
+    path.chmod(stat.S_IMODE(status.st_mode))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pictag.errors import ImageUnreadable, OutputError
-from pictag.metadata.replacement import (
+from pictag.metadata.locking import (
     is_unchanged,
     locked_folder,
     read_file,
@@ -22,7 +22,7 @@ from pictag.metadata.replacement import (
 
 def test_a_new_file_has_the_mode_of_the_umask(tmp_path: Path) -> None:
     path = tmp_path / "a.xmp"
-    replace_file(path, b"new", status=None)
+    replace_file(path, b"new")
     umask = os.umask(0)
     os.umask(umask)
     assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
@@ -33,7 +33,7 @@ def test_a_replaced_file_keeps_its_mode(tmp_path: Path) -> None:
     path = tmp_path / "a.xmp"
     path.write_bytes(b"old")
     path.chmod(0o640)
-    replace_file(path, b"new", status=path.stat())
+    replace_file(path, b"new")
     assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"new", 0o640)
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.xmp"]
 
@@ -43,7 +43,7 @@ def test_what_a_killed_run_left_is_replaced(tmp_path: Path) -> None:
     target = tmp_path / "someone's"
     target.write_bytes(b"theirs")
     temporary_path(path).symlink_to(target)
-    replace_file(path, b"new", status=None)
+    replace_file(path, b"new")
     assert (path.read_bytes(), target.read_bytes()) == (b"new", b"theirs")
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a.xmp", "someone's"]
 
@@ -51,13 +51,13 @@ def test_what_a_killed_run_left_is_replaced(tmp_path: Path) -> None:
 def test_a_failed_write_names_the_file_and_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.xmp").mkdir()
     with pytest.raises(OutputError, match=r"Cannot write .*a\.xmp.*unchanged"):
-        replace_file(tmp_path / "a.xmp", b"new", status=None)
+        replace_file(tmp_path / "a.xmp", b"new")
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.xmp"]
 
 
 def test_the_longest_file_name_can_be_replaced(tmp_path: Path) -> None:
     path = tmp_path / ("a" * 251 + ".xmp")
-    replace_file(path, b"new", status=None)
+    replace_file(path, b"new")
     assert path.read_bytes() == b"new"
 
 
