@@ -156,7 +156,7 @@ def test_without_a_home_folder_a_temporary_folder_is_used(monkeypatch: pytest.Mo
         raise RuntimeError("could not determine the home directory")
 
     monkeypatch.setattr("platformdirs.user_cache_path", fail)
-    assert "there is no home folder" in find_efficientnet(LITE0, LoadOptions()).notes[0]
+    assert "the home folder is unknown" in find_efficientnet(LITE0, LoadOptions()).notes[0]
     assert dict(list_built_in())[LITE0] is None
     with pytest.raises(ModelNotFound, match="not in pictag's cache"):
         verify_files(parse_reference(LITE0))

@@ -20,6 +20,7 @@ from pictag.cli.options import (
     PIXEL_LIMIT,
     QUIET,
     RECURSIVE,
+    REPORT_FORMAT,
     REVISION,
 )
 from pictag.cli.progress import Progress
@@ -88,15 +89,7 @@ Exit status: 0 success, 1 an engine or dtype failed, 2 wrong usage, no model or 
     metavar="S",
     help="Approximate duration of each measurement; longer is more stable.",
 )
-@click.option(
-    "-f",
-    "--format",
-    "format_",
-    type=click.Choice(("table", "json")),
-    default="table",
-    show_default=True,
-    help="Output format.",
-)
+@REPORT_FORMAT
 @QUIET
 @debug_option
 def bench(

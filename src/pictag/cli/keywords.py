@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pictag.cli.destination import choose_destination
 from pictag.cli.ending import SOME_FAILED, Invocation, debug_option, say
 from pictag.cli.inputs import Inputs
-from pictag.cli.options import (
-    INPUTS,
-    MIN_SCORE,
-    MODEL,
-    OUTPUT,
-    PIPELINE,
-    QUIET,
-    TOP_K,
-    collect,
-    read_pipeline,
-)
+from pictag.cli.keyword_options import Wishes, input_names, keyword_pipeline, row_options, wish_options
+from pictag.cli.options import QUIET
 from pictag.errors import OutputError, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from pictag.cli.destination import Destination
     from pictag.keywords import Keyworder, KeywordSuggestions
-    from pictag.keywords.sink import KeywordSink, Rows, TitleSource, UploadFile
+    from pictag.keywords.sink import KeywordSink, Rows, UploadFile
     from pictag.options import PipelineOptions
     from pictag.pipelines import ImageClassificationPipeline
     from pictag.sinks.resume import DoneSources
@@ -49,117 +40,7 @@ Nothing is written without --xmp, --embed or --csv. Photographs are never change
 
 Exit status: 0 success, 1 some images failed, 2 wrong usage or no model, 130 interrupted.
 """
-PRESETS = ("generic", "adobe-stock", "shutterstock", "pond5", "alamy", "getty")
 LARGER_MODEL = "efficientnet-lite0"
-TITLE_SOURCES = ("filename", "folder", "keywords")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
-    """Which keywords are suggested, and where they are written."""
-
-    max_keywords: int | None
-    min_score: float | None
-    vocabulary: Path | None
-    add: tuple[str, ...]
-    xmp: bool
-    sidecar: Literal["full", "stem"] | None
-    embed: bool
-    no_backup: bool
-    csv: Path | None
-    preset: str | None
-    title_from: TitleSource | None
-    dry_run: bool
-
-    def __post_init__(self) -> None:
-        if self.sidecar is not None and not self.xmp:
-            raise click.UsageError("--sidecar needs --xmp.")
-        if self.no_backup and not self.embed:
-            raise click.UsageError("--no-backup needs --embed.")
-        if self.title_from is not None and self.csv is None:
-            raise click.UsageError("--title-from needs --csv FILE.")
-
-
-CHOICE: Sequence[Callable[..., Any]] = (
-    click.option(
-        "--max-keywords", type=click.IntRange(min=1), metavar="N", help="Most suggestions for an image."
-    ),
-    click.option(
-        "--min-score",
-        type=float,
-        metavar="SCORE",
-        help="Lowest score of a suggestion. [default: measured for the model]",
-    ),
-    click.option(
-        "--vocabulary",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        help="Suggest only the terms of this keyword catalogue, as Lightroom and Photo Mechanic export it.",
-    ),
-    click.option("--add", multiple=True, metavar="WORD", help="A keyword for every image; may be repeated."),
-    click.option("--xmp", is_flag=True, help="Write the keywords into XMP sidecars."),
-    click.option(
-        "--sidecar",
-        type=click.Choice(("full", "stem")),
-        help="Name of new sidecars: full is a.jpg.xmp (darktable, digiKam), stem is a.xmp (Adobe). "
-        "[default: the one that exists, else full]",
-    ),
-    click.option(
-        "--embed", is_flag=True, help="Write the keywords into the images themselves, with ExifTool."
-    ),
-    click.option("--no-backup", is_flag=True, help="With --embed: keep no copy of the original."),
-    click.option(
-        "--csv",
-        type=click.Path(path_type=Path, dir_okay=False),
-        metavar="FILE",
-        help="Write a CSV file for uploading, in the form of --preset.",
-    ),
-    click.option(
-        "--preset",
-        type=click.Choice(PRESETS),
-        help="The agency whose rules apply to --csv, and whose limits are checked. [default: generic]",
-    ),
-    click.option(
-        "--title-from",
-        type=click.Choice(TITLE_SOURCES),
-        help="What the titles in --csv are made of. [default: no titles]",
-    ),
-    click.option("--dry-run", is_flag=True, help="Show what would be written, but write nothing."),
-)
-KEYWORD_MODEL = click.option(
-    "-m",
-    "--model",
-    metavar="MODEL",
-    help="A model on the Hub (org/name, org/name@revision), a folder, an .onnx file, or a built-in model. "
-    "[default: PICTAG_MODEL, or efficientnet-lite0 if it is installed, or embedded]",
-)
-ROWS: Sequence[Callable[..., Any]] = (
-    click.option(
-        "-f",
-        "--format",
-        "asked",
-        type=click.Choice(("table", "jsonl")),
-        help="Output format. [default: from the name of --output; otherwise table on a terminal, else jsonl]",
-    ),
-    click.option(
-        "-o",
-        "--output",
-        metavar="FILE",
-        help="Write the list of keywords to FILE. The ending .jsonl or .txt sets the format. An existing "
-        "FILE needs --resume or --overwrite. [default: standard output]",
-    ),
-    *OUTPUT[2:-1],
-    click.option("--overwrite", is_flag=True, help="Replace the files of --output and --csv if they exist."),
-)
-
-keyword_pipeline = collect(
-    (KEYWORD_MODEL, *(option for option in PIPELINE if option not in (MODEL, TOP_K, MIN_SCORE))),
-    "options",
-    lambda given: read_pipeline(given | {"top_k": 1, "all_scores": True}),
-)
-wish_options = collect(CHOICE, "wishes", lambda given: Wishes(**given))
-input_names = collect(INPUTS, "names", dict)
-row_options = collect(ROWS, "rows", dict)
 
 
 @click.command(epilog=EXAMPLES, short_help="Suggest keywords for photographs.")

@@ -22,6 +22,7 @@ from pictag.cli.options import (
     MODEL_OUTPUT_NAME,
     OFFLINE,
     QUIET,
+    REPORT_FORMAT,
     REVISION,
 )
 from pictag.cli.progress import Progress
@@ -38,15 +39,6 @@ from pictag.pipelines.runners import check_model
 _FIRST_LABELS = 5
 
 MODEL = click.argument("model", metavar="MODEL")
-FORMAT = click.option(
-    "-f",
-    "--format",
-    "format_",
-    type=click.Choice(("table", "json")),
-    default="table",
-    show_default=True,
-    help="Output format.",
-)
 
 
 @click.group(short_help="List, download, inspect, verify and remove models.")
@@ -61,7 +53,7 @@ def models_app() -> None:
 
 @models_app.command("list")
 @CACHE_DIR
-@FORMAT
+@REPORT_FORMAT
 @debug_option
 def list_models(cache_dir: Path | None, format_: str) -> None:
     """List the models in the cache and the built-in models that are installed."""
@@ -141,7 +133,7 @@ def download_model(
 @MODEL_OUTPUT
 @MODEL_OUTPUT_NAME
 @click.option("--labels", "all_labels", is_flag=True, help="Show all labels.")
-@FORMAT
+@REPORT_FORMAT
 @QUIET
 @debug_option
 def inspect_model(
@@ -205,7 +197,7 @@ def inspect_model(
 @MODEL
 @REVISION
 @CACHE_DIR
-@FORMAT
+@REPORT_FORMAT
 @debug_option
 @click.pass_context
 def verify_model(

@@ -222,6 +222,15 @@ EMBEDDINGS: Sequence[Decorator] = (
         help="The tensor to use as the embedding. [default: the input of the layer that computes the scores]",
     ),
 )
+REPORT_FORMAT = click.option(
+    "-f",
+    "--format",
+    "format_",
+    type=click.Choice(("table", "json")),
+    default="table",
+    show_default=True,
+    help="Output format.",
+)
 INPUTS: Sequence[Decorator] = (
     click.argument("arguments", nargs=-1, metavar="[IMAGE|FOLDER|GLOB|URL|-]..."),
     RECURSIVE,
@@ -232,6 +241,15 @@ INPUTS: Sequence[Decorator] = (
         help="Read more names from the file LIST; - is standard input. The names are separated by newlines "
         "or NUL bytes, in UTF-8, or in UTF-16 with a byte order mark.",
     ),
+)
+RESUME: Sequence[Decorator] = (
+    click.option(
+        "--resume",
+        is_flag=True,
+        help="Continue the --output file, with the same model and options. Images whose names are in the "
+        "file are skipped.",
+    ),
+    click.option("--retry-failed", is_flag=True, help="With --resume: retry the images that failed."),
 )
 OUTPUT: Sequence[Decorator] = (
     click.option(
@@ -250,13 +268,7 @@ OUTPUT: Sequence[Decorator] = (
         ".txt (a table). If FILE exists and is not empty, add --resume or --overwrite. [default: standard "
         "output]",
     ),
-    click.option(
-        "--resume",
-        is_flag=True,
-        help="Continue the --output file, with the same model and options. Images whose names are in the "
-        "file are skipped.",
-    ),
-    click.option("--retry-failed", is_flag=True, help="With --resume: retry the images that failed."),
+    *RESUME,
     click.option("--overwrite", is_flag=True, help="Replace the --output file if it exists."),
 )
 

@@ -169,7 +169,7 @@ def merge_into_packet(
 
 
 def remove_from_packet(packet: Packet, *, owner: str | None) -> Packet:
-    """The packet without what pictag has added for an owner; None stands for all owners."""
+    """The packet without what pictag has added for an owner, or for all owners if it is None."""
     kept = [] if owner is None else [other for other in packet.records if other != owner]
     going = [other for other in packet.records if other not in kept]
     descriptions = _descriptions(packet.root)

@@ -95,7 +95,7 @@ def write_keywords(
 def remove_keywords(path: str | Path, *, owner: str | None = None) -> tuple[WrittenKeywords, ...]:
     """Remove what pictag wrote from the sidecars of an image, or from one sidecar.
 
-    ``owner`` None stands for all owners.
+    If ``owner`` is None, those of all owners are removed.
 
     Raises `MetadataError`, `ImageUnreadable` or `OutputError`.
     """

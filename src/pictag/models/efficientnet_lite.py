@@ -117,7 +117,7 @@ def find_efficientnet(name: str, options: LoadOptions, *, weights: Path | None =
 def converted_folder(name: str, cache_dir: Path | None = None) -> Path | None:
     """Where a converted model is kept: in ``cache_dir``, or in pictag's own cache.
 
-    ``None`` if there is no cache, because there is no home folder.
+    ``None`` without a home folder, in which the cache would be.
     """
     if cache_dir is not None:
         return cache_dir.expanduser().absolute() / STATE_FOLDER / name
@@ -193,7 +193,7 @@ def _install(model: EfficientNetLite) -> str:
 def _write_files(folder: Path | None, contents: Mapping[str, bytes]) -> Path:
     """Write each file under another name and rename it, so that no other process sees half of it."""
     if folder is None:
-        raise FileNotFoundError("there is no home folder")
+        raise FileNotFoundError("the home folder is unknown")
     for path, content in contents.items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)

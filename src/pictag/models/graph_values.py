@@ -91,7 +91,7 @@ class TensorKinds:
         if name in self._constant:
             return "constant"
         if name not in self._known:
-            self._known[name] = "unknown"  # also for whoever reads it in a circle, which ONNX doesn't allow
+            self._known[name] = "unknown"  # ends a circle of values, which ONNX doesn't allow
             node = self._makers.get(name)
             if node is not None and depth < _MAX_DEPTH:
                 self._known[name] = self._find(node, name, depth)

@@ -116,7 +116,7 @@ def parse_hub_name(text: str, *, revision: str | None = None) -> ModelRef:
             else "names on the Hub start with an organisation"
         )
         raise ModelNotFound(
-            f"Unknown model {shorten(text)!r}: there is no folder with this name, and {reason}, such as "
+            f"Unknown model {shorten(text)!r}: no folder has this name, and {reason}, such as "
             f"{DEFAULT_MODEL}.{suggest(text, BUILT_IN)}",
             filename=text,
         )

@@ -51,7 +51,7 @@ class Scorer:
         if outcome.error is not None:
             raise outcome.error
         assert outcome.logits is not None
-        with np.errstate(all="ignore"):  # an underflow to 0 is no error, whatever the caller has set
+        with np.errstate(all="ignore"):  # an underflow to 0 is right, even if the caller made it an error
             logits = outcome.logits
             if self.temperature != 1:
                 logits = logits / np.float32(self.temperature)
