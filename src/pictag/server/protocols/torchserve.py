@@ -37,7 +37,9 @@ async def predict(request: Request) -> Response:
         is_form = content_type.lower().startswith("multipart/form-data")
         data = await read_field(body, request.headers, _FIELDS) if is_form else body
         if not data:
-            raise BadRequest("The request has no image. Send it as the body or as the field 'data' of a form.")
+            raise BadRequest(
+                "The request has no image. Send it as the body or as the field 'data' of a form."
+            )
         check_form_encoding(data, content_type)
         deadline_s = services.read_deadline(request)
         async with services.use_model(model, deadline_s=deadline_s) as served:
