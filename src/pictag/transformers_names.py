@@ -37,7 +37,7 @@ OPTIONS = {
 }
 """Options of ``pipeline()`` and of calls."""
 
-_NO_SAVING = "It isn't supported: pictag doesn't write models. The weights are in classifier.model.weights."
+_NO_SAVING = "It isn't supported: a pipeline can't be saved. The weights are in classifier.model.weights."
 _PREPROCESSING = "classifier.preprocess() prepares images, and classifier.card.preprocessing has the steps."
 ATTRIBUTES = {
     "config": "The labels are classifier.labels; classifier.model.config_json is the model's config.json.",
