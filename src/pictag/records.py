@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +38,8 @@ class Prediction:
 
     ``source`` is the path or URL as it was given, or a short description such as ``<bytes>``. ``embedding``
     is float32 [D] with ``pipeline(…, embeddings=True)``. ``scores`` are those of all labels, float32 [L] in
-    the model's order, with ``all_scores=True``.
+    the model's order, with ``all_scores=True``. ``observed`` is what ``observe`` returned for the decoded
+    image, with ``stream(…, observe=function)``.
 
     >>> tiger = Prediction(source="tiger.jpg", labels=(Label(label="tiger", score=0.9, index=292),))
     >>> tiger.labels[0].label, tiger.error
@@ -50,3 +51,4 @@ class Prediction:
     error: Failure | None = None
     embedding: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
     scores: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    observed: Any = field(default=None, compare=False, repr=False)

@@ -330,6 +330,26 @@ def test_stream_takes_folders_and_globs_among_other_inputs(classifier: Classifie
     assert prediction.error.kind == "ImageUnreadable"
 
 
+def test_stream_gives_what_was_observed_in_the_decoded_image(classifier: Classifier) -> None:
+    upright = Image.new("RGB", (4, 7), "red")
+    sideways = Image.new("CMYK", (3, 5))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees
+    file = io.BytesIO()
+    sideways.save(file, "JPEG", exif=exif)
+
+    def observe(image: Image.Image) -> tuple[str, tuple[int, int]]:
+        if image.size == (1, 1):
+            raise OptionError("too small")
+        return image.mode, image.size
+
+    many = [upright, file.getvalue(), b"not an image", Image.new("1", (1, 1))] * 100  # more than one worker
+    observed = list(classifier.stream(many, observe=observe))
+    assert [p.observed for p in observed] == [("RGB", (4, 7)), ("RGB", (5, 3)), None, None] * 100
+    assert [p.error and p.error.kind for p in observed[:4]] == [None, None, "NotAnImage", "OptionError"]
+    assert all(p.observed is None for p in classifier.stream([upright]))
+
+
 def test_closing_a_pipeline_ends_its_streams(folder: Path) -> None:
     classifier = pipeline(model=folder)
     predictions = classifier.stream(itertools.repeat(colour_array()), batch_size=1)

@@ -19,11 +19,12 @@ from pictag.pipelines.runners import THROUGHPUT_MIN_IMAGES
 from pictag.transformers_names import explain_attribute
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
     from typing import Literal, Self, Unpack
 
     from numpy.typing import NDArray
+    from PIL import Image
 
     from pictag.engines.base import Engine
     from pictag.images import SingleInput
@@ -144,13 +145,22 @@ class ImageClassificationPipeline(Generic[R]):
         scorer, scoring = self._read_options(options)
         return [scorer.predict(outcome) for outcome in self._run(inputs, scoring)]
 
-    def stream(self, iterable: Iterable[Any], **options: Unpack[ScoringKeywords]) -> Iterator[Prediction]:
+    def stream(
+        self,
+        iterable: Iterable[Any],
+        *,
+        observe: Callable[[Image.Image], Any] | None = None,
+        **options: Unpack[ScoringKeywords],
+    ) -> Iterator[Prediction]:
         """Classify any number of images, lazily, in order, in bounded memory.
 
         Accepts what a call accepts, and also folders and globs, which are expanded to their images (to
         include subfolders, pass ``pictag.images.expand([folder], recursive=True)``). An image that fails is a
         `Prediction` with ``error``; the others are still classified. Images are read ahead, so don't reuse an
         array or buffer for the next image: pass a copy.
+
+        ``observe`` is called with each decoded image (RGB, upright), in the thread that decoded it; what it
+        returns is the prediction's ``observed``. If it raises, that image fails.
 
         >>> from pictag import pipeline
         >>> classifier = pipeline(model="embedded")
@@ -169,7 +179,7 @@ class ImageClassificationPipeline(Generic[R]):
             first = list(itertools.islice(sources, THROUGHPUT_MIN_IMAGES))
             count = len(first)
             sources = itertools.chain(first, sources)
-        return map(scorer.predict, self._runners.run(sources, count, scoring))
+        return map(scorer.predict, self._runners.run(sources, count, scoring, observe=observe))
 
     def embed(
         self, inputs: Any, *, batch_size: int | None = None, timeout_s: float | None = None

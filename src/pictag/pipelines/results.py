@@ -75,6 +75,7 @@ class Scorer:
             source=outcome.source,
             labels=labels,
             embedding=embedding,
+            observed=outcome.observed,
             scores=scores if self.all_scores else None,
         )
 

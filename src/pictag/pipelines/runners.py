@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pictag.engines.base import check_graph
 from pictag.engines.cores import count_cores
@@ -17,7 +17,9 @@ from pictag.options import EngineOptions
 from pictag.pipelines.outputs import settle_outputs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+    from PIL import Image
 
     from pictag.engines.base import Engine
     from pictag.execution import Outcome
@@ -62,13 +64,20 @@ class Runners:
         return runner
 
     def run(
-        self, sources: Iterable[Source | Failed], count: int | None, scoring: ScoringOptions
+        self,
+        sources: Iterable[Source | Failed],
+        count: int | None,
+        scoring: ScoringOptions,
+        *,
+        observe: Callable[[Image.Image], Any] | None = None,
     ) -> Iterator[Outcome]:
         """Outcomes of ``count`` sources (``None``: unknown), in order."""
         mode = self._options.mode
         if mode == "auto":
             mode = "throughput" if count is None or count >= THROUGHPUT_MIN_IMAGES else "latency"
         runner = self.adapt(self.get(mode), scoring)
+        if observe is not None:
+            runner = replace(runner, observe=observe)
         # While the GPU runs the model, the core can decode another image.
         workers = self._cores if self._runs_on_cores else self._cores + 1
         with Executor(workers=workers) as executor:
