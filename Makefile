@@ -21,7 +21,7 @@ $(VENV)/.stamp-venv: pyproject.toml
 	@touch $@
 
 $(VENV)/.stamp: $(VENV)/.stamp-venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[imagenet,parquet,openvino,quantize,server]' --group dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[imagenet,parquet,openvino,quantize,server,teach]' --group dev
 	@touch $@
 
 $(VENV)/.stamp-demo: $(VENV)/.stamp-venv

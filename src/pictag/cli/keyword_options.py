@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from pictag.cli.options import INPUTS, MIN_SCORE, MODEL, PIPELINE, RESUME, TOP_K, collect, read_pipeline
+from pictag.cli.options import INPUTS, RESUME, collect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -91,13 +91,6 @@ KEYWORD_CHOICE: Sequence[Callable[..., Any]] = (
     ),
     click.option("--dry-run", is_flag=True, help="Show what would be written, but write nothing."),
 )
-KEYWORD_MODEL = click.option(
-    "-m",
-    "--model",
-    metavar="MODEL",
-    help="A model on the Hub (org/name, org/name@revision), a folder, an .onnx file, or a built-in model. "
-    "[default: PICTAG_MODEL, or efficientnet-lite0 if it is installed, or embedded]",
-)
 ROWS: Sequence[Callable[..., Any]] = (
     click.option(
         "-f",
@@ -117,11 +110,6 @@ ROWS: Sequence[Callable[..., Any]] = (
     click.option("--overwrite", is_flag=True, help="Replace the files of --output and --csv if they exist."),
 )
 
-keyword_pipeline = collect(
-    (KEYWORD_MODEL, *(option for option in PIPELINE if option not in (MODEL, TOP_K, MIN_SCORE))),
-    "options",
-    lambda given: read_pipeline(given | {"top_k": 1, "all_scores": True}),
-)
 wish_options = collect(KEYWORD_CHOICE, "wishes", lambda given: Wishes(**given))
 input_names = collect(INPUTS, "names", dict)
 row_options = collect(ROWS, "rows", dict)

