@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 
 from pictag import __version__
+from pictag.keywords import count_concepts
 from pictag.server.http_errors import json_response
 from pictag.server.services import services_of
 
@@ -47,17 +48,18 @@ async def describe(request: Request) -> Response:
 async def list_models(request: Request) -> Response:
     """``GET /models``."""
     registry = services_of(request).registry
-    found = [registry.describe(name) for name in registry.names()]
-    return json_response(
-        [
-            {
-                "name": status.name,
-                "state": status.state,
-                "labels": len(status.labels) if status.labels is not None else None,
-            }
-            for status in found
-        ]
-    )
+
+    def describe_model(name: str) -> dict[str, Any]:
+        served = registry.peek(name)
+        model = None if served is None else served.runner.model
+        return {
+            "name": name,
+            "state": registry.describe(name).state,
+            "labels": None if model is None else len(model.labels),
+            "concepts": None if model is None else count_concepts(model),
+        }
+
+    return json_response([describe_model(name) for name in registry.names()])
 
 
 async def metrics(request: Request) -> Response:
