@@ -79,7 +79,8 @@ def keywords(
     inputs = Inputs(**names)
     if undo:
         return remove_written(inputs, dry_run=wishes.dry_run, quiet=quiet)
-    if wishes.csv is not None and wishes.csv.exists() and not (rows["overwrite"] or rows["resume"]):
+    replaces_csv: bool = rows["overwrite"] or rows["resume"]
+    if wishes.csv is not None and wishes.csv.exists() and not replaces_csv:
         raise OutputError(f"{shorten(wishes.csv)} already exists. Use --overwrite to replace it.")
     if wishes.csv is not None and rows["output"] is None:
         rows |= {"overwrite": False}  # it is about --csv
@@ -87,7 +88,7 @@ def keywords(
     if options.model is None:
         model = choose_model(invocation.settings.model, cache_dir=options.cache_dir, quiet=quiet)
         options = replace(options, model=model)
-    return suggest_keywords(inputs, options, destination, wishes, quiet=quiet)
+    return suggest_keywords(inputs, options, destination, wishes, replaces_csv=replaces_csv, quiet=quiet)
 
 
 def choose_rows(given: dict[str, Any]) -> Destination:
@@ -101,7 +102,13 @@ def choose_rows(given: dict[str, Any]) -> Destination:
 
 
 def suggest_keywords(
-    inputs: Inputs, options: PipelineOptions, destination: Destination, wishes: Wishes, *, quiet: bool
+    inputs: Inputs,
+    options: PipelineOptions,
+    destination: Destination,
+    wishes: Wishes,
+    *,
+    replaces_csv: bool,
+    quiet: bool,
 ) -> int:
     """Suggest keywords for all inputs, write them, and return the exit status."""
     from pictag.cli.run import run_images
@@ -117,7 +124,12 @@ def suggest_keywords(
         if preset.note:
             warnings.append(f"{preset.title}: {preset.note}.")
         upload = UploadFile(
-            wishes.csv, preset, warn=warnings.append, title_from=wishes.title_from, dry_run=wishes.dry_run
+            wishes.csv,
+            preset,
+            warn=warnings.append,
+            title_from=wishes.title_from,
+            overwrite=replaces_csv,
+            dry_run=wishes.dry_run,
         )
 
     def open_sink(classifier: ImageClassificationPipeline[Any]) -> tuple[KeywordSink, DoneSources | None]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
 
-from pictag.errors import OptionError, PictagError, shorten
-from pictag.keywords.presets import Shot, check_shot, write_csv
+from pictag.errors import ImageNotFound, OptionError, PictagError, shorten
+from pictag.keywords.presets import Shot, check_shot, merge_shots, write_csv
 from pictag.keywords.rows import encode_row, scan_rows
 from pictag.keywords.suggest import KeywordSuggestions
 from pictag.records import Failure, Prediction
@@ -16,10 +17,11 @@ from pictag.sinks.resume import DoneSources
 from pictag.sinks.run_record import check_record, check_record_path, read_record, write_record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pictag.keywords.presets import Preset
     from pictag.keywords.suggest import Keyworder
+    from pictag.metadata import Caption
     from pictag.sinks.run_record import RunRecord
 
 TitleSource = Literal["filename", "folder", "keywords"]
@@ -99,7 +101,10 @@ class JsonlRows:
 class UploadFile:
     """Collects photographs for an agency's upload file, which is written when it is closed.
 
-    ``warn`` is called with what the agency would refuse in a photograph. Nothing is written with ``dry_run``.
+    If there are more rows than the agency takes, the rest is in further files: ``a-2.csv`` beside ``a.csv``.
+    Those that exist are replaced with ``overwrite``; otherwise the next free numbers are used. ``warn`` is
+    called with what the agency would refuse in a photograph, and with the names of further files. Nothing is
+    written with ``dry_run``.
     """
 
     def __init__(
@@ -109,6 +114,7 @@ class UploadFile:
         *,
         warn: Callable[[str], None],
         title_from: TitleSource | None = None,
+        overwrite: bool = False,
         dry_run: bool = False,
     ) -> None:
         if not preset.columns:
@@ -118,6 +124,7 @@ class UploadFile:
         self._preset = preset
         self._warn = warn
         self._title_from = title_from
+        self._overwrite = overwrite
         self._dry_run = dry_run
         self._shots: list[Shot] = []
         self._is_closed = False
@@ -126,26 +133,61 @@ class UploadFile:
         """Add a photograph; one that failed is left out."""
         if suggestions.error is not None:
             return
+        people_keywords, caption = self._read_people(suggestions.source)
         shot = Shot(
             source=suggestions.source,
             keywords=suggestions.keywords,
-            title=make_title(suggestions, self._title_from),
-            people_keywords=find_people_keywords(suggestions.source),
+            title=caption.title,
+            description=caption.description,
+            categories=caption.categories,
+            people_keywords=people_keywords,
+            made_title=make_title(suggestions, self._title_from),
         )
         self._shots.append(shot)
-        for problem in check_shot(shot, self._preset):
-            self._warn(f"{shorten(suggestions.source)}: {problem}.")
 
     def close(self) -> None:
         """Write the file; a second call does nothing."""
         if self._is_closed:
             return
         self._is_closed = True
-        text = write_csv(self._shots, self._preset)
-        if self._dry_run:
-            return
-        with replace_file(self._path) as stream:
-            stream.write(text.encode("utf-8", "backslashreplace"))
+        rows = merge_shots(self._shots)
+        for shot in rows:
+            for problem in check_shot(shot, self._preset):
+                self._warn(f"{shorten(shot.source)}: {problem}.")
+        most = self._preset.max_rows or max(len(rows), 1)
+        paths = self._name_files()
+        names = []
+        for start in range(0, max(len(rows), 1), most):
+            names.append(path := next(paths))
+            if not self._dry_run:
+                text = write_csv(rows[start : start + most], self._preset)
+                with replace_file(path) as stream:
+                    stream.write(text.encode("utf-8", "backslashreplace"))
+        if len(names) > 1:
+            self._warn(
+                f"{len(rows):,} rows, but {self._preset.title} takes {most:,} in a file: the rest is in "
+                f"{', '.join(map(shorten, names[1:]))}."
+            )
+
+    def _name_files(self) -> Iterator[Path]:
+        """The paths of the upload file and of further ones."""
+        yield self._path
+        for number in itertools.count(2):
+            path = self._path.with_stem(f"{self._path.stem}-{number}")
+            if self._overwrite or not path.exists():
+                yield path
+
+    def _read_people(self, source: str) -> tuple[tuple[str, ...], Caption]:
+        """The keywords and the caption that people gave a photograph, in its sidecars and inside it."""
+        from pictag.metadata import Caption, read_caption, read_keywords
+
+        try:
+            return read_keywords(source).people, read_caption(source)
+        except ImageNotFound:  # not a file
+            pass
+        except PictagError as error:
+            self._warn(f"The keywords and title of {shorten(source)} are left out: {error}")
+        return (), Caption()
 
 
 def make_title(suggestions: KeywordSuggestions, title_from: TitleSource | None) -> str:
@@ -159,16 +201,6 @@ def make_title(suggestions: KeywordSuggestions, title_from: TitleSource | None) 
         return " ".join(k.keyword for k in suggestions.keywords[:3])
     name = {"filename": path.stem, "folder": path.resolve().parent.name}.get(title_from or "", "")
     return " ".join(name.translate(_CAMERA_SEPARATORS).replace(",", " ").split())
-
-
-def find_people_keywords(source: str) -> tuple[str, ...]:
-    """The keywords that people gave a photograph, in its sidecars and inside it."""
-    from pictag.metadata import read_keywords
-
-    try:
-        return read_keywords(source).people
-    except PictagError:  # not a file, or its metadata is broken, which `store` reports
-        return ()
 
 
 def store_in_sidecar(suggestions: KeywordSuggestions, name: Literal["full", "stem"] | None) -> None:
