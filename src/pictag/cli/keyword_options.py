@@ -13,7 +13,7 @@ from pictag.cli.options import INPUTS, RESUME, collect
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pictag.keywords.sink import TitleSource
+    from pictag.keywords.upload import TitleSource
 
 PRESETS = ("generic", "adobe-stock", "shutterstock", "pond5", "alamy", "getty")
 TITLE_SOURCES = ("filename", "folder", "keywords")

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from pictag.cli.destination import Destination
     from pictag.keywords import Keyworder, KeywordSuggestions
-    from pictag.keywords.sink import KeywordSink, Rows, UploadFile
+    from pictag.keywords.sink import KeywordSink, Rows
+    from pictag.keywords.upload import UploadFile
     from pictag.options import PipelineOptions
     from pictag.pipelines import ImageClassificationPipeline
     from pictag.sinks.resume import DoneSources
@@ -114,14 +115,15 @@ def suggest_keywords(
     from pictag.cli.run import run_images
     from pictag.keywords import Keyworder
     from pictag.keywords.presets import GENERIC, find_preset
-    from pictag.keywords.sink import KeywordSink, UploadFile, list_warnings
+    from pictag.keywords.sink import KeywordSink, list_warnings
+    from pictag.keywords.upload import UploadFile
 
     preset = find_preset(wishes.preset or GENERIC)
     warnings: list[str] = []
     sinks: list[KeywordSink] = []
     upload = None
-    if wishes.csv is not None:
-        if preset.note:
+    if wishes.csv is not None or wishes.preset is not None:
+        if wishes.csv is not None and preset.note:
             warnings.append(f"{preset.title}: {preset.note}.")
         upload = UploadFile(
             wishes.csv,

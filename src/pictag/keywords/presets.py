@@ -129,7 +129,7 @@ def check_shot(shot: Shot, preset: Preset) -> list[str]:
     columns = [what for _, what in preset.columns if what in ("title", "description")]
     for name in columns:
         text = shot.read_column(name)
-        if not text:
+        if not text and preset.name != GENERIC:
             found.append(f"no {name}")
         if name == columns[0] and preset.max_title is not None and len(text) > preset.max_title:
             found.append(f"the {name} has {len(text)} characters, at most {preset.max_title} allowed")

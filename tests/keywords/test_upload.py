@@ -10,7 +10,7 @@ import pytest
 
 from pictag.keywords import KeywordSuggestions, Suggestion
 from pictag.keywords.presets import Preset, find_preset
-from pictag.keywords.sink import UploadFile
+from pictag.keywords.upload import UploadFile
 from sidecars import make_sidecar
 from tinymodel import make_image
 
@@ -64,14 +64,28 @@ def test_a_further_file_replaces_another_only_if_it_may() -> None:
 def test_raw_and_jpeg_of_one_shot_are_one_row_with_one_warning() -> None:
     warnings = write(["a.cr3", "a.jpg"], find_preset("pond5"))
     assert [row["originalfilename"] for row in read("up.csv")] == ["a.jpg"]
-    assert warnings.count("a.jpg: no title.") == 1
-    assert not [text for text in warnings if "a.cr3" in text]
+    assert warnings == [
+        "a.jpg: 1 keyword, at least 5 needed: add the rest by hand; no title; no description."
+    ]
 
 
 def test_a_dry_run_names_the_files_but_writes_none() -> None:
     warnings = write([f"{number}.jpg" for number in range(3)], dry_run=True)
     assert "up-2.csv" in warnings[0]
     assert list(Path().iterdir()) == []
+
+
+def test_photographs_are_checked_without_an_upload_file() -> None:
+    warnings: list[str] = []
+    checks = UploadFile(None, find_preset("alamy"), warn=warnings.append)
+    checks.add(KeywordSuggestions(source="a.jpg", keywords=(CAT,)))
+    checks.close()
+    assert warnings == ["a.jpg: 1 keyword, at least 5 needed: add the rest by hand."]
+    assert list(Path().iterdir()) == []
+
+
+def test_the_generic_file_may_have_empty_titles() -> None:
+    assert write(["a.jpg"], find_preset("generic")) == []
 
 
 def test_an_empty_upload_file_has_its_header() -> None:
