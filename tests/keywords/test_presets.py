@@ -15,6 +15,7 @@ from pictag.keywords.presets import (
     check_shot,
     find_category,
     find_preset,
+    find_texts,
     merge_shots,
     read_presets,
     write_csv,
@@ -102,10 +103,23 @@ def test_what_people_wrote_about_any_file_of_a_shot_is_kept() -> None:
     raw = replace(raw, people_keywords=("Rex",), categories=("Animals/Wildlife",))
     jpeg = replace(make_shot("a.jpg", "dog", made_title="a"), people_keywords=("sea", "rex"))
     (shot,) = merge_shots([raw, jpeg])
-    assert shot.read_column("title") == "Rex"
-    assert shot.read_column("description") == "Rex at home"
+    assert find_texts(shot, find_preset("pond5")) == {"title": "Rex", "description": "Rex at home"}
     assert shot.list_keywords() == ["sea", "rex", "dog"]
     assert find_category(shot, find_preset("shutterstock").categories) == "Animals/Wildlife"
+
+
+def test_one_column_for_both_texts_has_the_one_that_a_person_wrote() -> None:
+    described = make_shot("a.jpg", description="The old harbour", made_title="trip")
+    titled = make_shot("a.jpg", title="Harbour", made_title="trip")
+    made = make_shot("a.jpg", made_title="trip")
+    shots = [described, titled, made]
+    adobe, shutterstock = find_preset("adobe-stock"), find_preset("shutterstock")
+    assert [row[1] for row in read(write_csv(shots, adobe))[1:]] == ["The old harbour", "Harbour", "trip"]
+    assert [row[1] for row in read(write_csv(shots, shutterstock))[1:]] == [
+        "The old harbour",
+        "Harbour",
+        "trip",
+    ]
 
 
 def test_an_agencys_limit_applies_to_the_column_that_it_has() -> None:

@@ -121,6 +121,7 @@ def test_the_concepts_of_the_library_are_shown_above_the_labels(
         assert places[0]["y"] + places[0]["height"] <= places[1]["y"]  # type: ignore[index]
         expect(visit.page.get_by_role("status")).to_contain_text("red.png: cat, ")
         assert visit.posts == [f"{address}/v1/keywords?model=cats&top_k=3"], "one request for both"
+        expect(visit.page.locator("#curl")).to_contain_text("/v1/keywords?model=cats&top_k=3'")
         assert find_problems(visit) == {}
 
 

@@ -52,9 +52,10 @@ class Preset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shot:
-    """One photograph for an upload file; all but ``keywords`` and ``made_title`` is from people, or empty.
+    """One photograph for an upload file.
 
-    ``made_title`` is used if there is no title.
+    ``title``, ``description``, ``categories`` and ``people_keywords`` are what people wrote. ``made_title``
+    is used if they wrote no title.
     """
 
     source: str
@@ -69,15 +70,6 @@ class Shot:
     def filename(self) -> str:
         """The name without folders."""
         return PurePath(self.source).name
-
-    def read_column(self, name: str) -> str:
-        """The title, or the description, which is the title if there is none.
-
-        >>> Shot(source="a.jpg", keywords=(), made_title="Old harbour").read_column("description")
-        'Old harbour'
-        """
-        title = self.title or self.made_title
-        return self.description or title if name == "description" else title
 
     def list_keywords(self, limit: int | None = None) -> list[str]:
         """People's keywords, then the suggested ones, each once."""
@@ -127,8 +119,9 @@ def check_shot(shot: Shot, preset: Preset) -> list[str]:
             f"the file name has {len(shot.filename)} characters, at most {preset.max_filename} allowed"
         )
     columns = [what for _, what in preset.columns if what in ("title", "description")]
+    texts = find_texts(shot, preset)
     for name in columns:
-        text = shot.read_column(name)
+        text = texts[name]
         if not text and preset.name != GENERIC:
             found.append(f"no {name}")
         if name == columns[0] and preset.max_title is not None and len(text) > preset.max_title:
@@ -146,8 +139,7 @@ def write_csv(shots: Sequence[Shot], preset: Preset) -> str:
     for shot in shots:
         values = {
             "filename": shot.filename,
-            "title": shot.read_column("title"),
-            "description": shot.read_column("description"),
+            **find_texts(shot, preset),
             "keywords": ", ".join(shot.list_keywords(preset.keywords[1])),
             "category": find_category(shot, preset.categories),
             "no": "no",
@@ -176,6 +168,18 @@ def _merge(files: Sequence[Shot]) -> Shot:
         categories=tuple(word for shot in files for word in shot.categories),
         people_keywords=tuple(word for shot in files for word in shot.people_keywords),
     )
+
+
+def find_texts(shot: Shot, preset: Preset) -> dict[str, str]:
+    """The title and the description. If there is one column for both, the other text fills it.
+
+    >>> shot = Shot(source="a.jpg", keywords=(), description="The old harbour", made_title="a")
+    >>> find_texts(shot, find_preset("adobe-stock"))["title"], find_texts(shot, find_preset("pond5"))["title"]
+    ('The old harbour', 'a')
+    """
+    has_both = "description" in (what for _, what in preset.columns)
+    title = shot.title or ("" if has_both else shot.description) or shot.made_title
+    return {"title": title, "description": shot.description or title}
 
 
 def find_category(shot: Shot, categories: Mapping[str, str]) -> str:

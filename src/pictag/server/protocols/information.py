@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 
 from pictag import __version__
-from pictag.keywords import count_concepts
 from pictag.server.http_errors import json_response
 from pictag.server.services import services_of
 
@@ -51,12 +50,11 @@ async def list_models(request: Request) -> Response:
 
     def describe_model(name: str) -> dict[str, Any]:
         served = registry.peek(name)
-        model = None if served is None else served.runner.model
         return {
             "name": name,
             "state": registry.describe(name).state,
-            "labels": None if model is None else len(model.labels),
-            "concepts": None if model is None else count_concepts(model),
+            "labels": None if served is None else len(served.runner.model.labels),
+            "concepts": None if served is None else served.concepts,
         }
 
     return json_response([describe_model(name) for name in registry.names()])
