@@ -56,7 +56,7 @@ def test_narrow_terms_come_before_broad_ones(tmp_path: Path, red: Path) -> None:
 
 @pytest.mark.parametrize(("config", "count"), [({}, 6), ({"problem_type": "regression"}, 0)])
 def test_only_a_model_with_probabilities_has_concepts(
-    tmp_path: Path, config: dict[str, str], count: int
+    tmp_path: Path, config: dict[str, Any], count: int
 ) -> None:
     with pipeline(model=make_model(tmp_path / "model", **config)) as classifier:
         assert count_concepts(classifier.model) == count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,20 @@ def test_of_several_languages_the_default_counts(title: str, expected: str, phot
     sidecar = make_sidecar(extra=f"<dc:title><rdf:Alt>{title}</rdf:Alt></dc:title>")
     photo.with_name("a.jpg.xmp").write_bytes(sidecar)
     assert read_caption(photo) == Caption(title=expected)
+
+
+@pytest.mark.shared
+def test_sidecars_of_real_programs_are_read_as_exiftool_reads_them(
+    shared: Path, photo: Path, run_program: RunProgram
+) -> None:
+    sidecars = sorted((shared / "xmp").glob("*.xmp"))
+    arguments = ["-j", "-XMP-dc:Title", "-XMP-dc:Description", *map(str, sidecars)]
+    expected = json.loads(run_program("exiftool", arguments))
+    assert any("Title" in fields for fields in expected)
+    for sidecar, fields in zip(sidecars, expected, strict=True):
+        photo.with_name("a.jpg.xmp").write_bytes(sidecar.read_bytes())
+        found = read_caption(photo)
+        assert (found.title, found.description) == (fields.get("Title", ""), fields.get("Description", ""))
 
 
 def test_an_image_without_metadata_has_no_caption(photo: Path) -> None:
