@@ -88,7 +88,7 @@ def write_keywords(
     """
     image = Path(image)
     path = sidecar_path(image, sidecar)
-    extension = _extension(image) if path != _full(image) else None
+    extension = None if path.stem == image.name else _extension(image)
     return xmp.merge(path, keywords, owner=owner, image=image, extension=extension)
 
 
