@@ -1,0 +1,250 @@
+"""Which areas of an image changed a label's score: class activation maps, and occlusion.
+
+ONNX Runtime has no gradients. Where global average pooling feeds the layer that computes the scores, the map
+is exact and takes one run (`pictag.models.class_map`). For any other graph, squares of the model's input are
+replaced with its mean colour, and the map shows by how much the score drops (Zeiler and Fergus 2014,
+https://arxiv.org/abs/1311.2901).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from pictag.errors import EngineError, OptionError, shorten, suggest
+from pictag.execution import Outcome
+from pictag.postprocess import activate, pick_labels
+from pictag.preprocess.crop import find_views
+from pictag.records import Label
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from pictag.engines.base import Engine
+    from pictag.execution import ModelRunner
+    from pictag.images import Source
+    from pictag.models.class_map import ClassMap
+    from pictag.pipelines.results import Scorer
+    from pictag.preprocess.view import View
+
+    OnProgress = Callable[[int, int], None]
+
+Method = Literal["auto", "occlusion"]
+METHODS: tuple[Method, ...] = ("auto", "occlusion")
+# Chosen with EfficientNet-Lite0 on grids of four photographs: squares of 3 cells point to the right photograph
+# in 93 % of them, single cells in 73 %.
+_CELLS = 10  # per side of the model's input
+_SQUARE = 3  # cells
+_RUNS_PER_REPORT = 8  # occluded copies between two calls of on_progress
+_MAX_DIFFERENCE = 0.05  # of the scores' range: 8-bit rounding is below 0.5 %, another head far above
+_SMALLEST = 1e-7  # probability whose logarithm is taken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ScoreMap:
+    """Which areas of an image changed the score of a label.
+
+    ``values`` are float32 [height, width] for the image's own pixels: positive where an area raised the
+    logit, negative where it lowered it, NaN where the model saw nothing. With the method "activation", their
+    mean over what the model saw plus the label's bias is the logit (but for the interpolation between
+    positions). With "occlusion", a value is the mean drop of the logit when squares over that place are
+    covered. ``image`` is the image, RGB and upright.
+    """
+
+    label: Label
+    values: NDArray[np.float32]
+    method: Literal["activation", "occlusion"]
+    image: Image.Image
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MapSession:
+    """A session that also returns the graph's feature map."""
+
+    engine: Engine
+    class_map: ClassMap
+
+
+def map_score(
+    runner: ModelRunner,
+    source: Source,
+    label: str | int | None = None,
+    *,
+    scorer: Scorer,
+    maps: MapSession | None,
+    on_progress: OnProgress | None = None,
+) -> ScoreMap:
+    """The map of one label (by default the best one) for an image, which is decoded exactly.
+
+    With ``maps=None``, occlusion is used. ``on_progress(done, total)`` counts its runs. Raises the image's
+    error, `OptionError` for an unknown label, and `EngineError`.
+    """
+    labels = runner.model.labels
+    index = None if label is None else find_label(labels, label)
+    pixel_values, image = replace(runner, decode="exact", observe=_keep).load(source)
+    logits, features = _run(runner, pixel_values, maps)
+    scores = scorer.score(Outcome(source=source.name, logits=logits))
+    best = pick_labels(scores, labels, top_k=None)  # raises for scores that are not numbers
+    shown = best[0] if index is None else next(found for found in best if found.index == index)
+    views = find_views(image.size[::-1], runner.model.spec, runner.crop)
+    if maps is not None and features is not None:
+        grids = [maps.class_map.weigh(one, shown.index) for one in features]
+    else:
+        measure = _Measure(is_probability=runner.model.outputs == "probabilities", index=shown.index)
+        grids = _occlude(runner, pixel_values, measure(logits), measure, on_progress)
+    values = _place(grids, views, image.size[::-1])
+    if not all(np.isfinite(grid).all() for grid in grids):
+        raise EngineError("The model returned NaN or infinity, so there is no map for this image.")
+    method: Literal["activation", "occlusion"] = "occlusion" if features is None else "activation"
+    return ScoreMap(label=shown, values=values, method=method, image=image)
+
+
+def find_label(labels: Sequence[str], asked: str | int) -> int:
+    """The index of a label, given by its index, its text, or one of the names in it.
+
+    Raises `OptionError` for an unknown label, and for a name that several labels have.
+
+    >>> find_label(("tabby, tabby cat", "tiger cat"), "Tabby cat")
+    0
+    """
+    if isinstance(asked, str) and asked not in labels and asked.isascii() and asked.isdecimal():
+        asked = int(asked)
+    if not isinstance(asked, str):
+        if isinstance(asked, bool) or not 0 <= asked < len(labels):
+            raise OptionError(
+                f"label={shorten(repr(asked))} is not an index: the model has the labels 0 to "
+                f"{len(labels) - 1:,}."
+            )
+        return int(asked)
+    wanted = asked.strip().casefold()
+    found = [index for index, label in enumerate(labels) if label.casefold() == wanted] or [
+        index for index, label in enumerate(labels) if wanted in label.casefold().split(", ")
+    ]
+    if not found:
+        names = (name for label in labels for name in (label, *label.split(", ")))
+        hint = suggest(asked, names) or " 'pictag models inspect' lists the model's labels."
+        raise OptionError(f"The model has no label {shorten(repr(asked), 100)}.{hint}")
+    if len(found) > 1:
+        indices = ", ".join(map(str, found[:5]))
+        raise OptionError(
+            f"{len(found)} labels have the name {shorten(repr(asked), 100)}. Give an index instead: {indices}."
+        )
+    return found[0]
+
+
+def _keep(image: Image.Image) -> Image.Image:
+    return image
+
+
+def _run(
+    runner: ModelRunner, pixel_values: NDArray[np.float32], maps: MapSession | None
+) -> tuple[NDArray[np.float32], list[NDArray[np.float32]] | None]:
+    """The logits [K, L], and the feature maps if the logits follow from them."""
+    logits = runner.infer(pixel_values)[0]
+    if maps is None:
+        return logits, None
+    try:
+        scores, features = maps.engine.run(pixel_values)
+    except EngineError:  # for example a feature map with several rows for one image
+        return logits, None
+    ordered = [maps.class_map.order(one, logits.shape[1]) for one in features]
+    found = [one for one in ordered if one is not None]
+    agree = len(found) == len(logits) and all(
+        _agrees(maps.class_map.compute_logits(one), row) for one, row in zip(found, scores, strict=True)
+    )
+    return logits, found if agree else None
+
+
+def _agrees(logits: NDArray[np.float32], scores: NDArray[np.float32]) -> bool:
+    """Whether the graph's scores [L] are these logits, or their softmax or sigmoid."""
+    if logits.shape != scores.shape:
+        return False
+    tolerance = _MAX_DIFFERENCE * max(float(np.ptp(scores)), float(np.abs(scores).max()))
+    return any(
+        np.abs(activate(logits[None], activation)[0] - scores).max() <= tolerance
+        for activation in ("none", "softmax", "sigmoid")
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Measure:
+    """The logit of a label in the graph's scores [N, L]."""
+
+    is_probability: bool
+    index: int
+
+    def __call__(self, scores: NDArray[np.float32]) -> NDArray[np.float64]:
+        values = scores[:, self.index].astype(np.float64)
+        if not self.is_probability:
+            return values
+        share = np.clip(values, _SMALLEST, 1 - _SMALLEST)
+        return np.asarray(np.log(share / (1 - share)))
+
+
+def _occlude(
+    runner: ModelRunner,
+    pixel_values: NDArray[np.float32],
+    before: NDArray[np.float64],
+    measure: _Measure,
+    on_progress: OnProgress | None,
+) -> list[NDArray[np.float32]]:
+    """For each of the arrays [K, C, H, W] the mean drop of the logit when a cell is covered."""
+    per_side = _CELLS - _SQUARE + 1
+    total, done = len(pixel_values) * per_side**2, 0
+    grids = []
+    for pixels, whole in zip(pixel_values, before, strict=True):
+        rows, columns = (np.linspace(0, side, _CELLS + 1).round().astype(int) for side in pixels.shape[1:])
+        colour = pixels.mean(axis=(1, 2), keepdims=True)
+        drops, counts = np.zeros((2, _CELLS, _CELLS))
+        corners = [(y, x) for y in range(per_side) for x in range(per_side)]
+        for start in range(0, len(corners), _RUNS_PER_REPORT):
+            some = corners[start : start + _RUNS_PER_REPORT]
+            copies = np.repeat(pixels[None], len(some), axis=0)
+            for copy, (y, x) in zip(copies, some, strict=True):
+                copy[:, rows[y] : rows[y + _SQUARE], columns[x] : columns[x + _SQUARE]] = colour
+            after = measure(runner.infer(copies)[0])
+            for (y, x), score in zip(some, after, strict=True):
+                drops[y : y + _SQUARE, x : x + _SQUARE] += whole - score
+                counts[y : y + _SQUARE, x : x + _SQUARE] += 1
+            done += len(some)
+            if on_progress is not None:
+                on_progress(done, total)
+        grids.append((drops / counts).astype(np.float32))
+    return grids
+
+
+def _place(
+    grids: Sequence[NDArray[np.float32]], views: Sequence[View], size: tuple[int, int]
+) -> NDArray[np.float32]:
+    """The grids in the image's pixels [height, width]; the mean where they overlap, NaN where none is."""
+    total, count = np.zeros(size, np.float32), np.zeros(size, np.float32)
+    for grid, view in zip(grids, views, strict=True):
+        rows, y = _interpolate(grid.shape[0], view.top, view.bottom, size[0])
+        columns, x = _interpolate(grid.shape[1], view.left, view.right, size[1])
+        total[y, x] += rows @ grid @ columns.T
+        count[y, x] += 1
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / count)
+
+
+def _interpolate(cells: int, start: float, end: float, pixels: int) -> tuple[NDArray[np.float32], slice]:
+    """The share of each cell in the pixels [n, cells] between ``start`` and ``end``, and where these are."""
+    centres = np.arange(pixels) + 0.5
+    inside = np.flatnonzero((centres >= start) & (centres <= end))
+    if not len(inside):  # less than a pixel is seen
+        inside = np.array([min(pixels - 1, max(0, int((start + end) / 2)))])
+    place = (centres[inside] - start) / (end - start) * cells - 0.5
+    distance = np.abs(np.clip(place, 0, cells - 1)[:, None] - np.arange(cells))
+    return np.maximum(0, 1 - distance).astype(np.float32), slice(int(inside[0]), int(inside[-1]) + 1)
+
+
+def check_method(method: Any) -> bool:
+    """Whether the method allows an exact map. Raises `OptionError` for an unknown one."""
+    if method not in METHODS:
+        raise OptionError(f"method={shorten(repr(method))} is not one of {', '.join(METHODS)}.")
+    return bool(method == "auto")
