@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "classify": ("pictag.cli.classify", "classify", "Classify images."),
     "keywords": ("pictag.cli.keywords", "keywords", "Suggest keywords for photographs."),
+    "explain": ("pictag.cli.explain", "explain", "Show which areas of an image changed a label's score."),
     "models": ("pictag.cli.models", "models_app", "List, download, inspect, verify and remove models."),
     "quantize": ("pictag.cli.quantize", "quantize", "Quantize a model's weights to 8-bit integers."),
     "bench": ("pictag.cli.bench", "bench", "Measure a model on this machine."),

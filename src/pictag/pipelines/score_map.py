@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 Method = Literal["auto", "occlusion"]
 METHODS: tuple[Method, ...] = ("auto", "occlusion")
-# Chosen with EfficientNet-Lite0 on grids of four photographs: squares of 3 cells point to the right photograph
-# in 93 % of them, single cells in 73 %.
+# On grids of four photographs, EfficientNet-Lite0's maps with squares of this size point to the right
+# photograph in 93 % of the grids, those with squares a third as wide in 73 %.
 _CELLS = 10  # per side of the model's input
 _SQUARE = 3  # cells
 _RUNS_PER_REPORT = 8  # occluded copies between two calls of on_progress
@@ -132,7 +132,7 @@ def find_label(labels: Sequence[str], asked: str | int) -> int:
     if len(found) > 1:
         indices = ", ".join(map(str, found[:5]))
         raise OptionError(
-            f"{len(found)} labels have the name {shorten(repr(asked), 100)}. Give an index instead: {indices}."
+            f"{len(found)} labels have the name {shorten(repr(asked), 100)}. Use an index: {indices}."
         )
     return found[0]
 

@@ -58,9 +58,13 @@ def find_views(size: Size, spec: PreprocessSpec, crop: Crop) -> tuple[View, ...]
         full = View(top=0, left=0, bottom=size[0], right=size[1])
         return (full.magnify(square, (height, width)).magnify(trace_view(spec, (edge, edge)), (edge, edge)),)
     if crop == "tiles":
-        tiles = [View(top=t, left=l, bottom=b, right=r) for l, t, r, b in _find_tiles(size[::-1])]
-        edge = min(size)
-        return tuple(tile.magnify(trace_view(spec, (edge, edge)), (edge, edge)) for tile in tiles)
+        tile = min(size), min(size)
+        inner = trace_view(spec, tile)
+        boxes = _find_tiles(size[::-1])
+        return tuple(
+            View(top=top, left=left, bottom=bottom, right=right).magnify(inner, tile)
+            for left, top, right, bottom in boxes
+        )
     return (trace_view(spec, size),)
 
 
