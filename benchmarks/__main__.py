@@ -20,6 +20,7 @@ NAMES = (
     "agreement",
     "embeddings",
     "keywords",
+    "explanation",
     "structure",
     "accelerator",
 )

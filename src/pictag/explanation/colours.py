@@ -47,4 +47,4 @@ def _make_table(ends: tuple[tuple[float, float], ...]) -> NDArray[np.uint8]:
     lab = np.stack([lightness, chroma * np.cos(angle), chroma * np.sin(angle)], axis=-1)
     linear = np.clip((lab @ _TO_LMS.T) ** 3 @ _TO_RGB.T, 0, 1)
     levels = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return (levels * 255).round().astype(np.uint8)
+    return np.asarray((levels * 255).round(), np.uint8)

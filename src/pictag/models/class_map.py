@@ -57,7 +57,7 @@ class ClassMap:
         """What each position [height, width] adds to a label's logit; its mean plus the bias is the logit."""
         if self.weights is None:
             return features[label]
-        return np.tensordot(self.weights[label], features, axes=1)
+        return np.asarray(np.tensordot(self.weights[label], features, axes=1))
 
     def compute_logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """The logits [L] that follow from the features [K, height, width]."""

@@ -63,10 +63,11 @@ class WeightReader:
             dtype = _DTYPES.get(stored.get(2, 0))
             if dtype is None:
                 return None
-            if external:
-                values = _read_file(self._path, external, dtype)
-            else:
-                values = _read_fields(reader, data, stored, dtype)
+            values = (
+                _read_file(self._path, external, dtype)
+                if external
+                else _read_fields(reader, data, stored, dtype)
+            )
         dims = self._graph.weights[name]
         return values.reshape(dims) if values is not None and values.size == np.prod(dims) else None
 
