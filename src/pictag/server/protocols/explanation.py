@@ -51,7 +51,7 @@ class ExplainRequest:
 
 
 async def explain(request: Request) -> Response:
-    """The heatmap of one image, with its legend (``png``) or without (``heat``), or the numbers (``json``)."""
+    """A heatmap of one image, with its legend (``png``) or without (``heat``), or the numbers (``json``)."""
     services = services_of(request)
     query = read_query(request)
     model = services.registry.check(query.pop("model", services.registry.default))
