@@ -240,7 +240,9 @@ def _interpolate(cells: int, start: float, end: float, pixels: int) -> tuple[NDA
         inside = np.array([min(pixels - 1, max(0, int((start + end) / 2)))])
     place = (centres[inside] - start) / (end - start) * cells - 0.5
     distance = np.abs(np.clip(place, 0, cells - 1)[:, None] - np.arange(cells))
-    return np.maximum(0, 1 - distance).astype(np.float32), slice(int(inside[0]), int(inside[-1]) + 1)
+    near = np.maximum(0, 1 - distance)
+    share = near * near * (3 - 2 * near)  # smooth, and the shares of two neighbours still sum to 1
+    return share.astype(np.float32), slice(int(inside[0]), int(inside[-1]) + 1)
 
 
 def check_method(method: Any) -> bool:
