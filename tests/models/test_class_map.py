@@ -136,6 +136,7 @@ def test_weights_are_read_however_they_are_stored(tmp_path: Path, kind: str) -> 
     assert np.array_equal(found, values)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     ("name", "dtype", "difference"),
     [

@@ -33,7 +33,7 @@ def colour(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     """The colours [..., 3] of values in -1…1: sRGB of 8 bits.
 
     >>> colour(np.array([-1, 0, 1], np.float32)).tolist()
-    [[151, 233, 244], [78, 17, 99], [255, 233, 71]]
+    [[141, 232, 248], [80, 26, 101], [255, 234, 76]]
     """
     table = np.concatenate([_make_table(_LOWERED)[:0:-1], _make_table(_RAISED)])
     places = np.rint((np.clip(values, -1, 1) + 1) * 255).astype(int)

@@ -56,7 +56,7 @@ class ClassMap:
     def weigh(self, features: NDArray[np.float32], label: int) -> NDArray[np.float32]:
         """What each position [height, width] adds to a label's logit; its mean plus the bias is the logit."""
         if self.weights is None:
-            return features[label]
+            return np.asarray(features[label])
         return np.asarray(np.tensordot(self.weights[label], features, axes=1))
 
     def compute_logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:

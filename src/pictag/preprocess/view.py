@@ -46,7 +46,7 @@ def trace_view(spec: PreprocessSpec, size: Size) -> View:
     """What the model's input shows of an image of ``size`` (height, width).
 
     >>> from pictag.preprocess.spec import plain_spec
-    >>> trace_view(plain_spec(size=(224, 224), mean=[0.5], std=[0.5]), (448, 896))
+    >>> trace_view(plain_spec(size=(224, 224), mean=[0.5], std=[0.5], crop=True), (448, 896))
     View(top=0.0, left=224.0, bottom=448.0, right=672.0)
     """
     view = View(top=0, left=0, bottom=size[0], right=size[1])
