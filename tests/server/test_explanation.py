@@ -66,6 +66,8 @@ def test_json_gives_the_image_and_the_label(server: LiveServer, halves: Path) ->
     }
     reply = json.loads(ask(server, "POST", "/v1/explain?model=embedded", json.dumps(body).encode()).body)
     assert (reply["index"], reply["method"]) == (2, "occlusion")
+    metrics = ask(server, "GET", "/metrics").body.decode()
+    assert 'pictag_explanations_total{method="occlusion",model="embedded"} 1.0' in metrics
 
 
 @pytest.mark.parametrize(

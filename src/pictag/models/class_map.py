@@ -68,8 +68,8 @@ class ClassMap:
 def find_class_map(path: Path, graph: Graph, scores: str) -> ClassMap | None:
     """How the output ``scores`` follows from a feature map; ``None`` if pooling doesn't feed a linear head.
 
-    ``path`` is the graph's file, for the weights. Raises ``OSError``. The graph's attributes are only partly
-    known, so compare `ClassMap.compute_logits` with the scores.
+    ``path`` is the graph's file, for the weights. Raises ``OSError`` and ``ValueError``. Only a few of the
+    graph's attributes are known, so compare `ClassMap.compute_logits` with the scores.
     """
     makers = {output: node for node in graph.nodes for output in node.outputs}
     constant = find_constants(graph)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _DTYPES = {1: "<f4", 2: "u1", 3: "i1", 4: "<u2", 5: "<i2", 6: "<i4", 7: "<i8", 10: "<f2", 11: "<f8"}
 _FLOAT_DATA, _INT32_DATA, _INT64_DATA, _RAW_DATA, _EXTERNAL_DATA, _DOUBLE_DATA = 4, 5, 7, 9, 13, 10
 _KEEPING = frozenset({"Identity", "Cast"})
-_MAX_CHAIN = 8  # operations between stored weights and their use, more than exports have
+_MAX_CHAIN = 4  # operations between stored weights and their use, more than exports have
 
 
 class WeightReader:
@@ -36,7 +36,10 @@ class WeightReader:
         self._makers = {output: node for node in graph.nodes for output in node.outputs}
 
     def read(self, name: str, depth: int = 0) -> NDArray[Any] | None:
-        """The tensor's values; ``None`` for one that can't be read here. Raises ``OSError``."""
+        """The tensor's values; ``None`` for one that can't be read here.
+
+        Raises ``OSError``, and ``ValueError`` for a damaged file.
+        """
         if name in self._graph.spans:
             return self._read_initializer(name)
         node = self._makers.get(name)
@@ -86,8 +89,10 @@ def _read_fields(
     return numbers.astype("<u2").view(dtype) if dtype == "<f2" else numbers.astype(dtype)
 
 
-def _read_file(path: Path, external: dict[str, str], dtype: str) -> NDArray[Any]:
+def _read_file(path: Path, external: dict[str, str], dtype: str) -> NDArray[Any] | None:
     """Weights beside the graph; `pictag.models.external_data` has checked that the file is the model's."""
+    if "location" not in external:
+        return None
     with (path.parent / external["location"]).open("rb") as file:
         file.seek(int(external.get("offset") or 0))
         content = file.read(int(external["length"])) if external.get("length") else file.read()

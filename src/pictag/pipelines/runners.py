@@ -156,7 +156,7 @@ class Runners:
                 return None
             mode: Mode = "throughput" if self._options.mode == "throughput" else "latency"
             return MapSession(engine=self._open_engine(mode, class_map.tensor), class_map=class_map)
-        except (EngineError, InvalidModel, OSError):  # occlusion needs no second session
+        except (EngineError, InvalidModel, OSError, ValueError):  # occlusion needs no second session
             return None
 
     def _open_engine(self, mode: Mode, *outputs: str) -> Engine:

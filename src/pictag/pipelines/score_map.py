@@ -8,6 +8,7 @@ https://arxiv.org/abs/1311.2901).
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -145,19 +146,18 @@ def _run(
     runner: ModelRunner, pixel_values: NDArray[np.float32], maps: MapSession | None
 ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]] | None]:
     """The logits [K, L], and the feature maps if the logits follow from them."""
-    logits = runner.infer(pixel_values)[0]
-    if maps is None:
-        return logits, None
-    try:
-        scores, features = maps.engine.run(pixel_values)
-    except EngineError:  # for example a feature map with several rows for one image
-        return logits, None
-    ordered = [maps.class_map.order(one, logits.shape[1]) for one in features]
-    found = [one for one in ordered if one is not None]
-    agree = len(found) == len(logits) and all(
-        _agrees(maps.class_map.compute_logits(one), row) for one, row in zip(found, scores, strict=True)
-    )
-    return logits, found if agree else None
+    if maps is not None:
+        # A feature map with several rows for one image is an error.
+        with suppress(EngineError):
+            logits, features = maps.engine.run(pixel_values)
+            ordered = [maps.class_map.order(one, len(runner.model.labels)) for one in features]
+            found = [one for one in ordered if one is not None]
+            if len(found) == len(logits) and all(
+                _agrees(maps.class_map.compute_logits(one), row)
+                for one, row in zip(found, logits, strict=True)
+            ):
+                return logits, found
+    return runner.infer(pixel_values)[0], None
 
 
 def _agrees(logits: NDArray[np.float32], scores: NDArray[np.float32]) -> bool:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from pictag.pipelines.score_map import Method, ScoreMap
+    from pictag.server.metrics import Metrics
     from pictag.server.served_model import ServedModel
 
 Form = Literal["png", "heat", "json"]
@@ -71,7 +72,7 @@ async def explain(request: Request) -> Response:
             if asked.label is not None:
                 find_label(served.runner.model.labels, asked.label)
             is_over = threading.Event()
-            observe = make_observer(served, asked, deadline_s=deadline_s, is_over=is_over)
+            observe = make_observer(served, asked, services.metrics, deadline_s=deadline_s, is_over=is_over)
             explaining = replace(served, runner=replace(served.runner, observe=observe))
             (image,) = name_images(parsed.images)
             with services.hold_explanation():
@@ -102,7 +103,12 @@ def read_parameters(parameters: Mapping[str, Any], query: Mapping[str, str]) -> 
 
 
 def make_observer(
-    served: ServedModel, asked: ExplainRequest, *, deadline_s: float, is_over: threading.Event
+    served: ServedModel,
+    asked: ExplainRequest,
+    metrics: Metrics,
+    *,
+    deadline_s: float,
+    is_over: threading.Event,
 ) -> Callable[[Image.Image], Response]:
     """What a worker calls with the decoded image. Its result is the response.
 
@@ -121,6 +127,7 @@ def make_observer(
         found = map_score(
             served.runner, source, asked.label, scorer=scorer, maps=maps, on_progress=stop_if_late
         )
+        metrics.explanations.labels(served.name, found.method).inc()
         if asked.form == "json":
             return json_response(describe(found))
         stream = io.BytesIO()
