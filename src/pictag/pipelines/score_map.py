@@ -128,7 +128,7 @@ def find_label(labels: Sequence[str], asked: str | int) -> int:
     ]
     if not found:
         names = (name for label in labels for name in (label, *label.split(", ")))
-        hint = suggest(asked, names) or " 'pictag models inspect' lists the model's labels."
+        hint = suggest(asked, names) or " 'pictag models inspect MODEL --labels' lists its labels."
         raise OptionError(f"The model has no label {shorten(repr(asked), 100)}.{hint}")
     if len(found) > 1:
         indices = ", ".join(map(str, found[:5]))
