@@ -83,6 +83,17 @@ def test_what_the_models_crop_cuts_off_is_nan(shared: Path) -> None:
         assert np.isfinite(classifier.explain(wide)).all()
 
 
+def test_a_smaller_map_is_that_of_the_whole_image(tiny: Path) -> None:
+    image = draw_corner(300, 120, 200, 20, 80)
+    with pipeline(model=tiny, crop="whole") as classifier:
+        full, small = classifier.explain(image, "red"), classifier.map_score(image, "red", max_edge=60)
+        assert classifier.map_score(image, "red", max_edge=300).values.shape == (120, 300)
+        with pytest.raises(errors.OptionError, match="max_edge"):
+            classifier.map_score(image, max_edge=0)
+    assert small.image.size == (60, 24)
+    assert np.abs(small.values - full[2::5, 2::5]).max() < 1e-4
+
+
 @pytest.mark.parametrize("method", ["auto", "occlusion"])
 @pytest.mark.parametrize("x", [0, 130, 260])
 def test_tiles_are_put_back_into_their_places(tiny: Path, method: Any, x: int) -> None:

@@ -105,6 +105,7 @@ def explain(
         options = replace(options, model=model)
 
     from pictag.cli.run import run_images
+    from pictag.explanation import MAX_EDGE
     from pictag.explanation.sink import ExplanationSink, JsonlRows, Rows, TableRows, make_explanation
     from pictag.pipelines.results import gives_probabilities
     from pictag.pipelines.score_map import find_label
@@ -132,7 +133,7 @@ def explain(
             progress.draw(f"Occlusion: {done} of {total} runs", done, total)
 
         def observe(image: Image.Image) -> Explanation:
-            found = classifier.map_score(image, label, method=method, on_progress=show)
+            found = classifier.map_score(image, label, method=method, max_edge=MAX_EDGE, on_progress=show)
             return make_explanation(found, model=classifier.card.name, percent=percent)
 
         return observe

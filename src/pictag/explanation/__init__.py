@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from pictag.explanation.heatmap import SENTENCE, draw_heat, draw_heatmap
+from pictag.explanation.heatmap import MAX_EDGE, SENTENCE, draw_heat, draw_heatmap
 from pictag.pipelines.score_map import ScoreMap
 
-__all__ = ["SENTENCE", "ScoreMap", "draw_heat", "draw_heatmap"]
+__all__ = ["MAX_EDGE", "SENTENCE", "ScoreMap", "draw_heat", "draw_heatmap"]

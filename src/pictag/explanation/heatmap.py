@@ -19,7 +19,9 @@ SENTENCE = "Areas that changed this model's score"
 """What a heatmap shows: it doesn't show where an object is."""
 METHODS = {"activation": "class activation map", "occlusion": "occlusion"}
 
-_EDGES = (640, 1600)  # of the longer side: smaller and larger images are resized
+MAX_EDGE = 1600
+"""Pixels of a heatmap's longer side, without the legend. Larger images are resized."""
+_EDGES = (640, MAX_EDGE)
 _GREY = 0.65  # of the photograph's colour is removed, so that it doesn't compete with the heat
 _LIGHT, _UNSEEN_LIGHT, _STRIPE_LIGHT = 0.8, 0.4, 24
 _OPACITY = 0.85  # of the largest value

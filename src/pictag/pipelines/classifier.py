@@ -11,7 +11,7 @@ import numpy as np
 from pictag.errors import OptionError, UnsupportedInput, shorten
 from pictag.execution import Outcome, run_one
 from pictag.images import expand, is_single, iterate, make_source
-from pictag.options import check_names, update_scoring_options
+from pictag.options import check_count, check_names, update_scoring_options
 from pictag.pipelines.numbers import describe_value, read_numbers
 from pictag.pipelines.opening import open_runners
 from pictag.pipelines.results import as_source, make_entry, make_scorer
@@ -242,11 +242,13 @@ class ImageClassificationPipeline(Generic[R]):
         label: str | int | None = None,
         *,
         method: Method = "auto",
+        max_edge: int | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> ScoreMap:
         """What `explain` returns, with the label, its score, the method and the image.
 
-        `pictag.explanation.draw` makes a picture of it.
+        If the image's longer side is above ``max_edge``, the map and the image are made smaller.
+        `pictag.explanation.draw_heatmap` draws them.
         """
         self._runners.check_open()
         is_exact_allowed = check_method(method)
@@ -256,6 +258,7 @@ class ImageClassificationPipeline(Generic[R]):
             label,
             scorer=self._scorer,
             maps=self._runners.open_maps() if is_exact_allowed else None,
+            max_edge=None if max_edge is None else check_count("max_edge", max_edge),
             on_progress=on_progress,
         )
 

@@ -13,7 +13,7 @@ import numpy as np
 from starlette.responses import Response
 
 from pictag.errors import DeadlineExceeded, shorten
-from pictag.explanation import SENTENCE, draw_heat, draw_heatmap
+from pictag.explanation import MAX_EDGE, SENTENCE, draw_heat, draw_heatmap
 from pictag.images import make_source
 from pictag.options import ScoringOptions
 from pictag.pipelines.results import gives_probabilities, make_scorer
@@ -125,7 +125,13 @@ def make_observer(
         maps = served.runners.open_maps() if check_method(asked.method) else None
         source = make_source(image)
         found = map_score(
-            served.runner, source, asked.label, scorer=scorer, maps=maps, on_progress=stop_if_late
+            served.runner,
+            source,
+            asked.label,
+            scorer=scorer,
+            maps=maps,
+            max_edge=MAX_EDGE,
+            on_progress=stop_if_late,
         )
         metrics.explanations.labels(served.name, found.method).inc()
         if asked.form == "json":
