@@ -75,10 +75,29 @@ def test_a_heatmap_is_only_replaced_when_asked(
     assert (tmp_path / "red-explained.png").read_bytes() != b"mine"
 
 
-def test_two_images_never_share_a_heatmap(tiny: str, photos: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_images_of_the_same_name_have_numbered_heatmaps(
+    tiny: str, photos: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     make_image(photos / "other" / "red.png", "green")
-    assert run(tiny, "photos", "--recursive", "--overwrite") == 1
-    assert "has the heatmap of another image" in capfd.readouterr().out
+    assert run(tiny, "photos", "--recursive") == 0
+    rows = {row["source"]: row for row in map(json.loads, capfd.readouterr().out.splitlines())}
+    named = {rows[name]["heatmap"] for name in ("photos/red.png", "photos/other/red.png")}
+    assert named == {"red-explained.png", "red-explained-2.png"}
+    assert all(Path(name).is_file() for name in named)
+
+
+def test_several_images_never_share_one_file(tiny: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(tiny, "photos", "-o", "heat.png") == 1
+    assert "has the heatmap of another image. Use a folder" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["x" * 251, "\u00e4" * 125, "-dash", "new\nline"])
+def test_the_name_of_any_image_gives_the_name_of_a_heatmap(
+    tiny: str, tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    make_image(tmp_path / f"{name}.png")
+    assert run(tiny, "--", f"{name}.png") == 0
+    assert Path(json.loads(capfd.readouterr().out)["heatmap"]).is_file()
 
 
 @pytest.mark.parametrize(

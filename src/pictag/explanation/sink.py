@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from pictag.pipelines.score_map import ScoreMap
     from pictag.records import Prediction
     from pictag.sinks.table import TableSink
+
+
+_NAME_BYTES = 200  # of an image's name in that of its heatmap; file systems allow 255 in all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +80,9 @@ class ExplanationSink:
     """A sink of predictions whose ``observed`` is an `Explanation`.
 
     Heatmaps are written to ``output`` if that is a file's name, and otherwise into the folder ``output``, as
-    NAME-explained.png. Raises `OutputError` for a file that exists, unless ``overwrite`` is true. A heatmap
-    that can't be written is the failure of its image; ``failed`` counts these.
+    NAME-explained.png; if several images have the same name, NAME-explained-2.png and so on. A file that
+    exists is only replaced with ``overwrite``. A heatmap that can't be written is the failure of its image;
+    ``failed`` counts these.
     """
 
     def __init__(self, output: Path, rows: Rows, *, overwrite: bool = False) -> None:
@@ -107,9 +112,13 @@ class ExplanationSink:
         self._rows.close()
 
     def _write_heatmap(self, source: str, explanation: Explanation) -> Path:
-        path = name_heatmap(source, self._output)
-        if path in self._written:
-            raise OutputError(f"{shorten(path)} has the heatmap of another image of this run.")
+        path = first = name_heatmap(source, self._output)
+        if path in self._written and path == self._output:
+            raise OutputError(f"{shorten(path)} has the heatmap of another image. Use a folder as --output.")
+        number = 1
+        while path in self._written:
+            number += 1
+            path = first.with_stem(f"{first.stem}-{number}")
         if path.exists() and not self._overwrite:
             raise OutputError(f"{shorten(path)} already exists. Use --overwrite to replace it.")
         with replace_file(path) as stream:
@@ -129,6 +138,8 @@ def name_heatmap(source: str, output: Path) -> Path:
     if output.suffix.lower() == ".png":
         return output
     name = Path(source.partition("?")[0]).stem if source[:1] != "<" else "image"
+    while len(os.fsencode(name)) > _NAME_BYTES:
+        name = name[:-1]
     return output / f"{name or 'image'}-explained.png"
 
 
