@@ -16,6 +16,8 @@ from asking import LiveServer, ask, serve
 from pictag import pipeline
 from tinymodel import make_image, make_tiny_model
 
+PATIENT = {"X-Request-Timeout-Ms": "60000"}  # the machine may be busy
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -64,7 +66,8 @@ def test_json_gives_the_image_and_the_label(server: LiveServer, halves: Path) ->
         "inputs": base64.b64encode(halves.read_bytes()).decode(),
         "parameters": {"label": 2, "format": "json", "method": "occlusion"},
     }
-    reply = json.loads(ask(server, "POST", "/v1/explain?model=embedded", json.dumps(body).encode()).body)
+    answer = ask(server, "POST", "/v1/explain?model=embedded", json.dumps(body).encode(), headers=PATIENT)
+    reply = json.loads(answer.body)
     assert (reply["index"], reply["method"]) == (2, "occlusion")
     metrics = ask(server, "GET", "/metrics").body.decode()
     assert 'pictag_explanations_total{method="occlusion",model="embedded"} 1.0' in metrics
