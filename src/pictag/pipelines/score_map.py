@@ -1,9 +1,8 @@
 """Which areas of an image changed a label's score: class activation maps, and occlusion.
 
 ONNX Runtime has no gradients. Where global average pooling feeds the layer that computes the scores, the map
-is exact and takes one run (`pictag.models.class_map`). For any other graph, squares of the model's input are
-replaced with its mean colour, and the map shows by how much the score drops (Zeiler and Fergus 2014,
-https://arxiv.org/abs/1311.2901).
+is exact and takes one run (`pictag.models.class_map`). Any other graph is explained by occlusion
+(`pictag.pipelines.occlusion`).
 """
 
 from __future__ import annotations
@@ -17,13 +16,14 @@ from PIL import Image
 
 from pictag.errors import EngineError, OptionError, shorten, suggest
 from pictag.execution import Outcome
+from pictag.pipelines.occlusion import occlude
 from pictag.postprocess import activate, pick_labels
 from pictag.preprocess.crop import find_views
 from pictag.preprocess.view import View
 from pictag.records import Label
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -31,19 +31,12 @@ if TYPE_CHECKING:
     from pictag.execution import ModelRunner
     from pictag.images import Source
     from pictag.models.class_map import ClassMap
+    from pictag.pipelines.occlusion import OnProgress
     from pictag.pipelines.results import Scorer
-
-    OnProgress = Callable[[int, int], None]
 
 Method = Literal["auto", "occlusion"]
 METHODS: tuple[Method, ...] = ("auto", "occlusion")
-# On grids of four photographs, EfficientNet-Lite0's maps with squares of this size point to the right
-# photograph in 93 % of the grids, those with squares a third as wide in 73 %.
-_CELLS = 10  # per side of the model's input
-_SQUARE = 3  # cells
-_RUNS_PER_REPORT = 8  # occluded copies between two calls of on_progress
 _MAX_DIFFERENCE = 0.05  # of the scores' range: 8-bit rounding is below 0.5 %, another head far above
-_SMALLEST = 1e-7  # probability whose logarithm is taken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -99,8 +92,7 @@ def map_score(
     if maps is not None and features is not None:
         grids = [maps.class_map.weigh(one, shown.index) for one in features]
     else:
-        measure = _Measure(is_probability=runner.model.outputs == "probabilities", index=shown.index)
-        grids = _occlude(runner, pixel_values, measure(logits), measure, on_progress)
+        grids = occlude(runner, pixel_values, logits, shown.index, on_progress)
     if not all(np.isfinite(grid).all() for grid in grids):
         raise EngineError("The model returned NaN or infinity, so there is no map for this image.")
     if max_edge is not None and max(image.size) > max_edge:
@@ -178,53 +170,6 @@ def _agrees(logits: NDArray[np.float32], scores: NDArray[np.float32]) -> bool:
         np.abs(activate(logits[None], activation)[0] - scores).max() <= tolerance
         for activation in ("none", "softmax", "sigmoid")
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Measure:
-    """The logit of a label in the graph's scores [N, L]."""
-
-    is_probability: bool
-    index: int
-
-    def __call__(self, scores: NDArray[np.float32]) -> NDArray[np.float64]:
-        values = scores[:, self.index].astype(np.float64)
-        if not self.is_probability:
-            return values
-        share = np.clip(values, _SMALLEST, 1 - _SMALLEST)
-        return np.asarray(np.log(share / (1 - share)))
-
-
-def _occlude(
-    runner: ModelRunner,
-    pixel_values: NDArray[np.float32],
-    before: NDArray[np.float64],
-    measure: _Measure,
-    on_progress: OnProgress | None,
-) -> list[NDArray[np.float32]]:
-    """For each of the arrays [K, C, H, W] the mean drop of the logit when a cell is covered."""
-    per_side = _CELLS - _SQUARE + 1
-    total, done = len(pixel_values) * per_side**2, 0
-    grids = []
-    for pixels, whole in zip(pixel_values, before, strict=True):
-        rows, columns = (np.linspace(0, side, _CELLS + 1).round().astype(int) for side in pixels.shape[1:])
-        colour = pixels.mean(axis=(1, 2), keepdims=True)
-        drops, counts = np.zeros((2, _CELLS, _CELLS))
-        corners = [(y, x) for y in range(per_side) for x in range(per_side)]
-        for start in range(0, len(corners), _RUNS_PER_REPORT):
-            some = corners[start : start + _RUNS_PER_REPORT]
-            copies = np.repeat(pixels[None], len(some), axis=0)
-            for copy, (y, x) in zip(copies, some, strict=True):
-                copy[:, rows[y] : rows[y + _SQUARE], columns[x] : columns[x + _SQUARE]] = colour
-            after = measure(runner.infer(copies)[0])
-            for (y, x), score in zip(some, after, strict=True):
-                drops[y : y + _SQUARE, x : x + _SQUARE] += whole - score
-                counts[y : y + _SQUARE, x : x + _SQUARE] += 1
-            done += len(some)
-            if on_progress is not None:
-                on_progress(done, total)
-        grids.append((drops / counts).astype(np.float32))
-    return grids
 
 
 def _place(
