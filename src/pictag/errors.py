@@ -32,6 +32,10 @@
     ├── MissingProgram (FileNotFoundError)  an external program is not installed
     ├── OutputError (OSError)               a result can't be written
     │   └── UnreadableResults (ValueError)  not a result file of pictag, or it can't be read
+    ├── LibraryError                        the library of the gallery can't be used
+    │   ├── LibraryNotFound (FileNotFoundError)
+    │   ├── InvalidLibrary (ValueError)     damaged, not a library, or of a newer pictag
+    │   └── LibraryLocked (TimeoutError)    another program is writing it
     ├── DeadlineExceeded (TimeoutError)     not done within the time allowed
     └── PipelineClosed (RuntimeError)       used after close()
 
@@ -283,6 +287,22 @@ class OutputError(PictagError, OSError):
 
 class UnreadableResults(OutputError, ValueError):
     """A file can't be read, or is not a result file of pictag."""
+
+
+class LibraryError(PictagError):
+    """The library of the gallery can't be used."""
+
+
+class LibraryNotFound(LibraryError, FileNotFoundError):
+    """There is no library at this path."""
+
+
+class InvalidLibrary(LibraryError, ValueError):
+    """A library that is damaged or of a newer pictag, or another file."""
+
+
+class LibraryLocked(LibraryError, TimeoutError):
+    """Another program is writing the library."""
 
 
 class DeadlineExceeded(PictagError, TimeoutError):
