@@ -1,4 +1,4 @@
-"""The library that the gallery's commands use: ``--library``, ``PICTAG_LIBRARY``, or one in the home folder."""
+"""The library of the gallery's commands: ``--library``, ``PICTAG_LIBRARY``, or one in the home folder."""
 
 from __future__ import annotations
 

@@ -120,7 +120,8 @@ def save_folder(
     """The id of an indexed folder, or of a disk that is mounted below one."""
     row: tuple[int] = connection.execute(
         "INSERT INTO folders (path, is_mount, exclude) VALUES (?, ?, ?) ON CONFLICT (path) DO UPDATE SET "
-        "is_mount = min(is_mount, excluded.is_mount), exclude = excluded.exclude RETURNING id",
+        "is_mount = min(is_mount, excluded.is_mount), "
+        "exclude = iif(excluded.is_mount, exclude, excluded.exclude) RETURNING id",
         (path, is_mount, json.dumps(list(exclude), ensure_ascii=False)),
     ).fetchone()
     return row[0]
@@ -149,7 +150,8 @@ def save_content(connection: sqlite3.Connection, content: Content, *, model_id: 
     """Store an image with a model's scores and embedding, in place of those that it had; returns its id."""
     row: tuple[int] = connection.execute(
         "INSERT INTO contents (pixels, width, height, hash, mirrored_hash, model_id) "
-        "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (pixels) DO UPDATE SET hash = excluded.hash, mirrored_hash = excluded.mirrored_hash, "
+        "VALUES (?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (pixels) DO UPDATE SET hash = excluded.hash, mirrored_hash = excluded.mirrored_hash, "
         "model_id = excluded.model_id RETURNING id",
         (content.pixels, content.width, content.height, content.hash, content.mirrored_hash, model_id),
     ).fetchone()
@@ -232,7 +234,9 @@ def save_words(connection: sqlite3.Connection, file_id: int) -> None:
             "SELECT word FROM keywords WHERE file_id = ? ORDER BY position", (file_id,)
         )
     ]
-    people, labels, rejected = [], [], set()
+    people: list[str] = []
+    labels: list[str] = []
+    rejected: set[str] = set()
     for word, synonyms, score, verdict in connection.execute(
         "SELECT word, synonyms, score, verdict FROM scores JOIN terms ON terms.id = term_id "
         "WHERE content_id = ? ORDER BY score DESC, term_id",
