@@ -97,8 +97,9 @@ class TermScorer:
     def choose(self, scores: NDArray[np.float32]) -> dict[int, float]:
         """The scores by term id: labels and concepts of at least `MIN_SCORE`, and the five best labels."""
         combined = self._concepts.combine(scores, exclusive=self._exclusive)
-        best = np.argsort(-scores, kind="stable")[:_BEST_LABELS]
-        labels = np.union1d(best, np.flatnonzero(scores >= MIN_SCORE))
+        labels = np.flatnonzero(scores >= MIN_SCORE)
+        if len(labels) < _BEST_LABELS:
+            labels = np.argsort(-scores, kind="stable")[:_BEST_LABELS]
         concepts = np.flatnonzero(combined >= MIN_SCORE)
         found: dict[int, float] = {}
         for ids, values in (

@@ -9,6 +9,7 @@ import json
 import os
 import unicodedata
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -153,7 +154,14 @@ def save_content(connection: sqlite3.Connection, content: Content, *, model_id: 
         "VALUES (?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (pixels) DO UPDATE SET hash = excluded.hash, mirrored_hash = excluded.mirrored_hash, "
         "model_id = excluded.model_id RETURNING id",
-        (content.pixels, content.width, content.height, content.hash, content.mirrored_hash, model_id),
+        (
+            content.pixels,
+            content.width,
+            content.height,
+            _to_signed(content.hash),
+            _to_signed(content.mirrored_hash),
+            model_id,
+        ),
     ).fetchone()
     content_id = row[0]
     connection.execute("DELETE FROM scores WHERE content_id = ?", (content_id,))
@@ -161,8 +169,13 @@ def save_content(connection: sqlite3.Connection, content: Content, *, model_id: 
         "INSERT INTO scores (content_id, term_id, score, model_score) VALUES (?, ?, ?, ?)",
         ((content_id, term_id, score, score) for term_id, score in content.scores.items()),
     )
-    apply_decisions(connection, content_id)
+    _overrule(connection, content_id)
     return content_id
+
+
+def _to_signed(value: int | None) -> int | None:
+    """The same 64 bits as a number that SQLite stores."""
+    return value if value is None or value < 2**63 else value - 2**64
 
 
 def apply_decisions(connection: sqlite3.Connection, content_id: int) -> None:
@@ -173,6 +186,11 @@ def apply_decisions(connection: sqlite3.Connection, content_id: int) -> None:
         (content_id,),
     )
     connection.execute("DELETE FROM scores WHERE content_id = ? AND model_score IS NULL", (content_id,))
+    _overrule(connection, content_id)
+
+
+def _overrule(connection: sqlite3.Connection, content_id: int) -> None:
+    """Replace a model's scores by people's decisions."""
     decisions = connection.execute(
         "SELECT word, verdict FROM decisions JOIN contents USING (pixels) WHERE contents.id = ?",
         (content_id,),
@@ -245,14 +263,19 @@ def save_words(connection: sqlite3.Connection, file_id: int) -> None:
         if verdict == "rejected":
             rejected.add(meaning(word))
         elif score > 0:
-            (labels if verdict is None else people).extend((word, *json.loads(synonyms)))
+            (labels if verdict is None else people).extend((word, *_read_synonyms(synonyms)))
     keywords = [word for word in keywords if meaning(word) not in rejected]
     # The folder's own name counts, the folders above it don't.
-    names = os.path.relpath(path, os.path.dirname(root))  # noqa: PTH120 - bytes
+    names = path.removeprefix(os.path.join(os.path.dirname(root), b""))  # noqa: PTH118, PTH120 - bytes
     connection.execute(
         "INSERT INTO words (rowid, people, labels, names) VALUES (?, ?, ?, ?)",
         (file_id, "\n".join((*keywords, *people)), "\n".join(labels), path_text(names)),
     )
+
+
+@cache
+def _read_synonyms(text: str) -> tuple[str, ...]:
+    return tuple(json.loads(text))
 
 
 def save_words_of(connection: sqlite3.Connection, content_id: int) -> None:
