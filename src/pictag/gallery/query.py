@@ -106,9 +106,9 @@ def parse(text: str) -> AllOf:
 
     >>> parse("dog -type:raw,png").terms[0]
     Words(text='dog', is_quoted=False)
-    >>> parse("dog is:confirmd")
+    >>> parse("dog (cat")
     Traceback (most recent call last):
-    pictag.errors.QueryError: is: doesn't know 'confirmd'. Did you mean 'confirmed'? Use one of: confirmed, …
+    pictag.errors.QueryError: This '(' has no ')' behind it.
     """
     if len(text) > MAX_CHARACTERS:
         raise QueryError(f"The query has {len(text):,} characters; at most {MAX_CHARACTERS:,} are allowed.")
@@ -130,28 +130,30 @@ class _Parser:
         return tree if isinstance(tree, AllOf) else AllOf(terms=(tree,))
 
     def _read_any(self) -> Term:
-        parts = [self._read_all()]
-        while self._take_word("OR"):
-            parts.append(self._read_all())
+        parts = [self._read_all(None)]
+        while (place := self._take_word("OR")) is not None:
+            parts.append(self._read_all(place))
         return parts[0] if len(parts) == 1 else AnyOf(terms=tuple(parts))
 
-    def _read_all(self) -> Term:
+    def _read_all(self, after: int | None) -> Term:
+        """A conjunction; ``after`` is the place of the OR before it."""
         terms: list[Term] = []
-        is_open = False  # after AND
-        while True:
-            start = self.place
-            if self._is_at_end() or self.text[self.place] == ")" or self._sees_word("OR"):
-                break
-            if self._take_word("AND"):
-                if not terms or is_open:
-                    raise self._operator_error("AND", start)
-                is_open = True
-                continue
-            terms.append(self._read_term())
-            is_open = False
-        if not terms or is_open:
-            operator = "AND" if is_open else "OR"
-            raise self._operator_error(operator, self.place)
+        operator = None if after is None else ("OR", after)  # that needs a term
+        while not self._is_at_end() and self.text[self.place] != ")" and not self._sees_word("OR"):
+            place = self._take_word("AND")
+            if place is None:
+                terms.append(self._read_term())
+                operator = None
+            elif operator is not None or not terms:
+                raise self._operator_error("AND", place)
+            else:
+                operator = "AND", place
+        if operator is not None:
+            raise self._operator_error(*operator)
+        if not terms and self._sees_word("OR"):
+            raise self._operator_error("OR", self.place)
+        if not terms:
+            raise self._error("This ')' has no '(' before it.", self.place, self.place + 1)
         return terms[0] if len(terms) == 1 else AllOf(terms=tuple(terms))
 
     def _read_term(self) -> Term:
@@ -161,7 +163,7 @@ class _Parser:
         if self.depth > MAX_DEPTH:
             raise self._error(f"More than {MAX_DEPTH} parentheses inside each other.", start, start + 1)
         try:
-            if self._take_word("NOT"):
+            if self._take_word("NOT") is not None:
                 if self._is_at_end():
                     raise self._error("NOT needs a term behind it.", start, start + 3)
                 return _negate(self._read_term())
@@ -315,23 +317,22 @@ class _Parser:
             end >= len(self.text) or self.text[end].isspace() or self.text[end] in "()"
         )
 
-    def _take_word(self, word: str) -> bool:
+    def _take_word(self, word: str) -> int | None:
+        """The place of an operator, if it comes next."""
         if self._is_at_end() or not self._sees_word(word):
-            return False
+            return None
         self.place += len(word)
-        return True
+        return self.place - len(word)
 
     def _word_at(self, start: int) -> tuple[int, int]:
         match = _PLAIN_WORD.match(self.text, start)
         return start, match.end() if match is not None else start + 1
 
     def _operator_error(self, operator: str, place: int) -> QueryError:
-        found = self.text.rfind(operator, 0, place + len(operator))
-        start = found if found >= 0 else self.text.find("OR", place)
         return self._error(
             f"{operator} needs a term on both sides. To search for it as text, put it in quotes.",
-            start,
-            start + len(operator),
+            place,
+            place + len(operator),
         )
 
     def _error(self, message: str, start: int, end: int) -> QueryError:

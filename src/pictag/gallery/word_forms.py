@@ -54,7 +54,7 @@ def list_forms(word: str) -> Forms:
     """The folded word and its possible singulars; two words are forms of one if these have one in common.
 
     >>> sorted(list_forms("butterflies")), sorted(list_forms("glass"))
-    (['butterflie', 'butterfly', 'butterflies'], ['glass'])
+    (['butterflie', 'butterflies', 'butterfly'], ['glass'])
     """
     forms = {word, _IRREGULAR.get(word, word)}
     if word.endswith("s") and not word.endswith(("ss", "us", "is")) and word not in _NOT_PLURAL:
