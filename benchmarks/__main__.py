@@ -20,6 +20,7 @@ NAMES = (
     "agreement",
     "embeddings",
     "keywords",
+    "gallery_search",
     "structure",
     "accelerator",
 )

@@ -118,30 +118,30 @@ def libraries(draw: st.DrawFn) -> tuple[list[Entry], frozenset[str]]:
     return entries, frozenset(draw(st.lists(st.sampled_from(paths), max_size=1)))
 
 
-def render(term: Term, draw: st.DrawFn) -> str:
+def render(term: Term, data: st.DataObject) -> str:
     """The term as someone may type it."""
     match term:
         case Words():
             return f'"{term.text}"' if term.is_quoted else term.text
         case Condition():
             values = (f'"{v.text}"' if " " in v.text or v.is_quoted else v.text for v in term.values)
-            return f"{draw(st.sampled_from((term.key, term.key.upper())))}:{','.join(values)}"
+            return f"{data.draw(st.sampled_from((term.key, term.key.upper())))}:{','.join(values)}"
         case Score():
             return f"score{term.operator}{term.number:.7g}"
         case Not():
-            inner = render(term.term, draw)
+            inner = render(term.term, data)
             if isinstance(term.term, (AllOf, AnyOf)):
                 inner = f"({inner})"
-            return f"NOT {inner}" if inner[0] == "-" or draw(st.booleans()) else f"-{inner}"
+            return f"NOT {inner}" if inner[0] == "-" or data.draw(st.booleans()) else f"-{inner}"
         case AnyOf():
             return " OR ".join(
-                f"({render(part, draw)})" if isinstance(part, AnyOf) else render(part, draw)
+                f"({render(part, data)})" if isinstance(part, AnyOf) else render(part, data)
                 for part in term.terms
             )
         case AllOf():
-            joined = draw(st.sampled_from((" ", "  ", " AND ")))
+            joined = data.draw(st.sampled_from((" ", "  ", " AND ")))
             return joined.join(
-                f"({render(part, draw)})" if isinstance(part, (AllOf, AnyOf)) else render(part, draw)
+                f"({render(part, data)})" if isinstance(part, (AllOf, AnyOf)) else render(part, data)
                 for part in term.terms
             )
 
@@ -169,7 +169,7 @@ def check_random_queries(data: st.DataObject) -> None:
         columns = Columns(gallery.connection)
         for _ in range(QUERIES):
             tree = data.draw(trees)
-            text = render(tree, data.draw)
+            text = render(tree, data)
             parsed = parse(text)
             assert simplify(parsed) == simplify(tree)
             check_search(gallery.connection, columns, text, slow.search(parsed))

@@ -11,11 +11,15 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from pictag.gallery.columns import Columns
 from pictag.gallery.decisions import decide, forget
+from pictag.gallery.facets import Facets, count_facets
 from pictag.gallery.schema import explain_errors, open_library, write
+from pictag.gallery.search import SearchResult, search
 from pictag.gallery.store import path_text
 
 if TYPE_CHECKING:
@@ -118,6 +122,22 @@ class Gallery:
     def forget(self, file: str | os.PathLike[str], word: str) -> str:
         """Undo the decision about a word: the model's score applies again."""
         return forget(self.connection, file, word)
+
+    @cached_property
+    def columns(self) -> Columns:
+        """What searches have read of the library."""
+        return Columns(self.connection)
+
+    def search(self, query: str = "", *, limit: int | None = None, offset: int = 0) -> SearchResult:
+        """The images that a query selects, best first; docs/search.md describes the language of queries.
+
+        Raises `pictag.errors.QueryError`, which points at the place.
+        """
+        return search(self.connection, query, limit=limit, offset=offset, columns=self.columns)
+
+    def facets(self, query: str = "") -> Facets:
+        """How many images the query selects with each label, type, year and review state."""
+        return count_facets(self.connection, query, columns=self.columns)
 
     def thumbnail(self, file_id: int, *, size: int = 256) -> bytes:
         """A file's image as JPEG bytes, upright, with at most ``size`` pixels on its longest side."""
