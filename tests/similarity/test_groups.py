@@ -48,6 +48,30 @@ def test_the_image_that_most_others_are_near_to_comes_first() -> None:
     assert group_near(hashes, [None] * 9, None, cut=CUT) == [[4, 0, 1, 2, 3, 5, 6, 7, 8]]
 
 
+def test_pairs_that_must_stay_apart_are_in_no_group() -> None:
+    hashes = [0b1, 0b10, 0b100, 0b1000]
+    assert group_near(hashes, hashes, None, cut=CUT, apart=[(0, 1)]) == [[0, 2, 3]]
+    assert group_near(hashes, hashes, None, cut=CUT, apart=[(2, 3)]) == [[0, 1, 2]]
+    everything = itertools.combinations(range(4), 2)
+    assert group_near(hashes, hashes, None, cut=CUT, apart=everything) == []
+
+
+def test_long_embeddings_give_the_same_groups_as_all_products() -> None:
+    draw = np.random.default_rng(1)
+    spread = 1 / np.arange(1, 501)  # like embeddings, they are larger in some directions
+    centres = draw.standard_normal((60, 500)) * spread
+    rows = normalize(np.repeat(centres, 5, axis=0) + 0.15 * draw.standard_normal((300, 500)) * spread)
+    products = rows @ rows.T
+    cut = float(np.quantile(products, 0.98))
+    groups = group_near([None] * 300, [None] * 300, rows.astype(np.float16), cut=cut)
+    near = (products >= cut) & ~np.eye(300, dtype=bool)
+    sure = abs(products - cut) > 2e-3
+    assert len(groups) > 30
+    alone = sorted(set(range(300)) - set(itertools.chain(*groups)))
+    assert not (near & sure)[np.ix_(alone, alone)].any()
+    assert all(near[first, other] or not sure[first, other] for first, *rest in groups for other in rest)
+
+
 def test_a_mirrored_image_is_near() -> None:
     assert group_near([5, 2**60 - 1], [2**60 - 1, 5], None, cut=CUT) == [[0, 1]]
 
