@@ -33,6 +33,8 @@ COMMANDS = {
     "keywords": ("pictag.cli.keywords", "keywords", "Suggest keywords for photographs."),
     "index": ("pictag.cli.index", "index", "Bring the library of the gallery up to date."),
     "search": ("pictag.cli.search", "search", "Search the library of the gallery."),
+    "similar": ("pictag.cli.similar", "similar", "Find images similar to a photograph."),
+    "duplicates": ("pictag.cli.duplicates", "duplicates", "Find duplicates in the library."),
     "gallery": ("pictag.cli.gallery", "gallery_app", "Review the library's labels, and manage it."),
     "models": ("pictag.cli.models", "models_app", "List, download, inspect, verify and remove models."),
     "quantize": ("pictag.cli.quantize", "quantize", "Quantize a model's weights to 8-bit integers."),
