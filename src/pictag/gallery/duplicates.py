@@ -21,7 +21,13 @@ from pictag.errors import OptionError, shorten
 from pictag.gallery.decisions import find_content
 from pictag.gallery.schema import write
 from pictag.gallery.similar import read_blocks
-from pictag.similarity import MAX_DIFFERENT_BITS, count_different_bits, find_cosine_cut, group_near
+from pictag.similarity import (
+    MAX_DIFFERENT_BITS,
+    are_distinctive,
+    count_different_bits,
+    find_cosine_cut,
+    group_near,
+)
 
 if TYPE_CHECKING:
     import sqlite3
@@ -141,6 +147,8 @@ def _find_near(
     vectors = _read_vectors(connection, model_id, places)
     cut = find_cosine_cut(*names).cosine
     hashes = [images[content_id].hash for content_id in ids]
+    if vectors is not None:  # embeddings of images without structure are all alike
+        vectors[[place for place, value in enumerate(hashes) if value is None]] = 0
     mirrored = [images[content_id].mirrored_hash for content_id in ids]
     groups = group_near(
         hashes,
@@ -198,7 +206,10 @@ def _describe(
 
 
 def _count_bits(one: int | None, other: int | None) -> int:
-    return 64 if one is None or other is None else count_different_bits(one, other)
+    """The different bits of two hashes that prove something, otherwise 64."""
+    if one is None or other is None or not are_distinctive(np.array([one, other], np.uint64)).all():
+        return 64
+    return count_different_bits(one, other)
 
 
 def _make_group(kind: Kind, reason: str, copies: list[_Copy]) -> DuplicateGroup:

@@ -1,7 +1,8 @@
 """Groups of near duplicates: the same photograph in another size, quality, tone, crop, or mirrored.
 
 Two images are near if their hashes, or the hash of one and the mirrored hash of the other, differ in at most
-6 bits, or if the cosine of their embeddings reaches the model's cut. "Near" isn't transitive: a series of
+6 bits, or if the cosine of their embeddings reaches the model's cut. Hashes that many different images have
+are left out. "Near" isn't transitive: a series of
 photographs can lead from one image to a different one. Therefore a group is one image and those that
 are near to it, rather than everything that is connected.
 """
@@ -12,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from pictag.similarity.hashing import are_distinctive
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -48,7 +51,7 @@ def group_near(
         cut: The lowest cosine of near images, see `pictag.similarity.find_cosine_cut`.
         apart: Pairs that must not be in one group.
 
-    >>> group_near([0x1234, None, 0x1236, 0xFF00FF00], [None] * 4, None, cut=1.0)
+    >>> group_near([0x12345678, None, 0x12345670, 0xFF00FF00], [None] * 4, None, cut=1.0)
     [[0, 2]]
     """
     pairs = _Pairs(hashes, mirrored, embeddings, cut)
@@ -99,7 +102,8 @@ class _Pairs:
     ) -> None:
         self._size = len(hashes)
         self._hashes = np.array([value or 0 for value in hashes], np.uint64)
-        self._has_hash = np.array([value is not None for value in hashes], np.bool_)
+        is_known = np.array([value is not None for value in hashes], np.bool_)
+        self._has_hash = is_known & are_distinctive(self._hashes)
         known = [own if value is None else value for own, value in zip(hashes, mirrored, strict=True)]
         self._mirrored = np.array([value or 0 for value in known], np.uint64)
         self._embeddings = embeddings
