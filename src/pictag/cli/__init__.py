@@ -32,7 +32,7 @@ COMMANDS = {
     "classify": ("pictag.cli.classify", "classify", "Classify images."),
     "keywords": ("pictag.cli.keywords", "keywords", "Suggest keywords for photographs."),
     "index": ("pictag.cli.index", "index", "Bring the library of the gallery up to date."),
-    "gallery": ("pictag.cli.gallery", "gallery_app", "Review the library's labels, and manage it."),
+    "gallery": ("pictag.cli.gallery", "gallery_app", "Review labels, and manage the gallery's library."),
     "models": ("pictag.cli.models", "models_app", "List, download, inspect, verify and remove models."),
     "quantize": ("pictag.cli.quantize", "quantize", "Quantize a model's weights to 8-bit integers."),
     "bench": ("pictag.cli.bench", "bench", "Measure a model on this machine."),
