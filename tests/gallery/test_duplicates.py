@@ -15,6 +15,7 @@ from gallery.conftest import Classifier
 from libraries import Entry, make_library
 from pictag.errors import OptionError
 from pictag.gallery import Gallery
+from pictag.gallery.decisions import export_decisions, import_decisions
 from pictag.gallery.duplicates import DuplicateGroup
 
 Make = Callable[..., Gallery]
@@ -147,6 +148,22 @@ def test_a_dismissed_group_stays_dismissed(
     found = summarize(gallery.duplicates())
     assert all("new mirrored.png" not in names for _, names in found)
     assert "same" not in dict(found)
+
+
+def test_dismissed_groups_are_exported_and_imported(make: Make, tmp_path: Path) -> None:
+    entries = [
+        Entry(path="/photos/a.jpg", pixels=SAME, hash=BASE, mirrored_hash=FAR),
+        Entry(path="/photos/b.jpg", pixels=SAME, hash=BASE, mirrored_hash=FAR),
+        Entry(path="/photos/c.jpg", pixels=OTHER, hash=BASE, mirrored_hash=FAR),
+    ]
+    gallery = make(*entries)
+    assert gallery.dismiss([entry.path for entry in entries]) == 2
+    assert gallery.duplicates() == []
+    lines = list(export_decisions(gallery.connection))
+    with make_library(tmp_path / "other.db", entries) as other:
+        assert len(other.duplicates()) == 2
+        assert import_decisions(other.connection, lines, name="lines") == (2, 0)
+        assert other.duplicates() == []
 
 
 def test_a_third_image_does_not_bring_a_dismissed_pair_back_together(make: Make) -> None:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 Kind = Literal["same", "near"]
 LOSSLESS: Final = frozenset(("raw", "png", "tiff", "bmp", "gif"))
 """Types of files that are kept rather than a JPEG of the same size."""
-_SAME: Final = b""  # in `dismissed`, beside pixels: that several files have them is all right
+_SAME: Final = bytes(32)  # in `dismissed`, beside pixels: several files with them are no duplicates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
