@@ -24,7 +24,7 @@ NAMES = (
     "structure",
     "accelerator",
 )
-LONG = ("large_memory", "serve_load", "revisions")  # only when they are named
+LONG = ("large_memory", "serve_load", "revisions", "gallery")  # only when they are named
 
 
 def main() -> int:

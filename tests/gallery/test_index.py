@@ -278,7 +278,7 @@ def test_a_full_disk_ends_the_run_and_the_next_one_continues(
 def test_names_that_are_not_utf8_work(
     gallery: Gallery, photos: Path, classifier: Classifier, labelled: Find
 ) -> None:
-    shutil.copy(photos / "red.png", os.fsencode(photos) + b"/caf\xe9.png")
+    shutil.copy(photos / "red.png", os.fsdecode(os.fsencode(photos) + b"/caf\xe9.png"))
     assert count(gallery, photos, classifier)["new"] >= 3
     paths = [path for (path,) in gallery.connection.execute("SELECT path FROM files")]
     assert os.fsencode(photos) + b"/caf\xe9.png" in paths

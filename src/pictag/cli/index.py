@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pictag.gallery import Gallery
+    from pictag.gallery.folders import FolderScan
     from pictag.gallery.index import Indexed, IndexSummary
     from pictag.options import PipelineOptions
     from pictag.pipelines import ImageClassificationPipeline
@@ -93,12 +94,12 @@ def index(
     classify new images. Without FOLDER, all folders of the library are read again.
     """
     from pictag.gallery import Gallery
+    from pictag.gallery.folders import FolderScan
 
     with Gallery.open(choose_library(library, invocation), create=bool(folders)) as gallery:
+        scan = FolderScan(gallery.connection, folders, exclude=exclude)
         options = choose_options(gallery, options, invocation, quiet=quiet)
-        return index_folders(
-            gallery, folders, options, exclude=exclude, retry_failed=retry_failed, quiet=quiet
-        )
+        return index_folders(gallery, scan, options, retry_failed=retry_failed, quiet=quiet)
 
 
 def choose_options(
@@ -116,20 +117,12 @@ def choose_options(
 
 
 def index_folders(
-    gallery: Gallery,
-    folders: tuple[str, ...],
-    options: PipelineOptions,
-    *,
-    exclude: tuple[str, ...],
-    retry_failed: bool,
-    quiet: bool,
+    gallery: Gallery, scan: FolderScan, options: PipelineOptions, *, retry_failed: bool, quiet: bool
 ) -> int:
     """Index the folders, and return the exit status."""
     from pictag.cli.run import run_images
-    from pictag.gallery.folders import FolderScan
     from pictag.gallery.index import Indexer
 
-    scan = FolderScan(gallery.connection, folders, exclude=exclude)
     indexers: list[Indexer] = []
     former = gallery.model_name
 

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from types import TracebackType
 
+    from pictag.gallery.duplicates import DuplicateGroup
     from pictag.gallery.index import IndexSummary
+    from pictag.gallery.search import FoundFile
+    from pictag.gallery.similar import LoadedVectors
     from pictag.pipelines import ImageClassificationPipeline
 
 __all__ = ["Gallery"]
@@ -41,6 +44,7 @@ class Gallery:
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.connection = connection
         self.path = path
+        self._vectors: LoadedVectors | None = None
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, create: bool = False) -> Self:
@@ -103,6 +107,30 @@ class Gallery:
         finally:
             indexer.close()
         return indexer.summary
+
+    def similar(
+        self, image: Any, *, k: int = 10, classifier: ImageClassificationPipeline[Any] | None = None
+    ) -> list[FoundFile]:
+        """The images that are most similar to one, best first; see `pictag.gallery.similar.find_similar`.
+
+        The first call reads all embeddings into memory: 500 MB for 100,000 images with 1,280 numbers each.
+        """
+        from pictag.gallery.similar import LoadedVectors, find_similar
+
+        self._vectors = self._vectors or LoadedVectors(self.connection)
+        return find_similar(self.connection, image, k=k, classifier=classifier, vectors=self._vectors)
+
+    def duplicates(self, folders: Iterable[str | os.PathLike[str]] = ()) -> list[DuplicateGroup]:
+        """The groups of duplicates, also limited to folders. Nothing is deleted."""
+        from pictag.gallery.duplicates import find_duplicates
+
+        return find_duplicates(self.connection, folders)
+
+    def dismiss(self, files: Sequence[str | os.PathLike[str]]) -> int:
+        """Remember that files are no duplicates of each other; returns how many pairs of images that are."""
+        from pictag.gallery.duplicates import dismiss
+
+        return dismiss(self.connection, files)
 
     def confirm(self, file: str | os.PathLike[str], word: str) -> str:
         """Confirm a label of an image: its score is 1. Returns the label, also for a synonym of it.

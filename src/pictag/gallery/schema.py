@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import contextmanager, suppress
-from errno import ENOSPC
+from errno import EACCES, EIO, ENOSPC, EROFS
 from typing import TYPE_CHECKING
 
 from pictag.errors import InvalidLibrary, LibraryLocked, LibraryNotFound, OutputError, shorten
@@ -38,6 +38,12 @@ BLOCK_ROWS = 256
 """Rows of a block of vectors."""
 LOCK_PATIENCE_S = 15.0
 """How long a writer waits for another one."""
+
+_SYSTEM_ERRORS = {
+    sqlite3.SQLITE_READONLY: EROFS,
+    sqlite3.SQLITE_CANTOPEN: EACCES,
+    sqlite3.SQLITE_IOERR: EIO,
+}
 
 _FIRST = """
 CREATE TABLE folders (
@@ -273,6 +279,8 @@ def explain_errors(path: Path | None) -> Iterator[None]:
                 f"{shown} is damaged ({shorten(error)}). Move it away and index your folders again. "
                 "Decisions come back from a copy of the file, or with: pictag gallery import FILE"
             ) from error
-        if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR):
-            raise OutputError(f"Cannot use {shown}: {shorten(error)}.", filename=path) from error
+        if primary in _SYSTEM_ERRORS:
+            raise OutputError(
+                f"Cannot use {shown}: {shorten(error)}.", errno=_SYSTEM_ERRORS[primary], filename=path
+            ) from error
         raise

@@ -257,7 +257,7 @@ def save_words(connection: sqlite3.Connection, file_id: int) -> None:
     rejected: set[str] = set()
     for word, synonyms, score, verdict in connection.execute(
         "SELECT word, synonyms, score, verdict FROM scores JOIN terms ON terms.id = term_id "
-        "WHERE content_id = ? ORDER BY score DESC, term_id",
+        "WHERE content_id = ? ORDER BY score DESC, meaning",
         (content_id,),
     ):
         if verdict == "rejected":
@@ -269,7 +269,12 @@ def save_words(connection: sqlite3.Connection, file_id: int) -> None:
     names = path.removeprefix(os.path.join(os.path.dirname(root), b""))  # noqa: PTH118, PTH120 - bytes
     connection.execute(
         "INSERT INTO words (rowid, people, labels, names) VALUES (?, ?, ?, ?)",
-        (file_id, "\n".join((*keywords, *people)), "\n".join(labels), path_text(names)),
+        (
+            file_id,
+            "\n".join(dict.fromkeys((*keywords, *people))),
+            "\n".join(dict.fromkeys(labels)),
+            path_text(names),
+        ),
     )
 
 

@@ -31,7 +31,7 @@ def read_thumbnail(connection: sqlite3.Connection, file_id: int, *, size: int = 
     if not SIZES[0] <= size <= SIZES[1]:
         raise OptionError(f"size={shorten(size)} is not in {SIZES[0]}…{SIZES[1]} pixels.")
     row = connection.execute(
-        "SELECT files.path, files.size, mtime_ns, content_id, jpeg FROM files "
+        "SELECT files.path, files.size, mtime_ns, files.content_id, jpeg FROM files "
         "LEFT JOIN thumbnails ON thumbnails.content_id = files.content_id AND thumbnails.size = ? "
         "WHERE files.id = ? AND NOT is_missing",
         (size, file_id),
