@@ -119,7 +119,7 @@ def test_a_table_has_scores_and_labels(run: Run, capfd: pytest.CaptureFixture[st
     assert run("label:dog", "--format", "table") == 0
     head, first, *_ = capfd.readouterr().out.splitlines()
     assert head.split() == ["score", "image", "labels"]
-    assert first.split(maxsplit=2) == ["90%", "/photos/dog.jpg", "pet 91%, dog 90%"]
+    assert first.split(maxsplit=2) == ["90%", "/photos/dog.jpg", "dog 90%, pet 91%"]  # the narrower one first
 
 
 def test_null_bytes_are_for_paths(run: Run, capfd: pytest.CaptureFixture[str]) -> None:

@@ -32,7 +32,7 @@ Examples:
   pictag search dog
   pictag search 'dog -cat score>0.5'         the shell needs quotes for > ( ) and "
   pictag search -label:dog in:holiday/ after:2024 before:2024-07
-  pictag search '(beach OR "golden retriever")' type:raw,jpeg
+  pictag search '(beach OR "golden retriever")' type:jpeg,heic
   pictag search label:dog is:unreviewed score:90%
   pictag search dog -0 | xargs -0 cp -t /tmp/dogs
 
@@ -196,11 +196,16 @@ def draw_files(files: Iterable[FoundFile]) -> str:
 
 
 def _list_cells(files: Iterable[FoundFile]) -> Iterator[tuple[str, str, str]]:
+    from pictag.vocabulary import count_classes
+
+    below = count_classes()  # what says most comes first: of a dog, that it is an animal says little
     here = os.path.join(os.getcwd(), "")  # noqa: PTH109, PTH118 - a prefix of text
     for file in files:
         labels = ", ".join(
             label.word if label.verdict else f"{label.word} {label.score:.0%}"
-            for label in file.labels[:_TABLE_LABELS]
+            for label in sorted(file.labels, key=lambda label: (not label.verdict, below.get(label.word, 1)))[
+                :_TABLE_LABELS
+            ]
         )
         yield "" if file.score is None else f"{file.score:.0%}", file.name.removeprefix(here), labels
 

@@ -19,7 +19,7 @@ from pictag.gallery.columns import Columns
 from pictag.gallery.decisions import decide, forget
 from pictag.gallery.facets import Facets, count_facets
 from pictag.gallery.schema import explain_errors, open_library, write
-from pictag.gallery.search import SearchResult, search
+from pictag.gallery.search import SearchResult, search, use_similar
 from pictag.gallery.store import path_text
 
 if TYPE_CHECKING:
@@ -161,11 +161,19 @@ class Gallery:
 
         Raises `pictag.errors.QueryError`, which points at the place.
         """
-        return search(self.connection, query, limit=limit, offset=offset, columns=self.columns)
+        return search(
+            self.connection,
+            query,
+            limit=limit,
+            offset=offset,
+            columns=self.columns,
+            find_similar=use_similar(self.connection, self._vectors),
+        )
 
     def facets(self, query: str = "") -> Facets:
         """How many images the query selects with each label, type, year and review state."""
-        return count_facets(self.connection, query, columns=self.columns)
+        find_similar = use_similar(self.connection, self._vectors)
+        return count_facets(self.connection, query, columns=self.columns, find_similar=find_similar)
 
     def thumbnail(self, file_id: int, *, size: int = 256) -> bytes:
         """A file's image as JPEG bytes, upright, with at most ``size`` pixels on its longest side."""

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pictag.gallery.selection import FindSimilar
+    from pictag.gallery.similar import LoadedVectors
 
+SIMILAR_IMAGES: Final = 100
+"""How many images ``similar:`` selects."""
 _ROWS_READ: Final = 500  # at a time: SQLite allows about 1,000 parameters in old versions
 
 
@@ -126,10 +129,15 @@ def _read_files(
                 )
 
 
-def use_similar(connection: sqlite3.Connection) -> FindSimilar:
-    """What ``similar:`` calls by default."""
+def use_similar(connection: sqlite3.Connection, vectors: LoadedVectors | None = None) -> FindSimilar:
+    """What ``similar:`` finds: the images of the library that are most similar to an image, with their cosines.
 
-    def find(path: str) -> Mapping[int, float]:
-        raise OptionError("similar: isn't available yet.")
+    ``vectors`` are the library's embeddings in memory.
+    """
 
-    return find
+    def rate(path: str) -> dict[int, float]:
+        from pictag.gallery.similar import find_reference, rate_similar
+
+        return rate_similar(connection, find_reference(connection, path), k=SIMILAR_IMAGES, vectors=vectors)
+
+    return rate
