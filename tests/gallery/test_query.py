@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import pickle
+import re
+from pathlib import Path
 
 import pytest
 
 from pictag.errors import QueryError
+from pictag.gallery import query as grammar
 from pictag.gallery.query import (
+    KEYS,
     MAX_CHARACTERS,
     MAX_DEPTH,
+    STATES,
+    TYPES,
     AllOf,
     AnyOf,
     Condition,
@@ -42,11 +48,11 @@ def test_an_empty_query_has_no_terms() -> None:
 
 
 def test_the_query_of_the_documentation() -> None:
-    query = (
+    text_with_all = (
         "label:dog -label:cat score>0.5 after:2024 before:2024-06 is:confirmed in:trip/ type:raw "
         'similar:pic.jpg "exact words" (a OR b)'
     )
-    assert parse(query).terms == (
+    assert parse(text_with_all).terms == (
         condition("label", "dog"),
         Not(term=condition("label", "cat")),
         Score(operator=">", number=0.5),
@@ -62,7 +68,7 @@ def test_the_query_of_the_documentation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "tree"),
+    ("typed", "tree"),
     [
         ("a b OR c", AnyOf(terms=(AllOf(terms=(text("a"), text("b"))), text("c")))),
         ("a AND b", AllOf(terms=(text("a"), text("b")))),
@@ -77,12 +83,12 @@ def test_the_query_of_the_documentation() -> None:
         ("(((a)))", text("a")),
     ],
 )
-def test_a_term_means(query: str, tree: Term) -> None:
-    assert parse(query) == (tree if isinstance(tree, AllOf) else AllOf(terms=(tree,)))
+def test_a_term_means(typed: str, tree: Term) -> None:
+    assert parse(typed) == (tree if isinstance(tree, AllOf) else AllOf(terms=(tree,)))
 
 
 @pytest.mark.parametrize(
-    ("query", "marked", "message"),
+    ("typed", "marked", "message"),
     [
         ("dog lable:cat", "lable:", "Did you mean 'label'?"),
         ("dog colour:red", "colour:", "The keys are label, keyword,"),
@@ -112,12 +118,12 @@ def test_a_term_means(query: str, tree: Term) -> None:
         ("dog --cat", "--", "one '-'"),
     ],
 )
-def test_an_error_points_at_its_place(query: str, marked: str, message: str) -> None:
+def test_an_error_points_at_its_place(typed: str, marked: str, message: str) -> None:
     with pytest.raises(QueryError) as caught:
-        parse(query)
+        parse(typed)
     error = caught.value
     assert message in str(error)
-    assert (error.query, error.query[error.start : error.end]) == (query, marked)
+    assert (error.query, error.query[error.start : error.end]) == (typed, marked)
 
 
 def test_an_error_keeps_its_place_when_it_is_pickled() -> None:
@@ -128,6 +134,21 @@ def test_an_error_keeps_its_place_when_it_is_pickled() -> None:
 
 
 def test_deep_and_long_queries_are_errors() -> None:
-    for query in ("(" * (MAX_DEPTH + 1) + "a", "NOT " * MAX_DEPTH + "a", "a" * (MAX_CHARACTERS + 1)):
+    for typed in ("(" * (MAX_DEPTH + 1) + "a", "NOT " * MAX_DEPTH + "a", "a" * (MAX_CHARACTERS + 1)):
         with pytest.raises(QueryError):
-            parse(query)
+            parse(typed)
+
+
+def test_the_grammar_on_the_page_is_that_of_the_parser() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "search.md").read_text(encoding="utf-8")
+    (rules,) = re.findall(r"```text\n(query +=.*?)```", page, re.S)
+    assert grammar.__doc__ is not None
+    assert [line.strip() for line in rules.splitlines()] == re.findall(
+        r"^ +(\w.* = .* ;)$", grammar.__doc__, re.M
+    )
+
+
+@pytest.mark.parametrize("key", [*KEYS, *TYPES, *STATES])
+def test_every_key_and_value_is_on_the_page(key: str) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "search.md").read_text(encoding="utf-8")
+    assert re.search(rf"`{key}:?`", page)

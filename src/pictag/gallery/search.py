@@ -130,7 +130,7 @@ def _read_files(
 
 
 def use_similar(connection: sqlite3.Connection, vectors: LoadedVectors | None = None) -> FindSimilar:
-    """What ``similar:`` finds: the images of the library that are most similar to an image, with their cosines.
+    """What ``similar:`` finds: the images that are most similar to an image, with their cosines.
 
     ``vectors`` are the library's embeddings in memory.
     """
