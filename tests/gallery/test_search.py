@@ -117,6 +117,35 @@ def test_a_search_sees_what_changed_since_the_last_one(gallery: Gallery, tmp_pat
     assert search(gallery.connection, "label:dog", columns=columns).total == 0
 
 
+def test_a_decision_changes_what_was_read_before(gallery: Gallery) -> None:
+    rex, tom, drawn = "/photos/trip/rex.jpg", "/photos/trip/tom.png", "/photos/other/drawn.jpg"
+    queries = (
+        "dog",
+        "label:dog is:rejected",
+        "label:cat score<1",
+        "score>0.5",
+        "buddy",
+        "keyword:dog",
+        "is:unreviewed",
+    )
+    steps = (
+        lambda: gallery.reject(rex, "dog"),
+        lambda: gallery.confirm(tom, "cat"),
+        lambda: gallery.add(rex, "Buddy"),
+        lambda: gallery.reject(drawn, "Dog"),  # a keyword of the file
+        lambda: gallery.forget(rex, "dog"),
+        lambda: gallery.forget(rex, "Buddy"),
+    )
+    for step in steps:
+        for query in queries:
+            list(gallery.search(query).files)
+        step()
+        for query in queries:
+            found = [(file.path, file.score) for file in gallery.search(query).files]
+            assert found == [(file.path, file.score) for file in search(gallery.connection, query).files]
+            assert gallery.facets(query) == count_facets(gallery.connection, query)
+
+
 def test_pages_follow_each_other(gallery: Gallery) -> None:
     names = find(gallery, "-hamster")
     first = search(gallery.connection, "-hamster", limit=4)

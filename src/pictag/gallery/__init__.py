@@ -137,19 +137,23 @@ class Gallery:
 
         Raises `OptionError` for a file or a word that isn't known, and `LibraryLocked`; so do the others.
         """
-        return decide(self.connection, file, word, "confirmed")
+        with self.columns.deciding():
+            return decide(self.connection, file, word, "confirmed")
 
     def reject(self, file: str | os.PathLike[str], word: str) -> str:
         """Reject a label of an image: a search no longer finds the image by it."""
-        return decide(self.connection, file, word, "rejected")
+        with self.columns.deciding():
+            return decide(self.connection, file, word, "rejected")
 
     def add(self, file: str | os.PathLike[str], word: str) -> str:
         """Add a word of your own to an image."""
-        return decide(self.connection, file, word, "added")
+        with self.columns.deciding():
+            return decide(self.connection, file, word, "added")
 
     def forget(self, file: str | os.PathLike[str], word: str) -> str:
         """Undo the decision about a word: the model's score applies again."""
-        return forget(self.connection, file, word)
+        with self.columns.deciding():
+            return forget(self.connection, file, word)
 
     @cached_property
     def columns(self) -> Columns:

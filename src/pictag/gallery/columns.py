@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -97,8 +98,7 @@ class Columns:
 
     def refresh(self) -> None:
         """Read the library if it has changed since the last call, whoever changed it."""
-        (version,) = self.connection.execute("PRAGMA data_version").fetchone()
-        stamp = (version, self.connection.total_changes)
+        stamp = self._read_stamp()
         if stamp == self._stamp:
             return
         self._scores.clear()
@@ -108,6 +108,33 @@ class Columns:
         self._read_terms()
         self._read_decisions()
         self._stamp = stamp
+
+    @contextmanager
+    def deciding(self) -> Iterator[None]:
+        """Surrounds a decision made through this connection: only what depends on it is read again."""
+        is_current = self._stamp is not None and self._stamp == self._read_stamp()
+        yield
+        stamp = self._read_stamp()
+        if is_current and self._stamp is not None and stamp[0] == self._stamp[0]:  # no other program wrote
+            self._read_new_decisions()
+            self._stamp = stamp
+
+    def _read_new_decisions(self) -> None:
+        (count,) = self.connection.execute("SELECT count(*) FROM terms").fetchone()
+        if count != len(self.terms):
+            self._read_terms()
+        former = self.decided
+        self._read_decisions()
+        for term_id in former.keys() | self.decided.keys():
+            if not _is_same(former.get(term_id), self.decided.get(term_id)):
+                self._scores.pop(term_id, None)
+        self._best = None
+        self._found = {key: found for key, found in self._found.items() if key[0] != "people"}
+
+    def _read_stamp(self) -> tuple[int, int]:
+        """Changes when this connection, or another one, has written."""
+        (version,) = self.connection.execute("PRAGMA data_version").fetchone()
+        return version, self.connection.total_changes
 
     def scores(self, term_id: int, floor: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The contents that have a term with at least this score, best first: places and scores.
@@ -273,6 +300,16 @@ def write_expression(words: Words) -> str:
         folded = tokenize(words.text)
         phrases += sorted(list_forms(folded[0]) - {*folded}) if len(folded) == 1 else []
     return " OR ".join(f'"{phrase}"' for phrase in phrases)
+
+
+def _is_same(one: Decided | None, other: Decided | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return (
+        np.array_equal(one.confirmed, other.confirmed)
+        and np.array_equal(one.rejected, other.rejected)
+        and np.array_equal(one.rejected_scores, other.rejected_scores)
+    )
 
 
 def _find_places(
