@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Format = Literal["table", "paths", "jsonl"]
 _TABLE_ROWS = 50
 _TABLE_LABELS = 4
+_LEAST_LABEL_CELLS = 30  # beside the scores and paths
 _SHOWN_BEFORE, _SHOWN_BEHIND = 40, 20  # characters of a query around an error
 
 EXAMPLES = """
@@ -189,10 +190,17 @@ def encode_row(file: FoundFile) -> str:
 
 
 def draw_files(files: Iterable[FoundFile]) -> str:
-    """A table of files with their scores and best labels."""
+    """A table of files with their scores and best labels; these are below the paths if there's no room."""
+    from rich.cells import cell_len
+    from rich.text import Text
+
     from pictag.cli.tables import draw, make_console, make_table
 
-    return draw(make_console(), make_table(_list_cells(files), head=("score", "image", "labels")))
+    rows, console = list(_list_cells(files)), make_console()
+    if max(cell_len(escape(path)) for _, path, _ in rows) + _LEAST_LABEL_CELLS <= console.width:
+        return draw(console, make_table(rows, head=("score", "image", "labels")))
+    lines = (f"{score:4}  {escape(path)}\n      {escape(labels)}" for score, path, labels in rows)
+    return draw(console, Text("\n".join(lines), no_wrap=True, overflow="ignore"))
 
 
 def _list_cells(files: Iterable[FoundFile]) -> Iterator[tuple[str, str, str]]:
