@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 Format = Literal["table", "paths", "jsonl"]
 _TABLE_ROWS = 50
 _TABLE_LABELS = 4
-_LEAST_LABEL_CELLS = 30  # beside the scores and paths
 _SHOWN_BEFORE, _SHOWN_BEHIND = 40, 20  # characters of a query around an error
 
 EXAMPLES = """
@@ -192,15 +191,15 @@ def encode_row(file: FoundFile) -> str:
 def draw_files(files: Iterable[FoundFile]) -> str:
     """A table of files with their scores and best labels; these are below the paths if there's no room."""
     from rich.cells import cell_len
-    from rich.text import Text
 
     from pictag.cli.tables import draw, make_console, make_table
 
+    head = "score", "image", "labels"
     rows, console = list(_list_cells(files)), make_console()
-    if max(cell_len(escape(path)) for _, path, _ in rows) + _LEAST_LABEL_CELLS <= console.width:
-        return draw(console, make_table(rows, head=("score", "image", "labels")))
-    lines = (f"{score:4}  {escape(path)}\n      {escape(labels)}" for score, path, labels in rows)
-    return draw(console, Text("\n".join(lines), no_wrap=True, overflow="ignore"))
+    columns = zip(head, *rows, strict=True)
+    if sum(max(cell_len(escape(cell)) + 2 for cell in column) for column in columns) <= console.width:
+        return draw(console, make_table(rows, head=head))
+    return "".join(f"{score:4}  {escape(path)}\n      {escape(labels)}\n" for score, path, labels in rows)
 
 
 def _list_cells(files: Iterable[FoundFile]) -> Iterator[tuple[str, str, str]]:
