@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pictag.errors import InputError, PictagWarning
 from pictag.gallery.facts import read_facts
-from pictag.gallery.scan import FoundFile
+from pictag.gallery.scan import ListedFile
 from pictag.gallery.schema import explain_errors, write
 from pictag.gallery.scoring import TermScorer, describe_model
 from pictag.gallery.store import (
     Content,
-    FileFacts,
+    PhotoFacts,
     StoredFile,
     save_content,
     save_file,
@@ -72,9 +72,9 @@ class Indexed:
     source: str
     change: Change
     error: Failure | None = None
-    file: FoundFile | None = None
+    file: ListedFile | None = None
     sha256: bytes | None = None
-    facts: FileFacts | None = None
+    facts: PhotoFacts | None = None
     pixels: bytes | None = None
     prediction: Prediction | None = None
     note: str | None = None
@@ -145,7 +145,7 @@ class Indexer:
         self._committed_at = time.monotonic()
         self._seen: set[bytes] = set()
 
-    def stream(self, found: Iterable[FoundFile | Failed]) -> Iterator[Indexed]:
+    def stream(self, found: Iterable[ListedFile | Failed]) -> Iterator[Indexed]:
         """What is found about each file, in order; after the last one, the files that are gone are marked.
 
         Nothing else is stored before `write`.
@@ -154,7 +154,7 @@ class Indexer:
 
         def list_sources() -> Iterator[Source | Failed]:
             for entry in found:
-                if isinstance(entry, FoundFile):
+                if isinstance(entry, ListedFile):
                     if entry.path in self._seen:  # in two of the folders
                         continue
                     self._seen.add(entry.path)
@@ -195,7 +195,7 @@ class Indexer:
         if self._buffer:
             self._commit()
 
-    def _check(self, entry: FoundFile | Failed) -> tuple[Indexed, Source | None]:
+    def _check(self, entry: ListedFile | Failed) -> tuple[Indexed, Source | None]:
         """What is known without the model, and the source to classify if that isn't enough."""
         if isinstance(entry, Failed):
             return Indexed(source=entry.name, change="failed", error=_describe(entry.error)), None
@@ -237,7 +237,7 @@ class Indexer:
 
     def _make(
         self,
-        file: FoundFile,
+        file: ListedFile,
         change: Change,
         sha256: bytes | None,
         *,
@@ -257,7 +257,7 @@ class Indexer:
             error=error,
             file=file,
             sha256=sha256,
-            facts=FileFacts(type="unknown") if error else read_facts(path, data, keywords=keywords),
+            facts=PhotoFacts(type="unknown") if error else read_facts(path, data, keywords=keywords),
             pixels=pixels,
             note=note,
         )

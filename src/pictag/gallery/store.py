@@ -62,7 +62,7 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FileFacts:
+class PhotoFacts:
     """What a file says about its photograph; ``keywords`` are those of people."""
 
     type: str
@@ -80,7 +80,7 @@ class StoredFile:
     path: bytes
     size: int
     mtime_ns: int
-    facts: FileFacts
+    facts: PhotoFacts
     sidecars: str = ""
     sha256: bytes | None = None
     content_id: int | None = None
