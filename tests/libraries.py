@@ -31,8 +31,8 @@ from pictag.gallery.store import (
     save_folder,
     save_model,
     save_term,
-    save_vectors,
 )
+from pictag.gallery.vector_blocks import save_vectors
 from pictag.vocabulary import Concept, read_classes, read_concepts
 
 ROOT = "/photos"

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pictag.gallery.decisions import decide, forget
+from pictag.gallery.full_text import path_text
 from pictag.gallery.schema import explain_errors, open_library, write
-from pictag.gallery.store import path_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
