@@ -12,10 +12,11 @@ from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
+from pictag.gallery.folder_names import lies_in, read_folder
 from pictag.gallery.full_text import path_text
 from pictag.gallery.word_forms import (
     Forms,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 MIN_SCORE: Final = 0.2
 """Labels with a lower score count only if a query says so, as in ``score>0.05``."""
-_MOST_KEPT: Final = 64  # results of full-text searches
+_MOST_KEPT: Final = 64  # words whose results are kept, of each kind
 # FTS5 stems words, so a beginning that ends within a word's ending would not be found.
 _STEM_CHARACTERS: Final = 3
 
@@ -94,6 +95,7 @@ class Columns:
         self._terms_by_form: dict[str, dict[int, NamedTerm]] = {}
         self._named: dict[tuple[Words, bool], tuple[NamedTerm, ...]] = {}
         self._best: NDArray[np.float64] | None = None
+        self._inside: dict[Words, NDArray[np.bool_]] = {}
         self._found: dict[tuple[str, Words], NDArray[np.int64]] = {}
 
     def refresh(self) -> None:
@@ -158,6 +160,7 @@ class Columns:
     def find_terms(self, words: Words, *, is_whole: bool) -> tuple[NamedTerm, ...]:
         """The terms with these words in their word or a synonym; ``is_whole``: with no others."""
         if (words, is_whole) not in self._named:
+            _make_room(self._named)
             self._named[words, is_whole] = tuple(self._search_terms(words, is_whole=is_whole))
         return self._named[words, is_whole]
 
@@ -175,6 +178,15 @@ class Columns:
         for form in forms:
             found |= self._terms_by_form.get(form, {})
         return found.values()
+
+    def is_inside(self, words: Words) -> NDArray[np.bool_]:
+        """Which folders are in the folder of that name, however deep, or in the folder with that path."""
+        if words not in self._inside:
+            _make_room(self._inside)
+            folder = read_folder(words)
+            inside = [lies_in(names, *folder) for names in self.folder_names]
+            self._inside[words] = np.array(inside, np.bool_)
+        return self._inside[words]
 
     def best_scores(self) -> NDArray[np.float64]:
         """The score of each content's best label or concept; NaN if it has none."""
@@ -195,8 +207,7 @@ class Columns:
     def find_text(self, column: str, words: Words) -> NDArray[np.int64]:
         """The places of the files that have these words in a column of the full text."""
         if (column, words) not in self._found:
-            if len(self._found) >= _MOST_KEPT:
-                self._found.clear()
+            _make_room(self._found)
             self._found[column, words] = self._search_text(column, words)
         return self._found[column, words]
 
@@ -237,6 +248,7 @@ class Columns:
             tuple(filter(None, fold(path_text(folder)).replace(os.sep, "/").split("/"))) for folder in folders
         )
         self.content_ids, self.contents = np.unique(np.array(contents, np.int64), return_inverse=True)
+        self._inside.clear()
         self._sorted_places = np.argsort(self.file_ids)
         self._sorted_ids = self.file_ids[self._sorted_places]
 
@@ -300,6 +312,11 @@ def write_expression(words: Words) -> str:
         folded = tokenize(words.text)
         phrases += sorted(list_forms(folded[0]) - {*folded}) if len(folded) == 1 else []
     return " OR ".join(f'"{phrase}"' for phrase in phrases)
+
+
+def _make_room(kept: dict[Any, Any]) -> None:
+    if len(kept) >= _MOST_KEPT:
+        kept.clear()
 
 
 def _is_same(one: Decided | None, other: Decided | None) -> bool:

@@ -14,7 +14,6 @@ come labels that contain it, and names of files are last. Several words of a con
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +21,6 @@ import numpy as np
 
 from pictag.gallery.columns import MIN_SCORE
 from pictag.gallery.query import STATES, AllOf, AnyOf, Condition, Not, Score, Words
-from pictag.gallery.word_forms import fold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -172,7 +170,8 @@ class Selector:
             case "is":
                 mask = self._is_reviewed(texts)
             case "in":
-                mask = self._is_in(term.values)
+                inside = [self.columns.is_inside(value) for value in term.values]
+                mask = np.logical_or.reduce(inside)[self.columns.folders]
             case "type":
                 names = self.columns.type_names
                 mask = np.isin(self.columns.types, [names.index(text) for text in texts if text in names])
@@ -280,12 +279,6 @@ class Selector:
         mask: Bools = np.logical_or.reduce([found[state] for state in states])
         return mask[self.columns.contents]
 
-    def _is_in(self, values: Sequence[Words]) -> Bools:
-        """The files in a folder of that name, however deep, or in the folder with that path."""
-        wanted = [read_folder(words) for words in values]
-        inside = [any(lies_in(path, *folder) for folder in wanted) for path in self.columns.folder_names]
-        return np.array(inside, np.bool_)[self.columns.folders] if inside else np.zeros(0, np.bool_)
-
     def _is_dated(self, key: str, values: Sequence[str]) -> Bools:
         days = self.columns.days
         mask = np.zeros(len(days), np.bool_)
@@ -355,29 +348,3 @@ def _read_states(term: Term) -> frozenset[str]:
         return frozenset(STATES) - {value.text for value in term.term.values} - {"rejected"}
     assert isinstance(term, Condition)
     return frozenset(value.text for value in term.values)
-
-
-def read_folder(words: Words) -> tuple[tuple[str, ...], bool, bool]:
-    """The folded names of a folder's path, whether they start at the root, and if the last is a beginning."""
-    text = words.text[:-1] if words.is_prefix else words.text
-    if text.startswith(("~", ".")):
-        text = os.path.abspath(os.path.expanduser(text))  # noqa: PTH100, PTH111 - also of what isn't a path
-    names = tuple(filter(None, fold(text).split("/")))
-    return names, text.startswith("/"), words.is_prefix
-
-
-def lies_in(path: Sequence[str], names: Sequence[str], is_absolute: bool, is_prefix: bool) -> bool:
-    """Whether the folder ``path`` is in the folder with these names.
-
-    >>> lies_in(["photos", "trip", "day 1"], ("trip",), False, False)
-    True
-    """
-    if not names:
-        return True
-    starts = range(1 if is_absolute else len(path) - len(names) + 1)
-    fixed = len(names) - is_prefix
-    return any(
-        tuple(path[start : start + fixed]) == tuple(names[:fixed])
-        and (not is_prefix or (start + fixed < len(path) and path[start + fixed].startswith(names[-1])))
-        for start in starts
-    )
