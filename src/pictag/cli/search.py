@@ -12,7 +12,7 @@ import click
 from pictag.cli.ending import NOTHING_DONE, Invocation, debug_option, is_terminal, say
 from pictag.cli.library import LIBRARY, choose_library
 from pictag.cli.options import QUIET
-from pictag.errors import QueryError, escape
+from pictag.errors import OutputError, QueryError, escape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -140,7 +140,9 @@ def search(
 
 
 def choose_format(asked: Format | None, *, is_null: bool) -> Format:
-    """The format that was asked for, or the one that suits standard output."""
+    """The format that was asked for, or the one that suits standard output. Raises `OutputError`."""
+    if sys.stdout is None:
+        raise OutputError("Standard output is closed.")
     if is_null:
         return "paths"
     return asked or ("table" if is_terminal(sys.stdout) else "jsonl")
