@@ -108,7 +108,7 @@ def _measure_again(*, quick: bool) -> list[Figure]:
             Image.fromarray(random.integers(0, 256, (24, 32, 3), np.uint8)).save(path)
         # The model doesn't run in what is measured, so it needn't be a real one.
         model = make_tiny_model(Path(name) / "model")
-        command = [*_PICTAG, "index", folder, "-m", model, "--library", library]
+        command: list[str | Path] = [*_PICTAG, "index", folder, "-m", model, "--library", library]
         _run(command)
         unchanged = [_run(command) for _ in range(1 if quick else 3)]
         for path in sorted(folder.rglob("*.jpg"))[:renamed]:
