@@ -22,8 +22,8 @@ from pictag.gallery import Gallery
 from pictag.gallery.schema import write
 from pictag.gallery.store import (
     Content,
-    FileFacts,
     ModelFacts,
+    PhotoFacts,
     StoredFile,
     Term,
     save_content,
@@ -31,8 +31,8 @@ from pictag.gallery.store import (
     save_folder,
     save_model,
     save_term,
-    save_vectors,
 )
+from pictag.gallery.vector_blocks import save_vectors
 from pictag.vocabulary import Concept, read_classes, read_concepts
 
 ROOT = "/photos"
@@ -108,7 +108,7 @@ def make_library(path: Path, entries: Iterable[Entry] = (), *, root: str = ROOT)
                     content_id = save_content(connection, content, model_id=model_id)
                     if entry.embedding is not None:
                         vectors.append((content_id, entry.embedding))
-                facts = FileFacts(
+                facts = PhotoFacts(
                     type=entry.type, taken=entry.taken, camera=entry.camera,
                     has_gps=entry.has_gps, keywords=entry.keywords,
                 )  # fmt: skip

@@ -139,7 +139,7 @@ class SlowSearch:
     def facts(self, entry: Entry) -> Iterator[Fact]:
         if entry.error is not None:
             return
-        for word in {*entry.scores, *entry.decisions}:
+        for word in sorted({*entry.scores, *entry.decisions}, key=str.casefold):
             verdict, score = entry.decisions.get(word), entry.scores.get(word, 0.0)
             if verdict == "rejected":
                 yield Fact(word=word, score=score, state="rejected")
@@ -208,7 +208,7 @@ class SlowSearch:
             if fact.state == "confirmed":
                 lines += fact.names
         if not (words.is_quoted or words.is_prefix):
-            lines = [" ".join(lines)]  # FTS5 finds phrases across lines
+            lines = [" ".join(dict.fromkeys(lines))]  # FTS5 finds phrases across lines
         return Rating(score=1.0, rank=CERTAIN) if any(contains(line, words) for line in lines) else None
 
     def rate_condition(self, entry: Entry, term: Condition, asked: Asked) -> Rating | None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from pictag.gallery.facts import read_facts
-from pictag.gallery.store import FileFacts
+from pictag.gallery.store import PhotoFacts
 
 NOWHERE = Path("nowhere.jpg")
 
@@ -38,7 +38,7 @@ def test_date_camera_and_place_are_read() -> None:
         Model="NIKON Z 6",
         GPSLatitude=(1, 2, 3),
     )
-    assert read_facts(NOWHERE, data, keywords=("Rex",)) == FileFacts(
+    assert read_facts(NOWHERE, data, keywords=("Rex",)) == PhotoFacts(
         type="jpeg", taken="2024-07-14T18:03:59", camera="NIKON Z 6", has_gps=True, keywords=("Rex",)
     )
 
@@ -46,7 +46,7 @@ def test_date_camera_and_place_are_read() -> None:
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
 def test_every_format_has_its_name_and_its_date(form: str) -> None:
     facts = read_facts(NOWHERE, encode(form, DateTimeOriginal="2024:07:14 18:03:59", Make="SONY"))
-    assert facts == FileFacts(type=form.lower(), taken="2024-07-14T18:03:59", camera="SONY")
+    assert facts == PhotoFacts(type=form.lower(), taken="2024-07-14T18:03:59", camera="SONY")
 
 
 @pytest.mark.parametrize("date", ["0000:00:00 00:00:00", "    :  :     :  :  ", "yesterday", ""])

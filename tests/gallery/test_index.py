@@ -194,6 +194,18 @@ def test_a_broken_image_is_kept_with_its_error_and_not_tried_again(
     assert count(gallery, photos, classifier) == {"unchanged": 3, "new": 1}
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pipes among files")
+def test_a_file_that_cant_be_read_now_keeps_its_labels(
+    gallery: Gallery, photos: Path, classifier: Classifier, labelled: Find
+) -> None:
+    gallery.index([photos], classifier)
+    (photos / "red.png").unlink()
+    os.mkfifo(photos / "red.png")  # is listed, but isn't a regular file
+    assert count(gallery, photos, classifier) == {"unchanged": 2, "failed": 1}
+    assert count(gallery, photos, classifier) == {"unchanged": 2, "failed": 1}  # tried again
+    assert labelled(gallery, "tabby cat") == ["red.png"]
+
+
 def test_keywords_of_people_are_read_and_follow_their_sidecar(
     gallery: Gallery, photos: Path, classifier: Classifier, find: Find
 ) -> None:

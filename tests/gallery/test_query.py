@@ -14,6 +14,7 @@ from pictag.gallery.query import (
     KEYS,
     MAX_CHARACTERS,
     MAX_DEPTH,
+    MAX_TERMS,
     STATES,
     TYPES,
     AllOf,
@@ -134,7 +135,12 @@ def test_an_error_keeps_its_place_when_it_is_pickled() -> None:
 
 
 def test_deep_and_long_queries_are_errors() -> None:
-    for typed in ("(" * (MAX_DEPTH + 1) + "a", "NOT " * MAX_DEPTH + "a", "a" * (MAX_CHARACTERS + 1)):
+    for typed in (
+        "(" * (MAX_DEPTH + 1) + "a",
+        "NOT " * MAX_DEPTH + "a",
+        "a" * (MAX_CHARACTERS + 1),
+        "a " * (MAX_TERMS + 1),
+    ):
         with pytest.raises(QueryError):
             parse(typed)
 

@@ -128,7 +128,8 @@ def test_a_library_after_any_changes_equals_a_new_one(
 
 
 @pytest.mark.soak
-@settings(max_examples=1000)
+@pytest.mark.timeout(1800)
+@settings(max_examples=500)
 @given(steps=st.lists(STEPS, max_size=30))
 def test_a_library_after_many_changes_equals_a_new_one(
     tmp_path_factory: pytest.TempPathFactory, classifier: Classifier, steps: list[tuple[str, ...]]

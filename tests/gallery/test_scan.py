@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from pictag.gallery.scan import FoundFile, ScanNotes, scan
+from pictag.gallery.scan import ListedFile, ScanNotes, scan
 from pictag.images import Failed
 
 
 def list_names(root: Path, *exclude: str) -> list[str]:
     found = list(scan(str(root), ScanNotes(), exclude=exclude))
-    assert all(isinstance(entry, FoundFile) for entry in found)
+    assert all(isinstance(entry, ListedFile) for entry in found)
     return [os.path.relpath(entry.name, root) for entry in found]
 
 
@@ -48,7 +48,7 @@ def test_a_raw_file_with_a_jpeg_beside_it_is_not_counted(tmp_path: Path) -> None
 def test_a_sidecar_belongs_to_its_image(tmp_path: Path) -> None:
     make(tmp_path, "a.jpg", "b.jpg", "c.jpg", "a.jpg.xmp", "b.XMP")
     sidecars = [
-        bool(entry.sidecars) for entry in scan(str(tmp_path), ScanNotes()) if isinstance(entry, FoundFile)
+        bool(entry.sidecars) for entry in scan(str(tmp_path), ScanNotes()) if isinstance(entry, ListedFile)
     ]
     assert sidecars == [True, True, False]
 
@@ -58,7 +58,7 @@ def test_what_cant_be_read_is_noted_and_the_rest_goes_on(tmp_path: Path) -> None
     (tmp_path / "broken.jpg").symlink_to(tmp_path / "nowhere.jpg")
     notes = ScanNotes()
     found = list(scan(str(tmp_path), notes))
-    assert [type(entry) for entry in found] == [FoundFile, Failed, FoundFile]
+    assert [type(entry) for entry in found] == [ListedFile, Failed, ListedFile]
     assert notes.unreadable == {str(tmp_path / "broken.jpg")}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -128,21 +128,21 @@ def test_a_decision_changes_what_was_read_before(gallery: Gallery) -> None:
         "keyword:dog",
         "is:unreviewed",
     )
-    steps = (
-        lambda: gallery.reject(rex, "dog"),
-        lambda: gallery.confirm(tom, "cat"),
-        lambda: gallery.add(rex, "Buddy"),
-        lambda: gallery.reject(drawn, "Dog"),  # a keyword of the file
-        lambda: gallery.forget(rex, "dog"),
-        lambda: gallery.forget(rex, "Buddy"),
+    steps: tuple[tuple[Callable[[str, str], str], str, str], ...] = (
+        (gallery.reject, rex, "dog"),
+        (gallery.confirm, tom, "cat"),
+        (gallery.add, rex, "Buddy"),
+        (gallery.reject, drawn, "Dog"),  # a keyword of the file
+        (gallery.forget, rex, "dog"),
+        (gallery.forget, rex, "Buddy"),
     )
-    for step in steps:
+    for decide, file, word in steps:
         for query in queries:
             list(gallery.search(query).files)
-        step()
+        decide(file, word)
         for query in queries:
-            found = [(file.path, file.score) for file in gallery.search(query).files]
-            assert found == [(file.path, file.score) for file in search(gallery.connection, query).files]
+            found, expected = gallery.search(query), search(gallery.connection, query)
+            assert [(f.path, f.score) for f in found.files] == [(f.path, f.score) for f in expected.files]
             assert gallery.facets(query) == count_facets(gallery.connection, query)
 
 

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pictag.gallery import Gallery
+    from pictag.gallery.changes import Indexed
     from pictag.gallery.folders import FolderScan
-    from pictag.gallery.index import Indexed, IndexSummary
+    from pictag.gallery.index import IndexSummary
     from pictag.options import PipelineOptions
     from pictag.pipelines import ImageClassificationPipeline
 

@@ -189,10 +189,17 @@ def encode_row(file: FoundFile) -> str:
 
 
 def draw_files(files: Iterable[FoundFile]) -> str:
-    """A table of files with their scores and best labels."""
+    """A table of files with their scores and best labels; these are below the paths if there's no room."""
+    from rich.cells import cell_len
+
     from pictag.cli.tables import draw, make_console, make_table
 
-    return draw(make_console(), make_table(_list_cells(files), head=("score", "image", "labels")))
+    head = "score", "image", "labels"
+    rows, console = list(_list_cells(files)), make_console()
+    columns = zip(head, *rows, strict=True)
+    if sum(max(cell_len(escape(cell)) + 2 for cell in column) for column in columns) <= console.width:
+        return draw(console, make_table(rows, head=head))
+    return "".join(f"{score:4}  {escape(path)}\n      {escape(labels)}\n" for score, path, labels in rows)
 
 
 def _list_cells(files: Iterable[FoundFile]) -> Iterator[tuple[str, str, str]]:

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Self
 from pictag.gallery.columns import Columns
 from pictag.gallery.decisions import decide, forget
 from pictag.gallery.facets import Facets, count_facets
+from pictag.gallery.full_text import path_text
 from pictag.gallery.schema import explain_errors, open_library, write
 from pictag.gallery.search import SearchResult, search, use_similar
-from pictag.gallery.store import path_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

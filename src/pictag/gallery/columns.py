@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 
-from pictag.gallery.store import path_text
+from pictag.gallery.full_text import path_text
 from pictag.gallery.word_forms import (
     Forms,
     compile_words,

@@ -17,8 +17,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pictag.errors import OptionError, UnreadableResults, shorten, suggest
+from pictag.gallery.full_text import path_text, save_words_of
 from pictag.gallery.schema import write
-from pictag.gallery.store import apply_decisions, path_text, save_words_of
+from pictag.gallery.store import apply_decisions
 from pictag.metadata.keywords import meaning
 from pictag.vocabulary.labels import clean_term
 

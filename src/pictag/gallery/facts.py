@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import ExifTags, Image
 
-from pictag.gallery.store import FileFacts
+from pictag.gallery.store import PhotoFacts
 from pictag.images.colour import PILLOW_ERRORS
 from pictag.images.sniff import HEAD_BYTES, recognise
 
@@ -20,7 +20,7 @@ _DATE = re.compile(r"(\d{4}):(\d\d):(\d\d)[ T](\d\d):(\d\d):(\d\d)")
 _FAILURES = (*PILLOW_ERRORS, Image.DecompressionBombError)
 
 
-def read_facts(path: Path, data: bytes | None, *, keywords: tuple[str, ...] = ()) -> FileFacts:
+def read_facts(path: Path, data: bytes | None, *, keywords: tuple[str, ...] = ()) -> PhotoFacts:
     """The facts in a file, whose bytes are ``data`` if they were read; what can't be read is left out."""
     try:
         head = _read_head(path) if data is None else data[:HEAD_BYTES]
@@ -32,7 +32,7 @@ def read_facts(path: Path, data: bytes | None, *, keywords: tuple[str, ...] = ()
         with Image.open(path if data is None else io.BytesIO(data)) as image:
             exif = image.getexif()
             details, gps = exif.get_ifd(ExifTags.IFD.Exif), exif.get_ifd(ExifTags.IFD.GPSInfo)
-            return FileFacts(
+            return PhotoFacts(
                 type=kind,
                 taken=_read_date(details),
                 camera=_read_camera(exif),
@@ -40,7 +40,7 @@ def read_facts(path: Path, data: bytes | None, *, keywords: tuple[str, ...] = ()
                 keywords=keywords,
             )
     except _FAILURES:
-        return FileFacts(type=kind, keywords=keywords)
+        return PhotoFacts(type=kind, keywords=keywords)
 
 
 def _read_head(path: Path) -> bytes:

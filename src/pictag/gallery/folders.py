@@ -15,7 +15,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from pictag.errors import OptionError, shorten
-from pictag.gallery.scan import FoundFile, ScanNotes, scan
+from pictag.gallery.scan import ListedFile, ScanNotes, scan
 from pictag.gallery.store import mark_missing, save_folder
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class FolderScan:
         self.notes = ScanNotes()
         self._known = frozenset(known)
 
-    def expand(self) -> Iterator[FoundFile | Failed]:
+    def expand(self) -> Iterator[ListedFile | Failed]:
         """The images in the folders, lazily, without the library."""
         for root, exclude in self.exclude.items():
             yield from scan(root, self.notes, exclude=exclude)

@@ -7,50 +7,45 @@ are known, such as one whose metadata was edited, leaves the stream before the m
 
 from __future__ import annotations
 
-import hashlib
 import time
 import warnings
 from collections import deque
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pictag.errors import InputError, PictagWarning
-from pictag.gallery.facts import read_facts
-from pictag.gallery.scan import FoundFile
+from pictag.gallery.changes import FileChecker, Indexed
+from pictag.gallery.scan import ListedFile
 from pictag.gallery.schema import explain_errors, write
 from pictag.gallery.scoring import TermScorer, describe_model
 from pictag.gallery.store import (
     Content,
-    FileFacts,
     StoredFile,
     save_content,
     save_file,
     save_model,
-    save_vectors,
 )
-from pictag.images import Failed, Source, read_ahead
-from pictag.metadata import read_keywords
-from pictag.records import Failure
+from pictag.gallery.vector_blocks import save_vectors
+from pictag.images import Failed
 from pictag.similarity.hashing import describe
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
     from PIL.Image import Image
 
     from pictag.gallery.folders import FolderScan
+    from pictag.images import Source
     from pictag.pipelines import ImageClassificationPipeline
     from pictag.records import Prediction
     from pictag.similarity.hashing import Fingerprint
 
 COMMIT_IMAGES = 100
 COMMIT_SECONDS = 1.0
-
-Change = Literal["unchanged", "known", "new", "failed"]
 
 
 class _AlreadyKnown(InputError):
@@ -59,25 +54,6 @@ class _AlreadyKnown(InputError):
 
 class _Unchanged(InputError):
     """Nothing is to be done; keeps the file's place in the stream."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Indexed:
-    """What was found about one file.
-
-    ``change`` is "known" for an image that the library has already: a file that was moved, copied or
-    touched, or whose metadata was edited.
-    """
-
-    source: str
-    change: Change
-    error: Failure | None = None
-    file: FoundFile | None = None
-    sha256: bytes | None = None
-    facts: FileFacts | None = None
-    pixels: bytes | None = None
-    prediction: Prediction | None = None
-    note: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,20 +70,6 @@ class IndexSummary:
     missing: int = 0
     raw: int = 0
     kept: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Row:
-    """What the library knows about a path."""
-
-    size: int
-    mtime_ns: int
-    sidecars: str
-    sha256: bytes | None
-    pixels: bytes | None
-    error: str | None
-    is_missing: bool
-    is_current: bool
 
 
 class Indexer:
@@ -132,20 +94,20 @@ class Indexer:
         self._classifier = classifier
         self._folders = folders
         self._path = path
-        self._retry_failed = retry_failed
         with write(connection, path):
             former = connection.execute("SELECT identity FROM models WHERE is_current").fetchone()
             self.replaces_model = former is not None and former[0] != model.identity
             self._model_id = save_model(connection, model)
             self._scorer = TermScorer(connection, classifier)
             self._folder_ids = folders.save(connection)
+        self._checker = FileChecker(connection, model_id=self._model_id, retry_failed=retry_failed)
         known = connection.execute("SELECT pixels FROM contents WHERE model_id = ?", (self._model_id,))
         self._known = {pixels for (pixels,) in known}
         self._buffer: list[Indexed] = []
         self._committed_at = time.monotonic()
         self._seen: set[bytes] = set()
 
-    def stream(self, found: Iterable[FoundFile | Failed]) -> Iterator[Indexed]:
+    def stream(self, found: Iterable[ListedFile | Failed]) -> Iterator[Indexed]:
         """What is found about each file, in order; after the last one, the files that are gone are marked.
 
         Nothing else is stored before `write`.
@@ -154,12 +116,12 @@ class Indexer:
 
         def list_sources() -> Iterator[Source | Failed]:
             for entry in found:
-                if isinstance(entry, FoundFile):
+                if isinstance(entry, ListedFile):
                     if entry.path in self._seen:  # in two of the folders
                         continue
                     self._seen.add(entry.path)
                 with explain_errors(self._path):
-                    step, source = self._check(entry)
+                    step, source = self._checker.check(entry)
                 steps.append(step)
                 # Every step passes through the stream, so that the order is kept in bounded memory.
                 yield source or Failed(name=step.source, error=_Unchanged())
@@ -194,73 +156,6 @@ class Indexer:
         """Store what is left."""
         if self._buffer:
             self._commit()
-
-    def _check(self, entry: FoundFile | Failed) -> tuple[Indexed, Source | None]:
-        """What is known without the model, and the source to classify if that isn't enough."""
-        if isinstance(entry, Failed):
-            return Indexed(source=entry.name, change="failed", error=_describe(entry.error)), None
-        row = self._find(entry.path)
-        is_same = row is not None and (row.size, row.mtime_ns) == (entry.size, entry.mtime_ns)
-        if row is not None and is_same and not (row.error is not None and self._retry_failed):
-            is_done = row.error is not None or row.is_current
-            if is_done and not row.is_missing and row.sidecars == entry.sidecars:
-                return Indexed(source=entry.name, change="unchanged"), None
-            if row.is_current and row.sha256 is not None:
-                return self._make(entry, "known", row.sha256, pixels=row.pixels), None
-        try:
-            source = read_ahead(Source(name=entry.name, kind="file", value=entry.name))
-            data = source.value if source.kind == "bytes" else None
-            sha256 = hashlib.sha256(data).digest() if data is not None else _hash_file(entry.name)
-        except (InputError, OSError) as error:
-            return self._make(entry, "failed", None, error=_describe(error)), None
-        known = self._connection.execute(
-            "SELECT pixels FROM files JOIN contents ON contents.id = content_id "
-            "WHERE sha256 = ? AND model_id = ? LIMIT 1",
-            (sha256, self._model_id),
-        ).fetchone()
-        if known is not None:
-            return self._make(entry, "known", sha256, data=data, pixels=known[0]), None
-        return self._make(entry, "new", sha256, data=data), source
-
-    def _find(self, path: bytes) -> _Row | None:
-        row = self._connection.execute(
-            "SELECT size, mtime_ns, sidecars, sha256, pixels, error, is_missing, model_id "
-            "FROM files LEFT JOIN contents ON contents.id = content_id WHERE path = ?",
-            (path,),
-        ).fetchone()
-        if row is None:
-            return None
-        return _Row(
-            size=row[0], mtime_ns=row[1], sidecars=row[2], sha256=row[3], pixels=row[4], error=row[5],
-            is_missing=bool(row[6]), is_current=row[7] == self._model_id,
-        )  # fmt: skip
-
-    def _make(
-        self,
-        file: FoundFile,
-        change: Change,
-        sha256: bytes | None,
-        *,
-        data: bytes | None = None,
-        pixels: bytes | None = None,
-        error: Failure | None = None,
-    ) -> Indexed:
-        path, keywords, note = Path(file.name), tuple[str, ...](), None
-        if error is None:
-            try:
-                keywords = read_keywords(path).people
-            except InputError as problem:  # a broken sidecar doesn't hide its image
-                note = f"{problem} Its keywords are left out."
-        return Indexed(
-            source=file.name,
-            change=change,
-            error=error,
-            file=file,
-            sha256=sha256,
-            facts=FileFacts(type="unknown") if error else read_facts(path, data, keywords=keywords),
-            pixels=pixels,
-            note=note,
-        )
 
     def _observe(self, image: Image) -> tuple[Fingerprint, tuple[int, int]]:
         fingerprint = describe(image)
@@ -335,12 +230,3 @@ def _combine(step: Indexed, prediction: Prediction) -> Indexed:
     if error.kind == _AlreadyKnown.__name__:
         return replace(step, change="known", pixels=bytes.fromhex(error.message))
     return replace(step, change="failed", error=error)
-
-
-def _hash_file(name: str) -> bytes:
-    with Path(name).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
-
-
-def _describe(error: Exception) -> Failure:
-    return Failure(kind=type(error).__name__, message=str(error))

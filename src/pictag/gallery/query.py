@@ -36,6 +36,7 @@ TYPES: Final = ("raw", "jpeg", "png", "webp", "gif", "bmp", "tiff", "avif", "hei
 _OTHER_NAMES: Final = {"jpg": "jpeg", "tif": "tiff", "heif": "heic"}
 _OPPOSITES: Final = {">": "<=", ">=": "<", "<": ">=", "<=": ">"}
 MAX_CHARACTERS: Final = 10_000
+MAX_TERMS: Final = 200  # each takes up to 17 bytes for each file, in memory
 MAX_DEPTH: Final = 50  # of parentheses, for Python's own stack
 
 _KEY = re.compile(r"([a-z][a-z_-]+):(?!//)", re.IGNORECASE)
@@ -120,6 +121,7 @@ class _Parser:
     text: str
     place: int = 0
     depth: int = field(default=0, init=False)
+    terms: int = field(default=0, init=False)
 
     def parse(self) -> AllOf:
         if self._is_at_end():
@@ -289,12 +291,21 @@ class _Parser:
         text = self.text[self.place + 1 : end]
         if not text:
             raise self._error("There is nothing between these quotes.", self.place, end + 1)
+        self._count_term()
         self.place = end + 1
         return Words(text=text, is_quoted=True)
+
+    def _count_term(self) -> None:
+        self.terms += 1
+        if self.terms > MAX_TERMS:
+            raise self._error(
+                f"The query has more than {MAX_TERMS} words and values.", *self._word_at(self.place)
+            )
 
     def _read_plain(self, stop: str) -> Words:
         """Characters up to a space, a character of ``stop``, or a parenthesis that closes one before."""
         start, depth = self.place, 0
+        self._count_term()
         while self.place < len(self.text):
             character = self.text[self.place]
             if character.isspace() or character in stop:

@@ -23,7 +23,7 @@ _SIDECAR = ".xmp"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FoundFile:
+class ListedFile:
     """An image in an indexed folder; ``sidecars`` changes when one of its XMP sidecars does."""
 
     name: str
@@ -53,7 +53,7 @@ class ScanNotes:
     raw_count: int = 0
 
 
-def scan(root: str, notes: ScanNotes, *, exclude: Sequence[str] = ()) -> Iterator[FoundFile | Failed]:
+def scan(root: str, notes: ScanNotes, *, exclude: Sequence[str] = ()) -> Iterator[ListedFile | Failed]:
     """The images in a folder and its subfolders, in natural order; what can't be read is a `Failed`.
 
     Hidden files and folders, ``@eaDir`` and ``node_modules`` are skipped, and what matches a pattern of
@@ -106,7 +106,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _list_images(
     entries: Sequence[os.DirEntry[str]], root: str, notes: ScanNotes
-) -> Iterator[FoundFile | Failed]:
+) -> Iterator[ListedFile | Failed]:
     images = [entry for entry in entries if is_image(entry.name) and not _is_folder(entry)]
     stems = {os.path.splitext(entry.name)[0] for entry in images}
     for entry in entries:
@@ -121,7 +121,7 @@ def _list_images(
             message = f"{shorten(entry.path)} could not be read: {error.strerror or error}."
             yield Failed(name=entry.path, error=ImageUnreadable(message, filename=entry.path))
             continue
-        yield FoundFile(
+        yield ListedFile(
             name=entry.path,
             root=root,
             size=status.st_size,

@@ -1,4 +1,4 @@
-"""Rows of a library: contents with their scores and vectors, files, terms, and the full text.
+"""Rows of a library: models, folders, terms, contents with their scores, and files.
 
 All functions that write are called within `pictag.gallery.schema.write`.
 """
@@ -6,22 +6,15 @@ All functions that write are called within `pictag.gallery.schema.write`.
 from __future__ import annotations
 
 import json
-import os
-import unicodedata
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from pictag.gallery.schema import BLOCK_ROWS
+from pictag.gallery.full_text import path_text, save_words
 from pictag.metadata.keywords import meaning
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Mapping, Sequence
 
 # The effective score of a decision; a rejected word keeps its row, so that `is:rejected` finds it.
 _DECIDED_SCORES = {"confirmed": 1.0, "added": 1.0, "rejected": 0.0}
@@ -58,11 +51,10 @@ class Content:
     hash: int | None
     mirrored_hash: int | None
     scores: Mapping[int, float]
-    embedding: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FileFacts:
+class PhotoFacts:
     """What a file says about its photograph; ``keywords`` are those of people."""
 
     type: str
@@ -80,21 +72,11 @@ class StoredFile:
     path: bytes
     size: int
     mtime_ns: int
-    facts: FileFacts
+    facts: PhotoFacts
     sidecars: str = ""
     sha256: bytes | None = None
     content_id: int | None = None
     error: str | None = None
-
-
-def path_text(path: bytes) -> str:
-    """A path as text for people; bytes that aren't UTF-8 are replaced.
-
-    >>> path_text(b"/photos/caf\\xe9.jpg")
-    '/photos/caf\ufffd.jpg'
-    """
-    text = os.fsdecode(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return unicodedata.normalize("NFC", text)
 
 
 def save_model(connection: sqlite3.Connection, model: ModelFacts) -> int:
@@ -235,115 +217,7 @@ def save_file(connection: sqlite3.Connection, file: StoredFile) -> int:
     return file_id
 
 
-def save_words(connection: sqlite3.Connection, file_id: int) -> None:
-    """Bring the full text of one file up to date."""
-    connection.execute("DELETE FROM words WHERE rowid = ?", (file_id,))
-    row = connection.execute(
-        "SELECT files.path, folders.path, content_id FROM files JOIN folders ON folders.id = folder_id "
-        "WHERE files.id = ? AND NOT is_missing",
-        (file_id,),
-    ).fetchone()
-    if row is None:
-        return
-    path, root, content_id = row
-    keywords = [
-        word
-        for (word,) in connection.execute(
-            "SELECT word FROM keywords WHERE file_id = ? ORDER BY position", (file_id,)
-        )
-    ]
-    people: list[str] = []
-    labels: list[str] = []
-    rejected: set[str] = set()
-    for word, synonyms, score, verdict in connection.execute(
-        "SELECT word, synonyms, score, verdict FROM scores JOIN terms ON terms.id = term_id "
-        "WHERE content_id = ? ORDER BY score DESC, meaning",
-        (content_id,),
-    ):
-        if verdict == "rejected":
-            rejected.add(meaning(word))
-        elif score > 0:
-            (labels if verdict is None else people).extend((word, *_read_synonyms(synonyms)))
-    keywords = [word for word in keywords if meaning(word) not in rejected]
-    # The folder's own name counts, the folders above it don't.
-    names = path.removeprefix(os.path.join(os.path.dirname(root), b""))  # noqa: PTH118, PTH120 - bytes
-    connection.execute(
-        "INSERT INTO words (rowid, people, labels, names) VALUES (?, ?, ?, ?)",
-        (
-            file_id,
-            "\n".join(dict.fromkeys((*keywords, *people))),
-            "\n".join(dict.fromkeys(labels)),
-            path_text(names),
-        ),
-    )
-
-
-@cache
-def _read_synonyms(text: str) -> tuple[str, ...]:
-    return tuple(json.loads(text))
-
-
-def save_words_of(connection: sqlite3.Connection, content_id: int) -> None:
-    """Bring the full text of all files with this content up to date."""
-    rows = connection.execute("SELECT id FROM files WHERE content_id = ?", (content_id,)).fetchall()
-    for (file_id,) in rows:
-        save_words(connection, file_id)
-
-
 def mark_missing(connection: sqlite3.Connection, file_id: int) -> None:
     """The file was deleted or moved: no result has it any more."""
     connection.execute("UPDATE files SET is_missing = 1 WHERE id = ?", (file_id,))
     connection.execute("DELETE FROM words WHERE rowid = ?", (file_id,))
-
-
-def save_vectors(
-    connection: sqlite3.Connection, embeddings: Iterable[tuple[int, NDArray[np.float32]]], *, model_id: int
-) -> None:
-    """Store the embeddings [D] of contents, in place of those that they had."""
-    rows = list(dict(embeddings).items())
-    for content_id, _ in rows:
-        _release_vector(connection, content_id)
-    while rows:
-        block, ids, data = _open_block(connection, model_id)
-        part, rows = rows[: BLOCK_ROWS - len(ids)], rows[BLOCK_ROWS - len(ids) :]
-        vectors = np.stack([vector for _, vector in part]).astype(np.float32)
-        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
-        added = np.array([content_id for content_id, _ in part], np.int64)
-        connection.execute(
-            "UPDATE vectors SET content_ids = ?, data = ? WHERE block = ?",
-            (ids.tobytes() + added.tobytes(), data + vectors.astype(np.float16).tobytes(), block),
-        )
-        connection.executemany(
-            "UPDATE contents SET vector_id = ? WHERE id = ?",
-            ((block * BLOCK_ROWS + len(ids) + row, int(i)) for row, i in enumerate(added)),
-        )
-
-
-def _open_block(connection: sqlite3.Connection, model_id: int) -> tuple[int, NDArray[np.int64], bytes]:
-    """The model's last block, or a new one if that is full."""
-    row = connection.execute(
-        "SELECT block, content_ids, data FROM vectors WHERE model_id = ? ORDER BY block DESC LIMIT 1",
-        (model_id,),
-    ).fetchone()
-    if row is not None and len(row[1]) < 8 * BLOCK_ROWS:
-        return row[0], np.frombuffer(row[1], np.int64), row[2]
-    block = connection.execute(
-        "INSERT INTO vectors (model_id, content_ids, data) VALUES (?, x'', x'')", (model_id,)
-    ).lastrowid
-    assert block is not None
-    return block, np.empty(0, np.int64), b""
-
-
-def _release_vector(connection: sqlite3.Connection, content_id: int) -> None:
-    (vector_id,) = connection.execute("SELECT vector_id FROM contents WHERE id = ?", (content_id,)).fetchone()
-    if vector_id is None:
-        return
-    block, row = divmod(vector_id, BLOCK_ROWS)
-    (stored,) = connection.execute("SELECT content_ids FROM vectors WHERE block = ?", (block,)).fetchone()
-    ids = np.frombuffer(stored, np.int64).copy()
-    ids[row] = 0
-    if len(ids) == BLOCK_ROWS and not ids.any():
-        connection.execute("DELETE FROM vectors WHERE block = ?", (block,))
-    else:
-        connection.execute("UPDATE vectors SET content_ids = ? WHERE block = ?", (ids.tobytes(), block))
-    connection.execute("UPDATE contents SET vector_id = NULL WHERE id = ?", (content_id,))
