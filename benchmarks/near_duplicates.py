@@ -1,4 +1,4 @@
-"""Near duplicates in a library of photographs: changed copies that are found, and groups that mix photographs.
+"""Near duplicates in a library of photographs: changed copies that are found, and groups that mix images.
 
 Run by the benchmark ``gallery``.
 """

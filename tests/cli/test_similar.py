@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from cli.conftest import Pictag
 from pictag.cli import main
 
 
@@ -46,6 +48,18 @@ def test_a_photo_outside_the_library_is_classified(library: str, capfd: pytest.C
     Image.new("RGB", (12, 9), "navy").save("navy.png")
     assert main(["similar", "navy.png", "--library", library, "-k", "1", "--format", "paths"]) == 0
     assert capfd.readouterr().out.endswith("blue.jpg\n")
+
+
+def test_a_photo_from_standard_input_is_classified(library: str, pictag: Pictag) -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (12, 9), "navy").save(stream, "PNG")
+    done = pictag(
+        "similar", "-", "--library", library, "-k", "1", "--format", "paths", stdin=stream.getvalue()
+    )
+    assert done.stdout.endswith(b"blue.jpg\n"), done.stderr
+    done = pictag("similar", "-", "--library", library)
+    assert done.returncode == 2
+    assert b"empty" in done.stderr
 
 
 def test_a_photo_that_cannot_be_read_is_a_sentence(library: str, capfd: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,8 @@ def test_the_file_to_keep_is_suggested_with_the_reason(
     make: Make, kept: dict[str, Any], other: dict[str, Any], reason: str
 ) -> None:
     gallery = make(
-        Entry(**{"path": "/photos/y.jpg", "hash": BASE, "mirrored_hash": FAR} | other),
-        Entry(**{"path": "/photos/x.jpg", "hash": BASE, "mirrored_hash": FAR} | kept),
+        replace(Entry(path="/photos/y.jpg", hash=BASE, mirrored_hash=FAR), **other),
+        replace(Entry(path="/photos/x.jpg", hash=BASE, mirrored_hash=FAR), **kept),
     )
     (group,) = gallery.duplicates()
     assert group.keep.decode() == kept.get("path", "/photos/x.jpg") == group.files[0].decode()

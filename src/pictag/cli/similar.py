@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pictag.cli.ending import Invocation, debug_option, say
+from pictag.cli.ending import Invocation, debug_option, is_terminal, say
+from pictag.cli.inputs import STDIN
 from pictag.cli.library import LIBRARY, choose_library
 from pictag.cli.options import QUIET
 from pictag.cli.search import choose_format, write_files
@@ -70,14 +71,15 @@ def similar(
 
     PHOTO needn't be in the library. If it isn't, the library's model is run on it.
     """
+    if photo == STDIN and (sys.stdin is None or is_terminal(sys.stdin)):
+        raise click.UsageError("- reads standard input. Pipe an image into it.")
     if is_null and asked not in (None, "paths"):
         raise click.UsageError(f"-0 is for paths, not for --format {asked}.")
     from pictag.gallery import Gallery
     from pictag.gallery.similar import find_similar
 
     with Gallery.open(choose_library(library, invocation)) as gallery:
-        image = sys.stdin.buffer.read() if photo == "-" else photo
-        found = find_similar(gallery.connection, image, k=limit)
+        found = find_similar(gallery.connection, sys.stdin.buffer if photo == STDIN else photo, k=limit)
         write_files(found, choose_format(asked, is_null=is_null), is_null=is_null)
     if not found and not quiet:
         say("The library has no other image.")

@@ -5,7 +5,7 @@ then a lossless file, then the largest file, the oldest, the shortest name, and 
 """
 
 # Names stay exactly as the system has them.
-# ruff: noqa: PTH100, PTH118, PTH119
+# ruff: noqa: PTH100
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import itertools
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
-from pictag.errors import OptionError, shorten
+from pictag.errors import OptionError
+from pictag.gallery.copies import Copy, describe_copies, explain_choice, read_folder, read_images
 from pictag.gallery.decisions import find_content
 from pictag.gallery.schema import write
 from pictag.gallery.similar import read_blocks
@@ -35,9 +36,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from pictag.gallery.copies import StoredImage
+
 Kind = Literal["same", "near"]
-LOSSLESS: Final = frozenset(("raw", "png", "tiff", "bmp", "gif"))
-"""Types of files that are kept rather than a JPEG of the same size."""
 _SAME: Final = bytes(32)  # in `dismissed`, beside pixels: several files with them are no duplicates
 
 
@@ -55,44 +56,6 @@ class DuplicateGroup:
     files: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Copy:
-    """One file of a content."""
-
-    content_id: int
-    path: bytes
-    pixels: int
-    type: str
-    size: int
-    time: tuple[str, int]  # when it was taken, when the file was changed
-    sha256: bytes | None
-
-    def rank(self) -> tuple[Any, ...]:
-        """Sorts the file to keep first; one part for each reason of `_REASONS`."""
-        name = os.path.basename(self.path)
-        return -self.pixels, self.type not in LOSSLESS, -self.size, self.time, len(name), self.path
-
-
-_REASONS: Final = (
-    "it has the most pixels",
-    "it is lossless",
-    "it is the largest file",
-    "it is the oldest",
-    "it has the shortest name",
-    "its path comes first",
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Image:
-    """One content, with its files, the one to keep first."""
-
-    pixels: bytes
-    hash: int | None
-    mirrored_hash: int | None
-    copies: list[_Copy]
-
-
 def find_duplicates(
     connection: sqlite3.Connection, folders: Iterable[str | os.PathLike[str]] = ()
 ) -> list[DuplicateGroup]:
@@ -104,10 +67,10 @@ def find_duplicates(
 
     Raises `OptionError` for a folder that the library doesn't have.
     """
-    images = _read_images(connection, [_read_folder(connection, folder) for folder in folders])
+    images = read_images(connection, [read_folder(connection, folder) for folder in folders])
     dismissed = set(connection.execute("SELECT first, second FROM dismissed").fetchall())
     same = [
-        _make_group("same", _describe_copies(image.copies), image.copies)
+        _make_group("same", describe_copies(image.copies), image.copies)
         for image in images.values()
         if len(image.copies) > 1 and (_SAME, image.pixels) not in dismissed
     ]
@@ -136,7 +99,7 @@ def dismiss(connection: sqlite3.Connection, files: Sequence[str | os.PathLike[st
 
 
 def _find_near(
-    connection: sqlite3.Connection, images: dict[int, _Image], dismissed: set[tuple[bytes, bytes]]
+    connection: sqlite3.Connection, images: dict[int, StoredImage], dismissed: set[tuple[bytes, bytes]]
 ) -> list[DuplicateGroup]:
     # The one to keep comes first, so that of equally connected images it is the one that others are near to.
     ids = sorted(images, key=lambda content_id: images[content_id].copies[0].rank())
@@ -165,13 +128,8 @@ def _find_near(
     for first, *others in groups:
         reason = _describe(hashes, mirrored, vectors, first, others)
         copies = [images[ids[place]].copies[0] for place in (first, *others)]
-        found.append(_make_group("near", reason, sorted(copies, key=_Copy.rank)))
+        found.append(_make_group("near", reason, sorted(copies, key=Copy.rank)))
     return found
-
-
-def _describe_copies(copies: list[_Copy]) -> str:
-    is_identical = copies[0].sha256 is not None and len({copy.sha256 for copy in copies}) == 1
-    return "the files are identical" if is_identical else "the pixels are the same, the files differ"
 
 
 def _describe(
@@ -212,86 +170,18 @@ def _count_bits(one: int | None, other: int | None) -> int:
     return count_different_bits(one, other)
 
 
-def _make_group(kind: Kind, reason: str, copies: list[_Copy]) -> DuplicateGroup:
+def _make_group(kind: Kind, reason: str, copies: list[Copy]) -> DuplicateGroup:
     """The group of files that are sorted already."""
-    decisive = next(
-        why
-        for why, best, next_ in zip(_REASONS, copies[0].rank(), copies[1].rank(), strict=True)
-        if best != next_
-    )
-    kept, *_ = copies
-    if decisive == _REASONS[0]:
-        decisive += f" ({kept.pixels / 1e6:.1f} megapixels)"
     return DuplicateGroup(
         kind=kind,
-        reason=f"{reason}; keep the first: {decisive}",
-        keep=kept.path,
+        reason=f"{reason}; keep the first: {explain_choice(copies)}",
+        keep=copies[0].path,
         files=tuple(copy.path for copy in copies),
     )
 
 
 def _sort(groups: list[DuplicateGroup]) -> list[DuplicateGroup]:
     return sorted(groups, key=lambda group: group.keep)
-
-
-def _read_images(connection: sqlite3.Connection, folders: list[bytes]) -> dict[int, _Image]:
-    """The contents that have a file in the folders, by id."""
-    images: dict[int, _Image] = {}
-    for (
-        content_id,
-        pixels,
-        width,
-        height,
-        hash_,
-        mirrored,
-        path,
-        type_,
-        size,
-        *time,
-        sha256,
-    ) in connection.execute(
-        "SELECT contents.id, pixels, width, height, hash, mirrored_hash, path, type, size, "
-        "coalesce(taken, '9'), mtime_ns, sha256 FROM contents JOIN files ON content_id = contents.id "
-        "WHERE NOT is_missing ORDER BY contents.id"
-    ):
-        if folders and not any(path.startswith(folder) for folder in folders):
-            continue
-        if content_id not in images:
-            images[content_id] = _Image(
-                pixels=pixels,
-                hash=_to_unsigned(hash_),
-                mirrored_hash=_to_unsigned(mirrored),
-                copies=[],
-            )
-        images[content_id].copies.append(
-            _Copy(
-                content_id=content_id,
-                path=path,
-                pixels=width * height,
-                type=type_,
-                size=size,
-                time=(time[0], time[1]),
-                sha256=sha256,
-            )
-        )
-    for image in images.values():
-        image.copies.sort(key=_Copy.rank)
-    return images
-
-
-def _read_folder(connection: sqlite3.Connection, folder: str | os.PathLike[str]) -> bytes:
-    """The beginning of the paths of the files in a folder. Raises `OptionError`."""
-    path = os.path.join(os.path.abspath(os.fsencode(os.fspath(folder))), b"")
-    # The bytes after the separator are those after all paths in the folder.
-    row = connection.execute(
-        "SELECT 1 FROM files WHERE path > ? AND path < ? AND NOT is_missing",
-        (path, path[:-1] + bytes([path[-1] + 1])),
-    ).fetchone()
-    if row is None:
-        raise OptionError(
-            f"The library has no images in {shorten(folder)}. Index it: pictag index {shorten(folder)}"
-        )
-    return path
 
 
 def _read_vectors(
@@ -307,7 +197,3 @@ def _read_vectors(
                 if content_id in places:
                     found[places[content_id]] = row
     return found
-
-
-def _to_unsigned(value: int | None) -> int | None:
-    return None if value is None else value & 0xFFFF_FFFF_FFFF_FFFF
