@@ -85,6 +85,7 @@ def test_the_code_on_a_page_runs(
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "HF_HUB_OFFLINE": "1",
+        "PICTAG_LIBRARY": str(desk / "gallery.db"),
     }
     namespace: dict[str, object] = {"__name__": page.stem}
     for block in blocks(page):

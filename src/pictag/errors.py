@@ -3,7 +3,8 @@
     PictagError
     ├── OptionError (ValueError)            an option has an invalid value
     │   ├── UnknownTask                     pictag doesn't support this task
-    │   └── UnknownOption (TypeError)       an option with an unknown name
+    │   ├── UnknownOption (TypeError)       an option with an unknown name
+    │   └── QueryError                      a query of the gallery can't be understood
     ├── InputError                          one image can't be used; the others are still classified
     │   ├── UnsupportedInput (TypeError)    a value that is not an image
     │   ├── ImageNotFound (FileNotFoundError)
@@ -32,6 +33,10 @@
     ├── MissingProgram (FileNotFoundError)  an external program is not installed
     ├── OutputError (OSError)               a result can't be written
     │   └── UnreadableResults (ValueError)  not a result file of pictag, or it can't be read
+    ├── LibraryError                        the library of the gallery can't be used
+    │   ├── LibraryNotFound (FileNotFoundError)
+    │   ├── InvalidLibrary (ValueError)     damaged, not a library, or of a newer pictag
+    │   └── LibraryLocked (TimeoutError)    another program is writing it
     ├── DeadlineExceeded (TimeoutError)     not done within the time allowed
     └── PipelineClosed (RuntimeError)       used after close()
 
@@ -173,6 +178,14 @@ class UnknownOption(OptionError, TypeError):
     """An option with an unknown name."""
 
 
+class QueryError(OptionError):
+    """A query of the gallery can't be understood: characters ``start`` to ``end`` of ``query`` are why."""
+
+    def __init__(self, message: str = "", *, query: str = "", start: int = 0, end: int = 0) -> None:
+        super().__init__(message)
+        self.query, self.start, self.end = query, start, end
+
+
 class InputError(PictagError):
     """One image can't be used; the others are still classified."""
 
@@ -283,6 +296,22 @@ class OutputError(PictagError, OSError):
 
 class UnreadableResults(OutputError, ValueError):
     """A file can't be read, or is not a result file of pictag."""
+
+
+class LibraryError(PictagError):
+    """The library of the gallery can't be used."""
+
+
+class LibraryNotFound(LibraryError, FileNotFoundError):
+    """There is no library at this path."""
+
+
+class InvalidLibrary(LibraryError, ValueError):
+    """A library that is damaged or of a newer pictag, or another file."""
+
+
+class LibraryLocked(LibraryError, TimeoutError):
+    """Another program is writing the library."""
 
 
 class DeadlineExceeded(PictagError, TimeoutError):

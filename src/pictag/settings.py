@@ -3,6 +3,7 @@
 | variable | meaning |
 |---|---|
 | ``PICTAG_MODEL`` | the model if ``--model`` is not given |
+| ``PICTAG_LIBRARY`` | the gallery's library if ``--library`` is not given |
 | ``PICTAG_DEBUG`` | ``1`` shows tracebacks, like ``--debug`` |
 | ``PICTAG_SERVER_…`` | the settings of `pictag serve`, see `pictag.server.settings` |
 | ``_PICTAG_COMPLETE`` | set by a shell that asks for completions, e.g. ``bash_source`` |
@@ -32,6 +33,7 @@ class Settings:
     """Settings from the environment, read once when an interface starts."""
 
     model: str | None = None
+    library: str | None = None
     debug: bool = False
     completion: str | None = None
     server: Mapping[str, str] = field(default_factory=dict)
@@ -41,11 +43,12 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """The settings of this process; raises `OptionError` naming a variable with an invalid value.
 
     >>> read_settings({"PICTAG_MODEL": "embedded", "PICTAG_DEBUG": "yes"})
-    Settings(model='embedded', debug=True, completion=None, server={})
+    Settings(model='embedded', library=None, debug=True, completion=None, server={})
     """
     environ = os.environ if environ is None else environ
     return Settings(
         model=environ.get("PICTAG_MODEL", "").strip() or None,
+        library=environ.get("PICTAG_LIBRARY") or None,
         debug=_read_boolean(environ, "PICTAG_DEBUG"),
         completion=environ.get("_PICTAG_COMPLETE") or None,
         server={name: value for name, value in environ.items() if name.upper().startswith("PICTAG_SERVER_")},

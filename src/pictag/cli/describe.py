@@ -7,11 +7,9 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import pictag
-from pictag.models.checksums import measure_sha256
-from pictag.models.folder import DESCRIPTIONS
+from pictag.models.load import hash_weights
 
 if TYPE_CHECKING:
-    from pictag.models.load import Model
     from pictag.pipelines import ImageClassificationPipeline
 
 # Options that are recorded as what they resolved to, or that don't change labels, scores or embeddings.
@@ -40,7 +38,7 @@ def describe_run(classifier: ImageClassificationPipeline[Any]) -> dict[str, Any]
                 record[field.name] = getattr(values, field.name)
     record["top_k"] = record["top_k"] or "all"
     return record | {
-        "sha256": _hash_weights(model),
+        "sha256": hash_weights(model),
         "labels": _hash("\0".join(model.labels)),
         "preprocessing": list(card.preprocessing),
         "problem_type": model.problem_type,
@@ -49,18 +47,6 @@ def describe_run(classifier: ImageClassificationPipeline[Any]) -> dict[str, Any]
         "thresholds": dict(knowledge.thresholds),
         "temperature": knowledge.temperature,
     }
-
-
-def _hash_weights(model: Model) -> str:
-    """The sha256 of the weights, or of all their files' sha256 if there are several."""
-    folder = model.weights.parents[model.card.weights.count("/")]
-    found = [
-        # A folder's files may have changed since its card was written; those of the Hub were checked.
-        file.sha256 or measure_sha256(folder / file.path)
-        for file in model.card.files
-        if file.path not in DESCRIPTIONS
-    ]
-    return found[0] if len(found) == 1 else _hash("\n".join(found))
 
 
 def _hash(text: str) -> str:

@@ -16,16 +16,18 @@ from pictag.cli.options import QUIET, input_options
 from pictag.errors import OutputError, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Generator, Iterable
 
     from PIL import Image
 
     from pictag.cli.inputs import Inputs
     from pictag.cli.progress import Progress
     from pictag.explanation.sink import Explanation, ExplanationSink
+    from pictag.images import Failed, Source
     from pictag.options import PipelineOptions
     from pictag.pipelines import ImageClassificationPipeline
     from pictag.pipelines.score_map import Method
+    from pictag.records import Prediction
     from pictag.sinks.resume import DoneSources
 
 EXAMPLES = """
@@ -124,9 +126,14 @@ def explain(
         sinks.append(ExplanationSink(output, rows, overwrite=overwrite))
         return sinks[0], None
 
-    def make_observer(
-        classifier: ImageClassificationPipeline[Any], progress: Progress
-    ) -> Callable[[Image.Image], Explanation]:
+    def classify(
+        classifier: ImageClassificationPipeline[Any],
+        sources: Iterable[Source | Failed],
+        /,
+        *,
+        progress: Progress,
+        **_unused: object,
+    ) -> Generator[Prediction]:
         percent = gives_probabilities(classifier.model, options.scoring)
 
         def show(done: int, total: int) -> None:
@@ -136,9 +143,9 @@ def explain(
             found = classifier.map_score(image, label, method=method, max_edge=MAX_EDGE, on_progress=show)
             return make_explanation(found, model=classifier.card.name, percent=percent)
 
-        return observe
+        yield from classifier.stream(sources, observe=observe)
 
-    status = run_images(inputs, options, destination, open_sink, make_observer=make_observer, quiet=quiet)
+    status = run_images(inputs, options, destination, open_sink, quiet=quiet, classify=classify)
     return SOME_FAILED if any(sink.failed for sink in sinks) else status
 
 

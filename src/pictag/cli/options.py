@@ -96,6 +96,21 @@ DECODE = click.option(
     help="exact gives the same pixels as transformers. fast scales large JPEGs down while decoding; scores "
     "change slightly.",
 )
+CROP = click.option(
+    "--crop",
+    type=click.Choice(CROPS),
+    default="model",
+    show_default=True,
+    help="What the model sees. model: the part that the model's preprocessing keeps. whole: the whole "
+    "image, padded to a square. tiles: three squares along the longer side, whose scores are averaged.",
+)
+ALPHA = click.option(
+    "--alpha",
+    type=click.Choice(ALPHAS),
+    default="drop",
+    show_default=True,
+    help="For transparent images: drop ignores the transparency, white puts the image on a white background.",
+)
 BATCH_SIZE = click.option(
     "--batch-size",
     type=int,
@@ -187,22 +202,8 @@ PIPELINE: Sequence[Decorator] = (
         help="Where OpenVINO and TensorRT store the compiled model for later runs. [default: not stored]",
     ),
     DECODE,
-    click.option(
-        "--crop",
-        type=click.Choice(CROPS),
-        default="model",
-        show_default=True,
-        help="What the model sees. model: the part that the model's preprocessing keeps. whole: the whole "
-        "image, padded to a square. tiles: three squares along the longer side, whose scores are averaged.",
-    ),
-    click.option(
-        "--alpha",
-        type=click.Choice(ALPHAS),
-        default="drop",
-        show_default=True,
-        help="For transparent images: drop ignores the transparency, white puts the image on a white "
-        "background.",
-    ),
+    CROP,
+    ALPHA,
     click.option(
         "--timeout",
         "timeout_s",

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from pictag.cli.destination import Destination
     from pictag.cli.progress import Progress
-    from pictag.cli.run import Listing
+    from pictag.cli.run import Listing, Result
     from pictag.models.card import ModelCard
-    from pictag.records import Failure, Prediction
+    from pictag.records import Failure
 
 
 class Report:
@@ -47,17 +47,17 @@ class Report:
         self._draw()
 
     @contextmanager
-    def around(self, prediction: Prediction) -> Iterator[None]:
+    def around(self, result: Result) -> Iterator[None]:
         """Surrounds the writing of a result, which is counted once it has been written."""
         if self._destination.on_terminal:
             self._progress.clear()
         yield
         self.finished += 1
-        if prediction.error is not None:
+        if result.error is not None:
             self.failed += 1
             if not self._quiet and not self._destination.on_terminal:
                 self._progress.clear()
-                say(_describe_failure(prediction.source, prediction.error))
+                say(_describe_failure(result.source, result.error))
         self._draw()
 
     def show_warning(self, message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:

@@ -8,7 +8,7 @@ import threading
 import warnings
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pictag.cli.describe import describe_run
 from pictag.cli.destination import open_destination
@@ -23,21 +23,68 @@ from pictag.pipelines.runners import THROUGHPUT_MIN_IMAGES
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
-    from PIL import Image
-
     from pictag.cli.destination import Destination
     from pictag.images import Failed, Source
     from pictag.options import PipelineOptions
-    from pictag.records import Prediction
+    from pictag.records import Failure, Prediction
     from pictag.sinks import Sink
     from pictag.sinks.resume import DoneSources
 
-    # Opens the sink for a classifier's predictions; with --resume also gives the images that it already has.
-    OpenSink = Callable[[ImageClassificationPipeline[Any]], tuple[Sink, DoneSources | None]]
-    # Makes the function whose results for the decoded images become the predictions' ``observed``.
-    MakeObserver = Callable[[ImageClassificationPipeline[Any], Progress], Callable[[Image.Image], Any]]
+    # Opens the sink for a classifier's results; with --resume also gives the images that it already has.
+    OpenSink = Callable[[ImageClassificationPipeline[Any]], tuple["ResultSink", DoneSources | None]]
 
 LISTED_AHEAD = 100_000  # sources listed before they are needed, so that the progress line knows the total
+
+
+class Images(Protocol):
+    """Where the images come from."""
+
+    @property
+    def countable(self) -> bool:
+        """Whether all can be listed now, rather than arriving through a pipe."""
+
+    def expand(self) -> Iterator[Any]:
+        """All images, lazily."""
+
+
+class Result(Protocol):
+    """The result of one image."""
+
+    @property
+    def source(self) -> str:
+        """Its path or URL."""
+
+    @property
+    def error(self) -> Failure | None:
+        """Why it failed."""
+
+
+class Classify(Protocol):
+    """From a classifier and images to their results, one by one.
+
+    ``is_single`` is True if it is only one image. ``progress`` is for work that takes long for one image.
+    """
+
+    def __call__(
+        self,
+        classifier: ImageClassificationPipeline[Any],
+        sources: Iterable[Any],
+        /,
+        *,
+        is_single: bool,
+        progress: Progress,
+    ) -> Generator[Result]:
+        """The results."""
+
+
+class ResultSink(Protocol):
+    """Stores results."""
+
+    def write(self, result: Any, /) -> None:
+        """Store the result of one image."""
+
+    def close(self) -> None:
+        """Finish the output."""
 
 
 def classify_images(
@@ -63,16 +110,32 @@ def classify_images(
     return run_images(inputs, options, destination, open_sink, quiet=quiet)
 
 
+def classify_each(
+    classifier: ImageClassificationPipeline[Any],
+    sources: Iterable[Source | Failed],
+    /,
+    *,
+    is_single: bool,
+    progress: Progress,
+) -> Generator[Prediction]:
+    """The predictions, one by one; a single image needs no threads."""
+    if is_single:
+        for source in sources:
+            yield from classifier.predict(source)
+    else:
+        yield from classifier.stream(sources)
+
+
 def run_images(
-    inputs: Inputs,
+    images: Images,
     options: PipelineOptions,
     destination: Destination,
     open_sink: OpenSink,
     *,
-    make_observer: MakeObserver | None = None,
     quiet: bool,
+    classify: Classify = classify_each,
 ) -> int:
-    """Classify all inputs, write each prediction to the sink, and return the exit status.
+    """Classify all images, write each result to the sink, and return the exit status.
 
     An interruption ends the run between two images; everything that was finished is in the file.
     """
@@ -86,9 +149,9 @@ def run_images(
         warnings.showwarning = report.show_warning
         progress.draw("Loading the model …")
         # A list of names from a pipe may come slowly, so it isn't waited for.
-        rest = inputs.expand()
-        first = list(itertools.islice(rest, THROUGHPUT_MIN_IMAGES)) if inputs.countable else []
-        is_short = inputs.countable and len(first) < THROUGHPUT_MIN_IMAGES
+        rest = images.expand()
+        first = list(itertools.islice(rest, THROUGHPUT_MIN_IMAGES)) if images.countable else []
+        is_short = images.countable and len(first) < THROUGHPUT_MIN_IMAGES
         options = replace(
             options,
             mode="latency" if is_short else "throughput",
@@ -97,20 +160,19 @@ def run_images(
         with ImageClassificationPipeline[Any].open(options) as classifier:
             sink, done = open_sink(classifier)
             try:
-                sources: Iterator[Source | Failed] = itertools.chain(first, rest)
+                sources: Iterator[Any] = itertools.chain(first, rest)
                 if done is not None:
                     sources = skip_done(sources, done, report.skipped)
                 listing = Listing(sources, ahead=LISTED_AHEAD if progress.shown else 0)
                 report.begin(classifier.card, listing)
                 is_single = is_short and len(first) == 1
-                observe = None if make_observer is None else make_observer(classifier, progress)
                 # Closing the stream ends its threads now rather than at the next garbage collection.
                 with closing(
-                    classify_each(classifier, listing, is_single=is_single, observe=observe)
-                ) as predictions:
-                    for prediction in predictions:
-                        with interruption.hold(), report.around(prediction):
-                            sink.write(prediction)
+                    classify(classifier, listing, is_single=is_single, progress=progress)
+                ) as results:
+                    for result in results:
+                        with interruption.hold(), report.around(result):
+                            sink.write(result)
             except Interrupted as interrupted:
                 raise Interrupted(interrupted.number, report.describe_interruption()) from None
             finally:
@@ -119,36 +181,21 @@ def run_images(
         return report.end()
 
 
-def classify_each(
-    classifier: ImageClassificationPipeline[Any],
-    sources: Iterable[Source | Failed],
-    *,
-    is_single: bool,
-    observe: Callable[[Image.Image], Any] | None = None,
-) -> Generator[Prediction]:
-    """The predictions, one by one; a single image needs no threads."""
-    if is_single and observe is None:
-        for source in sources:
-            yield from classifier.predict(source)
-    else:
-        yield from classifier.stream(sources, observe=observe)
-
-
 class Listing:
     """Iterates over sources that a thread lists ``ahead``; ``total`` is their number, once it is known.
 
     With ``ahead=0`` there is no thread, and the total stays unknown.
     """
 
-    def __init__(self, sources: Iterator[Source | Failed], *, ahead: int) -> None:
+    def __init__(self, sources: Iterator[Any], *, ahead: int) -> None:
         self.total: int | None = None
         self._sources = sources
-        self._listed: queue.Queue[Source | Failed | BaseException | None] = queue.Queue(ahead)
+        self._listed: queue.Queue[Any] = queue.Queue(ahead)
         if ahead:
             threading.Thread(target=self._list, name="pictag-listing", daemon=True).start()
             self._sources = self._follow()
 
-    def __iter__(self) -> Iterator[Source | Failed]:
+    def __iter__(self) -> Iterator[Any]:
         return self._sources
 
     def _list(self) -> None:
@@ -162,7 +209,7 @@ class Listing:
         except BaseException as error:  # noqa: BLE001 - raised where the sources are used
             self._listed.put(error)
 
-    def _follow(self) -> Iterator[Source | Failed]:
+    def _follow(self) -> Iterator[Any]:
         while (source := self._listed.get()) is not None:
             if isinstance(source, BaseException):
                 raise source

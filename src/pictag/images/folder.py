@@ -93,13 +93,19 @@ def _expand_file(source: Source, *, recursive: bool) -> Iterator[Source | Failed
     yield from entries
 
 
-def _natural_key(name: str) -> tuple[list[str | int], str]:
+def natural_key(name: str) -> tuple[list[str | int], str]:
+    """Sorts names with numbers by value.
+
+    >>> sorted(["10.png", "2.png"], key=natural_key)
+    ['2.png', '10.png']
+    """
     parts: list[str | int] = list(_DIGITS.split(name.casefold()))
     parts[1::2] = [int(digits) for digits in parts[1::2]]
     return parts, name
 
 
-def _is_image(name: str) -> bool:
+def is_image(name: str) -> bool:
+    """Whether a name has the extension of a supported format."""
     return os.path.splitext(name)[1].lower() in image_extensions()
 
 
@@ -114,7 +120,7 @@ def _scan(folder: str) -> tuple[list[str], list[str]]:
             except OSError:  # a circular link; reported when it is read
                 is_folder = False
             (folders if is_folder else files).append(entry.name)
-    return sorted(files, key=_natural_key), sorted(folders, key=_natural_key)
+    return sorted(files, key=natural_key), sorted(folders, key=natural_key)
 
 
 def _source(path: str) -> Source:
@@ -138,7 +144,7 @@ def _list_folder(folder: str, *, recursive: bool) -> Iterator[Source | Failed]:
             continue
         seen.add((status.st_dev, status.st_ino))
         for name in files:
-            if not name.startswith(".") and _is_image(name):
+            if not name.startswith(".") and is_image(name):
                 yield _source(os.path.join(here, name))
         if recursive:
             visible = (name for name in reversed(folders) if not name.startswith("."))
@@ -158,7 +164,7 @@ def _list_glob(pattern: str, *, recursive: bool) -> Iterator[Source | Failed]:
     for path, is_folder in _walk_glob(base, [part for part in parts[start:] if part]):
         if is_folder:
             yield from _list_folder(path, recursive=recursive or parts[-1] == "**")
-        elif has_extension or _is_image(path):
+        elif has_extension or is_image(path):
             yield _source(path)
 
 

@@ -16,7 +16,7 @@ SidecarName = Literal["full", "stem"]
 """``full`` is ``a.jpg.xmp`` (darktable, digiKam), ``stem`` is ``a.xmp`` (Adobe)."""
 
 # Programs write a.xmp for these; the metadata of a JPEG of the same name is inside it.
-_RAW = {
+RAW_EXTENSIONS = {
     *(
         "3fr",
         "ari",
@@ -36,6 +36,7 @@ _RAW = {
     ),
     *("mos", "mrw", "nef", "nrw", "orf", "pef", "raf", "raw", "rw2", "rwl", "sr2", "srf", "srw", "x3f"),
 }
+"""The extensions of camera RAW files, in lower case."""
 _NOT_IMAGES = {"xmp", "txt", "json", "csv", "xml", "html", "md"}
 
 
@@ -132,7 +133,7 @@ def _belongs(sidecar: Path, image: Path) -> bool:
     if sidecar.with_suffix("").is_file():  # a.jpg.xmp, for an image a.jpg.png
         return False
     images = [name for name in _same_stem(image) if _extension(Path(name)) not in _NOT_IMAGES]
-    raw = [name for name in images if _extension(Path(name)) in _RAW]
+    raw = [name for name in images if _extension(Path(name)) in RAW_EXTENSIONS]
     return (raw or images) == [image.name]
 
 

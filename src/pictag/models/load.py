@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pictag.errors import InvalidModel, ModelError, ModelFileMissing
 from pictag.models.card import ModelCard
-from pictag.models.checksums import read_card_checksums
+from pictag.models.checksums import measure_sha256, read_card_checksums
 from pictag.models.files import (
     CARD,
     CONFIG,
@@ -19,7 +19,7 @@ from pictag.models.files import (
     read_json,
     read_optional_json,
 )
-from pictag.models.folder import SETTINGS, embedded_folder, find_file, find_folder
+from pictag.models.folder import DESCRIPTIONS, SETTINGS, embedded_folder, find_file, find_folder
 from pictag.models.graph_facts import find_quantization
 from pictag.models.graph_file import Graph
 from pictag.models.knowledge import Knowledge, read_knowledge
@@ -42,7 +42,7 @@ from pictag.preprocess.reader import read_spec
 from pictag.preprocess.spec import PreprocessSpec
 from pictag.transformers_names import explain_attribute
 
-__all__ = ["LoadOptions", "Model", "find_files", "load_model"]
+__all__ = ["LoadOptions", "Model", "find_files", "hash_weights", "load_model"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,3 +246,17 @@ def _make_card(
         knowledge=knowledge,
         details=details,
     )
+
+
+def hash_weights(model: Model) -> str:
+    """The sha256 of the weights, or of all their files' sha256 if there are several."""
+    from hashlib import sha256  # takes 5 ms, and classifying doesn't need it
+
+    folder = model.weights.parents[model.card.weights.count("/")]
+    found = [
+        # A folder's files may have changed since its card was written; those of the Hub were checked.
+        file.sha256 or measure_sha256(folder / file.path)
+        for file in model.card.files
+        if file.path not in DESCRIPTIONS
+    ]
+    return found[0] if len(found) == 1 else sha256("\n".join(found).encode()).hexdigest()

@@ -105,6 +105,21 @@ def gives_probabilities(model: Model, options: ScoringOptions) -> bool:
     return model.outputs == "probabilities" or choose_model_activation(model, options) != "none"
 
 
+def are_exclusive(model: Model, options: ScoringOptions) -> bool:
+    """Whether the labels exclude each other, so that probabilities of several may be summed.
+
+    Raises `OptionError` for a model whose scores are not probabilities.
+    """
+    activation = choose_model_activation(model, options)
+    if activation == "none" and (model.outputs != "probabilities" or model.problem_type == "regression"):
+        raise OptionError(
+            "This needs probabilities, but this model's scores are raw numbers. Use another model."
+        )
+    return activation == "softmax" or (
+        activation == "none" and model.problem_type == "single_label_classification"
+    )
+
+
 def choose_model_activation(model: Model, options: ScoringOptions) -> Activation:
     """The function that turns the model's outputs into the scores of a call. Raises `OptionError`."""
     assert model.outputs is not None  # settled when its first session was opened

@@ -1,0 +1,79 @@
+"""Thumbnails: small upright JPEGs, made on first view and kept in the library."""
+
+# Names stay exactly as the system has them.
+# ruff: noqa: PTH116
+
+from __future__ import annotations
+
+import io
+import os
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from pictag.errors import ImageNotFound, LibraryLocked, OptionError, shorten
+from pictag.gallery.schema import write
+from pictag.images import Source, read_image
+
+if TYPE_CHECKING:
+    import sqlite3
+
+SIZES = (64, 2048)
+_QUALITY = 85
+
+
+def read_thumbnail(connection: sqlite3.Connection, file_id: int, *, size: int = 256) -> bytes:
+    """An indexed file's image as JPEG bytes, upright, with ``size`` pixels on its longest side at most.
+
+    Files with the same pixels share a thumbnail. Raises `OptionError` for a size outside 64…2048,
+    `ImageNotFound` for an unknown or deleted file, and what `pictag.images.read_image` raises.
+    """
+    if not SIZES[0] <= size <= SIZES[1]:
+        raise OptionError(f"size={shorten(size)} is not in {SIZES[0]}…{SIZES[1]} pixels.")
+    row = connection.execute(
+        "SELECT files.path, files.size, mtime_ns, files.content_id, jpeg FROM files "
+        "LEFT JOIN thumbnails ON thumbnails.content_id = files.content_id AND thumbnails.size = ? "
+        "WHERE files.id = ? AND NOT is_missing",
+        (size, file_id),
+    ).fetchone()
+    if row is None:
+        raise ImageNotFound(f"The library has no file with the number {shorten(file_id)}.")
+    path, file_size, mtime_ns, content_id, jpeg = row
+    if jpeg is not None:
+        found: bytes = jpeg
+        return found
+    name = os.fsdecode(path)
+    made = _make_thumbnail(name, size)
+    status = os.stat(name)
+    # A file that has changed since it was indexed shows another image than its content.
+    if content_id is not None and (status.st_size, status.st_mtime_ns) == (file_size, mtime_ns):
+        _keep(connection, content_id, size, made)
+    return made
+
+
+def _make_thumbnail(name: str, size: int) -> bytes:
+    def fit(full: tuple[int, int]) -> tuple[int, int]:
+        scale = min(1.0, size / max(full))
+        return max(1, round(full[0] * scale)), max(1, round(full[1] * scale))
+
+    image = read_image(Source(name=name, kind="file", value=name), needed=fit).rgb
+    if max(image.size) > size:
+        image = image.resize(fit(image.size), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=_QUALITY)
+    return stream.getvalue()
+
+
+def _keep(connection: sqlite3.Connection, content_id: int, size: int, jpeg: bytes) -> None:
+    (patience_ms,) = connection.execute("PRAGMA busy_timeout").fetchone()
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        with write(connection):
+            connection.execute(
+                "INSERT OR REPLACE INTO thumbnails (content_id, size, jpeg) VALUES (?, ?, ?)",
+                (content_id, size, jpeg),
+            )
+    except LibraryLocked:  # it is only a cache, and a viewer doesn't wait for an index run
+        pass
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {int(patience_ms)}")
