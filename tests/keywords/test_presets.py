@@ -50,6 +50,12 @@ def test_a_row_has_the_name_the_keywords_and_the_category() -> None:
     assert row == ["a, b.jpg", "A dog", "dog, animal", "1", ""]
 
 
+def test_a_row_for_shutterstock_has_its_category_and_flags() -> None:
+    shot = make_shot("a.jpg", "dog", "animal", title="A dog")
+    _, row = read(write_csv([shot], find_preset("shutterstock")))
+    assert row == ["a.jpg", "A dog", "dog, animal", "Animals/Wildlife", "No", "No", "No"]
+
+
 def test_every_preset_says_where_its_rules_are_from() -> None:
     for name, preset in read_presets().items():
         assert name == "generic" or (preset.source.startswith("https://") and preset.date), name

@@ -142,7 +142,7 @@ def write_csv(shots: Sequence[Shot], preset: Preset) -> str:
             **find_texts(shot, preset),
             "keywords": ", ".join(shot.list_keywords(preset.keywords[1])),
             "category": find_category(shot, preset.categories),
-            "no": "no",
+            "no": "No",
         }
         writer.writerow([values.get(what, "") for _, what in preset.columns])
     return stream.getvalue()

@@ -13,7 +13,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 from pictag.errors import MetadataError, shorten
 from pictag.metadata.keywords import (
@@ -94,6 +95,11 @@ class Packet:
 
 def new_packet(*, name: str, extension: str | None = None) -> Packet:
     """A packet without properties, except the extension of the image that it belongs to."""
+    return replace(_parse_new(extension), name=name)
+
+
+@cache
+def _parse_new(extension: str | None) -> Packet:
     belongs = ""
     if extension is not None:
         belongs = (
@@ -105,7 +111,7 @@ def new_packet(*, name: str, extension: str | None = None) -> Packet:
         f'<x:xmpmeta xmlns:x="{_XMP_META}" x:xmptk="{TOOLKIT}">\n'
         f' <rdf:RDF xmlns:rdf="{_RDF}">\n{belongs} </rdf:RDF>\n</x:xmpmeta>\n<?xpacket end="w"?>\n'
     )
-    return parse_packet(text.encode(), name=name)
+    return parse_packet(text.encode(), name="a new packet")
 
 
 def parse_packet(data: bytes, *, name: str) -> Packet:
