@@ -20,10 +20,11 @@ NAMES = (
     "agreement",
     "embeddings",
     "keywords",
+    "gallery_search",
     "structure",
     "accelerator",
 )
-LONG = ("large_memory", "serve_load", "revisions")  # only when they are named
+LONG = ("large_memory", "serve_load", "revisions", "gallery")  # only when they are named
 
 
 def main() -> int:

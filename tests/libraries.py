@@ -69,7 +69,7 @@ class Entry:
 
 def pixels_of(entry: Entry) -> bytes:
     """The key of an entry's content."""
-    return hashlib.sha256(entry.path.encode()).digest() if entry.pixels is None else entry.pixels
+    return hashlib.sha256(os.fsencode(entry.path)).digest() if entry.pixels is None else entry.pixels
 
 
 def make_library(path: Path, entries: Iterable[Entry] = (), *, root: str = ROOT) -> Gallery:
@@ -116,7 +116,7 @@ def make_library(path: Path, entries: Iterable[Entry] = (), *, root: str = ROOT)
                     connection,
                     StoredFile(
                         folder_id=folder_id, path=os.fsencode(entry.path), size=entry.size, mtime_ns=0,
-                        sha256=hashlib.sha256(entry.path.encode()).digest(), content_id=content_id,
+                        sha256=hashlib.sha256(os.fsencode(entry.path)).digest(), content_id=content_id,
                         error=entry.error, facts=facts,
                     ),
                 )  # fmt: skip

@@ -3,7 +3,8 @@
     PictagError
     ├── OptionError (ValueError)            an option has an invalid value
     │   ├── UnknownTask                     pictag doesn't support this task
-    │   └── UnknownOption (TypeError)       an option with an unknown name
+    │   ├── UnknownOption (TypeError)       an option with an unknown name
+    │   └── QueryError                      a query of the gallery can't be understood
     ├── InputError                          one image can't be used; the others are still classified
     │   ├── UnsupportedInput (TypeError)    a value that is not an image
     │   ├── ImageNotFound (FileNotFoundError)
@@ -175,6 +176,14 @@ class UnknownTask(OptionError):
 
 class UnknownOption(OptionError, TypeError):
     """An option with an unknown name."""
+
+
+class QueryError(OptionError):
+    """A query of the gallery can't be understood: characters ``start`` to ``end`` of ``query`` are why."""
+
+    def __init__(self, message: str = "", *, query: str = "", start: int = 0, end: int = 0) -> None:
+        super().__init__(message)
+        self.query, self.start, self.end = query, start, end
 
 
 class InputError(PictagError):

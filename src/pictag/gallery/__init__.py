@@ -11,18 +11,25 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from pictag.gallery.columns import Columns
 from pictag.gallery.decisions import decide, forget
+from pictag.gallery.facets import Facets, count_facets
 from pictag.gallery.full_text import path_text
 from pictag.gallery.schema import explain_errors, open_library, write
+from pictag.gallery.search import SearchResult, search, use_similar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from types import TracebackType
 
+    from pictag.gallery.duplicates import DuplicateGroup
     from pictag.gallery.index import IndexSummary
+    from pictag.gallery.search import FoundFile
+    from pictag.gallery.similar import LoadedVectors
     from pictag.pipelines import ImageClassificationPipeline
 
 __all__ = ["Gallery"]
@@ -37,6 +44,7 @@ class Gallery:
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.connection = connection
         self.path = path
+        self._vectors: LoadedVectors | None = None
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, create: bool = False) -> Self:
@@ -100,24 +108,76 @@ class Gallery:
             indexer.close()
         return indexer.summary
 
+    def similar(
+        self, image: Any, *, k: int = 10, classifier: ImageClassificationPipeline[Any] | None = None
+    ) -> list[FoundFile]:
+        """The images that are most similar to one, best first; see `pictag.gallery.similar.find_similar`.
+
+        The first call reads all embeddings into memory: 500 MB for 100,000 images with 1,280 numbers each.
+        """
+        from pictag.gallery.similar import LoadedVectors, find_similar
+
+        self._vectors = self._vectors or LoadedVectors(self.connection)
+        return find_similar(self.connection, image, k=k, classifier=classifier, vectors=self._vectors)
+
+    def duplicates(self, folders: Iterable[str | os.PathLike[str]] = ()) -> list[DuplicateGroup]:
+        """The groups of duplicates, also limited to folders. Nothing is deleted."""
+        from pictag.gallery.duplicates import find_duplicates
+
+        return find_duplicates(self.connection, folders)
+
+    def dismiss(self, files: Sequence[str | os.PathLike[str]]) -> int:
+        """Remember that files are no duplicates of each other; returns how many pairs of images that are."""
+        from pictag.gallery.duplicates import dismiss
+
+        return dismiss(self.connection, files)
+
     def confirm(self, file: str | os.PathLike[str], word: str) -> str:
         """Confirm a label of an image: its score is 1. Returns the label, also for a synonym of it.
 
         Raises `OptionError` for a file or a word that isn't known, and `LibraryLocked`; so do the others.
         """
-        return decide(self.connection, file, word, "confirmed")
+        with self.columns.deciding():
+            return decide(self.connection, file, word, "confirmed")
 
     def reject(self, file: str | os.PathLike[str], word: str) -> str:
         """Reject a label of an image: a search no longer finds the image by it."""
-        return decide(self.connection, file, word, "rejected")
+        with self.columns.deciding():
+            return decide(self.connection, file, word, "rejected")
 
     def add(self, file: str | os.PathLike[str], word: str) -> str:
         """Add a word of your own to an image."""
-        return decide(self.connection, file, word, "added")
+        with self.columns.deciding():
+            return decide(self.connection, file, word, "added")
 
     def forget(self, file: str | os.PathLike[str], word: str) -> str:
         """Undo the decision about a word: the model's score applies again."""
-        return forget(self.connection, file, word)
+        with self.columns.deciding():
+            return forget(self.connection, file, word)
+
+    @cached_property
+    def columns(self) -> Columns:
+        """What searches have read of the library."""
+        return Columns(self.connection)
+
+    def search(self, query: str = "", *, limit: int | None = None, offset: int = 0) -> SearchResult:
+        """The images that a query selects, best first; docs/search.md describes the language of queries.
+
+        Raises `pictag.errors.QueryError`, which points at the place.
+        """
+        return search(
+            self.connection,
+            query,
+            limit=limit,
+            offset=offset,
+            columns=self.columns,
+            find_similar=use_similar(self.connection, self._vectors),
+        )
+
+    def facets(self, query: str = "") -> Facets:
+        """How many images the query selects with each label, type, year and review state."""
+        find_similar = use_similar(self.connection, self._vectors)
+        return count_facets(self.connection, query, columns=self.columns, find_similar=find_similar)
 
     def thumbnail(self, file_id: int, *, size: int = 256) -> bytes:
         """A file's image as JPEG bytes, upright, with at most ``size`` pixels on its longest side."""

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from pictag.similarity.cuts import CosineCut, find_cosine_cut
 from pictag.similarity.groups import MAX_DIFFERENT_BITS, group_near
-from pictag.similarity.hashing import Fingerprint, count_different_bits, describe
+from pictag.similarity.hashing import Fingerprint, are_distinctive, count_different_bits, describe
 from pictag.similarity.vectors import normalize, search_blocks
 
 __all__ = [
     "MAX_DIFFERENT_BITS",
     "CosineCut",
     "Fingerprint",
+    "are_distinctive",
     "count_different_bits",
     "describe",
     "find_cosine_cut",

@@ -1,0 +1,158 @@
+"""``pictag duplicates``: find files with the same pixels and images that are nearly the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from pictag.cli.ending import Invocation, debug_option, say
+from pictag.cli.library import LIBRARY, choose_library
+from pictag.cli.options import QUIET
+from pictag.cli.search import choose_format
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from pictag.cli.search import Format
+    from pictag.gallery.duplicates import DuplicateGroup
+
+_LONG = 20_000  # images that take more than a few seconds
+EXAMPLES = """
+Examples:
+
+\b
+  pictag duplicates
+  pictag duplicates ~/Pictures/2024 --format jsonl
+  pictag duplicates --dismiss a.jpg b.jpg      they are not duplicates: don't show them again
+  pictag duplicates -0 | xargs -0 mv -t /tmp/duplicates
+
+The first file of a group is the one to keep. Nothing is deleted. With --format paths or -0, the others are
+listed. Look at near duplicates before you delete any: they are different pixels, and sometimes different
+photographs.
+
+Exit status: 0 success, also if there are none, 2 wrong usage or no library.
+"""
+
+
+@click.command(epilog=EXAMPLES, short_help="Find duplicates in the library.")
+@click.argument("names", nargs=-1, metavar="[FOLDER]...")
+@click.option(
+    "--format",
+    "asked",
+    type=click.Choice(["table", "paths", "jsonl"]),
+    help="table for people, jsonl for programs (one group on a line), paths for other commands (without the "
+    "files to keep). [default: table on a terminal, jsonl in a pipe]",
+)
+@click.option("-0", "--null", "is_null", is_flag=True, help="Paths that end with a null byte, for xargs -0.")
+@click.option(
+    "--dismiss",
+    "is_dismissed",
+    is_flag=True,
+    help="Remember that the files that are named are no duplicates of each other.",
+)
+@LIBRARY
+@QUIET
+@debug_option
+@click.pass_obj
+def duplicates(
+    invocation: Invocation,
+    *,
+    names: tuple[str, ...],
+    asked: Format | None,
+    is_null: bool,
+    is_dismissed: bool,
+    library: Path | None,
+    quiet: bool,
+) -> int:
+    """Find duplicates in the gallery's library, or among its files in FOLDERs: files with the same pixels,
+    and images that are nearly the same, such as smaller, cropped, compressed, brighter or mirrored copies.
+    """
+    if is_null and asked not in (None, "paths"):
+        raise click.UsageError(f"-0 is for paths, not for --format {asked}.")
+    from pictag.gallery import Gallery
+    from pictag.gallery.duplicates import dismiss, find_duplicates
+
+    with Gallery.open(choose_library(library, invocation)) as gallery:
+        if is_dismissed:
+            count = dismiss(gallery.connection, names)
+            if not quiet:
+                say(f"Dismissed: {len(names)} files ({count:,} pair{'' if count == 1 else 's'} of images).")
+            return 0
+        if not quiet and (images := gallery.status()["images"]) > _LONG:
+            say(f"Comparing {images:,} images. This takes a minute for 100,000.")
+        groups = find_duplicates(gallery.connection, names)
+    write_groups(groups, choose_format(asked, is_null=is_null), is_null=is_null)
+    if not quiet:
+        say(count_groups(groups))
+    return 0
+
+
+def count_groups(groups: list[DuplicateGroup]) -> str:
+    """How many groups and files were found, in a sentence."""
+    parts = []
+    for kind, what in (("same", "with the same pixels"), ("near", "nearly the same")):
+        found = [group for group in groups if group.kind == kind]
+        files = sum(len(group.files) for group in found)
+        if found:
+            parts.append(f"{len(found):,} group{'' if len(found) == 1 else 's'} of {files:,} files {what}")
+    return f"{', '.join(parts)}." if parts else "No duplicates."
+
+
+def write_groups(groups: list[DuplicateGroup], chosen: Format, *, is_null: bool) -> None:
+    """Write the groups to standard output."""
+    from pictag.sinks.lines import write_whole
+
+    if chosen == "table":
+        if groups:
+            click.echo(draw_groups(groups), nl=False)
+        return
+    end = b"\0" if is_null else b"\n"
+    with open(sys.stdout.fileno(), "wb", buffering=0, closefd=False) as stream:
+        for group in groups:
+            lines = group.files[1:] if chosen == "paths" else (encode_group(group).encode(),)
+            for line in lines:
+                write_whole(stream, line + end)
+
+
+def encode_group(group: DuplicateGroup) -> str:
+    """One group as a line of JSON, without the line's end.
+
+    >>> from pictag.gallery.duplicates import DuplicateGroup
+    >>> encode_group(DuplicateGroup(kind="same", reason="…", keep=b"a.jpg", files=(b"a.jpg", b"b.jpg")))
+    '{"kind": "same", "reason": "…", "keep": "a.jpg", "files": ["a.jpg", "b.jpg"]}'
+    """
+    from pictag.sinks.jsonl import escape_json
+
+    row = {
+        "kind": group.kind,
+        "reason": group.reason,
+        "keep": os.fsdecode(group.keep),
+        "files": [os.fsdecode(path) for path in group.files],
+    }
+    return escape_json(json.dumps(row, ensure_ascii=False))
+
+
+def draw_groups(groups: Iterable[DuplicateGroup]) -> str:
+    """Each group with its reason and its files, the one to keep first."""
+    from rich.text import Text
+
+    from pictag.cli.tables import draw, make_console
+    from pictag.errors import escape
+
+    here = os.path.join(os.getcwd(), "")  # noqa: PTH109, PTH118 - a prefix of text
+    rows = []
+    for group in groups:
+        rows.append(Text(group.reason[0].upper() + group.reason[1:], style="dim"))
+        for path in group.files:
+            name = escape(os.fsdecode(path).removeprefix(here))
+            is_kept = path == group.keep
+            rows.append(
+                Text.assemble("  keep  " if is_kept else "        ", name, style="bold" if is_kept else "")
+            )
+        rows.append(Text())
+    return draw(make_console(), *rows[:-1])

@@ -1,0 +1,86 @@
+"""``pictag similar``: find the images of the library that are similar to a photograph."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from pictag.cli.ending import Invocation, debug_option, is_terminal, say
+from pictag.cli.inputs import STDIN
+from pictag.cli.library import LIBRARY, choose_library
+from pictag.cli.options import QUIET
+from pictag.cli.search import choose_format, write_files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pictag.cli.search import Format
+
+EXAMPLES = """
+Examples:
+
+\b
+  pictag similar holiday/beach.jpg
+  pictag similar holiday/beach.jpg -k 50 --format paths
+  pictag similar https://example.org/beach.jpg
+  pictag similar - < beach.jpg
+
+The score is the cosine of the embeddings: 1 for the same image, about 0 for images that have nothing in
+common. How high it is for two similar photographs depends on the model.
+
+Exit status: 0 success, 2 wrong usage, no library, or PHOTO can't be read.
+"""
+
+
+@click.command(epilog=EXAMPLES, short_help="Find images similar to a photograph.")
+@click.argument("photo", metavar="PHOTO|URL|-")
+@click.option(
+    "-k",
+    "limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=10,
+    show_default=True,
+    help="How many images.",
+)
+@click.option(
+    "--format",
+    "asked",
+    type=click.Choice(["table", "paths", "jsonl"]),
+    help="table for people, jsonl for programs, paths for other commands. [default: table on a terminal, "
+    "jsonl in a pipe]",
+)
+@click.option("-0", "--null", "is_null", is_flag=True, help="Paths that end with a null byte, for xargs -0.")
+@LIBRARY
+@QUIET
+@debug_option
+@click.pass_obj
+def similar(
+    invocation: Invocation,
+    *,
+    photo: str,
+    limit: int,
+    asked: Format | None,
+    is_null: bool,
+    library: Path | None,
+    quiet: bool,
+) -> int:
+    """Find the images of the gallery's library that are most similar to PHOTO, best first.
+
+    PHOTO needn't be in the library. If it isn't, the library's model is run on it.
+    """
+    if photo == STDIN and (sys.stdin is None or is_terminal(sys.stdin)):
+        raise click.UsageError("- reads standard input. Pipe an image into it.")
+    if is_null and asked not in (None, "paths"):
+        raise click.UsageError(f"-0 is for paths, not for --format {asked}.")
+    from pictag.gallery import Gallery
+    from pictag.gallery.similar import find_similar
+
+    with Gallery.open(choose_library(library, invocation)) as gallery:
+        found = find_similar(gallery.connection, sys.stdin.buffer if photo == STDIN else photo, k=limit)
+        write_files(found, choose_format(asked, is_null=is_null), is_null=is_null)
+    if not found and not quiet:
+        say("The library has no other image.")
+    return 0

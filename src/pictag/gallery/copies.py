@@ -1,0 +1,118 @@
+"""The files of each image in a library, and which of several files to keep."""
+
+# Names stay exactly as the system has them.
+# ruff: noqa: PTH100, PTH118, PTH119
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from pictag.errors import OptionError, shorten
+
+if TYPE_CHECKING:
+    import sqlite3
+
+LOSSLESS: Final = frozenset(("raw", "png", "tiff", "bmp", "gif"))
+"""Types of files that are kept rather than a JPEG of the same size."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """One file of a content."""
+
+    path: bytes
+    pixels: int  # how many
+    type: str
+    size: int
+    time: tuple[str, int]  # when it was taken, when the file was changed
+    sha256: bytes | None
+
+    @property
+    def name(self) -> bytes:
+        """The file's name."""
+        return os.path.basename(self.path)
+
+    def rank(self) -> tuple[Any, ...]:
+        """Sorts the file to keep first; one part for each reason of `_REASONS`."""
+        return -self.pixels, self.type not in LOSSLESS, -self.size, self.time, len(self.name), self.path
+
+
+_REASONS: Final = (
+    "it has the most pixels",
+    "it is lossless",
+    "it is the largest file",
+    "it is the oldest",
+    "it has the shortest name",
+    "its path comes first",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredImage:
+    """One content, with its files, the one to keep first."""
+
+    pixels: bytes
+    hash: int | None
+    mirrored_hash: int | None
+    copies: list[Copy]
+
+
+def explain_choice(copies: list[Copy]) -> str:
+    """Why the first of several sorted files is the one to keep."""
+    first, second, *_ = copies
+    decisive = next(
+        reason
+        for reason, best, next_ in zip(_REASONS, first.rank(), second.rank(), strict=True)
+        if best != next_
+    )
+    return f"{decisive} ({first.pixels / 1e6:.1f} megapixels)" if decisive == _REASONS[0] else decisive
+
+
+def describe_copies(copies: list[Copy]) -> str:
+    """What files with the same pixels have in common."""
+    is_identical = copies[0].sha256 is not None and len({copy.sha256 for copy in copies}) == 1
+    return "the files are identical" if is_identical else "the pixels are the same, the files differ"
+
+
+def read_images(connection: sqlite3.Connection, folders: list[bytes]) -> dict[int, StoredImage]:
+    """The contents that have a file in the folders, by id."""
+    images: dict[int, StoredImage] = {}
+    for content_id, pixels, hash_, mirrored, *file in connection.execute(
+        "SELECT contents.id, pixels, hash, mirrored_hash, path, width * height, type, size, "
+        "coalesce(taken, '9'), mtime_ns, sha256 FROM contents JOIN files ON content_id = contents.id "
+        "WHERE NOT is_missing ORDER BY contents.id"
+    ):
+        path, area, type_, size, taken, mtime_ns, sha256 = file
+        if folders and not any(path.startswith(folder) for folder in folders):
+            continue
+        if content_id not in images:
+            images[content_id] = StoredImage(
+                pixels=pixels, hash=_to_unsigned(hash_), mirrored_hash=_to_unsigned(mirrored), copies=[]
+            )
+        images[content_id].copies.append(
+            Copy(path=path, pixels=area, type=type_, size=size, time=(taken, mtime_ns), sha256=sha256)
+        )
+    for image in images.values():
+        image.copies.sort(key=Copy.rank)
+    return images
+
+
+def read_folder(connection: sqlite3.Connection, folder: str | os.PathLike[str]) -> bytes:
+    """The beginning of the paths of the files in a folder. Raises `OptionError`."""
+    path = os.path.join(os.path.abspath(os.fsencode(os.fspath(folder))), b"")
+    # The bytes after the separator are those after all paths in the folder.
+    row = connection.execute(
+        "SELECT 1 FROM files WHERE path > ? AND path < ? AND NOT is_missing",
+        (path, path[:-1] + bytes([path[-1] + 1])),
+    ).fetchone()
+    if row is None:
+        raise OptionError(
+            f"The library has no images in {shorten(folder)}. Index it: pictag index {shorten(folder)}"
+        )
+    return path
+
+
+def _to_unsigned(value: int | None) -> int | None:
+    return None if value is None else value & 0xFFFF_FFFF_FFFF_FFFF
