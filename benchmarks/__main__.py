@@ -21,6 +21,7 @@ NAMES = (
     "embeddings",
     "keywords",
     "gallery_search",
+    "explanation",
     "structure",
     "accelerator",
 )

@@ -36,6 +36,7 @@ COMMANDS = {
     "similar": ("pictag.cli.similar", "similar", "Find images similar to a photograph."),
     "duplicates": ("pictag.cli.duplicates", "duplicates", "Find duplicates in the library."),
     "gallery": ("pictag.cli.gallery", "gallery_app", "Review labels, and manage the gallery's library."),
+    "explain": ("pictag.cli.explain", "explain", "Show which areas of an image changed a label's score."),
     "models": ("pictag.cli.models", "models_app", "List, download, inspect, verify and remove models."),
     "quantize": ("pictag.cli.quantize", "quantize", "Quantize a model's weights to 8-bit integers."),
     "bench": ("pictag.cli.bench", "bench", "Measure a model on this machine."),

@@ -138,9 +138,7 @@ def index_folders(
             )
         return indexers[0], None
 
-    def classify(
-        _: ImageClassificationPipeline[Any], found: Iterable[Any], _is_single: bool
-    ) -> Generator[Indexed]:
+    def classify(_: ImageClassificationPipeline[Any], found: Iterable[Any]) -> Generator[Indexed]:
         yield from indexers[0].stream(found)
 
     # The library is the destination; failures are named on stderr.

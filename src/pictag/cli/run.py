@@ -23,6 +23,8 @@ from pictag.pipelines.runners import THROUGHPUT_MIN_IMAGES
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
+    from PIL import Image
+
     from pictag.cli.destination import Destination
     from pictag.images import Failed, Source
     from pictag.options import PipelineOptions
@@ -32,8 +34,10 @@ if TYPE_CHECKING:
 
     # Opens the sink for a classifier's results; with --resume also gives the images that it already has.
     OpenSink = Callable[[ImageClassificationPipeline[Any]], tuple["ResultSink", DoneSources | None]]
-    # From a classifier and images to their results; the last argument says whether it is only one image.
-    Classify = Callable[[ImageClassificationPipeline[Any], Iterable[Any], bool], Generator["Result"]]
+    # From a classifier and images to results of another kind than predictions.
+    Classify = Callable[[ImageClassificationPipeline[Any], Iterable[Any]], Generator["Result"]]
+    # Makes the function whose results for the decoded images become the predictions' ``observed``.
+    MakeObserver = Callable[[ImageClassificationPipeline[Any], Progress], Callable[[Image.Image], Any]]
 
 LISTED_AHEAD = 100_000  # sources listed before they are needed, so that the progress line knows the total
 
@@ -94,25 +98,15 @@ def classify_images(
     return run_images(inputs, options, destination, open_sink, quiet=quiet)
 
 
-def classify_each(
-    classifier: ImageClassificationPipeline[Any], sources: Iterable[Source | Failed], is_single: bool
-) -> Generator[Prediction]:
-    """The predictions, one by one; a single image needs no threads."""
-    if is_single:
-        for source in sources:
-            yield from classifier.predict(source)
-    else:
-        yield from classifier.stream(sources)
-
-
 def run_images(
     images: Images,
     options: PipelineOptions,
     destination: Destination,
     open_sink: OpenSink,
     *,
+    make_observer: MakeObserver | None = None,
+    classify: Classify | None = None,
     quiet: bool,
-    classify: Classify = classify_each,
 ) -> int:
     """Classify all images, write each result to the sink, and return the exit status.
 
@@ -145,8 +139,13 @@ def run_images(
                 listing = Listing(sources, ahead=LISTED_AHEAD if progress.shown else 0)
                 report.begin(classifier.card, listing)
                 is_single = is_short and len(first) == 1
+                observe = None if make_observer is None else make_observer(classifier, progress)
                 # Closing the stream ends its threads now rather than at the next garbage collection.
-                with closing(classify(classifier, listing, is_single)) as results:
+                with closing(
+                    classify_each(classifier, listing, is_single=is_single, observe=observe)
+                    if classify is None
+                    else classify(classifier, listing)
+                ) as results:
                     for result in results:
                         with interruption.hold(), report.around(result):
                             sink.write(result)
@@ -156,6 +155,21 @@ def run_images(
                 with interruption.hold():  # always finish the file
                     sink.close()
         return report.end()
+
+
+def classify_each(
+    classifier: ImageClassificationPipeline[Any],
+    sources: Iterable[Source | Failed],
+    *,
+    is_single: bool,
+    observe: Callable[[Image.Image], Any] | None = None,
+) -> Generator[Prediction]:
+    """The predictions, one by one; a single image needs no threads."""
+    if is_single and observe is None:
+        for source in sources:
+            yield from classifier.predict(source)
+    else:
+        yield from classifier.stream(sources, observe=observe)
 
 
 class Listing:
