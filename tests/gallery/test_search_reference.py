@@ -211,6 +211,7 @@ def check_counts(
     assert [(y.value, y.count) for y in facets.years] == [(y.value, y.count) for y in expected.years], text
 
 
+@pytest.mark.slow
 @settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_random_queries_find_what_a_slow_evaluation_finds(data: st.DataObject) -> None:
