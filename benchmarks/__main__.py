@@ -20,8 +20,8 @@ NAMES = (
     "agreement",
     "embeddings",
     "keywords",
-    "explanation",
     "gallery_search",
+    "explanation",
     "structure",
     "accelerator",
 )

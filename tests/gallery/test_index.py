@@ -229,6 +229,24 @@ SIDECAR = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF
 </rdf:Description></rdf:RDF></x:xmpmeta>"""
 
 
+@pytest.mark.parametrize("kind", ["xmp", "iptc"])
+def test_keywords_inside_photographs_are_read(
+    gallery: Gallery, photos: Path, classifier: Classifier, find: Find, kind: str
+) -> None:
+    path = photos / "trip" / "blue.jpg"
+    data = path.read_bytes()
+    if kind == "xmp":
+        payload = b"http://ns.adobe.com/xap/1.0/\0" + SIDECAR.format("Rex").encode()
+        segment = b"\xff\xe1" + (len(payload) + 2).to_bytes(2, "big") + payload
+    else:
+        record = b"\x1c\x02\x19\0\x03Rex"
+        payload = b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0" + len(record).to_bytes(4, "big") + record
+        segment = b"\xff\xed" + (len(payload) + 2).to_bytes(2, "big") + payload
+    path.write_bytes(data[:2] + segment + data[2:])
+    gallery.index([photos], classifier)
+    assert find(gallery, "Rex") == ["trip/blue.jpg"]
+
+
 def test_a_broken_sidecar_is_reported_and_its_image_indexed(
     gallery: Gallery, photos: Path, classifier: Classifier
 ) -> None:

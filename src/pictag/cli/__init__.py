@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 COMMANDS = {
     "classify": ("pictag.cli.classify", "classify", "Classify images."),
     "keywords": ("pictag.cli.keywords", "keywords", "Suggest keywords for photographs."),
-    "explain": ("pictag.cli.explain", "explain", "Show which areas of an image changed a label's score."),
     "index": ("pictag.cli.index", "index", "Bring the library of the gallery up to date."),
     "search": ("pictag.cli.search", "search", "Search the library of the gallery."),
     "similar": ("pictag.cli.similar", "similar", "Find images similar to a photograph."),
     "duplicates": ("pictag.cli.duplicates", "duplicates", "Find duplicates in the library."),
     "gallery": ("pictag.cli.gallery", "gallery_app", "Review labels, and manage the gallery's library."),
+    "explain": ("pictag.cli.explain", "explain", "Show which areas of an image changed a label's score."),
     "models": ("pictag.cli.models", "models_app", "List, download, inspect, verify and remove models."),
     "quantize": ("pictag.cli.quantize", "quantize", "Quantize a model's weights to 8-bit integers."),
     "bench": ("pictag.cli.bench", "bench", "Measure a model on this machine."),

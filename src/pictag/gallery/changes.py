@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -117,15 +117,16 @@ def _make(
     data: bytes | None = None,
     pixels: bytes | None = None,
 ) -> Indexed:
-    path, keywords, note = Path(file.name), tuple[str, ...](), None
-    try:
-        keywords = read_keywords(path).people
-    except InputError as problem:  # a broken sidecar doesn't hide its image
-        note = f"{problem} Its keywords are left out."
+    path, note = Path(file.name), None
+    facts, may_have_keywords = read_facts(path, data)
+    if may_have_keywords or file.sidecars:
+        try:
+            facts = replace(facts, keywords=read_keywords(path).people)
+        except InputError as problem:  # a broken sidecar doesn't hide its image
+            note = f"{problem} Its keywords are left out."
     return Indexed(
-        source=file.name, change=change, file=file, sha256=sha256,
-        facts=read_facts(path, data, keywords=keywords), pixels=pixels, note=note,
-    )  # fmt: skip
+        source=file.name, change=change, file=file, sha256=sha256, facts=facts, pixels=pixels, note=note
+    )
 
 
 def _hash_file(name: str) -> bytes:

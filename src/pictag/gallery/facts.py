@@ -20,8 +20,11 @@ _DATE = re.compile(r"(\d{4}):(\d\d):(\d\d)[ T](\d\d):(\d\d):(\d\d)")
 _FAILURES = (*PILLOW_ERRORS, Image.DecompressionBombError)
 
 
-def read_facts(path: Path, data: bytes | None, *, keywords: tuple[str, ...] = ()) -> PhotoFacts:
-    """The facts in a file, whose bytes are ``data`` if they were read; what can't be read is left out."""
+def read_facts(path: Path, data: bytes | None) -> tuple[PhotoFacts, bool]:
+    """The facts in a file without its keywords, and whether it may have some.
+
+    ``data`` are the file's bytes if they were read. What can't be read is left out.
+    """
     try:
         head = _read_head(path) if data is None else data[:HEAD_BYTES]
     except OSError:
@@ -32,15 +35,17 @@ def read_facts(path: Path, data: bytes | None, *, keywords: tuple[str, ...] = ()
         with Image.open(path if data is None else io.BytesIO(data)) as image:
             exif = image.getexif()
             details, gps = exif.get_ifd(ExifTags.IFD.Exif), exif.get_ifd(ExifTags.IFD.GPSInfo)
-            return PhotoFacts(
+            facts = PhotoFacts(
                 type=kind,
                 taken=_read_date(details),
                 camera=_read_camera(exif),
                 has_gps=ExifTags.GPS.GPSLatitude in gps,
-                keywords=keywords,
             )
+            # Where Pillow finds XMP and IPTC in a JPEG; most photographs have neither.
+            is_plain = image.format in ("JPEG", "MPO") and not image.info.keys() & {"xmp", "photoshop"}
+            return facts, not is_plain
     except _FAILURES:
-        return PhotoFacts(type=kind, keywords=keywords)
+        return PhotoFacts(type=kind), True
 
 
 def _read_head(path: Path) -> bytes:
