@@ -1,0 +1,92 @@
+"""One label's scores against the truth: precision and recall at each threshold, and average precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pictag.evaluation.metrics import Bools, Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThresholdCurve:
+    """What each threshold keeps, from the highest to the lowest of the scores that occur [T].
+
+    ``kept`` is how many images reach the threshold, ``right`` how many of them have the label, and
+    ``positives`` how many of all images have it.
+    """
+
+    thresholds: Floats
+    kept: Floats
+    right: Floats
+    positives: float
+
+    @property
+    def precision(self) -> Floats:
+        """The share of the kept images that have the label."""
+        return self.right / self.kept
+
+    @property
+    def recall(self) -> Floats:
+        """The share of the images with the label that are kept; NaN if no image has it."""
+        return self.right / self.positives if self.positives else np.full(len(self.right), np.nan)
+
+    @property
+    def average_precision(self) -> float:
+        """The sum of the precisions at each threshold, weighted by the increase in recall.
+
+        Images with equal scores count together. NaN if no image has the label.
+        """
+        if not self.positives:
+            return float("nan")
+        return float(np.sum(np.diff(self.recall, prepend=0.0) * self.precision))
+
+    def between(self, place: int) -> float:
+        """A threshold that keeps the same images as ``thresholds[place]``, half-way to the next lower score.
+
+        A score that another engine rounds differently then still falls on the same side.
+        """
+        below = self.thresholds[place + 1] if place + 1 < len(self.thresholds) else 0.0
+        return float((self.thresholds[place] + below) / 2)
+
+
+def make_curve(scores: NDArray[np.floating], truth: Bools, weights: Floats | None = None) -> ThresholdCurve:
+    """The curve of one label's scores [N] and whether each image has the label [N].
+
+    >>> curve = make_curve(np.array([0.9, 0.8, 0.3]), np.array([True, False, True]))
+    >>> curve.precision.round(3).tolist(), round(curve.average_precision, 3)
+    ([1.0, 0.5, 0.667], 0.833)
+    """
+    order = np.argsort(-scores, kind="stable")
+    ordered = scores[order].astype(np.float64)
+    weights = np.ones(len(scores)) if weights is None else weights[order]
+    kept, right = np.cumsum(weights), np.cumsum(weights * truth[order])
+    last = np.append(ordered[1:] != ordered[:-1], True) if len(ordered) else np.empty(0, bool)
+    last &= kept > 0  # images without weight before the first one
+    return ThresholdCurve(
+        thresholds=ordered[last],
+        kept=kept[last],
+        right=right[last],
+        positives=float(right[-1]) if len(right) else 0.0,
+    )
+
+
+def choose_threshold(
+    curve: ThresholdCurve, *, min_precision: float | None = None, min_recall: float | None = None
+) -> float | None:
+    """The lowest threshold with a precision, or the highest with a recall; ``None`` if none reaches it.
+
+    >>> curve = make_curve(np.array([0.9, 0.75, 0.25]), np.array([True, True, False]))
+    >>> choose_threshold(curve, min_precision=0.9)
+    0.5
+    """
+    if not curve.positives:
+        return None
+    if min_precision is not None:
+        places = np.flatnonzero(curve.precision >= min_precision)
+        return curve.between(int(places[-1])) if len(places) else None
+    assert min_recall is not None
+    places = np.flatnonzero(curve.recall >= min_recall - 1e-12)
+    return curve.between(int(places[0])) if len(places) else None
