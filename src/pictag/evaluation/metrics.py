@@ -72,14 +72,6 @@ class ClassCounts:
         )
         return float(getattr(total, name)[0])
 
-    def select(self, classes: Ints) -> ClassCounts:
-        """The counts of these classes."""
-        return ClassCounts(
-            true_positives=self.true_positives[classes],
-            actual=self.actual[classes],
-            predicted=self.predicted[classes],
-        )
-
 
 def count_classes(
     truth: Ints, predicted: Ints, *, class_count: int, weights: Floats | None = None

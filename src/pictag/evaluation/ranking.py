@@ -43,6 +43,12 @@ class ThresholdCurve:
             return float("nan")
         return float(np.sum(np.diff(self.recall, prepend=0.0) * self.precision))
 
+    def find_best_f1(self) -> float | None:
+        """The threshold with the largest F1; ``None`` if no image has the label."""
+        if not self.positives:
+            return None
+        return self.between(int((2 * self.right / (self.kept + self.positives)).argmax()))
+
     def between(self, place: int) -> float:
         """A threshold that keeps the same images as ``thresholds[place]``, half-way to the next lower score.
 
