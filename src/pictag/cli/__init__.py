@@ -31,6 +31,13 @@ if TYPE_CHECKING:
 COMMANDS = {
     "classify": ("pictag.cli.classify", "classify", "Classify images."),
     "keywords": ("pictag.cli.keywords", "keywords", "Suggest keywords for photographs."),
+    "evaluate": ("pictag.cli.evaluate", "evaluate", "Measure how good a model is on labelled images."),
+    "compare": ("pictag.cli.compare", "compare", "Compare two evaluations of the same images."),
+    "calibrate": (
+        "pictag.cli.calibrate",
+        "calibrate",
+        "Fit a model's temperature and thresholds to labelled images.",
+    ),
     "models": ("pictag.cli.models", "models_app", "List, download, inspect, verify and remove models."),
     "quantize": ("pictag.cli.quantize", "quantize", "Quantize a model's weights to 8-bit integers."),
     "bench": ("pictag.cli.bench", "bench", "Measure a model on this machine."),

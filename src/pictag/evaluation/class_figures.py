@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pictag.evaluation.estimates import Estimate, bootstrap, estimate_f1, estimate_share
@@ -13,14 +13,19 @@ if TYPE_CHECKING:
     from pictag.evaluation.ranking import ThresholdCurve
     from pictag.evaluation.scored import ScoredImages
 
+NAMES = ("precision", "recall", "f1")
+MICRO = tuple(f"micro_{name}" for name in NAMES)
 
-def average_classes(count: Callable[[Floats], ClassCounts], n: int) -> dict[str, Estimate]:
-    """Macro and micro figures; ``count`` gives the counts for weights."""
-    return {
-        f"{average}_{name}": bootstrap(lambda weights: getattr(count(weights), average)(name), n)  # noqa: B023
-        for average in ("macro", "micro")
-        for name in ("precision", "recall", "f1")
-    }
+
+def average_classes(
+    count: Callable[[Floats], ClassCounts], n: int, averages: Sequence[str] = ("macro",)
+) -> dict[str, Estimate]:
+    """Macro or micro precision, recall and F1; ``count`` gives the counts for weights."""
+
+    def estimate(average: str, name: str) -> Estimate:
+        return bootstrap(lambda weights: float(getattr(count(weights), average)(name)), n)
+
+    return {f"{average}_{name}": estimate(average, name) for average in averages for name in NAMES}
 
 
 def describe_class(

@@ -45,7 +45,7 @@ class Comparison:
 def compare(before: SavedMetrics, after: SavedMetrics) -> Comparison:
     """Compare evaluations image by image; an image is the same if its name is.
 
-    Raises `InvalidData` if they have no image in common, are of different kinds, or disagree about the truth.
+    Raises `InvalidData` if they have no image in common, or are of different kinds.
     """
     if before.kind != after.kind:
         raise InvalidData(
@@ -55,10 +55,11 @@ def compare(before: SavedMetrics, after: SavedMetrics) -> Comparison:
     common = [name for name in before.images if name in after.images]
     if not common:
         raise InvalidData(
-            f"{shorten(before.path)} and {shorten(after.path)} have no images in common. Evaluate both models "
-            "with the same data."
+            f"{shorten(before.path)} and {shorten(after.path)} have no images in common. Evaluate both "
+            "models with the same data."
         )
-    right, wrong = [], []
+    right: list[ChangedImage] = []
+    wrong: list[ChangedImage] = []
     both_right = both_wrong = 0
     for name in common:
         truth, old, was_right = before.images[name]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pictag.evaluation.estimates import Estimate, estimate_share
-from pictag.evaluation.metrics import Ints
+from pictag.evaluation.metrics import Bools, Ints
 from pictag.vocabulary import match_labels
 
 if TYPE_CHECKING:
@@ -59,10 +59,10 @@ def judge_concepts(
                     as_label=estimate_share(int(right[inside].sum()), n),
                 )
             )
-    table = np.stack(members)
+    table: Bools = np.stack(members)
     sizes = np.where(table, table.sum(axis=1, keepdims=True), table.shape[1] + 1)
-    narrowest = sizes.argmin(axis=0)
-    has_kind = table.any(axis=0)[truth]
+    narrowest: Ints = sizes.argmin(axis=0)
+    has_kind = np.isin(truth, np.flatnonzero(table.any(axis=0)))
     same_kind = table[narrowest[truth], predicted] & has_kind
     overall = estimate_share(int(same_kind.sum()), int(has_kind.sum())) if has_kind.any() else None
     return overall, tuple(sorted(concepts, key=lambda concept: -concept.right.n))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pictag.evaluation.concepts import ConceptFigures
     from pictag.evaluation.operating_points import OperatingPoint
     from pictag.evaluation.ranking import ThresholdCurve
+    from pictag.images import Source
     from pictag.records import Failure
 
 
@@ -46,7 +47,7 @@ class JudgedImage:
     """
 
     name: str
-    path: str
+    source: Source
     truth: tuple[str, ...]
     predicted: tuple[str, ...]
     score: float

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -221,13 +221,13 @@ def _assemble(
     order = sorted(set(heads))
     place_of = {head: place for place, head in enumerate(order)}
     classes = {name: place_of[firsts[indices[0]]] for name, indices in found.items()}
-    names = [labels[head] for head in order]
+    first_names = [label.split(", ")[0] for label in labels]
+    uses = Counter(first_names)
+    names = [first_names[head] if uses[first_names[head]] == 1 else labels[head] for head in order]
     for name, place in classes.items():
         if not _WORDNET_ID.fullmatch(name):  # which says nothing to a reader
             names[place] = name
-    counts: dict[str, int] = defaultdict(int)
-    for name in names:
-        counts[name] += 1
+    counts = Counter(names)
     shown = [f"{name} ({place})" if counts[name] > 1 else name for place, name in enumerate(names)]
     return LabelMapping(
         names=tuple(shown),

@@ -116,8 +116,8 @@ def read_metrics(path: Path) -> SavedMetrics:
         content = json.loads(path.read_bytes())
         if content["schema"] != SCHEMA:
             raise UnreadableResults(
-                f"{shorten(path)} has the schema {shorten(content['schema'], 20)}, but this version of pictag "
-                f"reads {SCHEMA}. Write it with 'pictag evaluate' of this version."
+                f"{shorten(path)} has the schema {shorten(content['schema'], 20)}, but this version of "
+                f"pictag reads {SCHEMA}. Write it with 'pictag evaluate' of this version."
             )
         return SavedMetrics(
             path=path,

@@ -51,7 +51,7 @@ def measure_labels(scored: ScoredImages) -> dict[str, Any]:
 
     is_same = (predicted == truth).all(axis=1)
     rounds = 400 if scores.size <= 200_000 else 100
-    figures = {"exact": estimate_share(is_same.sum(), n)} | average_classes(count, n)
+    figures = {"exact": estimate_share(is_same.sum(), n)} | average_classes(count, n, ("macro", "micro"))
     figures["mean_average_precision"] = bootstrap(measure_precision, n, rounds=rounds)
     figures["ece"] = bootstrap(measure_ece, n, rounds=rounds)
     figures["brier"] = estimate_mean(measure_label_brier(scores, truth))
@@ -77,7 +77,7 @@ def measure_labels(scored: ScoredImages) -> dict[str, Any]:
         "images": tuple(
             JudgedImage(
                 name=image.name,
-                path=image.path,
+                source=image.source,
                 truth=tuple(name for name, is_true in zip(names, actual, strict=True) if is_true),
                 predicted=tuple(name for name, is_kept in zip(names, kept, strict=True) if is_kept),
                 score=float(far),

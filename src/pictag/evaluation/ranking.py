@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from pictag.evaluation.metrics import Bools, Floats
 
+_PRIOR = 10  # images
+_ROUNDING = 1e-12
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThresholdCurve:
@@ -80,9 +83,17 @@ def make_curve(scores: NDArray[np.floating], truth: Bools, weights: Floats | Non
 
 
 def choose_threshold(
-    curve: ThresholdCurve, *, min_precision: float | None = None, min_recall: float | None = None
+    curve: ThresholdCurve,
+    *,
+    min_precision: float | None = None,
+    min_recall: float | None = None,
+    pooled: ThresholdCurve | None = None,
 ) -> float | None:
     """The lowest threshold with a precision, or the highest with a recall; ``None`` if none reaches it.
+
+    Chosen from few images, a threshold looks better than it is. With ``pooled``, the curve of all labels
+    together, each label's figure counts as if there were ten more images with the pooled figure at that
+    threshold, and has to reach the wanted one with and without them.
 
     >>> curve = make_curve(np.array([0.9, 0.75, 0.25]), np.array([True, True, False]))
     >>> choose_threshold(curve, min_precision=0.9)
@@ -91,8 +102,24 @@ def choose_threshold(
     if not curve.positives:
         return None
     if min_precision is not None:
-        places = np.flatnonzero(curve.precision >= min_precision)
+        places = _reach(curve.precision, curve.kept, min_precision, curve, pooled)
         return curve.between(int(places[-1])) if len(places) else None
     assert min_recall is not None
-    places = np.flatnonzero(curve.recall >= min_recall - 1e-12)
+    places = _reach(curve.recall, curve.positives, min_recall - _ROUNDING, curve, pooled)
     return curve.between(int(places[0])) if len(places) else None
+
+
+def _reach(
+    values: Floats,
+    counts: Floats | float,
+    wanted: float,
+    curve: ThresholdCurve,
+    pooled: ThresholdCurve | None,
+) -> NDArray[np.int64]:
+    """The places where precision or recall, a share of ``counts`` images, is at least the wanted one."""
+    is_reached = values >= wanted
+    if pooled is not None:
+        at = np.searchsorted(-pooled.thresholds, -curve.thresholds, side="right") - 1
+        of_all = pooled.precision if counts is curve.kept else pooled.recall
+        is_reached &= (values * counts + _PRIOR * of_all[at]) / (counts + _PRIOR) >= wanted
+    return np.flatnonzero(is_reached)

@@ -32,7 +32,8 @@ _SUM_TOLERANCE = 0.01
 class ScoredModel:
     """What an evaluation has to know about a model: its labels, and whether they exclude each other.
 
-    ``name`` is for people. ``thresholds`` by label are those of the model's card, ``temperature`` too.
+    ``name`` is for people. ``thresholds`` by label are those of the model's card, ``temperature`` too; a
+    graph that returns probabilities doesn't take one.
     """
 
     name: str
@@ -41,6 +42,7 @@ class ScoredModel:
     wordnet_ids: tuple[str, ...] = ()
     thresholds: Mapping[str, float] = field(default_factory=dict)
     temperature: float = 1.0
+    takes_temperature: bool = True
     sha256: str | None = None
 
 
@@ -50,13 +52,14 @@ def describe_model(model: Model, scoring: ScoringOptions | None = None) -> Score
     if activation == "none" and (model.outputs != "probabilities" or model.problem_type == "regression"):
         raise OptionError("An evaluation needs probabilities, but this model's scores are raw numbers.")
     return ScoredModel(
-        name=model.card.name,
+        name=model.ref.name if model.ref.path is None else model.ref.path.resolve().name,
         labels=model.labels,
         exclusive=activation == "softmax"
         or (activation == "none" and model.problem_type == "single_label_classification"),
         wordnet_ids=tuple(model.config_json.get("wordnet_ids", ())),
         thresholds=dict(model.card.knowledge.thresholds),
         temperature=model.card.knowledge.temperature,
+        takes_temperature=activation != "none",
         sha256=model.card.sha256,
     )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pictag.evaluation.calibration_error import bin_scores, measure_brier, measure_log_loss
-from pictag.evaluation.class_figures import average_classes, describe_class
+from pictag.evaluation.class_figures import MICRO, average_classes, describe_class
 from pictag.evaluation.concepts import judge_concepts
 from pictag.evaluation.estimates import bootstrap, estimate_mean, estimate_share
 from pictag.evaluation.figures import JudgedImage
@@ -37,7 +37,8 @@ def measure_classes(scored: ScoredImages) -> dict[str, Any]:
     figures = {
         f"top{k}": estimate_share((ranks < k).sum(), n) for k in (1, 3, 5) if k == 1 or k < class_count
     }
-    figures |= average_classes(count, n)
+    # Every image has one prediction, so that the micro figures are all the accuracy.
+    figures |= average_classes(count, n) | dict.fromkeys(MICRO, figures["top1"])
     figures["ece"] = bootstrap(measure_ece, n)
     figures["brier"] = estimate_mean(measure_brier(scores, truth))
     figures["log_loss"] = estimate_mean(measure_log_loss(scores, truth))
@@ -63,7 +64,7 @@ def measure_classes(scored: ScoredImages) -> dict[str, Any]:
         "images": tuple(
             JudgedImage(
                 name=image.name,
-                path=image.path,
+                source=image.source,
                 truth=(names[actual],),
                 predicted=(names[best],),
                 score=float(score),
