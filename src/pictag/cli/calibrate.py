@@ -115,7 +115,7 @@ def show_fitted(fitted: FittedCard, *, takes_temperature: bool) -> None:
         click.echo(f"Temperature: {fitted.old_temperature:.3f} → {fitted.temperature:.3f}")
     click.echo(
         f"Calibration error: {ece[0]:.1%} → {ece[1]:.1%}, log loss {loss[0]:.3f} → {loss[1]:.3f} "
-        f"({fitted.images:,} images, each measured with what the other half gives)"
+        f"({fitted.images:,} images, each fifth measured with what the others give)"
     )
     if fitted.held_out is None:
         return

@@ -31,7 +31,7 @@ def estimate_share(count: float, n: int) -> Estimate:
     """
     if n == 0:
         return Estimate(value=math.nan, n=0, low=math.nan, high=math.nan)
-    share, weight = count / n, Z * Z / n
+    share, weight = float(count) / n, Z * Z / n
     centre = (share + weight / 2) / (1 + weight)
     half = Z * math.sqrt(share * (1 - share) / n + weight / (4 * n)) / (1 + weight)
     # Rounding must not leave a share of 0 or 1 outside of its interval.

@@ -17,8 +17,6 @@ from pictag.evaluation.calibration_error import bin_scores, measure_label_log_lo
 from pictag.evaluation.estimates import Estimate, estimate_share
 from pictag.evaluation.ranking import choose_threshold, make_curve
 from pictag.evaluation.temperature import (
-    HIGHEST,
-    LOWEST,
     apply_temperature,
     fit_label_temperature,
     fit_temperature,
@@ -33,7 +31,9 @@ if TYPE_CHECKING:
     from pictag.evaluation.scored import ScoredImages
     from pictag.models.load import Model
 
+FOLDS = 5
 _MIN_IMAGES = 50
+_SMALLEST, _LARGEST = 0.1, 10.0  # further from 1, a temperature follows a handful of images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class FittedCard:
     ``temperature`` replaces the card's; it is the old one if no other is better. ``thresholds`` by label are
     of scores with this temperature. The calibration error and log loss before and after, and the ``held_out``
     precision and recall of the thresholds, were measured on images that weren't used for fitting: on each
-    half of the data with what was fitted on the other half. ``not_reached`` are labels for which no threshold
+    fifth of the data with what was fitted on the others. ``not_reached`` are labels for which no threshold
     gives what was wanted; they have the threshold that gives it for all labels together.
     """
 
@@ -71,14 +71,15 @@ def fit_card(
     if scored.is_multi_label:
         scores, truth = scores[:, scored.judged], truth[:, scored.judged]
     exclusive = not scored.is_multi_label
-    halves = split_halves(scored)
+    folds = split_folds(scored)
     factor, after = 1.0, scores
     if scored.model.takes_temperature:
         factor = _fit(scores, truth)
         after = np.empty_like(scores)
-        for half in (0, 1):
-            other = _fit(scores[halves != half], truth[halves != half])
-            after[halves == half] = apply_temperature(scores[halves == half], other, exclusive=exclusive)
+        for fold in range(FOLDS):
+            is_in = folds == fold
+            others = _fit(scores[~is_in], truth[~is_in])
+            after[is_in] = apply_temperature(scores[is_in], others, exclusive=exclusive)
         if _measure_loss(after, truth) >= _measure_loss(scores, truth):
             factor, after = 1.0, scores
     fitted = scores if factor == 1 else apply_temperature(scores, factor, exclusive=exclusive)
@@ -94,9 +95,9 @@ def fit_card(
         thresholds = {label: value for label, (value, _) in zip(labels, chosen, strict=True)}
         not_reached = [label for label, (_, is_own) in zip(labels, chosen, strict=True) if not is_own]
         right = kept = 0
-        for half in (0, 1):
-            is_in, others = halves == half, halves != half
-            limits = _choose(after[others][:, columns], has_label[others], wanted)
+        for fold in range(FOLDS):
+            is_in = folds == fold
+            limits = _choose(after[~is_in][:, columns], has_label[~is_in], wanted)
             is_kept = after[is_in][:, columns] >= np.array([value for value, _ in limits], np.float32)
             right += int((is_kept & has_label[is_in]).sum())
             kept += int(is_kept.sum())
@@ -113,16 +114,16 @@ def fit_card(
     )
 
 
-def split_halves(scored: ScoredImages) -> Ints:
-    """0 or 1 for each image [N]: halves with the same share of each class, always the same."""
+def split_folds(scored: ScoredImages) -> Ints:
+    """0 to 4 for each image [N]: parts with the same share of each class, always the same."""
     keys = [
         (image.labels, zlib.crc32(image.name.encode("utf-8", "surrogateescape")), image.name)
         for image in scored.images
     ]
-    halves = np.empty(len(keys), np.int64)
+    folds = np.empty(len(keys), np.int64)
     for rank, place in enumerate(sorted(range(len(keys)), key=keys.__getitem__)):
-        halves[place] = rank % 2
-    return halves
+        folds[place] = rank % FOLDS
+    return folds
 
 
 def write_card(model: Model, fitted: FittedCard, *, data: str, wanted: Mapping[str, float]) -> Path:
@@ -204,7 +205,7 @@ def _fit(scores: NDArray[np.float32], truth: NDArray[Any]) -> float:
     exclusive = truth.ndim == 1
     logits = to_logits(scores, exclusive=exclusive)
     factor = fit_temperature(logits, truth) if exclusive else fit_label_temperature(logits, truth)
-    if not 2 * LOWEST < factor < HIGHEST / 2:
+    if not _SMALLEST < factor < _LARGEST:
         raise InvalidData(
             "No temperature can be fitted: the model is right, or wrong, about nearly all images. Use more "
             "images, and harder ones."
