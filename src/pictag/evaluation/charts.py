@@ -68,21 +68,21 @@ def draw_reliability(bins: ReliabilityBins) -> Markup:
 
 
 def draw_interval(estimate: Estimate) -> Markup:
-    """A share on a line from 0 to 1, with its interval."""
+    """A share as a bar from 0 to 1, with its interval."""
     if not math.isfinite(estimate.value):
         return Markup("")
     low, high, value = (100 * min(max(v, 0), 1) for v in (estimate.low, estimate.high, estimate.value))
     return Markup(
         '<svg class="interval" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">'
-        f'<rect class="track" x="0" y="4" width="100" height="2"/>'
-        f'<rect class="range" x="{low:.2f}" y="2" width="{max(high - low, 0.5):.2f}" height="6"/>'
-        f'<rect class="value" x="{max(value - 0.6, 0):.2f}" y="0" width="1.2" height="10"/></svg>'
+        '<rect class="track" x="0" y="3" width="100" height="4"/>'
+        f'<rect class="value" x="0" y="3" width="{value:.2f}" height="4"/>'
+        f'<rect class="range" x="{low:.2f}" y="0" width="{max(high - low, 0.6):.2f}" height="10"/></svg>'
     )
 
 
 def draw_confusions(names: Sequence[str], counts: Sequence[Sequence[int]]) -> Markup:
     """A matrix of true classes (rows) and predicted ones (columns), darker for more of the row's images."""
-    side = 26
+    side = 25
     label_width = min(max((len(_cut(name)) for name in names), default=0) * 7 + 10, 170)
     width, height = label_width + side * len(names) + 4, side * len(names) + label_width
     parts = []

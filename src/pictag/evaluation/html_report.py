@@ -95,6 +95,7 @@ def render_report(found: Evaluation) -> str:
         threshold_chart=None if curve is None else draw_thresholds(curve, len(found.images)),
         reliability_chart=draw_reliability(found.reliability),
         matrix=draw_matrix(found),
+        most_cells=_MOST_CELLS,
         pairs=found.confusions[:_MOST_PAIRS],
         concepts=found.concepts[:_MOST_CONCEPTS],
         mistakes=[(image, make_thumbnail(image)) for image in wrong[:MISTAKES]],
@@ -112,18 +113,12 @@ def sort_mistakes(found: Evaluation) -> list[JudgedImage]:
 
 
 def draw_matrix(found: Evaluation) -> Markup | None:
-    """The confusion matrix of the classes with most mistakes; ``None`` if no mistake occurs twice."""
+    """The matrix of the most confused classes; ``None`` if no mistake occurs twice."""
     if found.kind != "single_label" or not any(count > 1 for _, _, count in found.confusions):
         return None
-    mistakes: Counter[str] = Counter()
-    for truth, predicted, count in found.confusions:
-        mistakes[truth] += count
-        mistakes[predicted] += count
-    names = [name for name, _ in mistakes.most_common(_MOST_CELLS)]
-    if len(found.classes) <= _MOST_CELLS:
-        names += [figures.name for figures in found.classes if figures.name not in names]
-        names = names[:_MOST_CELLS]
-    names.sort()
+    confused = [name for truth, predicted, _ in found.confusions for name in (truth, predicted)]
+    others = [figures.name for figures in found.classes] if len(found.classes) <= _MOST_CELLS else []
+    names = sorted(list(dict.fromkeys((*confused, *others)))[:_MOST_CELLS])
     pairs = {(truth, predicted): count for truth, predicted, count in found.confusions}
     right = Counter(image.truth[0] for image in found.images if image.is_right)
     counts = [[right[a] if a == b else pairs.get((a, b), 0) for b in names] for a in names]
