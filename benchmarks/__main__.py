@@ -20,6 +20,7 @@ NAMES = (
     "agreement",
     "embeddings",
     "keywords",
+    "evaluation",
     "structure",
     "accelerator",
 )

@@ -60,15 +60,13 @@ def compare(*, before: Path, after: Path, format_: str) -> None:
 def show_comparison(found: Comparison, before: SavedMetrics, after: SavedMetrics) -> None:
     """Print the comparison as tables and sentences."""
     from pictag.cli.tables import draw, make_console, make_table
-    from pictag.evaluation.html_report import TITLES, show_share, show_value
+    from pictag.evaluation.html_report import NUMBERS, TITLES, show_share, show_value
 
     rows = []
     for name, (old, new) in found.figures.items():
         change = new.value - old.value
-        sign = "+" if change > 0 else ""
-        values = (show_value(name, value) for value in (old.value, new.value, change))
-        before_value, after_value, shown = values
-        rows.append((TITLES.get(name, name), before_value, after_value, sign + shown))
+        shown = f"{change:+.3f}" if name in NUMBERS else f"{100 * change:+.1f} points"
+        rows.append((TITLES.get(name, name), show_value(name, old.value), show_value(name, new.value), shown))
     head = ("figure", shorten(before.model, 30), shorten(after.model, 30), "change")
     click.echo(draw(make_console(), make_table(rows, head=head)))
     right, wrong = len(found.newly_right), len(found.newly_wrong)
@@ -87,7 +85,7 @@ def show_comparison(found: Comparison, before: SavedMetrics, after: SavedMetrics
     changed = [row for row in changes if abs(row[0]) > _MIN_CHANGE][:_MOST_CLASSES]
     if changed:
         table = [
-            (name, show_share(old.value), show_share(new.value), f"{100 * change:+.1f} %", f"{old.n:,}")
+            (name, show_share(old.value), show_share(new.value), f"{100 * change:+.1f} points", f"{old.n:,}")
             for change, name, old, new in changed
         ]
         head_of_classes = ("found (recall), largest changes", "before", "after", "change", "images")

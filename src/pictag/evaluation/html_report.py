@@ -70,7 +70,7 @@ EXPLANATIONS = {
     "brier": "squared distance of the scores from the truth; smaller is better",
     "log_loss": "smaller is better, and confident mistakes weigh most",
 }
-_NUMBERS = ("brier", "log_loss")  # which are not shares
+NUMBERS = ("brier", "log_loss")  # which are not shares
 LEADING = {
     "single_label": ("top1", "top5", "macro_f1", "concept", "ece"),
     "multi_label": ("mean_average_precision", "micro_f1", "macro_f1", "exact", "ece"),
@@ -172,12 +172,12 @@ def show_value(name: str, value: float) -> str:
     >>> show_value("top1", 0.8125), show_value("log_loss", 0.8125)
     ('81.2 %', '0.812')
     """
-    return show_number(value) if name in _NUMBERS else show_share(value)
+    return show_number(value) if name in NUMBERS else show_share(value)
 
 
 def show_range(name: str, estimate: Estimate) -> str:
     """The interval of a figure, as `show_value` shows the figure."""
-    if name not in _NUMBERS:
+    if name not in NUMBERS:
         return show_interval(estimate)
     return f"{show_number(estimate.low)}–{show_number(estimate.high)}"
 
