@@ -46,7 +46,7 @@ def test_a_report_with_all_files_and_the_wrong_images(
     said = capfd.readouterr()
     assert "Top-1 accuracy" in said.out
     assert "80.0 %" in said.out
-    assert "1 images could not be classified" in said.err
+    assert "Images that could not be classified, and are in no figure: 1." in said.err
     metrics = read_metrics("report")
     assert metrics["counts"] == {"evaluated": 5, "unreadable": 1, "left_out": 0}
     assert metrics["confusions"] == [{"truth": "red", "predicted": "blue", "images": 1}]

@@ -121,7 +121,7 @@ def evaluate(
     if export_wrong is not None:
         count = report_folder.export_wrong(export_wrong, found)
         if not quiet:
-            say(f"{count:,} wrong images copied to {shorten(export_wrong)}.")
+            say(f"Wrong images copied to {shorten(export_wrong)}: {count:,}.")
     if format_ == "json":
         click.echo(json.dumps(encode_summary(found), indent=2))
     else:
@@ -184,7 +184,7 @@ def show_summary(found: Evaluation) -> None:
     for note in found.notes:
         say(note)
     if found.failures:
-        say(f"{len(found.failures):,} images could not be classified and are in no figure.")
+        say(f"Images that could not be classified, and are in no figure: {len(found.failures):,}.")
         if is_terminal(sys.stdout):
             for _, failure in found.failures[:_MOST_NAMED]:
                 say(escape(failure.message))

@@ -72,7 +72,7 @@ def _list_notes(scored: ScoredImages) -> Iterator[str]:
     yield from scored.data.problems
     yield from describe_gaps(scored.mapping)
     if scored.skipped:
-        yield f"{len(scored.skipped):,} images of classes without a label of the model were left out."
+        yield f"Images of classes without a label of the model, which are left out: {len(scored.skipped):,}."
     if scored.is_multi_label and scored.model.exclusive:
         yield (
             "Some images have no label or several, so each label is judged on its own, although the model's "

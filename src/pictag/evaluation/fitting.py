@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pictag.errors import InvalidData, OptionError, OutputError, shorten
 from pictag.evaluation.calibration_error import bin_scores, measure_label_log_loss, measure_log_loss
 from pictag.evaluation.estimates import Estimate, estimate_share
-from pictag.evaluation.ranking import choose_threshold, make_curve
+from pictag.evaluation.ranking import choose_threshold, make_curve, pool_curves
 from pictag.evaluation.temperature import (
     apply_temperature,
     fit_label_temperature,
@@ -184,7 +184,7 @@ def _choose(
     scores: NDArray[np.float32], has_label: Bools, wanted: tuple[float | None, float | None]
 ) -> list[tuple[float, bool]]:
     """For each label [L], its threshold, and whether it is its own or that of all labels together."""
-    pooled = make_curve(scores.ravel(), has_label.ravel())
+    pooled = pool_curves(scores, has_label)
     min_precision, min_recall = wanted
     common = choose_threshold(pooled, min_precision=min_precision, min_recall=min_recall)
     if common is None:

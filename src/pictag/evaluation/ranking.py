@@ -82,6 +82,29 @@ def make_curve(scores: NDArray[np.floating], truth: Bools, weights: Floats | Non
     )
 
 
+def pool_curves(scores: NDArray[np.floating], truth: Bools) -> ThresholdCurve:
+    """The curve of all labels together, from scores and truth [N, L], at 8,192 thresholds from 0 to 1.
+
+    They are close to each other near 0, where a softmax's scores are.
+
+    >>> pool_curves(np.array([[0.9, 0.1], [0.2, 0.8]]), np.eye(2, dtype=bool)).precision[0]
+    1.0
+    """
+    edges = np.concatenate([[0.0], np.geomspace(1e-7, 1, 8191)])
+    kept, right = np.zeros(len(edges)), np.zeros(len(edges))
+    for row, has_label in zip(scores.T, truth.T, strict=True):
+        places = np.searchsorted(edges, row.astype(np.float64), side="right") - 1
+        kept += np.bincount(places, minlength=len(edges))
+        right += np.bincount(places, has_label, minlength=len(edges))
+    filled = kept[::-1] > 0
+    return ThresholdCurve(
+        thresholds=edges[::-1][filled],
+        kept=kept[::-1].cumsum()[filled],
+        right=right[::-1].cumsum()[filled],
+        positives=float(right.sum()),
+    )
+
+
 def choose_threshold(
     curve: ThresholdCurve,
     *,
@@ -120,6 +143,7 @@ def _reach(
     is_reached = values >= wanted
     if pooled is not None:
         at = np.searchsorted(-pooled.thresholds, -curve.thresholds, side="right") - 1
+        at = np.maximum(at, 0)  # a score above the highest threshold, by rounding
         of_all = pooled.precision if counts is curve.kept else pooled.recall
         is_reached &= (values * counts + _PRIOR * of_all[at]) / (counts + _PRIOR) >= wanted
     return np.flatnonzero(is_reached)
