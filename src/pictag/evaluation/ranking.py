@@ -87,8 +87,8 @@ def pool_curves(scores: NDArray[np.floating], truth: Bools) -> ThresholdCurve:
 
     They are close to each other near 0, where a softmax's scores are.
 
-    >>> pool_curves(np.array([[0.9, 0.1], [0.2, 0.8]]), np.eye(2, dtype=bool)).precision[0]
-    1.0
+    >>> pool_curves(np.array([[0.9, 0.1], [0.2, 0.8]]), np.eye(2, dtype=bool)).precision.tolist()
+    [1.0, 1.0, 0.6666666666666666, 0.5]
     """
     edges = np.concatenate([[0.0], np.geomspace(1e-7, 1, 8191)])
     kept, right = np.zeros(len(edges)), np.zeros(len(edges))
