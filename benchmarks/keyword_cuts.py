@@ -185,6 +185,7 @@ def main() -> None:
             f"of {quality.total:,} keywords were right (benchmarks/keyword_cuts.py)",
         }
         print(name, content[name])
+    content["other models"] = content.pop("other models")  # the last one
     PATH.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -119,7 +119,7 @@ class Visit:
         card = self.card(name)
         expect(card).to_have_attribute("data-state", "done")
         labels = card.locator(".label").all_text_contents()
-        return list(zip(labels, card.locator(".score").all_text_contents(), strict=True))
+        return list(zip(labels, card.locator(".labels .score").all_text_contents(), strict=True))
 
     def settle(self) -> None:
         """Wait until all images are done."""

@@ -15,7 +15,7 @@ LAYERS = {
     "errors": 0, "records": 0, "options": 0, "replacement": 0, "substitutes": 0,
     "transformers_names": 0,
     "images": 1, "preprocess": 1, "models": 1, "engines": 1, "postprocess": 1, "sinks": 1,
-    "vocabulary": 1, "metadata": 1,
+    "vocabulary": 1, "metadata": 1, "similarity": 1,
     "pipelines": 2, "execution": 2,
     "benchmark": 3, "evaluation": 3, "keywords": 3, "quantization": 3,
     "cli": 4, "server": 4, "settings": 4, "__main__": 4,

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,40 @@ def test_an_upload_file_has_peoples_keywords_first(
     assert rows["red.png"]["Title"] == "photos"
     assert rows["blue.jpg"]["Category"] == "7"
     assert "15–35 recommended" in capfd.readouterr().err
+
+
+@pytest.mark.skipif(shutil.which("exiftool") is None, reason="needs the program exiftool")
+def test_an_upload_file_has_the_titles_and_categories_that_exiftool_wrote(cats: str, photos: Path) -> None:
+    fields = {
+        "red.png": ["-XMP-dc:Title=Minka", "-XMP-dc:Subject=Minka", "-XMP-dc:Description=Our cat"],
+        "blue.jpg": [
+            *("-IPTC:ObjectName=Lunch", "-IPTC:Keywords=picnic"),
+            "-IPTC:SupplementalCategories=the arts",
+        ],
+    }
+    for name, values in fields.items():
+        subprocess.run(["exiftool", "-q", "-overwrite_original", *values, photos / name], check=True)
+    make_image(photos / "plain.png", "green")
+    for preset in ("pond5", "shutterstock"):
+        assert (
+            run(cats, "photos", "--csv", f"{preset}.csv", "--preset", preset, "--title-from", "filename") == 0
+        )
+    with Path("pond5.csv").open(encoding="utf-8", newline="") as stream:
+        found = {row["originalfilename"]: row for row in csv.DictReader(stream)}
+    assert {name: (row["title"], row["description"]) for name, row in found.items()} == {
+        "red.png": ("Minka", "Our cat"),
+        "blue.jpg": ("Lunch", "Lunch"),
+        "plain.png": ("plain", "plain"),
+    }
+    assert found["red.png"]["keywords"].startswith("Minka, tabby cat, ")
+    assert found["blue.jpg"]["keywords"].startswith("picnic, banana, ")
+    with Path("shutterstock.csv").open(encoding="utf-8", newline="") as stream:
+        categories = {row["Filename"]: row["Categories"] for row in csv.DictReader(stream)}
+    assert categories == {
+        "red.png": "Animals/Wildlife",
+        "blue.jpg": "The Arts",
+        "plain.png": "Animals/Wildlife",
+    }
 
 
 def test_an_existing_upload_file_is_kept(cats: str, capfd: pytest.CaptureFixture[str]) -> None:

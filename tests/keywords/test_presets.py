@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 
 import pytest
 
 from pictag.errors import OptionError
 from pictag.keywords import Suggestion
-from pictag.keywords.presets import Shot, check_shot, find_category, find_preset, read_presets, write_csv
+from pictag.keywords.presets import (
+    Shot,
+    check_shot,
+    find_category,
+    find_preset,
+    find_texts,
+    merge_shots,
+    read_presets,
+    write_csv,
+)
 from pictag.vocabulary import read_concepts
 
 
@@ -38,6 +48,12 @@ def test_a_row_has_the_name_the_keywords_and_the_category() -> None:
     shot = make_shot("trip/a, b.jpg", "dog", "animal", title="A dog")
     _, row = read(write_csv([shot], find_preset("adobe-stock")))
     assert row == ["a, b.jpg", "A dog", "dog, animal", "1", ""]
+
+
+def test_a_row_for_shutterstock_has_its_category_and_flags() -> None:
+    shot = make_shot("a.jpg", "dog", "animal", title="A dog")
+    _, row = read(write_csv([shot], find_preset("shutterstock")))
+    assert row == ["a.jpg", "A dog", "dog, animal", "Animals/Wildlife", "No", "No", "No"]
 
 
 def test_every_preset_says_where_its_rules_are_from() -> None:
@@ -84,18 +100,41 @@ def test_what_the_agency_would_refuse_is_named(shot: Shot, problem: str) -> None
 
 def test_raw_and_jpeg_of_one_shot_are_one_row() -> None:
     shots = [make_shot(f"trip/a.{ending}") for ending in ("CR3", "JPG", "tif")]
-    rows = read(write_csv([*shots, make_shot("other/a.jpg")], find_preset("generic")))[1:]
-    assert [row[0] for row in rows] == ["a.JPG", "a.jpg"]
+    rows = merge_shots([*shots, make_shot("other/a.jpg")])
+    assert [row.filename for row in rows] == ["a.JPG", "a.jpg"]
 
 
-def test_more_rows_than_the_agency_takes_are_refused() -> None:
-    with pytest.raises(OptionError, match="5,001 rows"):
-        write_csv([make_shot(f"{number}.jpg") for number in range(5001)], find_preset("adobe-stock"))
+def test_what_people_wrote_about_any_file_of_a_shot_is_kept() -> None:
+    raw = make_shot("a.CR3", "cat", title="Rex", description="Rex at home")
+    raw = replace(raw, people_keywords=("Rex",), categories=("Animals/Wildlife",))
+    jpeg = replace(make_shot("a.jpg", "dog", made_title="a"), people_keywords=("sea", "rex"))
+    (shot,) = merge_shots([raw, jpeg])
+    assert find_texts(shot, find_preset("pond5")) == {"title": "Rex", "description": "Rex at home"}
+    assert shot.list_keywords() == ["sea", "rex", "dog"]
+    assert find_category(shot, find_preset("shutterstock").categories) == "Animals/Wildlife"
 
 
-def test_an_agency_that_reads_the_files_has_no_upload_file() -> None:
-    with pytest.raises(OptionError, match="Use --embed"):
-        write_csv([], find_preset("alamy"))
+def test_one_column_for_both_texts_has_the_one_that_a_person_wrote() -> None:
+    described = make_shot("a.jpg", description="The old harbour", made_title="trip")
+    titled = make_shot("a.jpg", title="Harbour", made_title="trip")
+    made = make_shot("a.jpg", made_title="trip")
+    shots = [described, titled, made]
+    adobe, shutterstock = find_preset("adobe-stock"), find_preset("shutterstock")
+    assert [row[1] for row in read(write_csv(shots, adobe))[1:]] == ["The old harbour", "Harbour", "trip"]
+    assert [row[1] for row in read(write_csv(shots, shutterstock))[1:]] == [
+        "The old harbour",
+        "Harbour",
+        "trip",
+    ]
+
+
+def test_an_agencys_limit_applies_to_the_column_that_it_has() -> None:
+    shot = make_shot("a.jpg", title="Rex", description="a" * 201)
+    found = check_shot(shot, find_preset("shutterstock"))
+    assert "the description has 201 characters, at most 200 allowed" in found
+    assert not [problem for problem in check_shot(shot, find_preset("pond5")) if "allowed" in problem]
+    assert "no description" in check_shot(make_shot("a.jpg"), find_preset("shutterstock"))
+    assert "no description" not in check_shot(make_shot(title="Rex"), find_preset("shutterstock"))
 
 
 def test_the_narrowest_concept_with_a_category_decides() -> None:

@@ -10,7 +10,10 @@ import pytest
 
 from pictag import pipeline
 from pictag.errors import OptionError
-from pictag.keywords import Keyworder, KeywordSuggestions
+from pictag.keywords import Keyworder, KeywordSuggestions, count_concepts
+from pictag.keywords.cuts import PATH
+from pictag.models.efficientnet_lite import MODELS
+from pictag.models.reference import EMBEDDED
 from tinymodel import make_image, make_tiny_model
 
 # A red image is a tabby, a green one a tiger cat, a blue one a banana.
@@ -52,6 +55,14 @@ def test_narrow_terms_come_before_broad_ones(tmp_path: Path, red: Path) -> None:
     )
     assert (cat.kind, cat.path, cat.id) == ("concept", ("animal", "mammal", "cat"), "n02121808")
     assert [reason.label for reason in cat.reasons] == ["n02123045", "n02123159"]
+
+
+@pytest.mark.parametrize(("config", "count"), [({}, 6), ({"problem_type": "regression"}, 0)])
+def test_only_a_model_with_probabilities_has_concepts(
+    tmp_path: Path, config: dict[str, Any], count: int
+) -> None:
+    with pipeline(model=make_model(tmp_path / "model", **config)) as classifier:
+        assert count_concepts(classifier.model) == count
 
 
 def test_a_concept_may_be_certain_where_no_label_is(tmp_path: Path) -> None:
@@ -129,6 +140,11 @@ def test_only_terms_of_a_vocabulary_are_suggested(tmp_path: Path, red: Path) -> 
     catalogue.write_text("Tiere\n\tKatze\n\t\t{cat}\n\t[Getigerte]\n\t\t{tabby cat}\n", encoding="utf-8")
     found = suggest(make_model(tmp_path / "model"), red, vocabulary=catalogue)
     assert [(entry.keyword, entry.path) for entry in found.keywords] == [("Katze", ("Tiere", "Katze"))]
+
+
+@pytest.mark.parametrize("name", [*MODELS, EMBEDDED])
+def test_the_cuts_of_built_in_models_are_measured(name: str) -> None:
+    assert "keywords were right" in json.loads(PATH.read_text("utf-8"))[name]["how"]
 
 
 def test_the_cuts_of_an_unknown_model_are_marked_as_guesses(tmp_path: Path) -> None:

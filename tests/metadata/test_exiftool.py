@@ -290,6 +290,46 @@ def test_a_read_only_image_is_unchanged(photo: Path) -> None:
     assert unchanged(photo, before)
 
 
+EMBED_AS = """
+import sys
+from pathlib import Path
+from pictag.metadata import Keyword, embed_keywords, read_keywords
+path, owner = Path(sys.argv[1]), sys.argv[2]
+sys.stdin.readline()
+for i in range(50):
+    words = [f"{owner}{i}a", f"{owner}{i}b"]
+    embed_keywords(path, [Keyword((word,)) for word in words], owner=owner)
+    found = [word for word in read_keywords(path).subject if word.startswith(owner)]
+    assert found == words, (found, words)
+"""
+
+
+@needs_exiftool
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_two_writers_lose_nothing(photo: Path) -> None:
+    exiftool("-overwrite_original", "-XMP-dc:Subject=Rex", "-IPTC:Keywords=Rex", photo)
+    before, pixels = sha256(photo), Image.open(photo).tobytes()
+    writers = [
+        subprocess.Popen([sys.executable, "-c", EMBED_AS, str(photo), owner], stdin=subprocess.PIPE)
+        for owner in ("gallery", "keywords")
+    ]
+    for writer in writers:
+        assert writer.stdin is not None
+        writer.stdin.write(b"\n")
+        writer.stdin.flush()
+    for writer in writers:
+        writer.communicate()
+    assert [writer.returncode for writer in writers] == [0, 0]
+    words = sorted(["gallery49a", "gallery49b", "keywords49a", "keywords49b"])
+    for field in ("-XMP-dc:Subject", "-IPTC:Keywords"):
+        [first, *rest] = exiftool("-b", field, "-sep", "\n", photo).splitlines()
+        assert (first, sorted(rest)) == ("Rex", words)
+    assert Image.open(photo).tobytes() == pixels
+    assert sha256(photo.with_name("a.jpg_original")) == before
+    assert {entry.name for entry in photo.parent.iterdir()} == {"a.jpg", "a.jpg_original"}
+
+
 EMBED_FOR_EVER = """
 import sys
 from pathlib import Path

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from metadata.conftest import RunProgram
-from pictag.metadata import xmp
+from pictag.metadata import embed_keywords, xmp
 from pictag.metadata.keywords import Keyword
 from sidecars import make_sidecar
 
@@ -29,6 +29,21 @@ def sidecar(tmp_path: Path) -> Path:
     path.write_bytes(make_sidecar(*(word.replace("&", "&amp;").replace("<", "&lt;") for word in PEOPLE)))
     xmp.merge(path, KEYWORDS)
     return path
+
+
+@pytest.fixture
+def embedded(photo: Path, run_program: RunProgram) -> Path:
+    """A JPEG with keywords of people and ours, in its XMP and IPTC."""
+    words = [f"-{field}={word}" for field in ("XMP-dc:Subject", "IPTC:Keywords") for word in PEOPLE]
+    run_program("exiftool", ["-overwrite_original", "-IPTC:CodedCharacterSet=UTF8", *words, str(photo)])
+    embed_keywords(photo, KEYWORDS)
+    return photo
+
+
+def read_adobe(printed: str, uri: str, name: str) -> list[str | None]:
+    """The items of a list in the packet that exempi prints."""
+    root = ET.fromstring(printed[printed.index("<x:xmpmeta") : printed.index("</x:xmpmeta>") + 12])
+    return [item.text for item in root.iterfind(f".//{{{uri}}}{name}//{{*}}li")]
 
 
 def read_json(run_program: RunProgram, path: Path) -> list[dict[str, Any]]:
@@ -53,19 +68,33 @@ def test_exiv2_reads_every_keyword_in_order(sidecar: Path, run_program: RunProgr
 
 def test_adobes_toolkit_reads_every_keyword_in_order(sidecar: Path, run_program: RunProgram) -> None:
     printed = run_program("exempi", ["-X", "-x", str(sidecar)])
-    root = ET.fromstring(printed[printed.index("<x:xmpmeta") :])
-    lists = {
-        name: [item.text for item in root.iterfind(f".//{{{uri}}}{name}//{{*}}li")]
-        for uri, name in (
-            ("http://purl.org/dc/elements/1.1/", "subject"),
-            ("http://ns.adobe.com/lightroom/1.0/", "hierarchicalSubject"),
-        )
-    }
-    assert lists == {"subject": [*PEOPLE, *WORDS], "hierarchicalSubject": list(ENTRIES)}
+    assert read_adobe(printed, "http://purl.org/dc/elements/1.1/", "subject") == [*PEOPLE, *WORDS]
+    entries = read_adobe(printed, "http://ns.adobe.com/lightroom/1.0/", "hierarchicalSubject")
+    assert entries == list(ENTRIES)
+
+
+def test_exiv2_reads_every_embedded_keyword_in_order(embedded: Path, run_program: RunProgram) -> None:
+    printed = run_program("exiv2", ["-PXkv", "print", str(embedded)])
+    found = dict(line.split(maxsplit=1) for line in printed.splitlines())
+    assert found["Xmp.dc.subject"] == ", ".join((*PEOPLE, *WORDS))
+    assert found["Xmp.lr.hierarchicalSubject"] == ", ".join(ENTRIES)
+    printed = run_program("exiv2", ["-PIkv", "print", str(embedded)])
+    fields = [line.split(maxsplit=1) for line in printed.splitlines()]
+    keywords = [value for key, value in fields if key == "Iptc.Application2.Keywords"]
+    assert keywords == [*PEOPLE, *(word for word in WORDS if len(word.encode()) <= 64)]
+
+
+def test_adobes_toolkit_reads_every_embedded_keyword_in_order(
+    embedded: Path, run_program: RunProgram
+) -> None:
+    printed = run_program("exempi", ["-x", str(embedded)])
+    assert read_adobe(printed, "http://purl.org/dc/elements/1.1/", "subject") == [*PEOPLE, *WORDS]
+    entries = read_adobe(printed, "http://ns.adobe.com/lightroom/1.0/", "hierarchicalSubject")
+    assert entries == list(ENTRIES)
 
 
 def test_darktable_reads_every_keyword(sidecar: Path, photo: Path, run_program: RunProgram) -> None:
-    """Its tags have no order, and it always splits tags at commas."""
+    """Its tags have no order, and it always splits tags at commas (darktable#19149)."""
     output = photo.with_name("out.jpg")
     core = [
         "--core",

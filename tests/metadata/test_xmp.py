@@ -94,6 +94,22 @@ def test_the_keywords_in_the_image_are_not_copied_into_a_sidecar_of_another_prog
     assert xmp.read(path).subject == ("sea", "dog", "animal")
 
 
+def test_characters_that_xml_cannot_store_are_left_out_of_copied_keywords(tmp_path: Path) -> None:
+    image, path = tmp_path / "a.tif", tmp_path / "a.tif.xmp"
+    keyword = b"Re\x0bx\x1c and \x07Anna"
+    iptc = b"\x1c\x02\x19" + len(keyword).to_bytes(2, "big") + keyword
+    Image.new("RGB", (8, 8)).save(image, tiffinfo={33723: iptc})
+    xmp.merge(path, DOG, image=image)
+    assert xmp.read(path).subject == ("Rex and Anna", "dog", "animal")
+
+
+def test_a_circular_link_is_an_output_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg.xmp"
+    path.symlink_to(path)
+    with pytest.raises(OutputError, match=r"a\.jpg\.xmp"):
+        xmp.merge(path, DOG)
+
+
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     target, link = tmp_path / "elsewhere" / "b.xmp", tmp_path / "a.jpg.xmp"

@@ -136,7 +136,7 @@ def test_a_browser_gets_the_page_and_a_program_gets_json(server: LiveServer) -> 
 def test_models_are_listed_with_their_state(server: LiveServer, image: bytes) -> None:
     ask(server, "POST", "/", image)
     assert json.loads(ask(server, "GET", "/models").body) == [
-        {"name": "colours", "state": "ready", "labels": 3}
+        {"name": "colours", "state": "ready", "labels": 3, "concepts": 0}
     ]
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from asking import LiveServer, ask, serve
 from pictag.cli import main
+from pictag.vocabulary import match_labels
 from tinymodel import make_image, make_tiny_model
 
 LABELS = ("n02123045", "n02123159", "n07753592")
@@ -57,9 +58,30 @@ def test_the_query_chooses_the_model_and_the_options(server: LiveServer, red: Pa
     assert [entry["keyword"] for entry in json.loads(answer.body)["keywords"]] == ["tabby cat", "cat"]
 
 
+def test_labels_come_with_the_keywords_if_they_are_asked_for(server: LiveServer, red: Path) -> None:
+    with_labels = json.loads(ask(server, "POST", "/v1/keywords?top_k=2", red.read_bytes()).body)
+    labels = json.loads(ask(server, "POST", "/?top_k=2", red.read_bytes()).body)
+    assert with_labels["labels"] == labels
+    assert len(labels) == 2
+    without = json.loads(ask(server, "POST", "/v1/keywords", red.read_bytes()).body)
+    assert without == {name: value for name, value in with_labels.items() if name != "labels"}
+
+
+def test_the_list_of_models_counts_their_concepts(server: LiveServer) -> None:
+    cats, other = json.loads(ask(server, "GET", "/models").body)
+    assert cats["labels"] == other["labels"] == 3
+    assert cats["concepts"] == len(match_labels(LABELS).broader) > 3
+
+
 @pytest.mark.parametrize(
     ("query", "status"),
-    [("model=unknown", 404), ("top_k=1", 400), ("max_keywords=0", 400), ("min_score=x", 400)],
+    [
+        ("model=unknown", 404),
+        ("top_k=0", 400),
+        ("labels=1", 400),
+        ("max_keywords=0", 400),
+        ("min_score=x", 400),
+    ],
 )
 def test_a_wrong_query_is_refused(server: LiveServer, red: Path, query: str, status: int) -> None:
     assert ask(server, "POST", f"/v1/keywords?{query}", red.read_bytes()).status == status

@@ -12,11 +12,13 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Locator, Route, expect
 
 from browsing import Visit, file, launch_browser, visit_page
 from liveserver import run_server
 from pictag import __version__, pipeline
+from pictag.keywords import Keyworder
 from tinymodel import make_image, make_tiny_model
 
 HOSTILE = '<img src=x onerror="document.title=1">'
@@ -25,6 +27,7 @@ MAX_BODY_BYTES = 2**20
 MAX_PIXELS = 10_000
 COLOURS = "tests/colours"
 WORDY = ("red, " * 50, "g" * 200, "blue")
+CATS = ("n02123045", "n02123159", "n07753592")  # tabby, tiger cat, banana
 AWKWARD = ("=1+1", '-2" pipe, "valve",\r\nopen', "@blue")
 NAMES = ["a.png", "Screenshot from 2026-11-28 01-34-12.png", f"{'very-' * 38}longer.png"]
 
@@ -42,11 +45,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def models(folder: Path) -> list[str]:
-    """Five models: colours, three with HTML, very long or formula-like labels, and the embedded one."""
+    """Six models: colours, cats, three with HTML, very long or formula-like labels, and the embedded one."""
     make_tiny_model(folder / "colours")
     make_tiny_model(
         folder / "hostile", labels=(HOSTILE, "</li><script>alert(1)</script>", "\u202eblue\x1b[2J")
     )
+    make_tiny_model(folder / "cats", labels=CATS)
     make_tiny_model(folder / "wordy", labels=WORDY)
     make_tiny_model(folder / "awkward", labels=AWKWARD)
     return [
@@ -54,6 +58,7 @@ def models(folder: Path) -> list[str]:
         f"hostile={folder / 'hostile'}",
         f"wordy={folder / 'wordy'}",
         f"awkward={folder / 'awkward'}",
+        f"cats={folder / 'cats'}",
         "embedded",
     ]
 
@@ -95,6 +100,64 @@ def test_the_page_shows_the_same_labels_as_the_library(visit: Visit, folder: Pat
     bars = visit.card("blue.png").locator(".bar > span")
     widths = bars.evaluate_all("bars => bars.map((bar) => parseFloat(bar.style.inlineSize))")
     assert widths == pytest.approx([100 * label.score for label in expected.labels], abs=0.01)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_concepts_of_the_library_are_shown_above_the_labels(
+    browser: Browser, address: str, folder: Path, red: Path, scheme: str
+) -> None:
+    with pipeline("image-classification", model=folder / "cats") as classifier:
+        (expected,) = Keyworder(classifier).suggest(red)
+    with visit_page(browser, address, color_scheme=scheme) as visit:
+        visit.page.select_option("#model", "cats")
+        visit.give(red)
+        visit.settle()
+        concepts = visit.page.get_by_role("list", name="Concepts of red.png")
+        shown = [f"{k.keyword} {k.score:.1%}" for k in expected.keywords if k.kind == "concept"]
+        assert concepts.locator("li").all_inner_texts() == shown
+        assert shown[0].startswith("cat ")
+        assert len(visit.labels("red.png")) == 3
+        places = [concepts.bounding_box(), visit.card("red.png").locator(".labels").bounding_box()]
+        assert places[0]["y"] + places[0]["height"] <= places[1]["y"]  # type: ignore[index]
+        expect(visit.page.get_by_role("status")).to_contain_text("red.png: cat, ")
+        assert visit.posts == [f"{address}/v1/keywords?model=cats&top_k=3"], "one request for both"
+        expect(visit.page.locator("#curl")).to_contain_text("/v1/keywords?model=cats&top_k=3'")
+        assert find_problems(visit) == {}
+
+
+def test_without_concepts_only_labels_are_shown(visit: Visit, folder: Path, red: Path) -> None:
+    """The model has none, or none is certain enough."""
+    visit.give(red)
+    visit.settle()
+    expect(visit.card("red.png").locator(".concepts")).to_be_hidden()
+    visit.page.select_option("#model", "cats")
+    expect(visit.card("red.png").locator(".concepts")).to_be_visible()
+    visit.page.get_by_role("button", name="Clear").click()
+    Image.new("RGB", (12, 9), "grey").save(folder / "grey.png")
+    visit.give(folder / "grey.png")
+    visit.settle()
+    expect(visit.card("grey.png").locator(".labels li")).to_have_count(3)
+    expect(visit.card("grey.png").locator(".concepts")).to_be_hidden()
+
+
+def test_a_model_that_is_loaded_by_the_first_image_shows_its_concepts_or_its_raw_scores(
+    browser: Browser, folder: Path, red: Path
+) -> None:
+    raw = make_tiny_model(folder / "raw", labels=CATS)
+    config = json.loads((raw / "config.json").read_text("utf-8")) | {"problem_type": "regression"}
+    (raw / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    models = [f"cats={folder / 'cats'}", f"raw={raw}"]
+    with (
+        run_server(models=models, preload=False) as server,
+        visit_page(browser, f"http://127.0.0.1:{server.port}") as visit,
+    ):
+        visit.give(red)
+        visit.settle()
+        expect(visit.card("red.png").locator(".concepts li").first).to_contain_text("cat ")
+        visit.page.select_option("#model", "raw")
+        visit.settle()
+        expect(visit.card("red.png").locator(".labels .score").first).not_to_contain_text("%")
+        expect(visit.card("red.png").locator(".concepts")).to_be_hidden()
 
 
 def test_images_and_folders_can_be_dropped(visit: Visit, folder: Path, red: Path) -> None:
@@ -232,11 +295,16 @@ def test_axe_finds_no_accessibility_problems(browser: Browser, address: str, red
         for seldom in ("key-form", "trouble"):
             visit.page.locator(f"#{seldom}").evaluate("notice => { notice.hidden = false; }")
         visit.page.locator("#trouble-text").evaluate("text => { text.textContent = 'A trouble'; }")
-        axe = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
-        visit.page.evaluate(axe + ";0")
-        found = visit.page.evaluate("axe.run()")
-        assert {rule["id"]: [node["html"] for node in rule["nodes"]] for rule in found["violations"]} == {}
-        assert "color-contrast" in {rule["id"] for rule in found["passes"]}
+        assert find_problems(visit) == {}
+
+
+def find_problems(visit: Visit) -> dict[str, list[str]]:
+    """What axe finds: a rule, and the elements that break it."""
+    axe = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+    visit.page.evaluate(axe + ";0")
+    found = visit.page.evaluate("axe.run()")
+    assert "color-contrast" in {rule["id"] for rule in found["passes"]}
+    return {rule["id"]: [node["html"] for node in rule["nodes"]] for rule in found["violations"]}
 
 
 def test_an_image_that_fails_does_not_affect_the_others(visit: Visit, red: Path, blue: Path) -> None:
@@ -308,8 +376,8 @@ def test_model_and_number_of_labels_can_be_changed(visit: Visit, address: str, r
     page.select_option("#model", "embedded")
     expect(visit.card("red.png").get_by_text("green")).to_have_count(0)
     visit.settle()
-    asked = [f"{COLOURS}?top_k=3", f"{COLOURS}?top_k=2", "embedded?top_k=2"]
-    assert visit.posts == [f"{address}/models/{end}" for end in asked]
+    asked = [f"models/{COLOURS}?top_k=3", f"models/{COLOURS}?top_k=2", "v1/keywords?model=embedded&top_k=2"]
+    assert visit.posts == [f"{address}/{end}" for end in asked]
     expect(page.locator("#model-hint")).to_have_text("200 labels.")
 
 
@@ -350,8 +418,8 @@ def test_the_number_of_labels_is_limited_to_those_of_the_model(visit: Visit, add
     page.select_option("#model", "embedded")
     expect(field).to_have_value("50")
     expect(visit.card("red.png").locator(".labels li")).to_have_count(50)
-    asked = [f"{COLOURS}?top_k=3", "embedded?top_k=50"]
-    assert visit.posts == [f"{address}/models/{end}" for end in asked]
+    asked = [f"models/{COLOURS}?top_k=3", "v1/keywords?model=embedded&top_k=50"]
+    assert visit.posts == [f"{address}/{end}" for end in asked]
 
 
 def test_a_long_list_of_labels_scrolls_within_its_card(visit: Visit, red: Path) -> None:

@@ -58,6 +58,46 @@ def test_a_model_of_other_labels_has_no_concepts() -> None:
     assert score(found, [0.5, 0.25, 0.25]) == {}
 
 
+@pytest.mark.parametrize(
+    "labels", [("cat", "dog"), ("Cats", "dogs", "other"), ("none of these", "dog", "cat")]
+)
+def test_labels_that_are_concepts_reach_those_above_them(labels: tuple[str, ...]) -> None:
+    found = match_labels(labels)
+    assert {term.word for term in found.labels if term and term.parents} == {"cat", "dog"}
+    scores = [0.5 if label.lower().startswith("cat") else 0.25 for label in labels]
+    assert score(found, scores) == {"animal": 0.75, "mammal": 0.75, "dog": 0.25, "cat": 0.5, "pet": 0.75}
+
+
+@pytest.mark.parametrize(
+    ("labels", "concepts"),
+    [
+        (("tennis", "golf", "squash"), {"tennis", "golf", "sport"}),  # a sport here, and a vegetable
+        (("cat", "ant", "car"), {"cat", "mammal", "pet", "ant", "insect", "invertebrate", "animal"}),
+        (("cat",), set()),
+        (("squash", "tennis"), set()),
+        (("cat", "dog", "kite"), set()),  # one of ImageNet's birds, or a toy
+        (("table", "figure", "text"), set()),
+        (("bull", "bear"), set()),
+        (("boxer", "pug"), set()),
+        (("1girl", "cat", "dog", "tank", "bow_(weapon)"), set()),
+        (("apple_pie", "lobster_bisque", "hot_dog"), set()),
+        (("/a/airfield", "/b/barn", "/c/castle"), set()),
+    ],
+)
+def test_a_word_that_may_mean_something_else_is_no_concept(
+    labels: tuple[str, ...], concepts: set[str]
+) -> None:
+    assert {concept.word for concept in match_labels(labels).broader} == concepts
+
+
+def test_ids_of_concepts_are_known_beside_those_of_classes() -> None:
+    """Models with the 21,841 classes of ImageNet-21k have both, and many others."""
+    found = match_labels(("n02084071", "n02088364", "n00000001"))  # dog, beagle, and one that isn't known
+    assert score(found, [0.5, 0.25, 0.25])["dog"] == 0.75
+    assert found.labels[2] is not None
+    assert found.labels[2].parents == ()
+
+
 def test_a_name_of_two_classes_is_unclear_without_the_other() -> None:
     some = [*(label.split(", ")[0] for label in IMAGENET[150:170]), "crane"]
     crane = match_labels(some).labels[-1]

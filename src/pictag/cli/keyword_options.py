@@ -13,7 +13,7 @@ from pictag.cli.options import INPUTS, RESUME, collect
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pictag.keywords.sink import TitleSource
+    from pictag.keywords.upload import TitleSource
 
 PRESETS = ("generic", "adobe-stock", "shutterstock", "pond5", "alamy", "getty")
 TITLE_SOURCES = ("filename", "folder", "keywords")
@@ -77,7 +77,8 @@ KEYWORD_CHOICE: Sequence[Callable[..., Any]] = (
         "--csv",
         type=click.Path(path_type=Path, dir_okay=False),
         metavar="FILE",
-        help="Write a CSV file for uploading, in the form of --preset.",
+        help="Write a CSV file for uploading, in the form of --preset. Rows above the agency's limit go into "
+        "further files: a-2.csv beside a.csv.",
     ),
     click.option(
         "--preset",
@@ -87,7 +88,7 @@ KEYWORD_CHOICE: Sequence[Callable[..., Any]] = (
     click.option(
         "--title-from",
         type=click.Choice(TITLE_SOURCES),
-        help="What the titles in --csv are made of. [default: no titles]",
+        help="What a title in --csv is made of if the photograph has none. [default: it stays empty]",
     ),
     click.option("--dry-run", is_flag=True, help="Show what would be written, but write nothing."),
 )

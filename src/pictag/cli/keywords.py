@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from pictag.cli.destination import Destination
     from pictag.keywords import Keyworder, KeywordSuggestions
-    from pictag.keywords.sink import KeywordSink, Rows, UploadFile
+    from pictag.keywords.sink import KeywordSink, Rows
+    from pictag.keywords.upload import UploadFile
     from pictag.options import PipelineOptions
     from pictag.pipelines import ImageClassificationPipeline
     from pictag.sinks.resume import DoneSources
@@ -79,7 +80,8 @@ def keywords(
     inputs = Inputs(**names)
     if undo:
         return remove_written(inputs, dry_run=wishes.dry_run, quiet=quiet)
-    if wishes.csv is not None and wishes.csv.exists() and not (rows["overwrite"] or rows["resume"]):
+    replaces_csv: bool = rows["overwrite"] or rows["resume"]
+    if wishes.csv is not None and wishes.csv.exists() and not replaces_csv:
         raise OutputError(f"{shorten(wishes.csv)} already exists. Use --overwrite to replace it.")
     if wishes.csv is not None and rows["output"] is None:
         rows |= {"overwrite": False}  # it is about --csv
@@ -87,7 +89,7 @@ def keywords(
     if options.model is None:
         model = choose_model(invocation.settings.model, cache_dir=options.cache_dir, quiet=quiet)
         options = replace(options, model=model)
-    return suggest_keywords(inputs, options, destination, wishes, quiet=quiet)
+    return suggest_keywords(inputs, options, destination, wishes, replaces_csv=replaces_csv, quiet=quiet)
 
 
 def choose_rows(given: dict[str, Any]) -> Destination:
@@ -101,23 +103,35 @@ def choose_rows(given: dict[str, Any]) -> Destination:
 
 
 def suggest_keywords(
-    inputs: Inputs, options: PipelineOptions, destination: Destination, wishes: Wishes, *, quiet: bool
+    inputs: Inputs,
+    options: PipelineOptions,
+    destination: Destination,
+    wishes: Wishes,
+    *,
+    replaces_csv: bool,
+    quiet: bool,
 ) -> int:
     """Suggest keywords for all inputs, write them, and return the exit status."""
     from pictag.cli.run import run_images
     from pictag.keywords import Keyworder
     from pictag.keywords.presets import GENERIC, find_preset
-    from pictag.keywords.sink import KeywordSink, UploadFile, list_warnings
+    from pictag.keywords.sink import KeywordSink, list_warnings
+    from pictag.keywords.upload import UploadFile
 
     preset = find_preset(wishes.preset or GENERIC)
     warnings: list[str] = []
     sinks: list[KeywordSink] = []
     upload = None
-    if wishes.csv is not None:
-        if preset.note:
+    if wishes.csv is not None or wishes.preset is not None:
+        if wishes.csv is not None and preset.note:
             warnings.append(f"{preset.title}: {preset.note}.")
         upload = UploadFile(
-            wishes.csv, preset, warn=warnings.append, title_from=wishes.title_from, dry_run=wishes.dry_run
+            wishes.csv,
+            preset,
+            warn=warnings.append,
+            title_from=wishes.title_from,
+            overwrite=replaces_csv,
+            dry_run=wishes.dry_run,
         )
 
     def open_sink(classifier: ImageClassificationPipeline[Any]) -> tuple[KeywordSink, DoneSources | None]:

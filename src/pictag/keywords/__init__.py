@@ -12,7 +12,13 @@ from __future__ import annotations
 
 from pictag.keywords.catalogue import Catalogue, CatalogueTerm, read_catalogue, write_catalogue
 from pictag.keywords.cuts import Cuts, find_cuts
-from pictag.keywords.suggest import KeywordChooser, Keyworder, KeywordSuggestions, Suggestion
+from pictag.keywords.suggest import (
+    KeywordChooser,
+    Keyworder,
+    KeywordSuggestions,
+    Suggestion,
+    count_concepts,
+)
 
 __all__ = [
     "Catalogue",
@@ -22,6 +28,7 @@ __all__ = [
     "KeywordSuggestions",
     "Keyworder",
     "Suggestion",
+    "count_concepts",
     "find_cuts",
     "read_catalogue",
     "write_catalogue",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pictag.errors import OptionError, shorten, suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pictag.keywords.suggest import Suggestion
 
@@ -32,6 +32,7 @@ class Preset:
     ``columns`` are pairs of a header and what is below it: ``filename``, ``title``, ``description``,
     ``keywords``, ``category``, ``no``, or nothing. Without columns the agency reads the keywords inside the
     files. ``keywords`` are the fewest and the most, ``categories`` gives the category of a concept.
+    ``max_title`` applies to the description if there is no title.
     """
 
     name: str
@@ -51,13 +52,19 @@ class Preset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shot:
-    """One photograph for an upload file; ``title`` and ``description`` are a person's, or empty."""
+    """One photograph for an upload file.
+
+    ``title``, ``description``, ``categories`` and ``people_keywords`` are what people wrote. ``made_title``
+    is used if they wrote no title.
+    """
 
     source: str
     keywords: tuple[Suggestion, ...]
     title: str = ""
     description: str = ""
+    categories: tuple[str, ...] = ()
     people_keywords: tuple[str, ...] = ()
+    made_title: str = ""
 
     @property
     def filename(self) -> str:
@@ -111,61 +118,82 @@ def check_shot(shot: Shot, preset: Preset) -> list[str]:
         found.append(
             f"the file name has {len(shot.filename)} characters, at most {preset.max_filename} allowed"
         )
-    headers = {what for _, what in preset.columns}
-    if preset.max_title is not None and len(shot.title) > preset.max_title:
-        found.append(f"the title has {len(shot.title)} characters, at most {preset.max_title} allowed")
-    if "," in shot.title and not preset.commas_in_title:
-        found.append("the title has a comma, which isn't allowed")
-    found += [
-        f"no {name}" for name in ("title", "description") if name in headers and not getattr(shot, name)
-    ]
+    columns = [what for _, what in preset.columns if what in ("title", "description")]
+    texts = find_texts(shot, preset)
+    for name in columns:
+        text = texts[name]
+        if not text and preset.name != GENERIC:
+            found.append(f"no {name}")
+        if name == columns[0] and preset.max_title is not None and len(text) > preset.max_title:
+            found.append(f"the {name} has {len(text)} characters, at most {preset.max_title} allowed")
+        if "," in text and not preset.commas_in_title:
+            found.append(f"the {name} has a comma, which isn't allowed")
     return found
 
 
 def write_csv(shots: Sequence[Shot], preset: Preset) -> str:
-    """The upload file: one row per shot; of several files of one shot (RAW and JPEG) one row.
-
-    Raises `OptionError` for a preset without a file and for more rows than the agency takes.
-    """
-    if not preset.columns:
-        raise OptionError(f"{preset.title}: no upload file is needed. Use --embed.")
-    rows = merge_shots(shots)
-    if preset.max_rows is not None and len(rows) > preset.max_rows:
-        raise OptionError(
-            f"{len(rows):,} rows, but {preset.title} takes {preset.max_rows:,}. Split the photos."
-        )
+    """The upload file: one row per shot."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([header for header, _ in preset.columns])
-    for shot in rows:
+    for shot in shots:
         values = {
             "filename": shot.filename,
-            "title": shot.title,
-            "description": shot.description or shot.title,
+            **find_texts(shot, preset),
             "keywords": ", ".join(shot.list_keywords(preset.keywords[1])),
             "category": find_category(shot, preset.categories),
-            "no": "no",
+            "no": "No",
         }
         writer.writerow([values.get(what, "") for _, what in preset.columns])
     return stream.getvalue()
 
 
-def merge_shots(shots: Sequence[Shot]) -> list[Shot]:
-    """One of the files of each shot: those with the same folder and name, whatever their ending."""
-    chosen: dict[str, Shot] = {}
+def merge_shots(shots: Iterable[Shot]) -> list[Shot]:
+    """One row for each shot: for the files with the same folder and name, whatever their ending.
+
+    The file that agencies take gives the name and the suggestions. What people wrote is from all files.
+    """
+    found: dict[str, list[Shot]] = {}
     for shot in shots:
         key = str(PurePath(shot.source).with_suffix("")) if shot.filename else shot.source
-        if key not in chosen or _preference(shot) < _preference(chosen[key]):
-            chosen[key] = shot
-    return list(chosen.values())
+        found.setdefault(key, []).append(shot)
+    return [_merge(sorted(files, key=_preference)) for files in found.values()]
+
+
+def _merge(files: Sequence[Shot]) -> Shot:
+    return replace(
+        files[0],
+        title=next((shot.title for shot in files if shot.title), ""),
+        description=next((shot.description for shot in files if shot.description), ""),
+        categories=tuple(word for shot in files for word in shot.categories),
+        people_keywords=tuple(word for shot in files for word in shot.people_keywords),
+    )
+
+
+def find_texts(shot: Shot, preset: Preset) -> dict[str, str]:
+    """The title and the description. If there is one column for both, the other text fills it.
+
+    >>> shot = Shot(source="a.jpg", keywords=(), description="The old harbour", made_title="a")
+    >>> find_texts(shot, find_preset("adobe-stock"))["title"], find_texts(shot, find_preset("pond5"))["title"]
+    ('The old harbour', 'a')
+    """
+    has_both = "description" in (what for _, what in preset.columns)
+    title = shot.title or ("" if has_both else shot.description) or shot.made_title
+    return {"title": title, "description": shot.description or title}
 
 
 def find_category(shot: Shot, categories: Mapping[str, str]) -> str:
-    """The agency's category for the first keyword that has one, the narrowest of its path; empty if none has.
+    """The agency's category: one that a person chose, else that of the first keyword that has one.
 
-    >>> find_category(Shot(source="a.jpg", keywords=()), {"animal": "1"})
-    ''
+    Of a keyword's path, the narrowest concept decides. Empty if there is none.
+
+    >>> find_category(Shot(source="a.jpg", keywords=(), categories=("Nature",)), {"landscape": "Nature"})
+    'Nature'
     """
+    known = {category.casefold(): category for category in categories.values()}
+    for word in shot.categories:
+        if word.casefold() in known:
+            return known[word.casefold()]
     for entry in shot.keywords:
         for word in reversed(entry.path):
             if word in categories:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
 
-from pictag.errors import OptionError, PictagError, shorten
-from pictag.keywords.presets import Shot, check_shot, write_csv
+from pictag.errors import PictagError, shorten
 from pictag.keywords.rows import encode_row, scan_rows
 from pictag.keywords.suggest import KeywordSuggestions
 from pictag.records import Failure, Prediction
@@ -18,13 +17,9 @@ from pictag.sinks.run_record import check_record, check_record_path, read_record
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pictag.keywords.presets import Preset
     from pictag.keywords.suggest import Keyworder
+    from pictag.keywords.upload import UploadFile
     from pictag.sinks.run_record import RunRecord
-
-TitleSource = Literal["filename", "folder", "keywords"]
-_NOT_REPLACED = "so an upload file can't be written to it"
-_CAMERA_SEPARATORS = str.maketrans("_-", "  ")
 
 
 class Rows(Protocol):
@@ -94,81 +89,6 @@ class JsonlRows:
     def close(self) -> None:
         """Close the stream."""
         self._stream.close()
-
-
-class UploadFile:
-    """Collects photographs for an agency's upload file, which is written when it is closed.
-
-    ``warn`` is called with what the agency would refuse in a photograph. Nothing is written with ``dry_run``.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        preset: Preset,
-        *,
-        warn: Callable[[str], None],
-        title_from: TitleSource | None = None,
-        dry_run: bool = False,
-    ) -> None:
-        if not preset.columns:
-            raise OptionError(f"{preset.title}: no upload file is needed. Use --embed.")
-        find_file(path, reason=_NOT_REPLACED)
-        self._path = path
-        self._preset = preset
-        self._warn = warn
-        self._title_from = title_from
-        self._dry_run = dry_run
-        self._shots: list[Shot] = []
-        self._is_closed = False
-
-    def add(self, suggestions: KeywordSuggestions) -> None:
-        """Add a photograph; one that failed is left out."""
-        if suggestions.error is not None:
-            return
-        shot = Shot(
-            source=suggestions.source,
-            keywords=suggestions.keywords,
-            title=make_title(suggestions, self._title_from),
-            people_keywords=find_people_keywords(suggestions.source),
-        )
-        self._shots.append(shot)
-        for problem in check_shot(shot, self._preset):
-            self._warn(f"{shorten(suggestions.source)}: {problem}.")
-
-    def close(self) -> None:
-        """Write the file; a second call does nothing."""
-        if self._is_closed:
-            return
-        self._is_closed = True
-        text = write_csv(self._shots, self._preset)
-        if self._dry_run:
-            return
-        with replace_file(self._path) as stream:
-            stream.write(text.encode("utf-8", "backslashreplace"))
-
-
-def make_title(suggestions: KeywordSuggestions, title_from: TitleSource | None) -> str:
-    """A title from the file's name, its folder's name, or its first keywords; empty without ``title_from``.
-
-    >>> make_title(KeywordSuggestions(source="trip/old_harbour-2.jpg"), "filename")
-    'old harbour 2'
-    """
-    path = Path(suggestions.source)
-    if title_from == "keywords":
-        return " ".join(k.keyword for k in suggestions.keywords[:3])
-    name = {"filename": path.stem, "folder": path.resolve().parent.name}.get(title_from or "", "")
-    return " ".join(name.translate(_CAMERA_SEPARATORS).replace(",", " ").split())
-
-
-def find_people_keywords(source: str) -> tuple[str, ...]:
-    """The keywords that people gave a photograph, in its sidecars and inside it."""
-    from pictag.metadata import read_keywords
-
-    try:
-        return read_keywords(source).people
-    except PictagError:  # not a file, or its metadata is broken, which `store` reports
-        return ()
 
 
 def store_in_sidecar(suggestions: KeywordSuggestions, name: Literal["full", "stem"] | None) -> None:

@@ -13,7 +13,7 @@ from pictag.images import is_single
 from pictag.keywords.catalogue import Catalogue, read_catalogue
 from pictag.keywords.cuts import find_cuts
 from pictag.options import ScoringOptions, check_count, check_min_score
-from pictag.pipelines.results import check_minimum, choose_model_activation
+from pictag.pipelines.results import check_minimum, choose_model_activation, gives_probabilities
 from pictag.records import Failure, Label, Prediction
 from pictag.vocabulary import count_classes, match_labels
 from pictag.vocabulary.labels import clean_term
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pictag.models.load import Model
     from pictag.options import Activation
     from pictag.pipelines import ImageClassificationPipeline
-    from pictag.vocabulary import Concept
+    from pictag.vocabulary import Concept, LabelConcepts
 
 _REASONS = 3  # labels named as the reason for a concept
 # How much a term says, in bits: the fewer of ImageNet's 1,000 classes are below it, the more.
@@ -147,7 +147,7 @@ class KeywordChooser:
         self._exclusive = activation == "softmax" or (
             activation == "none" and model.problem_type == "single_label_classification"
         )
-        self._concepts = match_labels(model.labels, model.config_json.get("wordnet_ids", ()))
+        self._concepts = _match_model(model)
         sizes = count_classes()
         self._bits = [_LABEL_BITS - math.log2(sizes[concept.word]) for concept in self._concepts.broader]
         self._catalogue = _open_catalogue(vocabulary)
@@ -212,6 +212,17 @@ class KeywordChooser:
         entry = self._catalogue.match(term, self._words)
         path = tuple(map(clean_term, entry.path)) if entry is not None and entry.exported else ()
         return path if all(path) else ()
+
+
+def count_concepts(model: Model) -> int:
+    """How many broader concepts a model's keywords may have; 0 for scores that are not probabilities."""
+    if not gives_probabilities(model, ScoringOptions()):
+        return 0
+    return len(_match_model(model).broader)
+
+
+def _match_model(model: Model) -> LabelConcepts:
+    return match_labels(model.labels, model.config_json.get("wordnet_ids", ()))
 
 
 def _open_catalogue(vocabulary: Catalogue | str | os.PathLike[str] | None) -> Catalogue | None:

@@ -1,9 +1,13 @@
-"""Keywords in XMP sidecars and inside image files: read, merge, replace pictag's own, remove them."""
+"""Keywords in XMP sidecars and inside image files: read, merge, replace pictag's own, remove them.
+
+Titles and descriptions are read only.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pictag.metadata.captions import Caption, read_caption
 from pictag.metadata.keywords import FileKeywords, Keyword
 from pictag.metadata.sidecar import read_keywords, remove_keywords, sidecar_path, write_keywords
 from pictag.metadata.xmp import WrittenKeywords
@@ -12,10 +16,12 @@ if TYPE_CHECKING:
     from pictag.metadata.exiftool import embed_keywords, remove_embedded
 
 __all__ = [
+    "Caption",
     "FileKeywords",
     "Keyword",
     "WrittenKeywords",
     "embed_keywords",
+    "read_caption",
     "read_keywords",
     "remove_embedded",
     "remove_keywords",

@@ -80,8 +80,13 @@ def _late_png_xmp(path: Path) -> bytes:
 
 
 def iptc_keywords(fields: IptcFields) -> tuple[str, ...]:
-    """The keywords among IPTC's fields: UTF-8, or else Windows' Latin."""
-    values = fields.get((2, 25), [])
+    """The keywords among IPTC's fields."""
+    return iptc_texts(fields, (2, 25))
+
+
+def iptc_texts(fields: IptcFields, name: tuple[int, int]) -> tuple[str, ...]:
+    """The texts of one of IPTC's data sets: UTF-8, or else Windows' Latin."""
+    values = fields.get(name, [])
     values = [values] if isinstance(values, bytes) else values
     declared = fields.get((1, 90)) == UTF8
     return tuple(word for value in values if (word := _decode(value, declared=declared)))

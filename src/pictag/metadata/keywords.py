@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -14,6 +15,8 @@ IPTC_BYTES = 64
 SEPARATOR = "|"
 """Between the levels of an entry of ``lr:hierarchicalSubject``."""
 _REPLACED = str.maketrans({SEPARATOR: "-", "/": "-"})  # "/" separates levels in digiKam
+# XML stores neither control characters nor surrogates, and reads a carriage return as a line feed.
+_NOT_STORABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 def clean_word(text: str) -> str:
@@ -27,18 +30,12 @@ def clean_word(text: str) -> str:
 
 def clean_line(text: str) -> str:
     """One line without the characters that XML can't store."""
-    return " ".join(storable(text.replace("\r", " ")).split())
+    return " ".join(storable(" ".join(text.split())).split())
 
 
 def storable(text: str) -> str:
     """The text without the characters that XML can't store, or stores differently."""
-    return "".join(c for c in text if _is_storable(c) and c != "\r").strip()
-
-
-def _is_storable(character: str) -> bool:
-    if unicodedata.category(character) in ("Cc", "Cs"):
-        return character.isspace()
-    return ord(character) & 0xFFFE != 0xFFFE
+    return _NOT_STORABLE.sub("", text).strip()
 
 
 def identity(word: str) -> str:

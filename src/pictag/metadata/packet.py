@@ -13,7 +13,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 from pictag.errors import MetadataError, shorten
 from pictag.metadata.keywords import (
@@ -34,12 +35,13 @@ TOOLKIT = "pictag"
 _NAMESPACE = "http://ns.pictag/xmp/1.0/"  # a name, not an address
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _XMP_META = "adobe:ns:meta/"
-_DC = "http://purl.org/dc/elements/1.1/"
+DC = "http://purl.org/dc/elements/1.1/"
 _LR = "http://ns.adobe.com/lightroom/1.0/"
-_PHOTOSHOP = "http://ns.adobe.com/photoshop/1.0/"
-_SUBJECT: Name = (_DC, "subject")
+PHOTOSHOP = "http://ns.adobe.com/photoshop/1.0/"
+_SUBJECT: Name = (DC, "subject")
 _HIERARCHICAL: Name = (_LR, "hierarchicalSubject")
-_EXTENSION: Name = (_PHOTOSHOP, "SidecarForExtension")
+_EXTENSION: Name = (PHOTOSHOP, "SidecarForExtension")
+_LANGUAGE: Name = ("http://www.w3.org/XML/1998/namespace", "lang")
 _CONTAINERS = {(_RDF, "Bag"), (_RDF, "Seq"), (_RDF, "Alt")}
 
 SUBJECT, HIERARCHICAL, IPTC = "Subject", "HierarchicalSubject", "Iptc"
@@ -77,6 +79,10 @@ class Packet:
         names = self.records if owners is None else [o for o in owners if o in self.records]
         return tuple({identity(w): w for o in names for w in self.records[o].get(which, ())}.values())
 
+    def texts(self, name: Name) -> tuple[str, ...]:
+        """The values of a property; of alternative languages, the default one comes first."""
+        return _texts(_descriptions(self.root), name)
+
     def keywords(self) -> FileKeywords:
         """The keywords, and which of them are pictag's."""
         return FileKeywords(
@@ -89,10 +95,15 @@ class Packet:
 
 def new_packet(*, name: str, extension: str | None = None) -> Packet:
     """A packet without properties, except the extension of the image that it belongs to."""
+    return replace(_parse_new(extension), name=name)
+
+
+@cache
+def _parse_new(extension: str | None) -> Packet:
     belongs = ""
     if extension is not None:
         belongs = (
-            f'  <rdf:Description rdf:about="" xmlns:photoshop="{_PHOTOSHOP}"\n'
+            f'  <rdf:Description rdf:about="" xmlns:photoshop="{PHOTOSHOP}"\n'
             f"    photoshop:SidecarForExtension={_quote(extension)}/>\n"
         )
     text = (
@@ -100,7 +111,7 @@ def new_packet(*, name: str, extension: str | None = None) -> Packet:
         f'<x:xmpmeta xmlns:x="{_XMP_META}" x:xmptk="{TOOLKIT}">\n'
         f' <rdf:RDF xmlns:rdf="{_RDF}">\n{belongs} </rdf:RDF>\n</x:xmpmeta>\n<?xpacket end="w"?>\n'
     )
-    return parse_packet(text.encode(), name=name)
+    return parse_packet(text.encode(), name="a new packet")
 
 
 def parse_packet(data: bytes, *, name: str) -> Packet:
@@ -253,9 +264,13 @@ def _texts(descriptions: Iterable[Element], name: Name) -> tuple[str, ...]:
     for description in descriptions:
         found.append(description.attributes.get(name, ""))
         for child in _named([description], name):
-            items = _items(child)
+            items = sorted(_items(child), key=_is_translation)
             found += map(_value, items or [child])
     return tuple(word for word in found if word)
+
+
+def _is_translation(item: Element) -> bool:
+    return item.attributes.get(_LANGUAGE, "").lower() != "x-default"
 
 
 def _items(element: Element) -> list[Element]:
@@ -306,7 +321,7 @@ def _add_block(packet: Packet, properties: Sequence[str]) -> Edit:
     declared = "" if rdf.raw_name.startswith(b"rdf:") else f' xmlns:rdf="{_RDF}"'
     block = (
         f"\n  <rdf:Description rdf:about={_quote(abouts[0] if abouts else '')}{declared}\n"
-        f'    xmlns:dc="{_DC}"\n    xmlns:lr="{_LR}"\n    xmlns:pictag="{_NAMESPACE}">'
+        f'    xmlns:dc="{DC}"\n    xmlns:lr="{_LR}"\n    xmlns:pictag="{_NAMESPACE}">'
         + "".join(properties)
         + "\n  </rdf:Description>"
     ).encode()

@@ -45,7 +45,10 @@ def sidecar_path(image: Path, name: SidecarName | None = None) -> Path:
     With ``name``, the one of this name, existing or not. Raises `MetadataError` if that belongs to another
     file.
     """
-    full, stem = _full(image), _stem(image)
+    full = _full(image)
+    if name == "full" or (name is None and full.exists()):
+        return full
+    stem = _stem(image)
     if name == "stem":
         if not _belongs(stem, image):
             raise MetadataError(
@@ -53,8 +56,6 @@ def sidecar_path(image: Path, name: SidecarName | None = None) -> Path:
                 f"Use the full name, {shorten(full.name)}."
             )
         return stem
-    if name == "full" or full.exists():
-        return full
     return stem if stem.exists() and _belongs(stem, image) else full
 
 
@@ -88,7 +89,7 @@ def write_keywords(
     """
     image = Path(image)
     path = sidecar_path(image, sidecar)
-    extension = _extension(image) if path != _full(image) else None
+    extension = None if path.stem == image.name else _extension(image)
     return xmp.merge(path, keywords, owner=owner, image=image, extension=extension)
 
 

@@ -15,7 +15,7 @@ from pictag.errors import MetadataError, shorten
 MAX_BYTES = 16 * 2**20
 _MAX_DEPTH = 100
 _MAX_ELEMENTS = 50_000
-_START_TAG = re.compile(rb"""<(?P<name>[^\s/>]+)(?:[^"'>]|"[^"]*"|'[^']*')*>""")
+_START_TAG = re.compile(rb"""<(?P<name>[^\s/>]++)(?:[^"'>]++|"[^"]*+"|'[^']*+')*+>""")
 
 Name = tuple[str, str]
 """Namespace and local name; the namespace is empty where there is none."""

@@ -21,6 +21,7 @@ from pictag.metadata.packet import (
     remove_from_packet,
 )
 from pictag.metadata.xml_elements import MAX_BYTES
+from pictag.replacement import find_file
 
 OWNER = "keywords"
 _ATTEMPTS = 5
@@ -115,7 +116,8 @@ def _edit(
     keywords: Sequence[Keyword] = (),
 ) -> WrittenKeywords:
     """Apply a function from the old packet to the new one; None is a file that doesn't exist."""
-    path = path.resolve()  # a link stays a link
+    if path.is_symlink():  # it stays a link
+        path = find_file(path, reason="so it can't be replaced")
     for _ in range(_ATTEMPTS):
         with locked_folder(path.parent):
             file = read_file(path, max_bytes=MAX_BYTES)

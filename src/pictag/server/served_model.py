@@ -11,6 +11,7 @@ import numpy as np
 
 from pictag.errors import PictagError
 from pictag.images import make_source
+from pictag.keywords import count_concepts
 from pictag.pipelines.opening import open_runners
 
 if TYPE_CHECKING:
@@ -40,12 +41,14 @@ class ServedModel:
     """A loaded model. After a reload there may be two of the same name for a while.
 
     ``size_bytes`` is the size of its weights, about what it takes in memory when it is not running.
+    ``concepts`` is the number of broader concepts that its keywords may have.
     """
 
     name: str
     runner: ModelRunner
     runners: Runners
     size_bytes: int
+    concepts: int
 
     def close(self) -> None:
         """Release the sessions."""
@@ -123,7 +126,11 @@ def open_model(spec: ModelSpec) -> ServedModel:
         runners.close()
         raise
     return ServedModel(
-        name=spec.name, runner=runner, runners=runners, size_bytes=_measure_weights(runners.model)
+        name=spec.name,
+        runner=runner,
+        runners=runners,
+        size_bytes=_measure_weights(runners.model),
+        concepts=count_concepts(runners.model),  # which takes a while for many labels
     )
 
 

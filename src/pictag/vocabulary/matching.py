@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _MIN_SHARE = 0.9  # of labels with a name from ImageNet's list: its models, and models of some of its classes
 _MIN_LABELS = 10  # fewer names may be in that list by chance
+_REST = frozenset(["background", "none of these", "other"])  # the label of images that show nothing else
 _WORDNET_ID = re.compile(r"n\d{8}")
 
 
@@ -62,23 +63,26 @@ def match_labels(labels: Sequence[str], wordnet_ids: Sequence[str] = ()) -> Labe
     """The meaning of a model's labels.
 
     With ``wordnet_ids``, or labels that are WordNet ids or names of ImageNet's classes, there are broader
-    concepts. Other labels stand for themselves, split into a name and synonyms.
+    concepts. So there are if all labels are concepts, in the singular or plural, for those that have a
+    concept in common: "cats" and "dogs" are animals, but of "tennis", "golf" and "squash" the last one stays
+    a mere label. Other labels stand for themselves, split into a name and synonyms.
     """
     return _match(tuple(labels), tuple(wordnet_ids))
 
 
 @lru_cache(maxsize=16)
 def _match(labels: tuple[str, ...], wordnet_ids: tuple[str, ...]) -> LabelConcepts:
-    terms = _find_classes(labels, wordnet_ids)
+    terms = _find_classes(labels, wordnet_ids) or _find_concepts(labels)
     if terms is None:
         terms = [_make_term(label) for label in labels]
+    concepts = read_concepts()
     below: dict[str, list[int]] = defaultdict(list)
     for index, term in enumerate(terms):
         if term is not None:
             for concept in term.climb():
-                if concept is not term:
+                if concepts.get(concept.word) is concept:  # a label may be a concept itself
                     below[concept.word].append(index)
-    broader = [concept for word, concept in read_concepts().items() if word in below]
+    broader = [concept for word, concept in concepts.items() if word in below]
     return LabelConcepts(
         labels=tuple(terms),
         broader=tuple(broader),
@@ -91,7 +95,7 @@ def _find_classes(labels: Sequence[str], wordnet_ids: Sequence[str]) -> list[Con
     """The ImageNet class of each label; ``None`` if the model's labels are not such classes."""
     ids = wordnet_ids if len(wordnet_ids) == len(labels) else labels
     if sum(bool(_WORDNET_ID.fullmatch(text)) for text in ids) >= _MIN_SHARE * len(ids) > 0:
-        by_id = {term.id: term for term in read_classes()}
+        by_id = {term.id: term for term in (*read_concepts().values(), *read_classes())}
         return [by_id.get(i) or _make_term(label) for i, label in zip(ids, labels, strict=True)]
     known = _classes_by_name()
     places: dict[str, list[int]] = defaultdict(list)
@@ -105,6 +109,26 @@ def _find_classes(labels: Sequence[str], wordnet_ids: Sequence[str]) -> list[Con
     if len(found) < max(_MIN_LABELS, _MIN_SHARE * len(labels)):
         return None
     return [found.get(place) or _make_term(label) for place, label in enumerate(labels)]
+
+
+def _find_concepts(labels: Sequence[str]) -> list[Concept | None] | None:
+    """The concepts that labels are; ``None`` if some are neither concepts nor the rest.
+
+    A single word such as "squash" may mean something else. It's a concept only if another label has the same
+    concept above it.
+    """
+    concepts = read_concepts()
+    found: list[Concept | None] = []
+    for label in labels:
+        name = _normalize(label)
+        found.append(concepts.get(name) or concepts.get(name.removesuffix("s")))
+        if found[-1] is None and name not in _REST:
+            return None
+    counts = Counter(above.word for concept in found if concept for above in concept.climb())
+    return [
+        concept if concept and any(counts[above.word] > 1 for above in concept.climb()) else _make_term(label)
+        for concept, label in zip(found, labels, strict=True)
+    ]
 
 
 @cache

@@ -20,13 +20,13 @@ export class Card {
     remove.setAttribute("aria-label", `Remove ${this.name}`);
     remove.addEventListener("click", onRemove);
     this.state = element("p", { className: "state" });
-    this.labels = element("ol", { className: "labels", hidden: true });
-    this.labels.setAttribute("role", "list"); // which some screen readers drop for lists without markers
-    this.labels.setAttribute("aria-label", `Labels of ${this.name}`);
+    this.concepts = listOf("ul", "concepts", `Concepts of ${this.name}`);
+    this.labels = listOf("ol", "labels", `Labels of ${this.name}`);
     this.retry = element("button", { type: "button", textContent: "Try again", hidden: true });
     this.retry.addEventListener("click", onRetry);
     const body = element("div", { className: "body" });
-    body.append(element("div", { className: "title" }, this.title, remove), this.state, this.retry, this.labels);
+    const title = element("div", { className: "title" }, this.title, remove);
+    body.append(title, this.state, this.retry, this.concepts, this.labels);
     this.root = element("li", { className: "card" }, this.frame, body);
     this.wait();
   }
@@ -40,10 +40,17 @@ export class Card {
   }
 
   /**
-   * The labels as bars with their percentages; scores that are no probabilities as plain numbers. Gives the best
-   * of them in words.
+   * The concepts as words, the labels as bars, with their percentages; scores that are no probabilities as plain
+   * numbers. Gives the first of each in words.
    */
-  finish(labels) {
+  finish(labels, concepts) {
+    this.concepts.replaceChildren(...concepts.map(({ keyword, score }) => element(
+      "li",
+      {},
+      element("span", { className: "name", textContent: keyword }),
+      " ",
+      element("span", { className: "score", textContent: percent(score) }),
+    )));
     const shares = labels.every(({ score }) => score >= 0 && score <= 1);
     const written = ({ score }) => (shares ? percent(score) : score.toFixed(3));
     const largest = Math.max(...labels.map(({ score }) => Math.abs(score)), Number.MIN_VALUE);
@@ -66,11 +73,13 @@ export class Card {
     if (many) this.labels.tabIndex = 0; // so that it can be scrolled with the keyboard
     else this.labels.removeAttribute("tabindex");
     this.#show("done", labels.length ? "" : "No labels");
-    return labels.length ? `${labels[0].label}, ${written(labels[0])}` : "no label";
+    const best = labels.length ? `${labels[0].label}, ${written(labels[0])}` : "no label";
+    return [...concepts.slice(0, 1).map((c) => `${c.keyword}, ${percent(c.score)}`), best].join("; ");
   }
 
   /** `canRetry`: whether trying the same image again may help. */
   fail(message, { requestId = "", canRetry = true } = {}) {
+    this.concepts.replaceChildren();
     this.labels.replaceChildren();
     this.#show("failed", message);
     this.retry.hidden = !canRetry;
@@ -88,7 +97,7 @@ export class Card {
     this.state.hidden = text === "";
     if (document.activeElement === this.retry) this.title.focus(); // the button disappears; keep the keyboard's position
     this.retry.hidden = state !== "failed";
-    this.labels.hidden = this.labels.childElementCount === 0;
+    for (const list of [this.concepts, this.labels]) list.hidden = list.childElementCount === 0;
     // While an image is classified again, its old labels stay, dimmed, so that the layout does not move.
     this.root.setAttribute("aria-busy", String(state === "waiting" || state === "running"));
   }
@@ -101,6 +110,13 @@ function namesOf(label) {
   if (!synonyms) return [name];
   const comma = element("span", { className: "comma", textContent: "," }); // not shown, but read out and copied
   return [name, comma, " ", element("span", { className: "synonyms", textContent: synonyms })];
+}
+
+function listOf(tag, className, label) {
+  const list = element(tag, { className, hidden: true });
+  list.setAttribute("role", "list"); // which some screen readers drop for lists without markers
+  list.setAttribute("aria-label", label);
+  return list;
 }
 
 function percent(score) {

@@ -17,7 +17,7 @@ export class RequestError extends Error {
   }
 }
 
-/** The models of the server: [{name, state, labels}, …], the default one first. */
+/** The models of the server: [{name, state, labels, concepts}, …], the default one first. */
 export async function fetchModels(key) {
   const models = await request("models", { headers: headersOf(key) });
   if (!Array.isArray(models) || !models.every((m) => typeof m?.name === "string")) {
@@ -26,18 +26,20 @@ export async function fetchModels(key) {
   return models;
 }
 
-/** The path of a model; slashes in its name are not escaped. */
-export function pathOf(model, topK) {
-  return `models/${model.split("/").map(encodeURIComponent).join("/")}?top_k=${topK}`;
+/** The path of a model; slashes in its name are not escaped. `withConcepts`: the one that gives concepts too. */
+export function pathOf(model, topK, withConcepts) {
+  const name = model.split("/").map(encodeURIComponent).join("/");
+  return withConcepts ? `v1/keywords?model=${name}&top_k=${topK}` : `models/${name}?top_k=${topK}`;
 }
 
 /**
- * The labels of one image, best first: [{label, score}, …].
+ * The labels of one image, best first, and the broader concepts of its keywords:
+ * {labels: [{label, score}, …], concepts: [{keyword, score}, …]}.
  *
  * If the server is busy (429), the request is repeated a few times after the pause it asks for, unless that is long.
  * `onTry()` is called before each attempt, `onPause(seconds)` before each pause.
  */
-export async function classify({ file, model, topK, maxBytes, key, signal, onTry, onPause }) {
+export async function classify({ file, path, maxBytes, key, signal, onTry, onPause }) {
   if (file.size === 0) throw new RequestError("The file is empty.", { kind: "NotAnImage", isFinal: true });
   if (file.size > maxBytes) {
     const sizes = `The image has ${megabytes(file.size)}; the limit of this server is ${megabytes(maxBytes)}.`;
@@ -46,17 +48,18 @@ export async function classify({ file, model, topK, maxBytes, key, signal, onTry
   for (let tries = 1; ; tries += 1) {
     onTry();
     try {
-      const labels = await request(pathOf(model, topK), {
+      const reply = await request(path, {
         method: "POST",
         body: file,
         // The server looks at the content; a file named .json must not be sent as JSON.
         headers: { ...headersOf(key), "Content-Type": "application/octet-stream" },
         signal,
       });
-      const sound = Array.isArray(labels)
-        && labels.every((l) => typeof l?.label === "string" && Number.isFinite(l?.score));
-      if (!sound) throw new RequestError("The server's response is not valid.");
-      return labels;
+      const { labels, keywords } = Array.isArray(reply) ? { labels: reply, keywords: [] } : reply ?? {};
+      if (!areScored(labels, "label") || !areScored(keywords, "keyword")) {
+        throw new RequestError("The server's response is not valid.");
+      }
+      return { labels, concepts: keywords.filter(({ kind }) => kind === "concept") };
     } catch (error) {
       const seconds = error.retryAfter ?? 2 ** (tries - 1);
       if (error.status !== 429 || tries === MAX_TRIES || seconds > LONGEST_PAUSE_S) throw error;
@@ -64,6 +67,10 @@ export async function classify({ file, model, topK, maxBytes, key, signal, onTry
       await pause(seconds, signal);
     }
   }
+}
+
+function areScored(list, name) {
+  return Array.isArray(list) && list.every((l) => typeof l?.[name] === "string" && Number.isFinite(l?.score));
 }
 
 async function request(path, options) {

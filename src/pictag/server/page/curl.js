@@ -1,13 +1,11 @@
 // The curl command that does the same as the page.
 
-import { pathOf } from "./client.js";
-
 // Control characters, and characters that change the direction of text.
 const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/;
 
 /** A curl command; it reads the key from an environment variable. */
-export function curlLine({ fileName, model, topK, withKey }) {
-  const url = new URL(pathOf(model, topK), document.baseURI).href;
+export function curlLine({ fileName, path, withKey }) {
+  const url = new URL(path, document.baseURI).href;
   const name = fileName.startsWith("-") ? `./${fileName}` : fileName; // `@-` would be standard input
   const key = withKey ? ' -H "Authorization: Bearer $PICTAG_API_KEY"' : "";
   return `curl --fail-with-body${key} --data-binary ${quote(`@${name}`)} ${quote(url)}`;

@@ -1,7 +1,7 @@
 // The page: sends images two at a time and shows their labels.
 
 import { Card } from "./card.js";
-import { classify, fetchModels } from "./client.js";
+import { classify, fetchModels, pathOf } from "./client.js";
 import { copyText } from "./clipboard.js";
 import { curlLine } from "./curl.js";
 import { MAX_IMAGES, NO_IMAGES, watchForImages } from "./intake.js";
@@ -98,21 +98,26 @@ async function run(job) {
   const keyUsed = key;
   job.controller = controller;
   job.state = "running";
+  const model = chosenModel();
+  const ask = (withConcepts) => classify({
+    file: job.file,
+    path: pathOf(model.name, askedTopK(), withConcepts),
+    maxBytes,
+    key: keyUsed,
+    signal: controller.signal,
+    onTry: () => job.card.run(),
+    onPause: (s) => job.card.wait(`The server is busy. Trying again in ${Math.ceil(s)} s.`),
+  });
   try {
-    const labels = await classify({
-      file: job.file,
-      model: at("model").value,
-      topK: askedTopK(),
-      maxBytes,
-      key: keyUsed,
-      signal: controller.signal,
-      onTry: () => job.card.run(),
-      onPause: (s) => job.card.wait(`The server is busy. Trying again in ${Math.ceil(s)} s.`),
+    // A model that isn't loaded yet may have concepts. The server refuses them if its scores are no probabilities.
+    const { labels, concepts } = await ask(model.concepts !== 0).catch((error) => {
+      if (model.concepts !== null || error.kind !== "OptionError") throw error;
+      return ask(false);
     });
     if (controller.signal.aborted) return;
     job.state = "done";
     job.result = { labels };
-    tell(`${job.card.name}: ${job.card.finish(labels)}`);
+    tell(`${job.card.name}: ${job.card.finish(labels, concepts)}`);
   } catch (error) {
     if (controller.signal.aborted) return; // removed or retried
     if (error.status === 401) {
@@ -186,6 +191,10 @@ function explainTopK(what) {
   if (what) say(what);
 }
 
+function chosenModel() {
+  return models.find(({ name }) => name === at("model").value);
+}
+
 function askedTopK() {
   return Math.min(topK, Number(at("top-k").max));
 }
@@ -225,13 +234,12 @@ function useKey(event) {
 // ---- display
 
 function refresh() {
-  const model = models.find(({ name }) => name === at("model").value);
+  const model = chosenModel();
   at("model-hint").textContent = hintOf(model);
   showTopK(model);
   at("curl").textContent = curlLine({
     fileName: jobs.findLast(({ result }) => result?.labels)?.card.name ?? "image.jpg",
-    model: model?.name ?? "MODEL",
-    topK: askedTopK(),
+    path: pathOf(model?.name ?? "MODEL", askedTopK(), model?.concepts > 0),
     withKey: keyNeeded,
   });
   at("curl-hint").textContent = keyNeeded ? "Set PICTAG_API_KEY to the key first; the command reads it." : "";

@@ -47,17 +47,17 @@ async def describe(request: Request) -> Response:
 async def list_models(request: Request) -> Response:
     """``GET /models``."""
     registry = services_of(request).registry
-    found = [registry.describe(name) for name in registry.names()]
-    return json_response(
-        [
-            {
-                "name": status.name,
-                "state": status.state,
-                "labels": len(status.labels) if status.labels is not None else None,
-            }
-            for status in found
-        ]
-    )
+
+    def describe_model(name: str) -> dict[str, Any]:
+        served = registry.peek(name)
+        return {
+            "name": name,
+            "state": registry.describe(name).state,
+            "labels": None if served is None else len(served.runner.model.labels),
+            "concepts": None if served is None else served.concepts,
+        }
+
+    return json_response([describe_model(name) for name in registry.names()])
 
 
 async def metrics(request: Request) -> Response:
