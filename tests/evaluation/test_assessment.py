@@ -79,6 +79,14 @@ def test_labels_of_a_sigmoid_model_are_judged_one_by_one() -> None:
     assert found.figures["exact"].value == 0.75
 
 
+def test_images_without_the_only_label_of_a_model_are_its_counterexamples() -> None:
+    data = make_data(["hotdog"], ["other"], ["other"])
+    found = measure(score(data, [[0.9], [0.2], [0.6]], labels=("hotdog",), exclusive=False))
+    (hotdog,) = found.classes
+    assert (hotdog.images, hotdog.predicted, hotdog.precision.value) == (1, 2, 0.5)
+    assert found.figures["exact"].value == 2 / 3
+
+
 def test_labels_that_exclude_each_other_are_judged_one_by_one_if_images_have_several() -> None:
     found = measure(score(make_data(["red", "green"], ["blue"]), [RED, BLUE]))
     assert found.kind == "multi_label"

@@ -51,6 +51,6 @@ def test_a_data_set_with_splits_and_a_map_from_its_archive_to_the_figures(
     assert main([*arguments, "--map", str(tmp_path / "classes.csv")]) == 0
     summary = json.loads(capfd.readouterr().out)
     assert summary["counts"]["evaluated"] == sum(member.isfile() for member in chosen)
-    assert summary["figures"]["top1"]["value"] > 0.6
+    assert summary["figures"]["top1"]["value"] > 0.3  # by chance, 0.001
     assert main(arguments) == 2  # without the map
     assert "No class of the data is a label of the model" in capfd.readouterr().err

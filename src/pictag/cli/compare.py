@@ -16,7 +16,7 @@ from pictag.errors import escape, shorten
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pictag.evaluation.comparison import ChangedImage, Comparison
+    from pictag.evaluation.comparison import ChangedImage, ModelComparison
     from pictag.evaluation.metrics_file import SavedMetrics
 
 _MOST_IMAGES = 20
@@ -57,7 +57,7 @@ def compare(*, before: Path, after: Path, format_: str) -> None:
     show_comparison(found, saved[0], saved[1])
 
 
-def show_comparison(found: Comparison, before: SavedMetrics, after: SavedMetrics) -> None:
+def show_comparison(found: ModelComparison, before: SavedMetrics, after: SavedMetrics) -> None:
     """Print the comparison as tables and sentences."""
     from pictag.cli.tables import draw, make_console, make_table
     from pictag.evaluation.html_report import NUMBERS, TITLES, show_share, show_value
@@ -95,7 +95,7 @@ def show_comparison(found: Comparison, before: SavedMetrics, after: SavedMetrics
     show_images("Newly right", found.newly_right)
 
 
-def describe_chance(found: Comparison) -> str:
+def describe_chance(found: ModelComparison) -> str:
     """One sentence about McNemar's test."""
     if not found.newly_right and not found.newly_wrong:
         return "No image changed."

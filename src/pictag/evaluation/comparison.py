@@ -22,7 +22,7 @@ class ChangedImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class ModelComparison:
     """The second evaluation against the first.
 
     ``images`` is how many both have. ``both_right`` and ``both_wrong`` don't differ. ``p_value`` is
@@ -42,7 +42,7 @@ class Comparison:
     recalls: Mapping[str, tuple[Estimate, Estimate]]
 
 
-def compare(before: SavedMetrics, after: SavedMetrics) -> Comparison:
+def compare(before: SavedMetrics, after: SavedMetrics) -> ModelComparison:
     """Compare evaluations image by image; an image is the same if its name is.
 
     Raises `InvalidData` if they have no image in common, or are of different kinds.
@@ -70,7 +70,7 @@ def compare(before: SavedMetrics, after: SavedMetrics) -> Comparison:
             both_wrong += not is_right
         else:
             (right if is_right else wrong).append(changed)
-    return Comparison(
+    return ModelComparison(
         images=len(common),
         only_before=len(before.images) - len(common),
         only_after=len(after.images) - len(common),

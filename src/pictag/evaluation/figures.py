@@ -10,9 +10,9 @@ from pictag.evaluation.estimates import Estimate
 
 if TYPE_CHECKING:
     from pictag.evaluation.calibration_error import ReliabilityBins
-    from pictag.evaluation.concepts import ConceptFigures
     from pictag.evaluation.operating_points import OperatingPoint
     from pictag.evaluation.ranking import ThresholdCurve
+    from pictag.evaluation.right_kind import ConceptFigures
     from pictag.images import Source
     from pictag.records import Failure
 

@@ -8,12 +8,12 @@ import numpy as np
 
 from pictag.evaluation.calibration_error import bin_scores, measure_brier, measure_log_loss
 from pictag.evaluation.class_figures import MICRO, average_classes, describe_class
-from pictag.evaluation.concepts import judge_concepts
 from pictag.evaluation.estimates import bootstrap, estimate_mean, estimate_share
 from pictag.evaluation.figures import JudgedImage
 from pictag.evaluation.metrics import ClassCounts, Floats, count_classes, list_confusions, rank_truth
 from pictag.evaluation.operating_points import list_points
 from pictag.evaluation.ranking import make_curve
+from pictag.evaluation.right_kind import judge_concepts
 
 if TYPE_CHECKING:
     from pictag.evaluation.scored import ScoredImages
