@@ -21,6 +21,7 @@ NAMES = (
     "embeddings",
     "keywords",
     "evaluation",
+    "explanation",
     "structure",
     "accelerator",
 )

@@ -453,7 +453,7 @@ def test_the_curl_line_does_the_same(visit: Visit, blue: Path, tmp_path: Path, n
     assert line.isprintable(), "it must not contain control characters"
     command = ["bash", "-c", line + " --silent"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=20, check=True)
-    said = [f"{label['label']}\n{label['score']:.1%}" for label in json.loads(done.stdout)]
+    said = [f"{label['label']}\n{label['score']:.1%}\nAreas" for label in json.loads(done.stdout)]
     assert visit.page.locator(".labels li").all_inner_texts() == said
 
 

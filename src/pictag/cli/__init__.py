@@ -38,6 +38,7 @@ COMMANDS = {
         "calibrate",
         "Fit a model's temperature and thresholds to labelled images.",
     ),
+    "explain": ("pictag.cli.explain", "explain", "Show which areas of an image changed a label's score."),
     "models": ("pictag.cli.models", "models_app", "List, download, inspect, verify and remove models."),
     "quantize": ("pictag.cli.quantize", "quantize", "Quantize a model's weights to 8-bit integers."),
     "bench": ("pictag.cli.bench", "bench", "Measure a model on this machine."),

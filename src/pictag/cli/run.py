@@ -23,6 +23,8 @@ from pictag.pipelines.runners import THROUGHPUT_MIN_IMAGES
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
+    from PIL import Image
+
     from pictag.cli.destination import Destination
     from pictag.images import Failed, Source
     from pictag.options import PipelineOptions
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
     # Opens the sink for a classifier's predictions; with --resume also gives the images that it already has.
     OpenSink = Callable[[ImageClassificationPipeline[Any]], tuple[Sink, DoneSources | None]]
+    # Makes the function whose results for the decoded images become the predictions' ``observed``.
+    MakeObserver = Callable[[ImageClassificationPipeline[Any], Progress], Callable[[Image.Image], Any]]
 
 LISTED_AHEAD = 100_000  # sources listed before they are needed, so that the progress line knows the total
 
@@ -60,7 +64,13 @@ def classify_images(
 
 
 def run_images(
-    inputs: Inputs, options: PipelineOptions, destination: Destination, open_sink: OpenSink, *, quiet: bool
+    inputs: Inputs,
+    options: PipelineOptions,
+    destination: Destination,
+    open_sink: OpenSink,
+    *,
+    make_observer: MakeObserver | None = None,
+    quiet: bool,
 ) -> int:
     """Classify all inputs, write each prediction to the sink, and return the exit status.
 
@@ -93,8 +103,11 @@ def run_images(
                 listing = Listing(sources, ahead=LISTED_AHEAD if progress.shown else 0)
                 report.begin(classifier.card, listing)
                 is_single = is_short and len(first) == 1
+                observe = None if make_observer is None else make_observer(classifier, progress)
                 # Closing the stream ends its threads now rather than at the next garbage collection.
-                with closing(classify_each(classifier, listing, is_single=is_single)) as predictions:
+                with closing(
+                    classify_each(classifier, listing, is_single=is_single, observe=observe)
+                ) as predictions:
                     for prediction in predictions:
                         with interruption.hold(), report.around(prediction):
                             sink.write(prediction)
@@ -107,14 +120,18 @@ def run_images(
 
 
 def classify_each(
-    classifier: ImageClassificationPipeline[Any], sources: Iterable[Source | Failed], *, is_single: bool
+    classifier: ImageClassificationPipeline[Any],
+    sources: Iterable[Source | Failed],
+    *,
+    is_single: bool,
+    observe: Callable[[Image.Image], Any] | None = None,
 ) -> Generator[Prediction]:
     """The predictions, one by one; a single image needs no threads."""
-    if is_single:
+    if is_single and observe is None:
         for source in sources:
             yield from classifier.predict(source)
     else:
-        yield from classifier.stream(sources)
+        yield from classifier.stream(sources, observe=observe)
 
 
 class Listing:

@@ -31,7 +31,7 @@ Span = tuple[int, int]
 _OWN_DOMAINS = ("", "ai.onnx")  # of the operations of ONNX itself
 
 # Attributes of nodes that decide what their numbers are; the others are skipped.
-_ATTRIBUTES = ("axis", "activation")
+_ATTRIBUTES = ("axis", "activation", "transB")
 
 # The element types of tensors, by their number in onnx.proto.
 _TYPES = {
@@ -56,8 +56,8 @@ _TYPES = {
 class Node:
     """One operation of the graph, with the names of its input and output tensors.
 
-    ``domain`` is ``""`` for the operations of ONNX itself. ``attributes`` has only ``axis`` and
-    ``activation``.
+    ``domain`` is ``""`` for the operations of ONNX itself. ``attributes`` has only ``axis``, ``activation``
+    and ``transB``.
     """
 
     op: str
@@ -75,7 +75,8 @@ class Graph:
     isn't one, and ``outputs`` those of the outputs, with ``None`` for dynamic dimensions and for a shape that
     isn't stated. ``output_types`` are the outputs' element types. ``external`` are the files that hold
     weights, wherever in the model, as it names them; ``metadata`` is its free text, and ``opset`` the version
-    of ONNX's operations.
+    of ONNX's operations. ``spans`` are the places of the initializers in the file, for
+    `pictag.models.graph_weights`.
     """
 
     nodes: list[Node] = field(default_factory=list)
@@ -86,6 +87,7 @@ class Graph:
     external: list[str] = field(default_factory=list)
     metadata: dict[str, str] = field(default_factory=dict)
     opset: int = 0
+    spans: dict[str, Span] = field(default_factory=dict)
 
     @property
     def input_shape(self) -> tuple[int | None, ...] | None:
@@ -100,7 +102,7 @@ def read_graph_file(path: Path) -> Graph:
             if file.seek(0, 2) == 0:
                 raise InvalidModel(f"{shorten(path)} is empty, so it is not an ONNX model.")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                reader = _Reader(data)
+                reader = FileReader(data)
                 reader.read_model()
     except FileNotFoundError as error:
         raise ModelFileMissing(f"{shorten(path)} doesn't exist.", filename=path) from error
@@ -127,25 +129,28 @@ def _name_content(path: Path, default: str) -> str:
     return default if name is None else f"{name}, not an ONNX model. Export the model to ONNX"
 
 
-class _Reader:
+class FileReader:
+    """Walks over the protobuf messages in ``data``. Raises ``ValueError`` for what isn't protobuf."""
+
     def __init__(self, data: mmap.mmap) -> None:
         self.graph = Graph()
         self.has_graph = False
         self._data = data
 
     def read_model(self) -> None:
+        """Read the structure of the whole file into ``graph``."""
         for number, child in self._children((0, len(self._data))):
             if number == 7:
                 self.has_graph = True
                 self._read_graph(child, 0, is_top=True)
             elif number == 8:
-                domain, version = (dict(self._fields(child)).get(field) for field in (1, 2))
+                domain, version = (dict(self.fields(child)).get(field) for field in (1, 2))
                 if isinstance(version, int) and (
                     not isinstance(domain, tuple) or self._text(domain) in _OWN_DOMAINS
                 ):
                     self.graph.opset = version
             elif number == 14:
-                key, value = self._read_entry(child)
+                key, value = self.read_entry(child)
                 self.graph.metadata[key] = value
             elif number == 20:  # training info: two graphs
                 for _, graph in self._children(child):
@@ -172,6 +177,7 @@ class _Reader:
                 name, dims = self._read_tensor(child)
                 if is_top:
                     self.graph.weights[name] = dims
+                    self.graph.spans[name] = child
             elif number == 15:
                 self._read_sparse(child)
             elif number in (11, 12) and is_top:
@@ -189,7 +195,7 @@ class _Reader:
         shape = None if tensor is None else dict(self._children(tensor)).get(2)
         if shape is None:
             return None
-        dimensions = (dict(self._fields(dimension)).get(1) for _, dimension in self._children(shape))
+        dimensions = (dict(self.fields(dimension)).get(1) for _, dimension in self._children(shape))
         return tuple(d if isinstance(d, int) and 0 < d < 1 << 31 else None for d in dimensions)
 
     def _read_type(self, type_: Span) -> str:
@@ -197,7 +203,7 @@ class _Reader:
         fields = dict(self._children(type_))
         if 1 not in fields:
             return {4: "sequence", 5: "map"}.get(min(fields, default=0), "unknown")
-        number = dict(self._fields(fields[1])).get(1)
+        number = dict(self.fields(fields[1])).get(1)
         return _TYPES.get(number, f"type {number}") if isinstance(number, int) and number else "unknown"
 
     def _read_node(self, span: Span, depth: int) -> tuple[Node, tuple[int, ...] | None]:
@@ -225,7 +231,7 @@ class _Reader:
         """The dimensions of an attribute's tensor; a number or text of `_ATTRIBUTES` is stored."""
         dims, name = None, ""
         value: Span | int | None = None
-        for number, child in self._fields(span):
+        for number, child in self.fields(span):
             if number in (3, 4):
                 value = child
             elif isinstance(child, int):
@@ -250,27 +256,29 @@ class _Reader:
     def _read_tensor(self, span: Span) -> tuple[str, tuple[int, ...]]:
         name = ""
         dims: list[int] = []
-        for number, value in self._fields(span):
+        for number, value in self.fields(span):
             if number == 1:
-                dims += [value] if isinstance(value, int) else self._packed(value)
+                dims += [value] if isinstance(value, int) else self.packed(value)
             elif isinstance(value, int):
                 continue
             elif number == 8:
                 name = self._text(value)
             elif number == 13:
-                key, location = self._read_entry(value)
+                key, location = self.read_entry(value)
                 if key == "location" and location not in self.graph.external:
                     self.graph.external.append(location)
         return name, tuple(dims)
 
-    def _read_entry(self, span: Span) -> tuple[str, str]:
+    def read_entry(self, span: Span) -> tuple[str, str]:
+        """A StringStringEntryProto: key and value."""
         parts = dict(self._children(span))
         return tuple(self._text(parts[n]) if n in parts else "" for n in (1, 2))  # type: ignore[return-value]  # two
 
     def _text(self, span: Span) -> str:
         return self._data[span[0] : span[1]].decode("utf-8")
 
-    def _packed(self, span: Span) -> list[int]:
+    def packed(self, span: Span) -> list[int]:
+        """The integers of a packed field."""
         numbers = []
         position, end = span
         while position < end:
@@ -280,11 +288,12 @@ class _Reader:
 
     def _children(self, span: Span) -> Iterator[tuple[int, Span]]:
         """The length-delimited fields of a message; plain numbers are left out."""
-        for number, value in self._fields(span):
+        for number, value in self.fields(span):
             if not isinstance(value, int):
                 yield number, value
 
-    def _fields(self, span: Span) -> Iterator[tuple[int, Span | int]]:
+    def fields(self, span: Span) -> Iterator[tuple[int, Span | int]]:
+        """The fields of a message: numbers, and the places of everything else."""
         position, end = span
         while position < end:
             key, position = self._varint(position, end)

@@ -11,11 +11,12 @@ import numpy as np
 from pictag.errors import OptionError, UnsupportedInput, shorten
 from pictag.execution import Outcome, run_one
 from pictag.images import expand, is_single, iterate, make_source
-from pictag.options import check_names, update_scoring_options
+from pictag.options import check_count, check_names, update_scoring_options
 from pictag.pipelines.numbers import describe_value, read_numbers
 from pictag.pipelines.opening import open_runners
 from pictag.pipelines.results import as_source, make_entry, make_scorer
 from pictag.pipelines.runners import THROUGHPUT_MIN_IMAGES
+from pictag.pipelines.score_map import ScoreMap, check_method, map_score
 from pictag.transformers_names import explain_attribute
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pictag.options import CallKeywords, PipelineOptions, ScoringKeywords, ScoringOptions
     from pictag.pipelines.results import LabelScore, Scorer
     from pictag.pipelines.runners import Runners
+    from pictag.pipelines.score_map import Method
     from pictag.records import Prediction
 
 R = TypeVar("R")
@@ -206,6 +208,59 @@ class ImageClassificationPipeline(Generic[R]):
             assert outcome.embedding is not None
             rows.append(outcome.embedding.mean(axis=0))
         return np.stack(rows) if rows else np.empty((0, 0), np.float32)
+
+    def explain(
+        self,
+        image: SingleInput,
+        label: str | int | None = None,
+        *,
+        method: Method = "auto",
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> NDArray[np.float32]:
+        """Which areas of an image changed the score of a label: float32 [height, width].
+
+        The array has the image's own pixels (upright). It is positive where an area raised the label's logit,
+        negative where it lowered it, and NaN where the model saw nothing. ``label`` is a label, one of the
+        names in it, or its index; by default the best one. `map_score` says which label and method it was.
+
+        If global average pooling feeds the layer that computes the scores, the map is exact and takes one
+        run. For other models, and with ``method="occlusion"``, 64 copies of the image with a covered square
+        are classified; ``on_progress`` is called with the number of copies done and their total.
+
+        Raises the image's error, and `OptionError` for an unknown label.
+
+        >>> from pictag import pipeline
+        >>> classifier = pipeline(model="embedded")
+        >>> classifier.explain(np.zeros((40, 60, 3), np.uint8), "goldfish").shape
+        (40, 60)
+        """
+        return self.map_score(image, label, method=method, on_progress=on_progress).values
+
+    def map_score(
+        self,
+        image: SingleInput,
+        label: str | int | None = None,
+        *,
+        method: Method = "auto",
+        max_edge: int | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> ScoreMap:
+        """What `explain` returns, with the label, its score, the method and the image.
+
+        If the image's longer side is above ``max_edge``, the map and the image are made smaller.
+        `pictag.explanation.draw_heatmap` draws them.
+        """
+        self._runners.check_open()
+        is_exact_allowed = check_method(method)
+        return map_score(
+            self._runner,
+            self._runner.read(make_source(image)),
+            label,
+            scorer=self._scorer,
+            maps=self._runners.open_maps() if is_exact_allowed else None,
+            max_edge=None if max_edge is None else check_count("max_edge", max_edge),
+            on_progress=on_progress,
+        )
 
     def preprocess(self, inputs: Any) -> NDArray[np.float32]:
         """The images as the model takes them: float32 [N, C, H, W]; one image gives N = 1."""

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from pictag.engines.base import check_graph
 from pictag.engines.cores import count_cores
 from pictag.engines.registry import open_engine
-from pictag.errors import InvalidModel, PipelineClosed, shorten
+from pictag.errors import EngineError, InvalidModel, PipelineClosed, shorten
 from pictag.execution import BatchSizer, Executor, ModelRunner
 from pictag.images import FetchLimits, ImageLimits
+from pictag.models.class_map import find_class_map
 from pictag.models.scores import describe_shape, fits_labels
 from pictag.options import EngineOptions
 from pictag.pipelines.outputs import settle_outputs
+from pictag.pipelines.score_map import MapSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -51,6 +53,7 @@ class Runners:
         self._cores = options.threads or count_cores()
         self._lock = threading.Lock()
         self._open: dict[Mode, ModelRunner] = {}
+        self._maps: list[MapSession | None] = []  # empty until they are asked for
 
     def get(self, mode: Mode) -> ModelRunner:
         """The runner for a mode. Raises an error of the ``ModelError`` branch, or `PipelineClosed`."""
@@ -91,6 +94,14 @@ class Runners:
             runner = replace(runner, batch_sizer=BatchSizer((scoring.batch_size,)))
         return runner
 
+    def open_maps(self) -> MapSession | None:
+        """The session that also returns the feature map, opened once; ``None`` if the graph has none."""
+        with self._lock:
+            self.check_open()
+            if not self._maps:
+                self._maps.append(self._make_maps())
+            return self._maps[0]
+
     def check_open(self) -> None:
         """Raise `PipelineClosed` after `close`."""
         if self.is_closed:
@@ -103,6 +114,9 @@ class Runners:
             for runner in self._open.values():
                 runner.state.is_closed = True
                 runner.engine.close()
+            for maps in self._maps:
+                if maps is not None:
+                    maps.engine.close()
 
     @property
     def _runs_on_cores(self) -> bool:
@@ -110,7 +124,8 @@ class Runners:
 
     def _make(self, mode: Mode) -> ModelRunner:
         model, options = self.model, self._options
-        engine = self._open_engine(mode)
+        embedding = self._setup.embedding
+        engine = self._open_engine(mode, *(() if embedding is None else (embedding.name,)))
         check_model(model, engine)
         self.model = model = settle_outputs(model, engine)
         max_concurrency = None if self._runs_on_cores and (mode == "throughput" or self._cores == 1) else 1
@@ -131,7 +146,20 @@ class Runners:
             embedding=self._setup.embedding,
         )
 
-    def _open_engine(self, mode: Mode) -> Engine:
+    def _make_maps(self) -> MapSession | None:
+        model = self.model
+        if not isinstance(self._setup.engine, str) or model.output_name is None:
+            return None
+        try:
+            class_map = find_class_map(model.weights, model.graph, model.output_name)
+            if class_map is None:
+                return None
+            mode: Mode = "throughput" if self._options.mode == "throughput" else "latency"
+            return MapSession(engine=self._open_engine(mode, class_map.tensor), class_map=class_map)
+        except (EngineError, InvalidModel, OSError, ValueError):  # occlusion needs no second session
+            return None
+
+    def _open_engine(self, mode: Mode, *outputs: str) -> Engine:
         if not isinstance(self._setup.engine, str):
             return self._setup.engine
         options = EngineOptions(
@@ -143,8 +171,6 @@ class Runners:
             compiled_cache=self._options.compiled_cache,
             scores=self.model.output_name or "",
         )
-        embedding = self._setup.embedding
-        outputs = () if embedding is None else (embedding.name,)
         return open_engine(self._setup.engine, self.model.weights, options, outputs)
 
 

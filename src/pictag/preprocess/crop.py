@@ -13,9 +13,11 @@ from PIL import Image
 
 from pictag.preprocess.resize import fraction_size, resized_size
 from pictag.preprocess.steps import CenterCrop, CropFraction, Normalize, Rescale, ResizeStep
+from pictag.preprocess.view import View, trace_view
 
 if TYPE_CHECKING:
     from pictag.options import Crop
+    from pictag.preprocess.resize import Box, Size
     from pictag.preprocess.spec import PreprocessSpec
 
 _LARGE = 4096  # the edge of a square that is large enough for fractions of a pixel not to matter
@@ -41,24 +43,60 @@ def crop_image(image: Image.Image, spec: PreprocessSpec, crop: Crop) -> tuple[Im
     return (image,)
 
 
+def find_views(size: Size, spec: PreprocessSpec, crop: Crop) -> tuple[View, ...]:
+    """What the model sees of an image of ``size`` (height, width), for each array that `crop_image` leads to.
+
+    >>> from pictag.preprocess.spec import plain_spec
+    >>> spec = plain_spec(size=(224, 224), mean=[0.5], std=[0.5])
+    >>> [(view.left, view.right) for view in find_views((100, 300), spec, "tiles")]
+    [(0.0, 100.0), (100.0, 200.0), (200.0, 300.0)]
+    """
+    if crop == "whole":
+        (width, height), edge = _find_square(size[::-1], spec)
+        left, top = (edge - width) // 2, (edge - height) // 2
+        square = View(top=-top, left=-left, bottom=edge - top, right=edge - left)
+        full = View(top=0, left=0, bottom=size[0], right=size[1])
+        return (full.magnify(square, (height, width)).magnify(trace_view(spec, (edge, edge)), (edge, edge)),)
+    if crop == "tiles":
+        tile = min(size), min(size)
+        inner = trace_view(spec, tile)
+        boxes = _find_tiles(size[::-1])
+        return tuple(
+            View(top=top, left=left, bottom=bottom, right=right).magnify(inner, tile)
+            for left, top, right, bottom in boxes
+        )
+    return (trace_view(spec, size),)
+
+
 def _pad_to_square(image: Image.Image, spec: PreprocessSpec) -> Image.Image:
     """The image on a square so large that the model's own crop cuts off nothing of it."""
-    kept = _find_kept_share(spec)
-    longest = math.floor(_MAX_EDGE * kept)
-    if max(image.size) > longest:
-        scale = longest / max(image.size)
-        image = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
-    edge = math.ceil(max(image.size) / kept)
+    size, edge = _find_square(image.size, spec)
+    if size != image.size:
+        image = image.resize(size)
     square = Image.new("RGB", (edge, edge), _find_neutral_colour(spec))
     square.paste(image, ((edge - image.width) // 2, (edge - image.height) // 2))
     return square
 
 
+def _find_square(size: tuple[int, int], spec: PreprocessSpec) -> tuple[tuple[int, int], int]:
+    """The (width, height) that an image is resized to, and the edge of the square for it."""
+    kept = _find_kept_share(spec)
+    longest = math.floor(_MAX_EDGE * kept)
+    if max(size) > longest:
+        scale = longest / max(size)
+        size = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+    return size, math.ceil(max(size) / kept)
+
+
 def _cut_tiles(image: Image.Image) -> tuple[Image.Image, ...]:
-    edge = min(image.size)
-    spare_x, spare_y = image.width - edge, image.height - edge
+    return tuple(image.crop(box) for box in _find_tiles(image.size))
+
+
+def _find_tiles(size: tuple[int, int]) -> tuple[Box, ...]:
+    edge = min(size)
+    spare_x, spare_y = size[0] - edge, size[1] - edge
     corners = ((spare_x * part // 2, spare_y * part // 2) for part in range(3))
-    return tuple(image.crop((x, y, x + edge, y + edge)) for x, y in corners)
+    return tuple((x, y, x + edge, y + edge) for x, y in corners)
 
 
 def _find_kept_share(spec: PreprocessSpec) -> float:

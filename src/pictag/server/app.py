@@ -29,7 +29,7 @@ from pictag.server.http_errors import (
     error_response,
     stopping_error,
 )
-from pictag.server.protocols import huggingface, information, keywords, oip, torchserve
+from pictag.server.protocols import explanation, huggingface, information, keywords, oip, torchserve
 from pictag.server.requests import read_content_length
 from pictag.server.routing import ModelRouter
 from pictag.server.web_page import make_routes
@@ -78,6 +78,7 @@ TABLE: Sequence[tuple[str, Sequence[str], Callable[[Request], Awaitable[Response
     ("/models/{model:path}/info", _GET, information.describe, False),
     ("/models/{model:path}", _POST, huggingface.classify, False),
     ("/v1/keywords", _POST, keywords.suggest, False),
+    ("/v1/explain", _POST, explanation.explain, False),
 )
 
 

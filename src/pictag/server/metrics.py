@@ -63,6 +63,9 @@ class Metrics:
             buckets=_SECONDS,
             registry=of,
         )
+        self.explanations = Counter(
+            "pictag_explanations", "Images explained, by method.", ("model", "method"), registry=of
+        )
         self.queued = Gauge("pictag_queued", "Admitted images that wait for a worker.", registry=of)
         self.running = Gauge("pictag_running", "Images that workers are processing.", registry=of)
         self.refused = Counter(

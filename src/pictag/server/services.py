@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pictag.engines.cores import count_cores
 from pictag.errors import DeadlineExceeded, EngineError, InputError, OptionError
 from pictag.images import Source
 from pictag.server.body_budget import BodyBudget
 from pictag.server.dispatch import Dispatcher
-from pictag.server.http_errors import NotReady, stopping_error
+from pictag.server.http_errors import NotReady, Overloaded, stopping_error
 from pictag.server.metrics import Metrics
 from pictag.server.model_names import read_model
 from pictag.server.registry import Registry
@@ -22,7 +23,7 @@ from pictag.server.served_model import open_model
 from pictag.server.settings import MAX_IMAGES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from starlette.requests import Request
@@ -33,10 +34,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_RETRY_EXPLANATION_S = 2.0
+
 
 @dataclass(slots=True, kw_only=True)
 class Services:
-    """The parts behind the protocols. While ``is_stopping``, requests under way are finished."""
+    """The parts behind the protocols. While ``is_stopping``, requests under way are finished.
+
+    ``explaining`` counts the explanations under way.
+    """
 
     settings: ServerSettings
     registry: Registry
@@ -44,6 +50,23 @@ class Services:
     body_budget: BodyBudget
     metrics: Metrics
     is_stopping: bool = False
+    explaining: int = 0
+
+    @contextmanager
+    def hold_explanation(self) -> Iterator[None]:
+        """Count one explanation. Raises `Overloaded` if half of the workers are busy with explanations.
+
+        Occlusion classifies 64 copies of an image, so the estimate of the waiting time doesn't fit it.
+        """
+        if self.explaining >= max(1, (self.settings.threads or count_cores()) // 2):
+            raise Overloaded(
+                _RETRY_EXPLANATION_S, "Too many images are being explained.", reason="explanations"
+            )
+        self.explaining += 1
+        try:
+            yield
+        finally:
+            self.explaining -= 1
 
     def check_ready(self, model: str | None = None) -> None:
         """Raise `NotReady` while the server stops, or while ``model`` (the default one) can't be used.

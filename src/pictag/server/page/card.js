@@ -1,10 +1,15 @@
 // One image on the page, with its labels or an error. Everything from outside is shown as text, never as markup.
 
+import { Heat } from "./heat.js";
+
 const MANY_LABELS = 10; // longer lists scroll within their card
 
-/** A card in the list; `onRemove` and `onRetry` are called when its buttons are used. */
+/**
+ * A card in the list; `onRemove` and `onRetry` are called when its buttons are used, `onExplain` as `Heat`'s
+ * `explain`.
+ */
 export class Card {
-  constructor(file, { onRemove, onRetry }) {
+  constructor(file, { onRemove, onRetry, onExplain }) {
     this.name = file.name || "image";
     this.address = URL.createObjectURL(file);
     this.image = element("img", { alt: "", loading: "lazy", decoding: "async", draggable: false });
@@ -24,9 +29,12 @@ export class Card {
     this.labels = listOf("ol", "labels", `Labels of ${this.name}`);
     this.retry = element("button", { type: "button", textContent: "Try again", hidden: true });
     this.retry.addEventListener("click", onRetry);
+    const note = element("p", { className: "hint" });
+    note.setAttribute("role", "status");
+    this.heat = new Heat(this.frame, note, onExplain);
     const body = element("div", { className: "body" });
     const title = element("div", { className: "title" }, this.title, remove);
-    body.append(title, this.state, this.retry, this.concepts, this.labels);
+    body.append(title, this.state, this.retry, note, this.concepts, this.labels);
     this.root = element("li", { className: "card" }, this.frame, body);
     this.wait();
   }
@@ -68,6 +76,7 @@ export class Card {
         bar,
       );
     }));
+    this.heat.addButtons([...this.labels.children], labels);
     const many = labels.length > MANY_LABELS;
     this.labels.classList.toggle("many", many);
     if (many) this.labels.tabIndex = 0; // so that it can be scrolled with the keyboard
@@ -87,11 +96,13 @@ export class Card {
   }
 
   remove() {
+    this.heat.clear();
     URL.revokeObjectURL(this.address);
     this.root.remove();
   }
 
   #show(state, text) {
+    this.heat.clear();
     this.root.dataset.state = state;
     this.state.textContent = text;
     this.state.hidden = text === "";

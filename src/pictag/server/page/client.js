@@ -73,7 +73,14 @@ function areScored(list, name) {
   return Array.isArray(list) && list.every((l) => typeof l?.[name] === "string" && Number.isFinite(l?.score));
 }
 
-async function request(path, options) {
+/** The heatmap of a label, as a Blob: which areas of the image changed its score. */
+export async function explain({ file, model, label, key, signal }) {
+  const query = new URLSearchParams({ model, label, format: "heat" });
+  const headers = { ...headersOf(key), "Content-Type": "application/octet-stream" };
+  return request(`v1/explain?${query}`, { method: "POST", body: file, headers, signal }, (r) => r.blob());
+}
+
+async function request(path, options, read = (response) => response.json()) {
   let response;
   try {
     response = await fetch(path, options);
@@ -82,7 +89,7 @@ async function request(path, options) {
     const file = options.body ? ", or the file can no longer be read" : "";
     throw new RequestError(`The server could not be reached${file}.`, { kind: "ServerUnreachable" });
   }
-  const body = await response.json().catch((error) => {
+  const body = await (response.ok ? read(response) : response.json()).catch((error) => {
     if (error.name === "AbortError") throw error;
     return null;
   });

@@ -1,7 +1,7 @@
 // The page: sends images two at a time and shows their labels.
 
 import { Card } from "./card.js";
-import { classify, fetchModels, pathOf } from "./client.js";
+import { classify, explain, fetchModels, pathOf } from "./client.js";
 import { copyText } from "./clipboard.js";
 import { curlLine } from "./curl.js";
 import { MAX_IMAGES, NO_IMAGES, watchForImages } from "./intake.js";
@@ -35,7 +35,8 @@ function take(images) {
   }
   const added = images.slice(0, Math.max(0, room)).map(({ file, source }) => {
     const job = { file, source, state: "waiting" };
-    job.card = new Card(file, { onRemove: () => remove(job), onRetry: () => again(job) });
+    const onExplain = (label, signal) => explain({ file, model: at("model").value, label, key, signal });
+    job.card = new Card(file, { onRemove: () => remove(job), onRetry: () => again(job), onExplain });
     return job;
   });
   jobs.push(...added);
