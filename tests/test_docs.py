@@ -58,6 +58,13 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
         flat = Image.new("L", gradient.size, 40 * number)
         Image.merge("RGB", (gradient, flat, gradient.rotate(90))).save(desk / name)
     make_tiny_model(desk / "my-model")
+    # Mixed colours, most of them in the folder of the colour that they have most of.
+    for number in range(160):
+        colour = [(number * 97) % 256, (number * 61 + 80) % 256, (number * 151 + 160) % 256]
+        place = (colour.index(max(colour)) + (number % 7 == 0)) % 3
+        folder = desk / "labelled" / ("train", "val")[number % 2] / ("red", "green", "blue")[place]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 24), tuple(colour)).save(folder / f"{number}.png")
     return desk
 
 

@@ -17,7 +17,7 @@ LAYERS = {
     "images": 1, "preprocess": 1, "models": 1, "engines": 1, "postprocess": 1, "sinks": 1,
     "vocabulary": 1, "metadata": 1, "similarity": 1,
     "pipelines": 2, "execution": 2,
-    "benchmark": 3, "explanation": 3, "gallery": 3, "keywords": 3, "quantization": 3,
+    "benchmark": 3, "evaluation": 3, "explanation": 3, "gallery": 3, "keywords": 3, "quantization": 3,
     "cli": 4, "server": 4, "settings": 4, "__main__": 4,
 }  # fmt: skip
 # Imports between packages of one layer, each with its reason.

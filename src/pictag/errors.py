@@ -28,6 +28,7 @@
     │   ├── InvalidModel (ValueError)              an invalid configuration or graph
     │   ├── QuantizationRejected (ValueError)      8-bit weights agree too little with the original
     │   └── UnsupportedProcessor (NotImplementedError)   preprocessing that pictag doesn't implement
+    ├── InvalidData (ValueError)            labelled images can't be used: unclear classes, a broken CSV
     ├── EngineError (RuntimeError)          the inference engine failed
     ├── MissingExtra (ImportError)          an optional package is not installed
     ├── MissingProgram (FileNotFoundError)  an external program is not installed
@@ -276,6 +277,10 @@ class QuantizationRejected(ModelError, ValueError):
 
 class UnsupportedProcessor(ModelError, NotImplementedError):
     """The model needs preprocessing that pictag doesn't implement."""
+
+
+class InvalidData(PictagError, ValueError):
+    """Labelled images can't be used: the classes are unclear, or a CSV is broken."""
 
 
 class EngineError(PictagError, RuntimeError):

@@ -36,6 +36,13 @@ COMMANDS = {
     "similar": ("pictag.cli.similar", "similar", "Find images similar to a photograph."),
     "duplicates": ("pictag.cli.duplicates", "duplicates", "Find duplicates in the library."),
     "gallery": ("pictag.cli.gallery", "gallery_app", "Review labels, and manage the gallery's library."),
+    "evaluate": ("pictag.cli.evaluate", "evaluate", "Measure how good a model is on labelled images."),
+    "compare": ("pictag.cli.compare", "compare", "Compare two evaluations of the same images."),
+    "calibrate": (
+        "pictag.cli.calibrate",
+        "calibrate",
+        "Fit a model's temperature and thresholds to labelled images.",
+    ),
     "explain": ("pictag.cli.explain", "explain", "Show which areas of an image changed a label's score."),
     "models": ("pictag.cli.models", "models_app", "List, download, inspect, verify and remove models."),
     "quantize": ("pictag.cli.quantize", "quantize", "Quantize a model's weights to 8-bit integers."),

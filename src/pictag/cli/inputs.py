@@ -33,14 +33,18 @@ _MARKS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """Names as given: arguments, and a file (``-`` is standard input) with more names."""
+    """Names as given: arguments, and a file (``-`` is standard input) with more names.
 
-    arguments: tuple[str, ...]
+    Commands for labelled data give ``sources`` instead, each of which is one image.
+    """
+
+    arguments: tuple[str, ...] = ()
     listed_in: str | None = None
     recursive: bool = False
+    sources: tuple[Source, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.arguments and self.listed_in is None:
+        if not self.arguments and not self.sources and self.listed_in is None:
             raise click.UsageError("Give an image, a folder, a URL, or - for standard input.")
         readers = self.arguments.count(STDIN) + (self.listed_in == STDIN)
         if readers > 1:
@@ -61,7 +65,8 @@ class Inputs:
 
         yield from expand(self._values(), recursive=self.recursive)
 
-    def _values(self) -> Iterator[str | BinaryIO]:
+    def _values(self) -> Iterator[str | Source | BinaryIO]:
+        yield from self.sources
         for argument in self.arguments:
             yield sys.stdin.buffer if argument == STDIN else argument
         if self.listed_in == STDIN:

@@ -1,0 +1,143 @@
+"""``pictag calibrate``: the temperature and thresholds of a model's card, from labelled images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from pictag.cli.ending import debug_option, say
+from pictag.cli.evaluate import MAP, SPLIT, score_images
+from pictag.cli.options import MIN_SCORE, MODEL, PIPELINE, QUIET, TOP_K, collect, read_pipeline
+from pictag.errors import shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pictag.evaluation.fitting import FittedCard
+    from pictag.options import PipelineOptions
+
+_MOST_NAMED = 5
+
+EXAMPLES = """
+Examples:
+
+\b
+  pictag calibrate my-model photos/
+  pictag calibrate my-model dataset/ --split val --min-precision 0.95
+  pictag calibrate org/tagger labels.csv --min-recall 0.9 --dry-run
+
+The temperature makes scores mean what they say: of the labels with a score of 80 %, about 80 % are right. It
+doesn't change which label is best. Both are written into the model's card, from where every command uses
+them: card.json in the model's folder; for a model on the Hub or a built-in model, a file in pictag's data
+folder.
+
+Exit status: 0 success, 1 some images couldn't be read, 2 wrong usage, no model or too little data, 74 the
+card can't be written, 130 interrupted (nothing is written then).
+"""
+
+pipeline_of = collect(
+    tuple(option for option in PIPELINE if option not in (MODEL, TOP_K, MIN_SCORE)),
+    "options",
+    lambda given: read_pipeline(given | {"top_k": 1, "all_scores": True}),
+)
+
+
+@click.command(epilog=EXAMPLES, short_help="Fit a model's temperature and thresholds to labelled images.")
+@click.argument("model", metavar="MODEL")
+@click.argument("place", metavar="DATA")
+@SPLIT
+@MAP
+@click.option(
+    "--min-precision",
+    type=float,
+    metavar="P",
+    help="Give each label the lowest threshold with which at least this share of its images is right.",
+)
+@click.option(
+    "--min-recall",
+    type=float,
+    metavar="R",
+    help="Give each label the highest threshold with which at least this share of its images is found.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
+@pipeline_of
+@QUIET
+@debug_option
+def calibrate(
+    *,
+    model: str,
+    place: str,
+    split: str | None,
+    how: str | None,
+    min_precision: float | None,
+    min_recall: float | None,
+    dry_run: bool,
+    options: PipelineOptions,
+    quiet: bool,
+) -> int:
+    """Fit a model's temperature to labelled images, and with --min-precision or --min-recall a threshold for
+    each label, and write them into the model's card.
+
+    DATA is a folder with one folder of images per class, or a CSV file of path,label[;label...]. Use images
+    like those that will be classified, but not the ones that the model was trained on.
+    """
+    from dataclasses import replace
+
+    from pictag.evaluation import read_labelled
+    from pictag.evaluation.fitting import fit_card, write_card
+
+    data = read_labelled(place, split=split)
+    scored, status, loaded = score_images(data, replace(options, model=model), how=how, quiet=quiet)
+    fitted = fit_card(scored, min_precision=min_precision, min_recall=min_recall)
+    show_fitted(fitted, takes_temperature=scored.model.takes_temperature)
+    if dry_run:
+        return status
+    wanted = {
+        name: value
+        for name, value in (("min_precision", min_precision), ("min_recall", min_recall))
+        if value is not None
+    }
+    path = write_card(loaded, fitted, data=data.place.resolve().name, wanted=wanted)
+    if not quiet:
+        say(f"Written to {shorten(path)}")
+    return status
+
+
+def show_fitted(fitted: FittedCard, *, takes_temperature: bool) -> None:
+    """Print the new values, and what they do on images that weren't used to fit them."""
+    ece, loss = fitted.ece, fitted.log_loss
+    if not takes_temperature:
+        click.echo("Temperature: none, because the model's graph returns probabilities.")
+    elif fitted.temperature == fitted.old_temperature:
+        click.echo(f"Temperature: {fitted.temperature:.3f} stays, because no other is better.")
+    else:
+        click.echo(f"Temperature: {fitted.old_temperature:.3f} → {fitted.temperature:.3f}")
+    click.echo(
+        f"Calibration error: {ece[0]:.1%} → {ece[1]:.1%}, log loss {loss[0]:.3f} → {loss[1]:.3f} "
+        f"({fitted.images:,} images, each fifth measured with what the others give)"
+    )
+    if fitted.held_out is None:
+        return
+    precision, recall = fitted.held_out
+    click.echo(f"Thresholds: {len(fitted.thresholds):,} labels")
+    for label, threshold in list(fitted.thresholds.items())[:_MOST_NAMED]:
+        click.echo(f"  {threshold:.3f}  {shorten(label, 60)}")
+    if len(fitted.thresholds) > _MOST_NAMED:
+        click.echo(f"  and {len(fitted.thresholds) - _MOST_NAMED:,} more")
+    if precision.n:
+        click.echo(
+            f"With them, on images that weren't used: precision {precision.value:.1%} "
+            f"({precision.low:.1%} to {precision.high:.1%}), recall {recall.value:.1%} "
+            f"({recall.low:.1%} to {recall.high:.1%})"
+        )
+    if fitted.not_reached:
+        click.echo(
+            "No threshold of their own gives that for these labels. They have the one that gives it for all "
+            f"labels together: {_name(fitted.not_reached)}"
+        )
+
+
+def _name(labels: Sequence[str]) -> str:
+    shown = ", ".join(shorten(label, 40) for label in labels[:_MOST_NAMED])
+    return shown if len(labels) <= _MOST_NAMED else f"{shown} and {len(labels) - _MOST_NAMED:,} more"
