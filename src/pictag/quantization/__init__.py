@@ -19,14 +19,7 @@ from pictag.errors import (
 )
 from pictag.models.checksums import measure_sha256
 from pictag.models.load import LoadOptions, load_model
-from pictag.models.reference import parse_reference
-from pictag.options import check_count, check_folder, check_names
-from pictag.pipelines.outputs import settle_outputs
-from pictag.quantization.artefacts import collect_artefacts, copy_original
-from pictag.quantization.calibration import CalibrationOptions, gather_calibration_set
-from pictag.quantization.card import make_card
-from pictag.quantization.measurement import ENGINES, open_graph
-from pictag.quantization.output import (
+from pictag.models.output_folder import (
     carry_over,
     check_output,
     folder_of,
@@ -34,6 +27,13 @@ from pictag.quantization.output import (
     staging_folder,
     write_card,
 )
+from pictag.models.reference import parse_reference
+from pictag.options import check_count, check_folder, check_names
+from pictag.pipelines.outputs import settle_outputs
+from pictag.quantization.artefacts import collect_artefacts, copy_original
+from pictag.quantization.calibration import CalibrationOptions, gather_calibration_set
+from pictag.quantization.card import make_card
+from pictag.quantization.measurement import ENGINES, open_graph
 from pictag.quantization.records import MIN_AGREEMENT, Agreement, Artefact, Progress, Report, Skipped, Speed
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def quantize_model(
     place = check_folder("output", output)
     reference = parse_reference(model, revision=revision)
     sources = (calibration.calibrate, *filter(None, (calibration.check, reference.path)))
-    check_output(place, overwrite=overwrite, sources=sources)
+    check_output(place, made_by="quantization", overwrite=overwrite, sources=sources)
     options = LoadOptions(
         dtype="auto" if model_file is not None or reference.kind == "file" else "fp32",
         model_file=model_file,

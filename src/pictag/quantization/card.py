@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from importlib.metadata import distributions
 from typing import TYPE_CHECKING, Any
 
-from pictag.quantization.output import folder_of
+from pictag.models.output_folder import folder_of
 
 if TYPE_CHECKING:
     from pathlib import Path

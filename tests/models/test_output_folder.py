@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pictag.quantization.output import put_in_place
+from pictag.models.output_folder import put_in_place
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="permissions of POSIX")

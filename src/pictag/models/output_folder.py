@@ -1,4 +1,6 @@
-"""The output folder: written to a staging folder beside it, and moved into place when complete."""
+"""A model folder that a command makes: written to a staging folder beside it, and moved into place when
+complete.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
 
     from pictag.models.load import Model
 
-_CARRIED = (
+COMMANDS = {"quantization": "pictag quantize", "teaching": "pictag teach"}
+"""The keys in ``card.json`` that commands write, and these commands."""
+CARRIED = (
     CONFIG,
     PREPROCESSOR,
     PROCESSOR,
@@ -33,10 +37,11 @@ _CARRIED = (
 )
 
 
-def check_output(output: Path, *, overwrite: bool, sources: tuple[Path, ...]) -> None:
+def check_output(output: Path, *, made_by: str, overwrite: bool, sources: tuple[Path, ...]) -> None:
     """Raise `OutputError` for an output that can't be written, before any work is done.
 
-    ``overwrite`` only replaces folders that were written by `quantize_model`.
+    ``made_by`` is the key that the command writes into ``card.json``; ``overwrite`` only replaces folders
+    with this key. ``sources`` are files and folders that must not be in the output.
     """
     if not output.absolute().parent.is_dir():
         raise OutputError(f"The folder {shorten(output.absolute().parent)} doesn't exist. Create it first.")
@@ -48,9 +53,10 @@ def check_output(output: Path, *, overwrite: bool, sources: tuple[Path, ...]) ->
             raise OutputError(f"{shorten(output)} contains the model or the images. Choose a new folder.")
     if not output.exists() or not any(output.iterdir()):
         return
-    if not _is_ours(output):
+    if not _is_made_by(made_by, output):
+        command = COMMANDS[made_by]
         raise OutputError(
-            f"{shorten(output)} is not empty, and was not written by 'pictag quantize'. Choose a new folder."
+            f"{shorten(output)} is not empty, and was not written by '{command}'. Choose a new folder."
         )
     if not overwrite:
         raise OutputError(
@@ -86,7 +92,7 @@ def folder_of(model: Model) -> Path:
 
 def carry_over(model_folder: Path, target: Path) -> None:
     """Copy the files that describe the model: configuration, preprocessing, labels, licence."""
-    for name in _CARRIED:
+    for name in CARRIED:
         if (model_folder / name).is_file():
             shutil.copyfile(model_folder / name, target / name)  # follows the links of the Hub's cache
 
@@ -116,9 +122,9 @@ def put_in_place(target: Path, output: Path) -> None:
         ) from error
 
 
-def _is_ours(folder: Path) -> bool:
+def _is_made_by(key: str, folder: Path) -> bool:
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return False
-    return isinstance(card, dict) and "quantization" in card
+    return isinstance(card, dict) and key in card
