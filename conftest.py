@@ -41,6 +41,9 @@ NEEDS = {
     "src/pictag/engines/quantize_nncf.py": ("nncf",),
     "tests/evaluation/test_metrics.py": ("sklearn",),
     "tests/evaluation/test_estimates.py": ("sklearn",),  # brings scipy
+    "tests/teaching": ("sklearn",),
+    "tests/cli/test_teach.py": ("sklearn",),
+    "src/pictag/teaching/fit.py": ("sklearn",),  # brings scipy
     "tests/evaluation/test_comparison.py": ("sklearn",),
     "tests/evaluation/test_html_report.py": ("playwright", "axe_playwright_python"),
     "tests/quantization": ("nncf", "openvino"),

@@ -24,6 +24,7 @@ NAMES = (
     "evaluation",
     "explanation",
     "structure",
+    "teaching",
     "accelerator",
 )
 LONG = ("large_memory", "serve_load", "revisions", "gallery")  # only when they are named

@@ -18,6 +18,7 @@ LAYERS = {
     "vocabulary": 1, "metadata": 1, "similarity": 1,
     "pipelines": 2, "execution": 2,
     "benchmark": 3, "evaluation": 3, "explanation": 3, "gallery": 3, "keywords": 3, "quantization": 3,
+    "teaching": 3,
     "cli": 4, "server": 4, "settings": 4, "__main__": 4,
 }  # fmt: skip
 # Imports between packages of one layer, each with its reason.
@@ -25,6 +26,7 @@ SIDEWAYS = {
     ("models", "preprocess"),  # a model's files say how its images are prepared
     ("pipelines", "execution"),
     ("metadata", "images"),  # what Pillow raises for broken files
+    ("teaching", "evaluation"),  # labelled images, and figures with intervals
     ("options", "errors"),
     ("replacement", "errors"),
     ("options", "transformers_names"),
@@ -98,7 +100,9 @@ HEAVY = {
     "pydantic": SERVER,
     "torch": set(),
     "transformers": set(),
-    "onnx": {"engines/quantize_graph.py", "models/efficientnet_graph.py"},
+    "onnx": {"engines/quantize_graph.py", "models/efficientnet_graph.py", "teaching/head_graph.py"},
+    "sklearn": {"teaching/fit.py"},
+    "scipy": {"teaching/fit.py"},
     "nncf": {"engines/quantize_nncf.py"},
     "skimage": set(),
 }  # fmt: skip

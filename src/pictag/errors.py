@@ -27,6 +27,7 @@
     │   ├── CorruptModel (ValueError)              a file's checksum or size is wrong
     │   ├── InvalidModel (ValueError)              an invalid configuration or graph
     │   ├── QuantizationRejected (ValueError)      8-bit weights agree too little with the original
+    │   ├── TeachingRejected (ValueError)          a taught model's labels can't be told apart
     │   └── UnsupportedProcessor (NotImplementedError)   preprocessing that pictag doesn't implement
     ├── InvalidData (ValueError)            labelled images can't be used: unclear classes, a broken CSV
     ├── EngineError (RuntimeError)          the inference engine failed
@@ -273,6 +274,10 @@ class InvalidModel(ModelError, ValueError):
 
 class QuantizationRejected(ModelError, ValueError):
     """The best labels of the 8-bit weights differ from the original too often."""
+
+
+class TeachingRejected(ModelError, ValueError):
+    """The labels of a taught model can't be told apart better than by chance."""
 
 
 class UnsupportedProcessor(ModelError, NotImplementedError):

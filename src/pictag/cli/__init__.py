@@ -43,6 +43,7 @@ COMMANDS = {
         "calibrate",
         "Fit a model's temperature and thresholds to labelled images.",
     ),
+    "teach": ("pictag.cli.teach", "teach", "Teach a model your own labels."),
     "explain": ("pictag.cli.explain", "explain", "Show which areas of an image changed a label's score."),
     "models": ("pictag.cli.models", "models_app", "List, download, inspect, verify and remove models."),
     "quantize": ("pictag.cli.quantize", "quantize", "Quantize a model's weights to 8-bit integers."),

@@ -89,11 +89,27 @@ def _describe_details(details: Mapping[str, Any]) -> Iterator[tuple[str, object]
     if scores:
         where = _text(evaluation.get("on")) or "data not stated"
         yield "accuracy", f"{', '.join(scores)} on {where}"
+    yield from _describe_teaching(_mapping(details.get("teaching")))
     yield from _describe_quantization(_mapping(details.get("quantization")))
     for key, name in (("limitations", "limitation"), ("not_for", "not for")):
         found = details.get(key)
         if isinstance(found, Sequence) and not isinstance(found, str):
             yield from ((name, _text(item)) for item in found)
+
+
+def _describe_teaching(teaching: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    """What ``pictag teach`` recorded about a model."""
+    figure = _mapping(_mapping(teaching.get("cross_validation")).get("figure"))
+    if _is_number(teaching.get("images")) and all(
+        _is_number(figure.get(key)) for key in ("value", "low", "high")
+    ):
+        what = "accuracy" if teaching.get("kind") == "single_label_classification" else "ROC area"
+        yield (
+            "taught",
+            f"from {_text(_mapping(teaching.get('base')).get('model')) or 'an unknown model'}, with "
+            f"{teaching['images']:,} images; {what} {figure['value']:.1%} ({figure['low']:.0%} to "
+            f"{figure['high']:.0%}) on images that were left out",
+        )
 
 
 def _describe_quantization(quantization: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
