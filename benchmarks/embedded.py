@@ -1,4 +1,4 @@
-"""The embedded model: size, latency, and accuracy on photographs and held-back images."""
+"""The embedded model: size, latency, and accuracy on photographs and held-out images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def run(_options: Options) -> list[Figure]:
         figures = [_measure_size(classifier), _measure_latency(classifier)]
     if require_shared():
         with pipeline(model="embedded") as classifier:
-            figures += [_measure_photographs(classifier), *_measure_held_back(classifier)]
+            figures += [_measure_photographs(classifier), *_measure_held_out(classifier)]
     return figures
 
 
@@ -71,8 +71,8 @@ def _measure_photographs(classifier: ImageClassificationPipeline[Any]) -> Figure
     )
 
 
-def _measure_held_back(classifier: ImageClassificationPipeline[Any]) -> list[Figure]:
-    """Accuracy on the images that the training held back; its seed gives the same split."""
+def _measure_held_out(classifier: ImageClassificationPipeline[Any]) -> list[Figure]:
+    """Accuracy on the images that the training held out; its seed gives the same split."""
     sys.path.insert(0, str(ROOT / "training"))
     from calibrate import expected_calibration_error, reliability, softmax
     from data import ARCHIVES, iterate_archive, read_classes, split_images
@@ -81,9 +81,9 @@ def _measure_held_back(classifier: ImageClassificationPipeline[Any]) -> list[Fig
     index = {wordnet_id: place for place, wordnet_id in enumerate(read_classes(folder).wordnet_ids)}
     images = [entry for archive in sorted(folder.glob(ARCHIVES)) for entry in iterate_archive(archive)]
     labels = np.array([index[wordnet_id] for wordnet_id, _ in images], dtype=np.int64)
-    held_back = split_images(labels).held_back
-    labels = labels[held_back]
-    parts = np.array_split(held_back, 20)
+    held_out = split_images(labels).held_out
+    labels = labels[held_out]
+    parts = np.array_split(held_out, 20)
     logits = np.concatenate(
         [classifier.forward(classifier.preprocess([images[i][1] for i in part])) for part in parts]
     )
@@ -91,7 +91,7 @@ def _measure_held_back(classifier: ImageClassificationPipeline[Any]) -> list[Fig
     detail = f"{len(labels):,} images, used instead of the official validation set"
     return [
         Figure(
-            name="embedded: top-1, held-back images",
+            name="embedded: top-1, held-out images",
             measured=float((order[:, 0] == labels).mean()),
             target=0.46,
             unit="",
@@ -99,7 +99,7 @@ def _measure_held_back(classifier: ImageClassificationPipeline[Any]) -> list[Fig
             more=True,
         ),
         Figure(
-            name="embedded: top-5, held-back images",
+            name="embedded: top-5, held-out images",
             measured=float((order == labels[:, None]).any(axis=1).mean()),
             target=0.72,
             unit="",

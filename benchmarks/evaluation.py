@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.figures import SHARED, Figure, Options, print_progress, require_shared
-from benchmarks.keyword_cuts import iterate_held_back
+from benchmarks.keyword_cuts import iterate_held_out
 from pictag import pipeline
 from pictag.errors import MissingExtra, ModelNotFound
 from pictag.evaluation import LabelledData, ScoreCollector, ScoredImages, describe_model, read_labelled
@@ -27,7 +27,7 @@ from pictag.evaluation.metrics import count_classes, count_labels, rank_truth
 from pictag.evaluation.ranking import make_curve
 from pictag.evaluation.temperature import apply_temperature
 
-# Models, and how many held-back images of Tiny ImageNet they get.
+# Models, and how many held-out images of Tiny ImageNet they get.
 MODELS = {
     "embedded": 5000,
     "efficientnet-lite0": 2000,
@@ -45,7 +45,7 @@ def run(options: Options) -> list[Figure]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         most = 600 if options.quick else max(MODELS.values())
-        for number, (content, wordnet_id) in enumerate(itertools.islice(iterate_held_back(), most)):
+        for number, (content, wordnet_id) in enumerate(itertools.islice(iterate_held_out(), most)):
             path = folder / f"{number:04}.jpg"
             path.write_bytes(content)
             with (folder / "labels.csv").open("a") as table:

@@ -1,6 +1,6 @@
 """Measure the lowest scores of keywords, and write them into src/pictag/keywords/cuts.json.
 
-``python -m benchmarks.keyword_cuts`` uses half of the photographs and of the held-back images; the benchmark
+``python -m benchmarks.keyword_cuts`` uses half of the photographs and of the held-out images; the benchmark
 ``keywords`` reports on the other half.
 """
 
@@ -65,12 +65,12 @@ class Quality:
 
 
 def collect(name: str) -> Sample:
-    """The sample of a model: held-back images of Tiny ImageNet for the embedded one, else photographs."""
+    """The sample of a model: held-out images of Tiny ImageNet for the embedded one, else photographs."""
     with pipeline(model=name) as classifier:
         wordnet_ids = classifier.model.config_json.get("wordnet_ids", ())
         concepts = match_labels(classifier.labels, wordnet_ids)
         places = {term.id: place for place, term in enumerate(concepts.labels) if term is not None}
-        pairs = iterate_held_back() if name == "embedded" else _photographs()
+        pairs = iterate_held_out() if name == "embedded" else _photographs()
         inputs, ids = zip(*pairs, strict=True)
         scores = _score(classifier, inputs)
     return Sample(scores=scores, classes=np.array([places[i] for i in ids]), concepts=concepts)
@@ -154,8 +154,8 @@ def _photographs() -> Iterator[tuple[str, str]]:
         yield str(path), path.name.split("_")[1]
 
 
-def iterate_held_back() -> Iterator[tuple[bytes, str]]:
-    """The images that the training of the embedded model held back; its seed gives the same split."""
+def iterate_held_out() -> Iterator[tuple[bytes, str]]:
+    """The images that the training of the embedded model held out; its seed gives the same split."""
     sys.path.insert(0, str(ROOT / "training"))
     from data import ARCHIVES, iterate_archive, read_classes, split_images
 
@@ -163,7 +163,7 @@ def iterate_held_back() -> Iterator[tuple[bytes, str]]:
     index = {wordnet_id: place for place, wordnet_id in enumerate(read_classes(folder).wordnet_ids)}
     images = [entry for archive in sorted(folder.glob(ARCHIVES)) for entry in iterate_archive(archive)]
     labels = np.array([index[wordnet_id] for wordnet_id, _ in images], dtype=np.int64)
-    for place in split_images(labels).held_back:
+    for place in split_images(labels).held_out:
         yield images[place][1], images[place][0]
 
 
@@ -177,7 +177,7 @@ def main() -> None:
             continue
         label_cut, concept_cut = choose(table, precision=precision)
         quality = table.judge(label_cut=label_cut, concept_cut=concept_cut)
-        kind = "held-back images of Tiny ImageNet" if name == "embedded" else "photographs of ImageNet"
+        kind = "held-out images of Tiny ImageNet" if name == "embedded" else "photographs of ImageNet"
         content[name] = {
             "label": label_cut,
             "concept": concept_cut,

@@ -1,7 +1,7 @@
 """Calibration: one temperature for all logits, so that a best score of 0.8 is correct 8 times in 10.
 
 After Guo and others, 2017: the temperature that divides the logits minimises the cross entropy on
-held-back images. It never changes the best class.
+held-out images. It never changes the best class.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ METHOD = (
     "aspect ratio, flip, blur or sharpening, colours), CutMix on a fifth of them, smoothed "
     "labels; Muon for the convolutions, AdamW for the rest; the learning rate warms up, stays "
     "constant, and decays to zero; the image size grows over the epochs; the weights are a moving "
-    "average. The temperature was fitted on the held-back images. Weights are stored "
+    "average. The temperature was fitted on the held-out images. Weights are stored "
     "as int8 with one scale per channel; arithmetic is in float32. The graph compresses each "
     "image as the data set's images were (JPEG, quality 75), and averages the image and its "
     "mirror image."
@@ -65,7 +65,7 @@ def describe(
         "task": "image-classification",
         "licence": "Apache-2.0",
         "licence_note": "of the weights; the training images have their own terms, see data",
-        "data": {**DATA, "learnt_from": counts["train"], "held_back": counts["held_back"]},
+        "data": {**DATA, "learnt_from": counts["train"], "held_out": counts["held_out"]},
         "method": METHOD,
         "parameters": parameters,
         "files": {"onnx/model.onnx": {"sha256": digest, "bytes": model.stat().st_size}},
@@ -77,9 +77,9 @@ def describe(
             "plan": {key: value for key, value in content["plan"].items() if key != "stages"},
         },
         "evaluation": {
-            "on": f"the {counts['held_back']:,} held-back images, from the exported file",
+            "on": f"the {counts['held_out']:,} held-out images, from the exported file",
             **{key: round(value, 4) for key, value in figures.items() if key != "latency_ms"},
-            "held_back_per_class": counts["held_back"] // len(classes.labels),
+            "held_out_per_class": counts["held_out"] // len(classes.labels),
             "photographs": photographs,
         },
         "latency": {"one_image_one_core_ms": round(figures["latency_ms"], 1), "hardware": hardware},
@@ -126,8 +126,8 @@ def write_readme(card: dict[str, Any], path: Path) -> None:
         "",
         "| figure | value |",
         "|---|---|",
-        f"| top-1, held-back images | {judged['top1']:.3f} |",
-        f"| top-5, held-back images | {judged['top5']:.3f} |",
+        f"| top-1, held-out images | {judged['top1']:.3f} |",
+        f"| top-5, held-out images | {judged['top5']:.3f} |",
         f"| expected calibration error, 15 bins | {judged['ece']:.3f} |",
     ]
     if photos := judged["photographs"]:
@@ -136,7 +136,7 @@ def write_readme(card: dict[str, Any], path: Path) -> None:
         f"| one image on one core, inference only | {latency:.1f} ms |",
         "",
         f"**Data.** {card['data']['name']}: {card['data']['content']}. {card['data']['terms']}. "
-        f"{card['data']['learnt_from']:,} images for training, {card['data']['held_back']:,} held back.",
+        f"{card['data']['learnt_from']:,} images for training, {card['data']['held_out']:,} held out.",
         "",
         f"**Method.** {card['method']}",
         "",

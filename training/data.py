@@ -1,4 +1,4 @@
-"""Tiny ImageNet's training archives as one array of images, and the part held back for validation.
+"""Tiny ImageNet's training archives as one array of images, and the part held out for validation.
 
 The archives hold `WNID/name.JPEG` images of 64×64 pixels. They are decoded once into `images.npy`
 (uint8, [count, 64, 64, 3]) and `labels.npy` (int64), which later runs map into memory.
@@ -21,7 +21,7 @@ from PIL import Image
 SIDE = 64
 ARCHIVES = "tiny-imagenet-train-*.tar.xz"
 CLASSES = "tiny-imagenet-classes.tsv"
-HELD_BACK = 0.05
+HELD_OUT = 0.05
 SPLIT_SEED = 20_24
 
 
@@ -43,10 +43,10 @@ class Images:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """Indices of the training images, and of those held back."""
+    """Indices of the training images, and of those held out."""
 
     train: NDArray[np.int64]
-    held_back: NDArray[np.int64]
+    held_out: NDArray[np.int64]
 
 
 def read_classes(folder: Path) -> Classes:
@@ -109,14 +109,14 @@ def load_images(folder: Path, cache: Path, limit: int | None = None) -> Images:
     return open_cache(cache)
 
 
-def split_images(labels: NDArray[np.int64], fraction: float = HELD_BACK, seed: int = SPLIT_SEED) -> Split:
-    """Hold back the same `fraction` of every class, chosen with a fixed `seed`."""
+def split_images(labels: NDArray[np.int64], fraction: float = HELD_OUT, seed: int = SPLIT_SEED) -> Split:
+    """Hold out the same `fraction` of every class, chosen with a fixed `seed`."""
     generator = np.random.default_rng(seed)
     train: list[NDArray[np.int64]] = []
-    held_back: list[NDArray[np.int64]] = []
+    held_out: list[NDArray[np.int64]] = []
     for label in np.unique(labels):
         members = generator.permutation(np.flatnonzero(labels == label))
         count = round(len(members) * fraction)
-        held_back.append(members[:count])
+        held_out.append(members[:count])
         train.append(members[count:])
-    return Split(train=np.sort(np.concatenate(train)), held_back=np.sort(np.concatenate(held_back)))
+    return Split(train=np.sort(np.concatenate(train)), held_out=np.sort(np.concatenate(held_out)))

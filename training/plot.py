@@ -56,7 +56,7 @@ def stages(rows: list[dict[str, str]]) -> list[tuple[int, int, int]]:
 
 
 def draw_curve(rows: list[dict[str, str]], path: Path) -> None:
-    """Accuracy on the held-back images and training loss, over the epochs."""
+    """Accuracy on the held-out images and training loss, over the epochs."""
     epochs = [int(row["epoch"]) for row in rows]
     figure, (upper, lower) = plt.subplots(
         2, 1, figsize=(8, 6), sharex=True, gridspec_kw={"height_ratios": [3, 1.5], "hspace": 0.12}
@@ -83,7 +83,7 @@ def draw_curve(rows: list[dict[str, str]], path: Path) -> None:
         )  # fmt: skip
     upper.set_ylim(0, 1)
     upper.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
-    upper.set_ylabel("accuracy, held-back images")
+    upper.set_ylabel("accuracy, held-out images")
     lower.set_ylabel("training loss")
     lower.set_xlabel("epoch")
     minutes = float(rows[-1]["minutes"])
@@ -121,12 +121,12 @@ def draw_reliability(card: dict[str, Any], path: Path) -> None:
 def draw_confusions(card: dict[str, Any], path: Path, count: int = 20) -> None:
     """The most frequent mistakes, as bars."""
     mistakes = card["confusions"][:count][::-1]
-    per_class = card["evaluation"]["held_back_per_class"]
+    per_class = card["evaluation"]["held_out_per_class"]
     names = [f"{m['class'].split(',')[0]}  →  {m['said'].split(',')[0]}" for m in mistakes]
     figure, axes = plt.subplots(figsize=(8, 0.3 * len(names) + 1))
     bars = axes.barh(names, [m["times"] for m in mistakes], color=BLUE, height=0.7)
     axes.bar_label(bars, padding=3, fontsize=9, color=INK)
-    axes.set_xlabel(f"times, of {per_class} held-back images of the class on the left")
+    axes.set_xlabel(f"times, of {per_class} held-out images of the class on the left")
     style(axes, "What it takes for what, most often")
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", colors=INK)

@@ -1,7 +1,7 @@
 """From a checkpoint to the folder that is shipped: calibrated, exported, evaluated, described.
 
 `python training/ship.py CHECKPOINT --model FOLDER`. All figures come from the exported file, run on the
-held-back images with the preparation that its own `preprocessor_config.json` states.
+held-out images with the preparation that its own `preprocessor_config.json` states.
 """
 
 from __future__ import annotations
@@ -100,10 +100,10 @@ def ship(
     write_configs(classes, side, shortest_edge or side, folder)
     preparation = Preparation.read(folder / "preprocessor_config.json")
     path = folder / "onnx" / "model.onnx"
-    labels = images.labels[split.held_back]
+    labels = images.labels[split.held_out]
 
     def run() -> NDArray[np.float32]:
-        return predict(open_session(path), as_images(images, split.held_back), preparation)
+        return predict(open_session(path), as_images(images, split.held_out), preparation)
 
     write_model(build_model(network, side), path)
     plain = run()
@@ -135,7 +135,7 @@ def ship(
         model=path,
         parameters=count_parameters(network),
         content=content,
-        counts={"train": len(split.train), "held_back": len(split.held_back)},
+        counts={"train": len(split.train), "held_out": len(split.held_out)},
         status=status,
         hardware=hardware,
     )

@@ -39,7 +39,7 @@ COLUMNS = (
     "loss",
     "top1",
     "top5",
-    "held_back_loss",
+    "held_out_loss",
     "images_per_s",
     "minutes",
 )
@@ -105,7 +105,7 @@ def measure(
     return {
         "top1": hits[:, 0].float().mean().item(),
         "top5": hits.any(dim=1).float().mean().item(),
-        "held_back_loss": functional.cross_entropy(logits, labels).item(),
+        "held_out_loss": functional.cross_entropy(logits, labels).item(),
     }
 
 
@@ -136,7 +136,7 @@ def train(
         trainer = SingleProcess(state, plan, images, target)
     print(
         f"{count_parameters(state.network):,} parameters, {len(split.train):,} images, "
-        f"{len(split.held_back):,} held back, epoch {state.epoch} of {plan.epochs} done",
+        f"{len(split.held_out):,} held out, epoch {state.epoch} of {plan.epochs} done",
         flush=True,
     )
     while state.epoch < plan.epochs:
@@ -144,7 +144,7 @@ def train(
         side, rate = plan.side(state.epoch), plan.rate(state.epoch)
         loss = train_epoch(state, plan, trainer, split.train)
         speed = len(split.train) / (time.monotonic() - began)
-        judged = measure(state, images, split.held_back, side, target)
+        judged = measure(state, images, split.held_out, side, target)
         before = state.rows[-1]["minutes"] if state.rows else 0.0
         row = {"epoch": state.epoch + 1, "side": side, "rate": round(rate, 4), "loss": round(loss, 4)}
         row |= {key: round(value, 4) for key, value in judged.items()}

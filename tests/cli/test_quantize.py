@@ -24,7 +24,7 @@ def test_a_model_is_quantized_used_and_inspected(pictag: Pictag, tiny: str, tmp_
     done = pictag("quantize", tiny, "--calibrate", "photos", "--output", "int8")
     assert done.returncode == 0, done.stderr
     out = done.stdout.decode()
-    assert "int8: calibrated with 6 images, checked on 2 held back from the calibration" in out
+    assert "int8: calibrated with 6 images, checked on 2 held out of the calibration" in out
     assert "ONNX Runtime 100.0% same best label" in out
     assert "OpenVINO     100.0% same best label" in out
     errors = done.stderr.decode().splitlines()

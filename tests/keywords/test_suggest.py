@@ -153,4 +153,4 @@ def test_the_cuts_of_an_unknown_model_are_marked_as_guesses(tmp_path: Path) -> N
     with pipeline(model="embedded") as classifier:
         cuts = Keyworder(classifier).cuts
     assert cuts.is_measured
-    assert "held-back images" in cuts.how
+    assert "held-out images" in cuts.how

@@ -54,7 +54,7 @@ def draw_near_ties(folder: Path) -> Path:
 def test_the_folder_works_with_both_engines(model: Path, photos: Path, tmp_path: Path) -> None:
     report = quantize_model(model, calibrate=photos, output=tmp_path / "int8")
     assert report.lowest_top1 == 1.0
-    assert (report.calibration_images, report.check_images, report.check_held_back) == (9, 3, True)
+    assert (report.calibration_images, report.check_images, report.check_held_out) == (9, 3, True)
     for engine in ("onnxruntime", "openvino"):
         with pipeline(model=tmp_path / "int8", engine=engine) as classifier:
             assert classifier.card.weights == "onnx/model_quantized.onnx"
@@ -80,7 +80,7 @@ def test_the_card_describes_the_quantization_without_paths(model: Path, photos: 
     assert card["original"]["model"] == "colours"
     assert len(card["original"]["sha256"]) == 64
     assert card["calibration"] == {"folder": "photos", "images": 12}
-    assert card["check"] == {"folder": "photos", "images": 12, "held_back_from_calibration": False}
+    assert card["check"] == {"folder": "photos", "images": 12, "held_out_from_calibration": False}
     assert card["tools"].keys() >= {"pictag", "nncf", "onnxruntime", "openvino"}
     (artefact,) = card["artefacts"].values()
     for measured in artefact["engines"].values():

@@ -155,7 +155,7 @@ def quantize(
 def _show(report: Report) -> None:
     from pictag.quantization.measurement import ENGINES
 
-    how = "held back from the calibration" if report.check_held_back else "of a separate folder"
+    how = "held out of the calibration" if report.check_held_out else "of a separate folder"
     lines = [
         f"{report.output}: calibrated with {report.calibration_images} images, checked on "
         f"{report.check_images} {how}"

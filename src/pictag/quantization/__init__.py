@@ -174,7 +174,7 @@ def quantize_model(
             processor=target,
             calibration_images=len(images.calibration),
             check_images=len(images.check),
-            check_held_back=images.held_back,
+            check_held_out=images.held_out,
             skipped=images.skipped,
             threshold=min_agreement,
         )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pictag.options import Layout
 
 MIN_IMAGES = 4
-_HOLD_BACK_EVERY = 4
+_HOLD_OUT_EVERY = 4
 
 
 class Samples(Sequence["NDArray[np.float32]"]):
@@ -60,7 +60,7 @@ class CalibrationSet:
 
     calibration: Samples
     check: Samples
-    held_back: bool
+    held_out: bool
     skipped: tuple[Skipped, ...]
 
 
@@ -79,7 +79,7 @@ def gather_calibration_set(
 ) -> CalibrationSet:
     """Read, prepare and split the images, skipping those that fail.
 
-    Without a folder to check with, every fourth image is held back from the calibration. Raises
+    Without a folder to check with, every fourth image is held out of the calibration. Raises
     `OptionError` if too few images are usable, and `InputError` if a folder doesn't exist.
     """
     skipped: list[Skipped] = []
@@ -88,16 +88,16 @@ def gather_calibration_set(
         entries = choose_images(place, count=most, recursive=options.recursive)
         return _prepare(model, entries, folder / name, skipped, on_progress)
 
-    held_back = options.check is None
-    found = prepare(options.calibrate, 2 * options.most if held_back else options.most, "calibrate")
+    held_out = options.check is None
+    found = prepare(options.calibrate, 2 * options.most if held_out else options.most, "calibrate")
     if len(found) < MIN_IMAGES:
         raise OptionError(
             f"{shorten(options.calibrate)} has too few usable images ({len(found)}): calibration needs at "
             f"least {MIN_IMAGES}. Use a hundred or more that resemble the images you will classify."
         )
     if options.check is None:
-        check = found[_HOLD_BACK_EVERY - 1 :: _HOLD_BACK_EVERY]
-        del found[_HOLD_BACK_EVERY - 1 :: _HOLD_BACK_EVERY]
+        check = found[_HOLD_OUT_EVERY - 1 :: _HOLD_OUT_EVERY]
+        del found[_HOLD_OUT_EVERY - 1 :: _HOLD_OUT_EVERY]
     else:
         check = prepare(options.check, options.most, "check")
         if not check:
@@ -105,7 +105,7 @@ def gather_calibration_set(
     return CalibrationSet(
         calibration=Samples(found[: options.most]),
         check=Samples(check[: options.most]),
-        held_back=held_back,
+        held_out=held_out,
         skipped=tuple(skipped),
     )
 

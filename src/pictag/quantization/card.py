@@ -54,7 +54,7 @@ def make_card(
             "check": {
                 "folder": _name(options.check or options.calibrate),
                 "images": report.check_images,
-                "held_back_from_calibration": report.check_held_back,
+                "held_out_from_calibration": report.check_held_out,
             },
             "images_left_out": len(report.skipped),
             "threshold": report.threshold,

@@ -88,7 +88,7 @@ class Report:
     processor: str
     calibration_images: int
     check_images: int
-    check_held_back: bool
+    check_held_out: bool
     skipped: tuple[Skipped, ...]
     threshold: float
 
