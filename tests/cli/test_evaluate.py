@@ -46,7 +46,7 @@ def test_a_report_with_all_files_and_the_wrong_images(
     said = capfd.readouterr()
     assert "Top-1 accuracy" in said.out
     assert "80.0 %" in said.out
-    assert "Images that could not be classified, and are in no figure: 1." in said.err
+    assert "Images that could not be classified and aren't part of any figure: 1." in said.err
     metrics = read_metrics("report")
     assert metrics["counts"] == {"evaluated": 5, "unreadable": 1, "left_out": 0}
     assert metrics["confusions"] == [{"truth": "red", "predicted": "blue", "images": 1}]
@@ -134,7 +134,7 @@ def test_a_comparison_says_what_changed_and_whether_it_may_be_chance(
     assert main(["compare", "a/metrics.json", "b"]) == 0
     said = capfd.readouterr().out
     assert "5 images in both: 2 right in both, 0 wrong in both, 1 newly right, 2 newly wrong." in said
-    assert "may be chance (McNemar's test, p = 1.000)" in said
+    assert "may be due to chance (McNemar's test, p = 1.000)" in said
     assert "red/odd.png: blue → red" in said
     assert main(["compare", "a/metrics.json", "b/metrics.json", "-f", "json"]) == 0
     found = json.loads(capfd.readouterr().out)

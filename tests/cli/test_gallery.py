@@ -42,7 +42,7 @@ def test_a_run_says_what_it_found(tiny: str, photos: Path, capfd: Captured) -> N
     assert main(["index"]) == 0  # the library's folders and its model
     assert capfd.readouterr().err == (
         "pictag: 3 images: 1 new, 1 unchanged, 1 moved, copied or edited, 1 gone. 1 camera RAW file without "
-        "a JPEG beside it skipped.\n"
+        "a JPEG skipped.\n"
     )
     assert main(["index", "-q"]) == 0
     assert capfd.readouterr() == ("", "")
@@ -61,7 +61,7 @@ def test_a_missing_disk_is_reported_and_loses_nothing(indexed: None, photos: Pat
     assert main(["index"]) == 1
     stated = capfd.readouterr().err
     assert f"{photos}: the folder could not be read: No such file or directory." in stated
-    assert "is a disk missing?). Its 2 images stay in the library." in stated
+    assert "is its disk connected?). Its 2 images stay in the library." in stated
     with Gallery.open("data/gallery.db") as gallery:
         assert gallery.status()["files"] == 2
 
@@ -117,7 +117,7 @@ def test_a_folder_is_removed(indexed: None, photos: Path, capfd: Captured) -> No
     ("arguments", "status", "message"),
     [
         (["index"], 2, "There is no library at"),
-        (["gallery", "confirm", "photos/red.png", "red"], 2, "Make one with: pictag index FOLDER"),
+        (["gallery", "confirm", "photos/red.png", "red"], 2, "Create one with: pictag index FOLDER"),
         (["gallery", "import", "missing.jsonl"], 2, "Cannot read missing.jsonl"),
         (["index", "photos/red.png"], 2, "is a file. Give the folder that it is in."),
         (["gallery", "status", "--library", "photos/red.png"], 2, "is not a library of pictag"),

@@ -124,7 +124,7 @@ def test_a_table_has_scores_and_labels(run: Run, capfd: pytest.CaptureFixture[st
 
 def test_null_bytes_are_for_paths(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
     assert run("dog", "-0", "--format", "jsonl") == 2
-    assert "-0 is for paths" in capfd.readouterr().err
+    assert "-0 works only with --format paths" in capfd.readouterr().err
 
 
 def test_a_missing_library_says_how_to_make_one(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

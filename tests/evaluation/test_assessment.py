@@ -54,7 +54,7 @@ def test_data_of_which_no_image_can_be_read_is_an_error() -> None:
 def test_images_of_classes_without_a_label_are_left_out_and_named() -> None:
     found = measure(score(make_data(["red"], ["ultraviolet"]), [RED, RED]))
     assert (found.skipped, found.figures["top1"].n) == (1, 1)
-    assert "Not a label of the model: 'ultraviolet'" in " ".join(found.notes)
+    assert "Classes without a label: 'ultraviolet'" in " ".join(found.notes)
 
 
 def test_labels_that_the_data_does_not_have_count_as_wrong() -> None:

@@ -67,9 +67,9 @@ def test_a_report_shows_all_parts_without_a_network_and_is_accessible(
     with visit_page(browser, report.as_uri(), viewport=size, color_scheme=scheme, offline=True) as visit:
         page = visit.page
         headings = page.get_by_role("heading", level=2).all_text_contents()
-        parts = ["Read this first", "At a glance", "Labels", "Do scores mean what they say?"]
+        parts = ["Read this first", "At a glance", "Labels", "Can the scores be trusted?"]
         if exclusive:
-            parts[2:3] = ["Which threshold should I use?", "Classes", "What is taken for what"]
+            parts[2:3] = ["Which threshold should I use?", "Classes", "Most confused classes"]
         assert {*parts, "Worst mistakes", "Not classified"} <= set(headings)
         shown = page.locator(".mistakes img")
         assert shown.count() > 5

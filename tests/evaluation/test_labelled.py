@@ -59,7 +59,7 @@ def test_what_is_left_out_is_named(tmp_path: Path) -> None:
     (tmp_path / ".cache").mkdir()
     assert read_labelled(tmp_path).problems == (
         "The class 'dog' has no images.",
-        f"1 image lies outside of the class folders of {tmp_path}, and is not used.",
+        f"1 image lies outside the class folders of {tmp_path}, and is not used.",
     )
 
 

@@ -28,8 +28,8 @@ def test_unmapped_and_ambiguous_classes_are_named() -> None:
     mapping = map_classes(("lion", "crane", "unicorn"), ANIMALS)
     assert mapping.classes == {"lion": 1}
     assert list(describe_gaps(mapping)) == [
-        "Not a label of the model: 'unicorn'. Give its label with --map FILE.",
-        "Ambiguous: the class 'crane' may be 'crane', 'crane'. Say which with --map.",
+        "Classes without a label: 'unicorn'. Give their labels with --map FILE.",
+        "Ambiguous: the class 'crane' may be 'crane', 'crane'. Choose with --map.",
     ]
 
 

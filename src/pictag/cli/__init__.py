@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "classify": ("pictag.cli.classify", "classify", "Classify images."),
     "keywords": ("pictag.cli.keywords", "keywords", "Suggest keywords for photographs."),
-    "index": ("pictag.cli.index", "index", "Bring the library of the gallery up to date."),
+    "index": ("pictag.cli.index", "index", "Index photographs, to search them and find duplicates."),
     "search": ("pictag.cli.search", "search", "Search the library of the gallery."),
     "similar": ("pictag.cli.similar", "similar", "Find images similar to a photograph."),
     "duplicates": ("pictag.cli.duplicates", "duplicates", "Find duplicates in the library."),

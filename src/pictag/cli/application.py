@@ -1,4 +1,4 @@
-"""What the commands of the applications share: their model, and the options with which it is opened."""
+"""Options that the applications' commands share: the model, and how it is opened."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ APPLICATION_MODEL = click.option(
     help="A model on the Hub (org/name, org/name@revision), a folder, an .onnx file, or a built-in model. "
     "[default: PICTAG_MODEL, or efficientnet-lite0 if it is installed, or embedded]",
 )
-# All scores are needed, so the options that leave labels out are missing.
+# Without the options that leave labels out: all scores are needed.
 application_pipeline = collect(
     (APPLICATION_MODEL, *(option for option in PIPELINE if option not in (MODEL, TOP_K, MIN_SCORE))),
     "options",

@@ -27,10 +27,10 @@ Examples:
   pictag calibrate my-model dataset/ --split val --min-precision 0.95
   pictag calibrate org/tagger labels.csv --min-recall 0.9 --dry-run
 
-The temperature makes scores mean what they say: of the labels with a score of 80 %, about 80 % are right. It
-doesn't change which label is best. Both are written into the model's card, from where every command uses
-them: card.json in the model's folder; for a model on the Hub or a built-in model, a file in pictag's data
-folder.
+The temperature calibrates the scores: of the labels with a score of 80 %, about 80 % are right. It doesn't
+change which label is best. The temperature and the thresholds are written into the model's card, and all
+commands use them. The card is card.json in the model's folder; for a model on the Hub or a built-in model, it
+is a file in pictag's data folder.
 
 Exit status: 0 success, 1 some images couldn't be read, 2 wrong usage, no model or too little data, 74 the
 card can't be written, 130 interrupted (nothing is written then).
@@ -52,15 +52,15 @@ pipeline_of = collect(
     "--min-precision",
     type=float,
     metavar="P",
-    help="Give each label the lowest threshold with which at least this share of its images is right.",
+    help="Give each label the lowest threshold that reaches this precision.",
 )
 @click.option(
     "--min-recall",
     type=float,
     metavar="R",
-    help="Give each label the highest threshold with which at least this share of its images is found.",
+    help="Give each label the highest threshold that reaches this recall.",
 )
-@click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be written, but write nothing.")
 @pipeline_of
 @QUIET
 @debug_option
@@ -105,7 +105,9 @@ def calibrate(
 
 
 def show_fitted(fitted: FittedCard, *, takes_temperature: bool) -> None:
-    """Print the new values, and what they do on images that weren't used to fit them."""
+    """Print the new values, and their effect on held-out images."""
+    from pictag.evaluation.fitting import FOLDS
+
     ece, loss = fitted.ece, fitted.log_loss
     if not takes_temperature:
         click.echo("Temperature: none, because the model's graph returns probabilities.")
@@ -115,7 +117,7 @@ def show_fitted(fitted: FittedCard, *, takes_temperature: bool) -> None:
         click.echo(f"Temperature: {fitted.old_temperature:.3f} → {fitted.temperature:.3f}")
     click.echo(
         f"Calibration error: {ece[0]:.1%} → {ece[1]:.1%}, log loss {loss[0]:.3f} → {loss[1]:.3f} "
-        f"({fitted.images:,} images, each fifth measured with what the others give)"
+        f"({fitted.images:,} images, {FOLDS}-fold cross-validation)"
     )
     if fitted.held_out is None:
         return
@@ -127,13 +129,13 @@ def show_fitted(fitted: FittedCard, *, takes_temperature: bool) -> None:
         click.echo(f"  and {len(fitted.thresholds) - _MOST_NAMED:,} more")
     if precision.n:
         click.echo(
-            f"With them, on images that weren't used: precision {precision.value:.1%} "
+            f"With these thresholds, on held-out images: precision {precision.value:.1%} "
             f"({precision.low:.1%} to {precision.high:.1%}), recall {recall.value:.1%} "
             f"({recall.low:.1%} to {recall.high:.1%})"
         )
     if fitted.not_reached:
         click.echo(
-            "No threshold of their own gives that for these labels. They have the one that gives it for all "
+            "For these labels, no threshold reaches this. They get the threshold that reaches it for all "
             f"labels together: {_name(fitted.not_reached)}"
         )
 

@@ -43,7 +43,7 @@ Exit status: 0 success, 2 the files can't be compared.
 @debug_option
 def compare(*, before: Path, after: Path, format_: str) -> None:
     """Compare two evaluations of the same images: their figures, which images became right or wrong, and
-    whether that may be chance (McNemar's test).
+    whether the difference may be due to chance (McNemar's test).
     """
     from pictag.evaluation.comparison import compare as compare_metrics
     from pictag.evaluation.metrics_file import read_metrics
@@ -77,7 +77,7 @@ def show_comparison(found: ModelComparison, before: SavedMetrics, after: SavedMe
     click.echo(describe_chance(found))
     for count, path in ((found.only_before, before.path), (found.only_after, after.path)):
         if count:
-            click.echo(f"{count:,} images are only in {shorten(path)}; they count in its figures above.")
+            click.echo(f"{count:,} images are only in {shorten(path)}; its figures above include them.")
     changes = sorted(
         ((new.value - old.value, name, old, new) for name, (old, new) in found.recalls.items()),
         key=lambda change: -abs(change[0]) if change[0] == change[0] else 0.0,
@@ -88,7 +88,7 @@ def show_comparison(found: ModelComparison, before: SavedMetrics, after: SavedMe
             (name, show_share(old.value), show_share(new.value), f"{100 * change:+.1f} points", f"{old.n:,}")
             for change, name, old, new in changed
         ]
-        head_of_classes = ("found (recall), largest changes", "before", "after", "change", "images")
+        head_of_classes = ("recall, largest changes", "before", "after", "change", "images")
         click.echo()
         click.echo(draw(make_console(), make_table(table, head=head_of_classes)), nl=False)
     show_images("Newly wrong", found.newly_wrong)
@@ -102,8 +102,8 @@ def describe_chance(found: ModelComparison) -> str:
     p = "below 0.001" if found.p_value < 0.001 else f"{found.p_value:.3f}"
     if found.p_value < _SURE:
         better = "second" if len(found.newly_right) > len(found.newly_wrong) else "first"
-        return f"The {better} model is better, and that is hardly chance (McNemar's test, p = {p})."
-    return f"The difference may be chance (McNemar's test, p = {p})."
+        return f"The {better} model is better. That is unlikely to be chance (McNemar's test, p = {p})."
+    return f"The difference may be due to chance (McNemar's test, p = {p})."
 
 
 def show_images(title: str, images: Sequence[ChangedImage]) -> None:
@@ -115,7 +115,7 @@ def show_images(title: str, images: Sequence[ChangedImage]) -> None:
         before, after = (", ".join(labels) or "none" for labels in (image.before, image.after))
         click.echo(escape(f"  {image.name}: {before} → {after}"))
     if len(images) > _MOST_IMAGES:
-        click.echo(f"  and {len(images) - _MOST_IMAGES:,} more (--format json has all)")
+        click.echo(f"  and {len(images) - _MOST_IMAGES:,} more (--format json lists all)")
 
 
 def _without_nan(value: object) -> object:

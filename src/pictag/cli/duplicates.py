@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from pictag.cli.search import Format
     from pictag.gallery.duplicates import DuplicateGroup
 
-_LONG = 20_000  # images that take more than a few seconds
+_LONG = 20_000  # comparing more images takes more than a few seconds
 EXAMPLES = """
 Examples:
 
 \b
   pictag duplicates
   pictag duplicates ~/Pictures/2024 --format jsonl
-  pictag duplicates --dismiss a.jpg b.jpg      they are not duplicates: don't show them again
+  pictag duplicates --dismiss a.jpg b.jpg      these aren't duplicates: don't show them again
   pictag duplicates -0 | xargs -0 mv -t /tmp/duplicates
 
 The first file of a group is the one to keep. Nothing is deleted. With --format paths or -0, the others are
-listed. Look at near duplicates before you delete any: they are different pixels, and sometimes different
+listed. Look at near duplicates before you delete any: their pixels differ, and some are different
 photographs.
 
 Exit status: 0 success, also if there are none, 2 wrong usage or no library.
@@ -45,7 +45,7 @@ Exit status: 0 success, also if there are none, 2 wrong usage or no library.
     "--format",
     "asked",
     type=click.Choice(["table", "paths", "jsonl"]),
-    help="table for people, jsonl for programs (one group on a line), paths for other commands (without the "
+    help="table for people, jsonl for programs (one group per line), paths for other commands (without the "
     "files to keep). [default: table on a terminal, jsonl in a pipe]",
 )
 @click.option("-0", "--null", "is_null", is_flag=True, help="Paths that end with a null byte, for xargs -0.")
@@ -53,7 +53,7 @@ Exit status: 0 success, also if there are none, 2 wrong usage or no library.
     "--dismiss",
     "is_dismissed",
     is_flag=True,
-    help="Remember that the files that are named are no duplicates of each other.",
+    help="Record that the named files aren't duplicates of each other. Their group isn't shown again.",
 )
 @LIBRARY
 @QUIET
@@ -73,7 +73,7 @@ def duplicates(
     and images that are nearly the same, such as smaller, cropped, compressed, brighter or mirrored copies.
     """
     if is_null and asked not in (None, "paths"):
-        raise click.UsageError(f"-0 is for paths, not for --format {asked}.")
+        raise click.UsageError("-0 works only with --format paths.")
     from pictag.gallery import Gallery
     from pictag.gallery.duplicates import dismiss, find_duplicates
 
@@ -84,7 +84,7 @@ def duplicates(
                 say(f"Dismissed: {len(names)} files ({count:,} pair{'' if count == 1 else 's'} of images).")
             return 0
         if not quiet and (images := gallery.status()["images"]) > _LONG:
-            say(f"Comparing {images:,} images. This takes a minute for 100,000.")
+            say(f"Comparing {images:,} images. 100,000 images take about a minute.")
         groups = find_duplicates(gallery.connection, names)
     write_groups(groups, choose_format(asked, is_null=is_null), is_null=is_null)
     if not quiet:

@@ -47,7 +47,7 @@ MAP = click.option(
     "--map",
     "how",
     metavar="imagenet|FILE",
-    help="How the classes of DATA and the model's labels belong together. FILE is a CSV of class,label. "
+    help="How the classes of DATA map to the model's labels. FILE is a CSV of class,label. "
     "imagenet: the classes are ImageNet's, as WordNet ids, names, or numbers from 0 to 999. [default: the "
     "same name or the same WordNet id]",
 )
@@ -103,9 +103,11 @@ def evaluate(
     from pictag.evaluation import measure, read_labelled, read_predictions, report_folder
 
     if predictions is not None and options.model is not None:
-        raise click.UsageError("--predictions are those of a model already. Leave out --model.")
+        raise click.UsageError(
+            "--predictions can't be used with --model: FILE has the predictions of a model."
+        )
     if overwrite and output is None:
-        raise click.UsageError("--overwrite replaces a report. Name its folder with --output FOLDER.")
+        raise click.UsageError("--overwrite needs --output FOLDER.")
     data = read_labelled(place, split=split)
     report_folder.make_folders(output, export_wrong, overwrite=overwrite)
     if predictions is not None:
@@ -164,7 +166,7 @@ def encode_summary(found: Evaluation) -> dict[str, Any]:
 
 
 def show_summary(found: Evaluation) -> None:
-    """Print the figures as a table, and what has to be known about them."""
+    """Print the figures and thresholds as tables, and the notes on stderr."""
     from pictag.cli.tables import draw, make_console, make_table
     from pictag.evaluation.html_report import TITLES, show_range, show_share, show_threshold, show_value
 
@@ -179,12 +181,12 @@ def show_summary(found: Evaluation) -> None:
             (f"{point.wanted:.0%}", show_threshold(point.threshold), show_share(point.coverage.value))
             for point in found.points
         ]
-        parts += ["", make_table(points, head=("to be right", "threshold", "images kept"))]
+        parts += ["", make_table(points, head=("wanted accuracy", "threshold", "images kept"))]
     click.echo(draw(console, *parts), nl=False)
     for note in found.notes:
         say(note)
     if found.failures:
-        say(f"Images that could not be classified, and are in no figure: {len(found.failures):,}.")
+        say(f"Images that could not be classified and aren't part of any figure: {len(found.failures):,}.")
         if is_terminal(sys.stdout):
             for _, failure in found.failures[:_MOST_NAMED]:
                 say(escape(failure.message))

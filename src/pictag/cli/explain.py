@@ -57,8 +57,8 @@ Exit status: 0 success, 1 some images failed, 2 wrong usage or no model, 130 int
     type=click.Choice(("auto", "occlusion")),
     default="auto",
     show_default=True,
-    help="auto takes an exact map where the model allows it (one run), and occlusion elsewhere. occlusion "
-    "classifies 64 copies of the image, each with a covered square.",
+    help="auto uses an exact map if the model allows it (one run), else occlusion. occlusion classifies 64 "
+    "copies of the image, each with a different square covered.",
 )
 @click.option(
     "-o",

@@ -27,8 +27,8 @@ _WORDS = click.argument("words", nargs=-1, required=True, metavar="WORD...")
 def gallery_app() -> None:
     """Review labels, and manage the gallery's library.
 
-    Decisions are about an image's pixels: they hold for all copies of a file, survive renaming, indexing
-    again and another model, and always override the model.
+    Decisions are stored for an image's pixels. They apply to all copies of a file, stay when files are
+    renamed or indexed again, also with another model, and always override the model.
     """
 
 
@@ -56,21 +56,27 @@ def _decision(name: str, done: str, summary: str, details: str) -> None:
 
 _decision("confirm", "confirmed", "Confirm labels of a photograph.", "A confirmed label has the score 1.")
 _decision(
-    "reject", "rejected", "Reject labels of a photograph.", "A search no longer finds the photograph by them."
+    "reject",
+    "rejected",
+    "Reject labels of a photograph.",
+    "A search for them no longer finds the photograph.",
 )
 _decision("add", "added", "Add words to a photograph.", "Each WORD is a keyword; quote one that has spaces.")
 _decision(
-    "forget", "decision forgotten", "Forget decisions about a photograph.", "The model's labels apply again."
+    "forget",
+    "decision forgotten",
+    "Withdraw decisions about a photograph.",
+    "The model's labels apply again.",
 )
 
 
-@gallery_app.command("status", short_help="Show what the library has.")
+@gallery_app.command("status", short_help="Show the library's folders, images, model and decisions.")
 @LIBRARY
 @REPORT_FORMAT
 @debug_option
 @click.pass_obj
 def show_status(invocation: Invocation, *, library: Path | None, format_: str) -> None:
-    """Show what the library has: its folders, images, model and decisions."""
+    """Show the library's folders, images, model and decisions."""
     with _open(library, invocation) as gallery:
         status = gallery.status()
     if format_ == "json":
@@ -110,14 +116,14 @@ def export(invocation: Invocation, *, output: Path | None, library: Path | None)
                 stream.write(f"{line}\n".encode())
 
 
-@gallery_app.command("import", short_help="Read decisions that were exported.")
+@gallery_app.command("import", short_help="Import exported decisions.")
 @click.argument("file", metavar="FILE|-")
 @LIBRARY
 @debug_option
 @click.pass_obj
 def import_(invocation: Invocation, *, file: str, library: Path | None) -> None:
-    """Read decisions that 'pictag gallery export' wrote. Of two about the same word of an image, the later
-    one stays. They apply to images that are indexed later, too.
+    """Import decisions that 'pictag gallery export' wrote. If two are about the same word of an image, the
+    later one is kept. They also apply to images that are indexed later.
     """
     from pictag.gallery.decisions import import_decisions
 

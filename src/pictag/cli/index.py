@@ -1,4 +1,4 @@
-"""``pictag index``: bring the library of the gallery up to date."""
+"""``pictag index``: index folders of photographs in the library of the gallery."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ Examples:
 
 \b
   pictag index ~/Pictures
-  pictag index                           all folders of the library again
+  pictag index                           update all folders of the library
+
   pictag index ~/Pictures --exclude screenshots --exclude '*.png'
 
 Photographs are never changed. Files that are unchanged aren't read again. Hidden folders, @eaDir and
@@ -49,7 +50,7 @@ node_modules are skipped.
 Exit status: 0 success, 1 some images failed, 2 wrong usage or no model, 74 the library can't be written, 130
 interrupted (run it again to continue).
 """
-# Other pixels or fewer scores than the model's own would make another library.
+# Options that change the pixels or the stored scores: all images of a library are indexed the same way.
 _LEFT_OUT = (MODEL, TOP_K, MIN_SCORE, DECODE, ALPHA)
 _MODEL = click.option(
     "-m",
@@ -66,17 +67,17 @@ model_options = collect(
 )
 
 
-@click.command(epilog=EXAMPLES, short_help="Bring the library of the gallery up to date.")
+@click.command(epilog=EXAMPLES, short_help="Index photographs, to search them and find duplicates.")
 @click.argument("folders", nargs=-1, metavar="[FOLDER]...")
 @LIBRARY
 @click.option(
     "--exclude",
     multiple=True,
     metavar="PATTERN",
-    help="Leave out files and folders by name, or by path below FOLDER; may be repeated. The patterns are "
-    "remembered for these folders.",
+    help="Skip files and folders by name, or by path below FOLDER; may be repeated. The patterns are stored "
+    "for these folders.",
 )
-@click.option("--retry-failed", is_flag=True, help="Try images again that failed and haven't changed.")
+@click.option("--retry-failed", is_flag=True, help="Try failed images again, even if they haven't changed.")
 @model_options
 @QUIET
 @debug_option
@@ -91,8 +92,8 @@ def index(
     options: PipelineOptions,
     quiet: bool,
 ) -> int:
-    """Bring the library of the gallery up to date: read what has changed in FOLDERs and their subfolders, and
-    classify new images. Without FOLDER, all folders of the library are read again.
+    """Index the photographs in FOLDERs and their subfolders: read the files that have changed, and classify
+    new images. Without FOLDER, update all folders of the library.
     """
     from pictag.gallery import Gallery
     from pictag.gallery.folders import FolderScan
@@ -149,9 +150,9 @@ def index_folders(
     summary = indexers[0].summary
     for folder, count in summary.kept.items():
         say(
-            f"{shorten(folder)} can't be read or has no images now (is a disk missing?). Its "
-            f"{_count(count, 'image')} stay in the library. If they were deleted: pictag gallery remove "
-            "FOLDER"
+            f"{shorten(folder)} can't be read or has no images (is its disk connected?). Its  "
+            f"{_count(count, 'image')} stay in the library. If they were deleted, run: pictag "
+            "gallery remove FOLDER"
         )
     if not quiet:
         say(describe_summary(summary))
@@ -175,7 +176,7 @@ def describe_summary(summary: IndexSummary) -> str:
         parts.append(f"{summary.failed:,} failed")
     sentence = f"{_count(found, 'image')}: {', '.join(parts)}."
     if summary.raw:
-        sentence += f" {_count(summary.raw, 'camera RAW file')} without a JPEG beside it skipped."
+        sentence += f" {_count(summary.raw, 'camera RAW file')} without a JPEG skipped."
     return sentence
 
 

@@ -47,13 +47,16 @@ class Wishes:
 
 KEYWORD_CHOICE: Sequence[Callable[..., Any]] = (
     click.option(
-        "--max-keywords", type=click.IntRange(min=1), metavar="N", help="Most suggestions for an image."
+        "--max-keywords",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Maximum number of suggestions per image.",
     ),
     click.option(
         "--min-score",
         type=float,
         metavar="SCORE",
-        help="Lowest score of a suggestion. [default: measured for the model]",
+        help="Minimum score of a suggestion. [default: measured for the model]",
     ),
     click.option(
         "--vocabulary",
@@ -72,7 +75,7 @@ KEYWORD_CHOICE: Sequence[Callable[..., Any]] = (
     click.option(
         "--embed", is_flag=True, help="Write the keywords into the images themselves, with ExifTool."
     ),
-    click.option("--no-backup", is_flag=True, help="With --embed: keep no copy of the original."),
+    click.option("--no-backup", is_flag=True, help="With --embed: don't keep a copy of the original."),
     click.option(
         "--csv",
         type=click.Path(path_type=Path, dir_okay=False),
@@ -83,12 +86,12 @@ KEYWORD_CHOICE: Sequence[Callable[..., Any]] = (
     click.option(
         "--preset",
         type=click.Choice(PRESETS),
-        help="The agency whose rules apply to --csv, and whose limits are checked. [default: generic]",
+        help="The agency whose format --csv has, and whose limits are checked. [default: generic]",
     ),
     click.option(
         "--title-from",
         type=click.Choice(TITLE_SOURCES),
-        help="What a title in --csv is made of if the photograph has none. [default: it stays empty]",
+        help="Source of the title in --csv for photographs without one. [default: none, it stays empty]",
     ),
     click.option("--dry-run", is_flag=True, help="Show what would be written, but write nothing."),
 )

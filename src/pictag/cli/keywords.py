@@ -84,7 +84,7 @@ def keywords(
     if wishes.csv is not None and wishes.csv.exists() and not replaces_csv:
         raise OutputError(f"{shorten(wishes.csv)} already exists. Use --overwrite to replace it.")
     if wishes.csv is not None and rows["output"] is None:
-        rows |= {"overwrite": False}  # it is about --csv
+        rows |= {"overwrite": False}  # --overwrite applies to --csv
     destination = choose_rows(rows)
     if options.model is None:
         model = choose_model(invocation.settings.model, cache_dir=options.cache_dir, quiet=quiet)
@@ -145,7 +145,7 @@ def suggest_keywords(
         )
         if not keyworder.cuts.is_measured and wishes.min_score is None and not quiet:
             warnings.append(
-                f"The lowest scores for this model are guesses (label {keyworder.cuts.label}, concept "
+                f"The minimum scores for this model weren't measured (label {keyworder.cuts.label}, concept "
                 f"{keyworder.cuts.concept}). Set your own with --min-score."
             )
         rows, done = open_rows_for(destination, classifier, wishes, keyworder, upload)

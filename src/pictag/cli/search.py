@@ -36,7 +36,7 @@ Examples:
   pictag search label:dog is:unreviewed score:90%
   pictag search dog -0 | xargs -0 cp -t /tmp/dogs
 
-An argument that begins with - and is not an option belongs to the query: -cat leaves out cats.
+An argument that begins with - and isn't an option belongs to the query: -cat excludes cats.
 
 The query language: docs/search.md.
 
@@ -86,7 +86,7 @@ def _split(args: list[str], command: click.Command) -> tuple[list[str], list[str
     "limit",
     type=click.IntRange(min=1),
     metavar="N",
-    help=f"The largest number of images. [default: {_TABLE_ROWS} in a table, otherwise all]",
+    help=f"Maximum number of images. [default: {_TABLE_ROWS} in a table, otherwise all]",
 )
 @click.option(
     "--format",
@@ -112,11 +112,11 @@ def search(
 ) -> int:
     """Search the library of the gallery by what images show, by keywords, names, dates, folders and types.
 
-    Images whose words people wrote or confirmed come first, then the best scores. 'pictag index FOLDER' makes
-    the library.
+    Images with a matching word that a person wrote or confirmed come first, the others follow by score.
+    Create the library with 'pictag index FOLDER'.
     """
     if is_null and asked not in (None, "paths"):
-        raise click.UsageError(f"-0 is for paths, not for --format {asked}.")
+        raise click.UsageError("-0 works only with --format paths.")
     chosen = choose_format(asked, is_null=is_null)
     from pictag.gallery import Gallery
     from pictag.gallery.search import search as search_library
@@ -207,7 +207,7 @@ def draw_files(files: Iterable[FoundFile]) -> str:
 def _list_cells(files: Iterable[FoundFile]) -> Iterator[tuple[str, str, str]]:
     from pictag.vocabulary import count_classes
 
-    below = count_classes()  # what says most comes first: of a dog, that it is an animal says little
+    below = count_classes()  # the most specific words first: "dog" before "animal"
     here = os.path.join(os.getcwd(), "")  # noqa: PTH109, PTH118 - a prefix of text
     for file in files:
         labels = ", ".join(

@@ -27,8 +27,8 @@ Examples:
   pictag similar https://example.org/beach.jpg
   pictag similar - < beach.jpg
 
-The score is the cosine of the embeddings: 1 for the same image, about 0 for images that have nothing in
-common. How high it is for two similar photographs depends on the model.
+The score is the cosine similarity of the embeddings: 1 for the same image, about 0 for unrelated images. The
+score of two similar photographs depends on the model.
 
 Exit status: 0 success, 2 wrong usage, no library, or PHOTO can't be read.
 """
@@ -43,7 +43,7 @@ Exit status: 0 success, 2 wrong usage, no library, or PHOTO can't be read.
     metavar="N",
     default=10,
     show_default=True,
-    help="How many images.",
+    help="Maximum number of images.",
 )
 @click.option(
     "--format",
@@ -69,12 +69,12 @@ def similar(
 ) -> int:
     """Find the images of the gallery's library that are most similar to PHOTO, best first.
 
-    PHOTO needn't be in the library. If it isn't, the library's model is run on it.
+    PHOTO doesn't have to be in the library. If it isn't, the library's model is run on it.
     """
     if photo == STDIN and (sys.stdin is None or is_terminal(sys.stdin)):
         raise click.UsageError("- reads standard input. Pipe an image into it.")
     if is_null and asked not in (None, "paths"):
-        raise click.UsageError(f"-0 is for paths, not for --format {asked}.")
+        raise click.UsageError("-0 works only with --format paths.")
     from pictag.gallery import Gallery
     from pictag.gallery.similar import find_similar
 

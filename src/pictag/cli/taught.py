@@ -1,4 +1,4 @@
-"""What cross-validation says about a taught model, as tables or JSON."""
+"""The cross-validation report of a taught model, as tables or JSON."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _list_parts(taught: Taught) -> Iterator[RenderableType]:
             ("base", taught.base),
             ("images", f"{sum(taught.images.values()):,} with {len(taught.images):,} labels"),
             (what, f"{_show(found.figure)}; {chance}"),
-            ("measured", f"on images that were left out: {found.folds} folds, {found.rounds} times"),
+            ("measured", f"on held-out images: {found.folds}-fold cross-validation, {found.rounds} times"),
         ]
     )
     yield ""
@@ -56,7 +56,7 @@ def _list_parts(taught: Taught) -> Iterator[RenderableType]:
             (confusion.label, confusion.predicted, f"{confusion.images:.1f}")
             for confusion in found.confusions[:_MOST_CONFUSIONS]
         )
-        yield make_table(rows, head=("images of", "taken for", "mean number"))
+        yield make_table(rows, head=("true label", "predicted", "images (mean)"))
     if found.worst:
         yield ""
         worst_images = (

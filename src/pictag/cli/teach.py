@@ -50,11 +50,11 @@ Examples:
   pictag classify holiday/ --model my-model
 
 DATA is a folder with one folder of images per class, or a CSV file of path,label. A CSV may have several
-labels in a row, separated by semicolons; the model then scores each label by itself. At least two classes
+labels in a row, separated by semicolons; the model then scores each label independently. At least two classes
 with five images each are needed; twenty or more are better.
 
-The written folder works with every command, with ONNX Runtime and OpenVINO, and has no images in it. Its
-file examples.npz has their names and embeddings, for --update; the model works without it.
+The written folder works with every command, with ONNX Runtime and OpenVINO, and contains no images. Its file
+examples.npz has their names and embeddings, for --update; the model works without it.
 
 Exit status: 0 success, 1 some images couldn't be read (the others were used), 2 wrong usage, no such model,
 or labels that can't be told apart, 74 the output can't be written, 130 interrupted. Nothing is written
@@ -65,10 +65,10 @@ BASE = click.option(
     "--base",
     "model",
     metavar="MODEL",
-    help="The model whose knowledge of images is used: a name on the Hub, a folder, an .onnx file, or a "
+    help="The model whose embeddings are used: a name on the Hub, a folder, an .onnx file, or a "
     "built-in model. [default: PICTAG_MODEL, or efficientnet-lite0 if it is installed, or embedded]",
 )
-# What changes how images are prepared would have to be given again with the new model, so it is missing.
+# Without the options that change preprocessing: they would have to be repeated whenever the model is used.
 base_options = collect(
     (
         *(BASE, REVISION, DTYPE, MODEL_FILE, MODEL_OUTPUT, MODEL_OUTPUT_NAME, EMBEDDINGS[1]),
@@ -88,7 +88,8 @@ base_options = collect(
 @click.option(
     "--update",
     metavar="FOLDER",
-    help="A model that this command wrote: the new one knows its images and those of DATA. Replaces --base.",
+    help="A model that this command wrote. The new one is trained on its images and those of DATA. Use it "
+    "instead of --base.",
 )
 @click.option(
     "--from-library",
@@ -120,9 +121,9 @@ def teach(
 ) -> int:
     """Teach a model your own labels, from as few as five images of each.
 
-    The images become embeddings of the base model, and a new last layer learns the labels from these.
-    Cross-validation says how often it will be right. If that isn't better than always naming the largest
-    class, nothing is written. This command needs the extra 'teach': pip install 'pictag[teach]'.
+    The base model computes an embedding of each image, and a new last layer is trained on these. Its accuracy
+    is measured by cross-validation. If it isn't better than always predicting the largest class, nothing is
+    written. This command needs the extra 'teach': pip install 'pictag[teach]'.
     """
     if (data is None) == (from_library is None):
         raise click.UsageError(

@@ -1,4 +1,4 @@
-"""How good is a model on these images, and which threshold should one use?
+"""Measure how good a model is on labelled images, and which threshold to use.
 
 >>> from pictag.evaluation import estimate_share
 >>> estimate_share(45, 50).value

@@ -25,7 +25,7 @@ def evaluate(
 ) -> Evaluation:
     """Classify labelled images and measure how good the results are.
 
-    ``how`` says how classes and labels belong together: `pictag.evaluation.map_classes`. Images that can't be
+    ``how`` maps classes to labels, as for `pictag.evaluation.map_classes`. Images that can't be
     read are counted apart. Raises `InvalidData` if no class is a label of the model.
 
     >>> import tempfile
@@ -72,7 +72,7 @@ def _list_notes(scored: ScoredImages) -> Iterator[str]:
     yield from scored.data.problems
     yield from describe_gaps(scored.mapping)
     if scored.skipped:
-        yield f"Images of classes without a label of the model, which are left out: {len(scored.skipped):,}."
+        yield f"Images left out because the model has no label for their class: {len(scored.skipped):,}."
     if scored.is_multi_label and scored.model.exclusive:
         yield (
             "Some images have no label or several, so each label is judged on its own, although the model's "
@@ -80,6 +80,6 @@ def _list_notes(scored: ScoredImages) -> Iterator[str]:
         )
     n, classes = len(scored.images), len(scored.judged)
     if n < _FEW_IMAGES:
-        yield f"{n:,} images are few. The intervals show how far the figures may be off."
+        yield f"The data set is small ({n:,} images). The intervals show how uncertain the figures are."
     elif n < _FEW_OF_A_CLASS * classes:
-        yield f"{n:,} images of {classes:,} classes: the figures of single classes say little."
+        yield f"{n:,} images of {classes:,} classes: the figures of single classes are very uncertain."

@@ -1,4 +1,4 @@
-"""Do scores mean what they say? Calibration error, Brier score, log loss, and the bins of a reliability
+"""How well scores are calibrated: calibration error, Brier score, log loss, and the bins of a reliability
 diagram.
 """
 

@@ -107,7 +107,7 @@ def draw_confusions(names: Sequence[str], counts: Sequence[Sequence[int]]) -> Ma
                 f"{count if count < 1000 else '≥1k'}</text>"
             )
             parts.append(
-                f"<g><title>{escape(name)} taken for {escape(other)}: {count}</title>"
+                f"<g><title>{escape(name)} predicted as {escape(other)}: {count}</title>"
                 f'<rect class="cell" x="{x}" y="{y}" width="{side - 1}" height="{side - 1}"/>'
                 f'<rect class="cell {kind}" x="{x}" y="{y}" width="{side - 1}" height="{side - 1}" '
                 f'style="fill-opacity:{strength:.2f}"/>{number if count else ""}</g>'

@@ -1,4 +1,4 @@
-"""Compare two evaluations of the same images: which is better, and is the difference more than chance?"""
+"""Compare two evaluations of the same images: their figures, what changed, and a significance test."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pictag.evaluation.metrics_file import SavedMetrics
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangedImage:
-    """An image that one model has right and the other wrong."""
+    """An image that one model classifies correctly and the other doesn't."""
 
     name: str
     truth: tuple[str, ...]
@@ -25,9 +25,10 @@ class ChangedImage:
 class ModelComparison:
     """The second evaluation against the first.
 
-    ``images`` is how many both have. ``both_right`` and ``both_wrong`` don't differ. ``p_value`` is
-    McNemar's: how probable so uneven a change, or a more uneven one, is if both models are equally good.
-    ``figures`` are those that both have, each before and after; they are of all images of each evaluation.
+    ``images`` is the number of images in both evaluations; ``both_right`` and ``both_wrong`` count those that
+    didn't change. ``p_value`` is that of McNemar's test: the probability of such an uneven change, or a more
+    uneven one, if both models are equally good. ``figures`` has each figure of both evaluations, before and
+    after, for all images of each evaluation.
     """
 
     images: int
@@ -43,7 +44,7 @@ class ModelComparison:
 
 
 def compare(before: SavedMetrics, after: SavedMetrics) -> ModelComparison:
-    """Compare evaluations image by image; an image is the same if its name is.
+    """Compare evaluations image by image; images are matched by name.
 
     Raises `InvalidData` if they have no image in common, or are of different kinds.
     """

@@ -1,4 +1,4 @@
-"""What an evaluation finds out, as frozen values."""
+"""The results of an evaluation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class ClassFigures:
     """The figures of one class or label.
 
-    ``labels`` are the model's labels that the class stands for. ``average_precision`` is of the label's
+    ``labels`` are the model's labels for the class. ``average_precision`` is of the label's
     scores. ``threshold`` is the one that ``precision``, ``recall`` and ``f1`` were measured with, ``None``
     where the best label counts; ``best_threshold`` gives the largest F1 on these images.
     """
@@ -57,7 +57,7 @@ class JudgedImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """What `evaluate` finds out. ``figures`` are by name, as docs/evaluation.md lists them."""
+    """The result of `evaluate`. ``figures`` are by name, as docs/evaluation.md lists them."""
 
     kind: str
     model: Mapping[str, Any]

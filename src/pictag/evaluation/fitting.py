@@ -1,4 +1,4 @@
-"""Fit what a model's card says about its scores: the temperature, and thresholds of labels."""
+"""Fit the values of a model's card that are about scores: the temperature and the labels' thresholds."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
 
 FOLDS = 5
 _MIN_IMAGES = 50
-_SMALLEST, _LARGEST = 0.1, 10.0  # further from 1, a temperature follows a handful of images
+_SMALLEST, _LARGEST = 0.1, 10.0  # a temperature further from 1 is determined by very few images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FittedCard:
     """New values for a model's card.
 
-    ``temperature`` replaces the card's; it is the old one if no other is better. ``thresholds`` by label are
-    of scores with this temperature. The calibration error and log loss before and after, and the ``held_out``
-    precision and recall of the thresholds, were measured on images that weren't used for fitting: on each
-    fifth of the data with what was fitted on the others. ``not_reached`` are labels for which no threshold
-    gives what was wanted; they have the threshold that gives it for all labels together.
+    ``temperature`` replaces the card's; it is the old one if no other is better. ``thresholds``, by label,
+    apply to scores with this temperature. The calibration error and log loss before and after, and the
+    ``held_out`` precision and recall of the thresholds, come from 5-fold cross-validation. ``not_reached``
+    are labels for which no threshold reaches the wanted precision or recall; they have the threshold that
+    reaches it for all labels together.
     """
 
     images: int
@@ -135,7 +135,7 @@ def write_card(model: Model, fitted: FittedCard, *, data: str, wanted: Mapping[s
     path = find_card_file(model.ref, folder, model.card.sha256)
     if path is None:
         raise OutputError(
-            f"There is no place for the card of {shorten(model.card.name)}: its files have no known sha256, "
+            f"The card of {shorten(model.card.name)} can't be stored: its files have no known sha256, "
             "or pictag's data folder can't be used. Copy the model into a folder of your own."
         )
     card: dict[str, Any] = dict(read_optional_json(path) or {})
@@ -188,7 +188,7 @@ def _choose(
     min_precision, min_recall = wanted
     common = choose_threshold(pooled, min_precision=min_precision, min_recall=min_recall)
     if common is None:
-        raise InvalidData("No threshold gives the wanted precision, even for all labels together.")
+        raise InvalidData("No threshold reaches the wanted precision, even for all labels together.")
     chosen = []
     for own_scores, own_truth in zip(scores.T, has_label.T, strict=True):
         own = choose_threshold(

@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs nothing else, no network and no script."""
+"""The report: a self-contained HTML file without scripts or external resources."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ TITLES = {
     "micro_precision": "Micro precision",
     "micro_recall": "Micro recall",
     "micro_f1": "Micro F1",
-    "concept": "Right kind",
+    "concept": "Concept accuracy",
     "ece": "Calibration error",
     "brier": "Brier score",
     "log_loss": "Log loss",
@@ -57,20 +57,20 @@ EXPLANATIONS = {
     "top1": "the best label is right",
     "top3": "the right label is among the best three",
     "top5": "the right label is among the best five",
-    "exact": "every label of the image is judged right",
-    "mean_average_precision": "the mean over labels of average precision",
-    "macro_precision": "the mean over classes: how much of what is predicted is right",
-    "macro_recall": "the mean over classes: how much of each class is found",
-    "macro_f1": "the mean over classes of F1, which combines precision and recall",
+    "exact": "all labels of the image are right",
+    "mean_average_precision": "the average precision, averaged over labels",
+    "macro_precision": "the share of predictions that are right, averaged over classes",
+    "macro_recall": "the share of images that are found, averaged over classes",
+    "macro_f1": "F1, which combines precision and recall, averaged over classes",
     "micro_precision": "over all predictions together",
     "micro_recall": "over all labels together",
     "micro_f1": "over all predictions and labels together",
-    "concept": "the best label is of the right kind, such as a terrier for another terrier",
-    "ece": "how far scores are from the share that is right, on average; smaller is better",
-    "brier": "squared distance of the scores from the truth; smaller is better",
-    "log_loss": "smaller is better, and confident mistakes weigh most",
+    "concept": "the best label belongs to the same broader concept, such as another terrier",
+    "ece": "the mean difference between scores and accuracy; smaller is better",
+    "brier": "the squared difference between scores and truth; smaller is better",
+    "log_loss": "penalises confident mistakes most; smaller is better",
 }
-NUMBERS = ("brier", "log_loss")  # which are not shares
+NUMBERS = ("brier", "log_loss")  # not shares
 LEADING = {
     "single_label": ("top1", "top5", "macro_f1", "concept", "ece"),
     "multi_label": ("mean_average_precision", "micro_f1", "macro_f1", "exact", "ece"),
@@ -134,7 +134,7 @@ def measure_bias(found: Evaluation) -> float:
 
 
 def make_thumbnail(image: JudgedImage) -> str | None:
-    """The image as a ``data:`` URL, small; ``None`` if it can't be read any more."""
+    """The image as a ``data:`` URL, small; ``None`` if it can no longer be read."""
     try:
         small = read_image(image.source).rgb
     except InputError:

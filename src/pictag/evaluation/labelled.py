@@ -1,6 +1,6 @@
 """Read images with known labels: one folder per class, or a CSV of ``path,label[;label…]``.
 
-Labels are text exactly as it is spelt: "007" is not 7, and "nan" is a label.
+Labels are text, used exactly as written: "007" is not 7, and "nan" is a label.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def read_labelled(place: str | os.PathLike[str], *, split: str | None = None) ->
     separated by ``;`` in each row; paths are relative to the CSV's folder. With a header row, the columns may
     be in any order, and a column ``split`` is understood. ``split`` chooses one of the splits.
 
-    Raises `InvalidData` for data without clear labels, and for several splits of which none is chosen.
+    Raises `InvalidData` for data without clear labels, or with several splits if none is chosen.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -123,7 +123,7 @@ def _read_folder(place: Path, split: str | None) -> LabelledData:
     outside = sum(_is_image(path) for path in where.iterdir())
     if outside:
         problems.append(
-            f"{outside:,} image{' lies' if outside == 1 else 's lie'} outside of the class folders of "
+            f"{outside:,} image{' lies' if outside == 1 else 's lie'} outside the class folders of "
             f"{shorten(where)}, and {'is' if outside == 1 else 'are'} not used."
         )
     return LabelledData(
@@ -186,7 +186,7 @@ def _read_csv(place: Path, split: str | None) -> LabelledData:
         if len(row) != (len(rows[0]) if columns else 2) or not row[path_column].strip():
             raise InvalidData(
                 f"Row {number} of {shorten(place)} is {shorten(','.join(row), 80)!r}, not path,label. "
-                "Separate several labels by semicolons, and name the columns in the first row if there are "
+                "Separate several labels with semicolons, and name the columns in the first row if there are "
                 "others."
             )
         name = row[path_column].strip()
@@ -195,7 +195,7 @@ def _read_csv(place: Path, split: str | None) -> LabelledData:
         if lines.setdefault(key, number) != number:
             raise InvalidData(
                 f"Rows {lines[key]} and {number} of {shorten(place)} name the same image, {shorten(name)}. "
-                "Give it one row, with its labels separated by semicolons."
+                "Give it one row, with its labels separated with semicolons."
             )
         labels = tuple(dict.fromkeys(filter(None, map(str.strip, row[label_column].split(";")))))
         own = "" if split_column is None else row[split_column].strip()

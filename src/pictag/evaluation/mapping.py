@@ -1,4 +1,4 @@
-"""Connect the classes of labelled data with the labels of a model.
+"""Map the classes of labelled data to the labels of a model.
 
 A class is the label with the same text, or else the only label with the same name, however it is spelt
 ("tiger_cat", "Tiger cat"), or the label with the same WordNet id ("n02123159"). Everything else is said by
@@ -48,7 +48,7 @@ class LabelMapping:
     def combine(self, scores: NDArray[np.float32], *, exclusive: bool) -> NDArray[np.float32]:
         """The scores of the names [U], from those of the labels of one image [L].
 
-        Probabilities of labels that exclude each other are summed; of independent labels, the largest counts.
+        If labels exclude each other, their probabilities are summed. Otherwise, the largest is used.
         """
         if len(self.names) == len(scores):
             return scores
@@ -69,7 +69,7 @@ def map_classes(
     how: str | Path | None = None,
     wordnet_ids: Sequence[str] = (),
 ) -> LabelMapping:
-    """Connect the classes of data with a model's labels.
+    """Map the classes of data to a model's labels.
 
     ``how`` is ``"imagenet"`` for data whose classes are ImageNet's, as WordNet ids, names, synonyms or
     indices from 0 to 999; or a CSV file of ``class,label``, which comes first. A class may have several rows,
@@ -110,7 +110,7 @@ def map_classes(
     if not found:
         raise InvalidData(
             f"No class of the data is a label of the model. The classes are {_show(classes)}; the labels are "
-            f"{_show(labels)}.{suggest(classes[0], labels)} Say which belong together in a CSV file of "
+            f"{_show(labels)}.{suggest(classes[0], labels)} Map them in a CSV file of "
             "class,label, and pass it with --map FILE."
         )
     unmapped = tuple(n for n in classes if n not in found and n not in ambiguous and n not in left_out)
@@ -129,7 +129,7 @@ def _find(
 
 
 def _collect_keys(labels: Sequence[str]) -> list[dict[str, list[int]]]:
-    """Labels by their text, then by their text however spelt, their first name, and their synonyms."""
+    """Labels by their text, then by their normalised text, their first name, and their synonyms."""
     tables: list[dict[str, list[int]]] = [defaultdict(list) for _ in range(4)]
     for index, label in enumerate(labels):
         names = [_normalize(part) for part in re.split(r",\s", label)]
@@ -225,7 +225,7 @@ def _assemble(
     uses = Counter(first_names)
     names = [first_names[head] if uses[first_names[head]] == 1 else labels[head] for head in order]
     for name, place in classes.items():
-        if not _WORDNET_ID.fullmatch(name):  # which says nothing to a reader
+        if not _WORDNET_ID.fullmatch(name):  # an id is not readable
             names[place] = name
     counts = Counter(names)
     shown = [f"{name} ({place})" if counts[name] > 1 else name for place, name in enumerate(names)]
@@ -242,9 +242,9 @@ def _assemble(
 def describe_gaps(mapping: LabelMapping) -> Iterator[str]:
     """One sentence for each kind of class that isn't evaluated."""
     if mapping.unmapped:
-        yield f"Not a label of the model: {_show(mapping.unmapped)}. Give its label with --map FILE."
+        yield f"Classes without a label: {_show(mapping.unmapped)}. Give their labels with --map FILE."
     for name, candidates in mapping.ambiguous.items():
-        yield f"Ambiguous: the class {shorten(name, 60)!r} may be {_show(candidates)}. Say which with --map."
+        yield f"Ambiguous: the class {shorten(name, 60)!r} may be {_show(candidates)}. Choose with --map."
     if mapping.left_out:
         yield f"Left out by --map: {_show(mapping.left_out)}."
 

@@ -16,7 +16,7 @@ Bools = NDArray[np.bool_]
 
 
 def rank_truth(scores: NDArray[np.floating], truth: Ints) -> Ints:
-    """How many labels come before the true one, for each image: 0 if it is the best.
+    """The rank of each image's true label: 0 if it has the highest score.
 
     ``scores`` is [N, L], ``truth`` the true index [N]. Equal scores are in index order, as in pictag's
     results.

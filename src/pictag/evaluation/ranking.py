@@ -15,10 +15,10 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThresholdCurve:
-    """What each threshold keeps, from the highest to the lowest of the scores that occur [T].
+    """The counts at each threshold, from the highest to the lowest score that occurs [T].
 
-    ``kept`` is how many images reach the threshold, ``right`` how many of them have the label, and
-    ``positives`` how many of all images have it.
+    ``kept`` is the number of images that reach the threshold, ``right`` the number of these that have the
+    label, and ``positives`` the number of all images that have it.
     """
 
     thresholds: Floats
@@ -55,7 +55,7 @@ class ThresholdCurve:
     def between(self, place: int) -> float:
         """A threshold that keeps the same images as ``thresholds[place]``, half-way to the next lower score.
 
-        A score that another engine rounds differently then still falls on the same side.
+        So a score that another engine rounds differently stays on the same side.
         """
         below = self.thresholds[place + 1] if place + 1 < len(self.thresholds) else 0.0
         return float((self.thresholds[place] + below) / 2)
@@ -85,7 +85,7 @@ def make_curve(scores: NDArray[np.floating], truth: Bools, weights: Floats | Non
 def pool_curves(scores: NDArray[np.floating], truth: Bools) -> ThresholdCurve:
     """The curve of all labels together, from scores and truth [N, L], at 8,192 thresholds from 0 to 1.
 
-    They are close to each other near 0, where a softmax's scores are.
+    They are densest near 0, where most scores of a softmax are.
 
     >>> pool_curves(np.array([[0.9, 0.1], [0.2, 0.8]]), np.eye(2, dtype=bool)).precision.tolist()
     [1.0, 1.0, 0.6666666666666666, 0.5]

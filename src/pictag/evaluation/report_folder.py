@@ -27,7 +27,8 @@ _MOST_CHARACTERS = 80
 def make_folders(report: Path | None, copies: Path | None, *, overwrite: bool) -> None:
     """Make the folders of a report and of copied images.
 
-    Raises `OutputError` if there is a report already, unless ``overwrite``, or files beside the copies.
+    Raises `OutputError` if there already is a report and ``overwrite`` isn't set, or if ``copies`` isn't
+    empty.
     """
     if report is not None:
         _make(report)
@@ -71,7 +72,7 @@ def write_report(folder: Path, found: Evaluation) -> None:
 def export_wrong(folder: Path, found: Evaluation) -> int:
     """Copy the wrong images into ``folder``, one folder for each truth; returns how many.
 
-    A copy's name begins with what it was taken for. Images that are not files are left out.
+    A copy's name begins with the predicted label. Images that are not files are left out.
     """
     count = 0
     for image in sort_mistakes(found):
@@ -109,7 +110,7 @@ def _make(path: Path) -> None:
 
 
 def _clean(name: str) -> str:
-    """A name that every file system takes."""
+    """A name that is valid on every file system."""
     return _UNSAFE.sub("_", name)[:_MOST_CHARACTERS].strip(" .") or "_"
 
 

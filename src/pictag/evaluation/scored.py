@@ -30,7 +30,7 @@ _SUM_TOLERANCE = 0.01
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredModel:
-    """What an evaluation has to know about a model: its labels, and whether they exclude each other.
+    """The facts about a model that an evaluation needs: its labels, and whether they exclude each other.
 
     ``name`` is for people. ``thresholds`` by label are those of the model's card, ``temperature`` too; a
     graph that returns probabilities doesn't take one.
@@ -99,7 +99,7 @@ class ScoreCollector:
         self.mapping = map_classes(data.classes, model.labels, how=how, wordnet_ids=model.wordnet_ids)
         self.is_multi_label = data.is_multi_label or not model.exclusive
         known = self.mapping.classes
-        # In multi-label data, an image without any of the model's labels counts: none applies to it.
+        # In multi-label data, an image without any of the model's labels is evaluated: all are wrong for it.
         self.images = tuple(image for image in data.images if self.is_multi_label or image.labels[0] in known)
         wanted = set(self.images)
         self.skipped = tuple(image for image in data.images if image not in wanted)
@@ -108,7 +108,7 @@ class ScoreCollector:
         self._failures: dict[int, Failure] = {}
 
     def write(self, prediction: Prediction) -> None:
-        """Note the scores of one image; those of images that aren't evaluated are ignored."""
+        """Store the scores of one image; images that aren't evaluated are ignored."""
         place = self._places.get(prediction.source)
         if place is None:
             return
@@ -139,7 +139,7 @@ class ScoreCollector:
                 row[[known[label] for label in image.labels if label in known]] = True
         else:
             truth = np.array([known[image.labels[0]] for image in images], np.int64)
-        missing = Failure(kind="InvalidData", message="There is no prediction for this image.")
+        missing = Failure(kind="InvalidData", message="The file has no prediction for this image.")
         return ScoredImages(
             model=self.model,
             data=self.data,
@@ -159,7 +159,7 @@ class ScoreCollector:
 def read_predictions(path: Path, data: LabelledData, *, how: str | Path | None = None) -> ScoredImages:
     """The scores in a file that ``pictag classify --top-k all -o FILE.jsonl`` wrote.
 
-    Images are found by their path, however it is written. Predictions of other images are ignored. Raises
+    Images are matched by absolute path. Predictions of other images are ignored. Raises
     `UnreadableResults` for a file that doesn't have the scores of all labels as probabilities.
     """
     by_path = {_resolve(image.path): image.path for image in data.images}

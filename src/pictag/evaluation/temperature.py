@@ -1,4 +1,4 @@
-"""Fit the temperature of a model: the number by which logits are divided so that scores mean what they say.
+"""Fit the temperature of a model: the number by which logits are divided to calibrate the scores.
 
 After C. Guo et al., "On calibration of modern neural networks", 2017. The order of labels doesn't change.
 """
@@ -19,7 +19,7 @@ _TINY = float(np.finfo(np.float32).tiny)
 
 
 def to_logits(scores: NDArray[np.floating], *, exclusive: bool) -> Floats:
-    """Logits that give these scores [N, L] again: log p for a softmax, log p − log(1 − p) for sigmoids.
+    """Logits with these scores [N, L]: log p for a softmax, log p − log(1 − p) for sigmoids.
 
     >>> to_logits(np.array([[0.5, 0.5]]), exclusive=False).tolist()
     [[0.0, 0.0]]
@@ -48,7 +48,7 @@ def apply_temperature(
 def fit_temperature(logits: NDArray[np.floating], truth: Ints) -> float:
     """The temperature with the smallest log loss of a softmax, from logits [N, L] and true indices [N].
 
-    Between 0.02 and 50: for images that are all right, the best one would be 0.
+    Limited to 0.02…50: if all images are right, the loss has no minimum.
 
     >>> confident = np.array([[4.0, 0.0], [4.0, 0.0], [0.0, 4.0], [0.0, 4.0]])
     >>> round(fit_temperature(confident, np.array([0, 1, 1, 1])), 3)

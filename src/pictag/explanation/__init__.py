@@ -1,6 +1,6 @@
 """Explanations: heatmaps of the areas that changed a model's score.
 
-`pictag.ImageClassificationPipeline.map_score` computes them; here they become images and files.
+`pictag.ImageClassificationPipeline.map_score` computes the maps; this package draws them and writes files.
 """
 
 from __future__ import annotations

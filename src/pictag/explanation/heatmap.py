@@ -22,7 +22,7 @@ METHODS = {"activation": "class activation map", "occlusion": "occlusion"}
 MAX_EDGE = 1600
 """Pixels of a heatmap's longer side, without the legend. Larger images are resized."""
 _EDGES = (640, MAX_EDGE)
-_GREY = 0.65  # of the photograph's colour is removed, so that it doesn't compete with the heat
+_GREY = 0.65  # share of the photograph's colour that is removed, so that it doesn't interfere with the map's
 _LIGHT, _UNSEEN_LIGHT, _STRIPE_LIGHT = 0.8, 0.4, 24
 _OPACITY = 0.85  # of the largest value
 _SHEET, _INK, _SOFT_INK, _EDGE = "white", "#1d2023", "#5a5f65", "#84857e"
@@ -64,7 +64,7 @@ def draw_heatmap(score_map: ScoreMap, *, model: str = "", percent: bool = True) 
 
 
 def draw_heat(score_map: ScoreMap, edges: tuple[int, int] = _EDGES) -> Image.Image:
-    """The photograph in muted colours with the heat over it; what the model didn't see is dark and hatched.
+    """The photograph in muted colours under the map's colours; areas that the model didn't see are hatched.
 
     The longer side is between the two ``edges``.
     """
@@ -86,7 +86,7 @@ def draw_heat(score_map: ScoreMap, edges: tuple[int, int] = _EDGES) -> Image.Ima
 def _scale(score_map: ScoreMap) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """The values in -1…1, 0 where the model saw nothing; and where it saw something.
 
-    Only differences between places matter, so what all places have in common is left out.
+    Only differences between positions matter, so the part that all positions have in common is left out.
     """
     values, seen = score_map.values, np.isfinite(score_map.values)
     lowest, highest = float(values[seen].min()), float(values[seen].max())

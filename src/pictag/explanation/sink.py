@@ -55,7 +55,7 @@ class ExplainedImage:
 
 
 class Rows(Protocol):
-    """Writes what was explained where a person or a program reads it."""
+    """Writes one row per explained image, for people or for programs."""
 
     def write(self, image: ExplainedImage, /) -> None:
         """Write one image; raises `pictag.errors.OutputError`, or ``BrokenPipeError``."""
@@ -81,7 +81,7 @@ class ExplanationSink:
 
     Heatmaps are written to ``output`` if that is a file's name, and otherwise into the folder ``output``, as
     NAME-explained.png; if several images have the same name, NAME-explained-2.png and so on. A file that
-    exists is only replaced with ``overwrite``. A heatmap that can't be written is the failure of its image;
+    exists is only replaced with ``overwrite``. If a heatmap can't be written, its image fails;
     ``failed`` counts these.
     """
 

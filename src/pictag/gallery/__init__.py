@@ -1,4 +1,4 @@
-"""The gallery: an index of photographs that is searched by what they show.
+"""The gallery: an index of photographs, searchable by their content.
 
 >>> from pictag.gallery import Gallery
 >>> with Gallery.open("gallery.db") as gallery:                        # doctest: +SKIP
@@ -82,7 +82,7 @@ class Gallery:
         exclude: Sequence[str] = (),
         retry_failed: bool = False,
     ) -> IndexSummary:
-        """Bring the library up to date with folders; without any, with all that it has.
+        """Bring the library up to date with ``folders``, or with all of its folders if none are given.
 
         Args:
             folders: Their subfolders are included. Hidden files are skipped.
@@ -111,7 +111,7 @@ class Gallery:
     def similar(
         self, image: Any, *, k: int = 10, classifier: ImageClassificationPipeline[Any] | None = None
     ) -> list[FoundFile]:
-        """The images that are most similar to one, best first; see `pictag.gallery.similar.find_similar`.
+        """The images most similar to ``image``, best first; see `pictag.gallery.similar.find_similar`.
 
         The first call reads all embeddings into memory: 500 MB for 100,000 images with 1,280 numbers each.
         """
@@ -121,13 +121,13 @@ class Gallery:
         return find_similar(self.connection, image, k=k, classifier=classifier, vectors=self._vectors)
 
     def duplicates(self, folders: Iterable[str | os.PathLike[str]] = ()) -> list[DuplicateGroup]:
-        """The groups of duplicates, also limited to folders. Nothing is deleted."""
+        """The groups of duplicates, optionally only among files in ``folders``. Nothing is deleted."""
         from pictag.gallery.duplicates import find_duplicates
 
         return find_duplicates(self.connection, folders)
 
     def dismiss(self, files: Sequence[str | os.PathLike[str]]) -> int:
-        """Remember that files are no duplicates of each other; returns how many pairs of images that are."""
+        """Record that files aren't duplicates of each other; returns the number of pairs of images."""
         from pictag.gallery.duplicates import dismiss
 
         return dismiss(self.connection, files)
@@ -141,7 +141,7 @@ class Gallery:
             return decide(self.connection, file, word, "confirmed")
 
     def reject(self, file: str | os.PathLike[str], word: str) -> str:
-        """Reject a label of an image: a search no longer finds the image by it."""
+        """Reject a label of an image: a search for it no longer finds the image."""
         with self.columns.deciding():
             return decide(self.connection, file, word, "rejected")
 
@@ -157,7 +157,7 @@ class Gallery:
 
     @cached_property
     def columns(self) -> Columns:
-        """What searches have read of the library."""
+        """The arrays in which searches keep the library's data."""
         return Columns(self.connection)
 
     def search(self, query: str = "", *, limit: int | None = None, offset: int = 0) -> SearchResult:
@@ -186,14 +186,14 @@ class Gallery:
         return read_thumbnail(self.connection, file_id, size=size)
 
     def remove(self, folder: str | os.PathLike[str]) -> int:
-        """Forget a folder and its files, and return how many these were. Decisions stay."""
+        """Remove a folder and its files from the library, and return their number. Decisions stay."""
         from pictag.gallery.folders import remove_folder
 
         with write(self.connection, self.path):
             return remove_folder(self.connection, folder)
 
     def status(self) -> dict[str, Any]:
-        """What the library has, by name: counts, the model, and the indexed folders."""
+        """The library's status by name: counts, the model, and the indexed folders."""
 
         def count(query: str) -> int:
             number: int = self.connection.execute(f"SELECT count(*) FROM {query}").fetchone()[0]
@@ -222,6 +222,6 @@ class Gallery:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-        if isinstance(error, sqlite3.Error):  # while reading; what writes has explained its own
+        if isinstance(error, sqlite3.Error):  # errors while reading; writing functions convert their own
             with explain_errors(self.path):
                 raise error

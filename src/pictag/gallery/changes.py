@@ -1,4 +1,4 @@
-"""What an index run has to do about one file: nothing, store what is known, or classify it."""
+"""What an index run has to do for one file: nothing, store known results, or classify it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Change = Literal["unchanged", "known", "new", "failed"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Indexed:
-    """What was found about one file.
+    """The result of the comparison for one file.
 
     ``change`` is "known" for an image that the library has already: a file that was moved, copied or
     touched, or whose metadata was edited.
@@ -44,7 +44,7 @@ class Indexed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
-    """What the library knows about a path."""
+    """The library's data about a path."""
 
     size: int
     mtime_ns: int
@@ -68,7 +68,7 @@ class FileChecker:
         self._retry_failed = retry_failed
 
     def check(self, entry: ListedFile | Failed) -> tuple[Indexed, Source | None]:
-        """What is known without the model, and the source to classify if that isn't enough."""
+        """The result without the model, and the source to classify if the model is needed."""
         if isinstance(entry, Failed):
             return Indexed(source=entry.name, change="failed", error=_describe(entry.error)), None
         row = self._find(entry.path)
@@ -84,7 +84,7 @@ class FileChecker:
             data = source.value if source.kind == "bytes" else None
             sha256 = hashlib.sha256(data).digest() if data is not None else _hash_file(entry.name)
         except (InputError, OSError) as error:
-            # It may be readable next time, so what is known about the file stays.
+            # It may be readable next time, so the stored results stay.
             return Indexed(source=entry.name, change="failed", error=_describe(error)), None
         known = self._connection.execute(
             "SELECT pixels FROM files JOIN contents ON contents.id = content_id "
@@ -122,7 +122,7 @@ def _make(
     if may_have_keywords or file.sidecars:
         try:
             facts = replace(facts, keywords=read_keywords(path).people)
-        except InputError as problem:  # a broken sidecar doesn't hide its image
+        except InputError as problem:  # the image is indexed despite a broken sidecar
             note = f"{problem} Its keywords are left out."
     return Indexed(
         source=file.name, change=change, file=file, sha256=sha256, facts=facts, pixels=pixels, note=note

@@ -1,4 +1,4 @@
-"""What searches read of a library, in arrays: a search then takes milliseconds, however much it finds.
+"""The library's data in arrays, so that a search takes milliseconds however many images it finds.
 
 SQLite would need a look-up for each file of each condition, and a pass over all scores for the counts beside
 facets. The arrays take about 30 bytes for each file, and 12 for each score that a search has asked for.
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 MIN_SCORE: Final = 0.2
-"""Labels with a lower score count only if a query says so, as in ``score>0.05``."""
+"""Labels with a lower score match only if the query has a lower bound, as in ``score>0.05``."""
 _MOST_KEPT: Final = 64  # words whose results are kept, of each kind
-# FTS5 stems words, so a beginning that ends within a word's ending would not be found.
+# FTS5 stems words, so a prefix that reaches into a word's ending would not be found.
 _STEM_CHARACTERS: Final = 3
 
 
@@ -57,7 +57,7 @@ class NamedTerm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
-    """What people decided about one term: places of contents; a rejected one has the model's score or 0."""
+    """The decisions about one term, as places of contents; a rejected one has the model's score or 0."""
 
     confirmed: NDArray[np.int64]
     rejected: NDArray[np.int64]
@@ -99,7 +99,7 @@ class Columns:
         self._found: dict[tuple[str, Words], NDArray[np.int64]] = {}
 
     def refresh(self) -> None:
-        """Read the library if it has changed since the last call, whoever changed it."""
+        """Read the library if this or another process has changed it since the last call."""
         stamp = self._read_stamp()
         if stamp == self._stamp:
             return
@@ -295,7 +295,7 @@ class Columns:
 
 
 def write_expression(words: Words) -> str:
-    """What FTS5 is asked for: a phrase. A beginning is cut off, and a quoted word may be stemmed.
+    """The FTS5 expression for a phrase. A prefix is shortened, and a quoted word may be stemmed.
 
     >>> from pictag.gallery.query import Words
     >>> write_expression(Words(text='T-shirts "blue"')), write_expression(Words(text="IMG_12*"))

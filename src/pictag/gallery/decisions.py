@@ -1,4 +1,4 @@
-"""What people decided about an image's labels: keyed by its pixels, and stronger than any model.
+"""People's decisions about an image's labels: keyed by its pixels, and overriding any model.
 
 A decision is about an image, so it holds for all files that show the same pixels, and again when the library
 is rebuilt. `export_decisions` and `import_decisions` carry them as JSON Lines, one decision on a line:
@@ -6,7 +6,7 @@ is rebuilt. `export_decisions` and `import_decisions` carry them as JSON Lines, 
     {"pixels": "9f2c…", "word": "dog", "verdict": "confirmed", "decided_at": "2026-11-…Z", "path": "…"}
     {"dismissed": ["1c5d…", "9f2c…"], "decided_at": "2026-11-…Z"}
 
-``path`` is one file with these pixels, for people; it isn't read.
+``path`` is one file with these pixels, for information only; imports ignore it.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def export_decisions(connection: sqlite3.Connection) -> Iterator[str]:
 
 
 def import_decisions(connection: sqlite3.Connection, lines: Iterable[str], *, name: str) -> tuple[int, int]:
-    """Add exported decisions; of two about the same word of the same image, the later one stays.
+    """Add exported decisions; if two are about the same word of an image, the later one is kept.
 
     All of them are stored or, if a line is invalid, none. Returns how many were stored, and how many were
     older than the library's. Raises `UnreadableResults` naming the line, and `LibraryLocked`.

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pictag.gallery.copies import StoredImage
 
 Kind = Literal["same", "near"]
-_SAME: Final = bytes(32)  # in `dismissed`, beside pixels: several files with them are no duplicates
+_SAME: Final = bytes(32)  # in `dismissed`, beside pixels: several files with them aren't duplicates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +78,9 @@ def find_duplicates(
 
 
 def dismiss(connection: sqlite3.Connection, files: Sequence[str | os.PathLike[str]]) -> int:
-    """Remember that these files are no duplicates of each other; returns how many pairs of images that are.
+    """Record that these files aren't duplicates of each other; returns the number of pairs of images.
 
-    It is remembered for their pixels, so it holds for copies of the files and after indexing again. Files
+    It is stored for their pixels, so it applies to copies of the files and after indexing again. Files
     with the same pixels are no longer reported as the same.
 
     Raises `OptionError` for fewer than two files and for files that the library doesn't have.
@@ -139,7 +139,7 @@ def _describe(
     first: int,
     others: list[int],
 ) -> str:
-    """What shows that images are near to the first one of their group."""
+    """The reasons why images are near to the first one of their group."""
     by_hash, by_mirror, by_cosine = [], [], []
     for other in others:
         bits, mirrored_bits = (

@@ -1,8 +1,8 @@
 """Counts beside the values that a query can be narrowed or widened by: labels, types, years, review states.
 
-Values of one facet add to each other, and facets narrow each other. The counts of a facet are therefore
-those of the query without its own conditions at the top level: with ``type:png after:2024``, the counts of
-the types are those of ``after:2024``.
+Values of one facet are combined with OR, and facets with AND. The counts of a facet are therefore those of
+the query without that facet's own top-level conditions: with ``type:png after:2024``, the counts of the types
+are those of ``after:2024``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The folders of one index run, and which of a library's files are gone from them.
+"""The folders of one index run, and which of the library's files are no longer in them.
 
 A file is gone if its folder could be listed and doesn't have it. What can't be read now, such as a disk that
 isn't connected, is never taken for deleted.
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 
 class FolderScan:
-    """The folders to index: those given, or all that the library knows.
+    """The folders to index: those given, or all folders of the library.
 
-    Patterns of ``exclude`` are remembered for a folder until others are given for it. Raises `OptionError`
+    The patterns of ``exclude`` are stored for a folder until others are given. Raises `OptionError`
     for a file, and without any folder.
     """
 
-    countable = True  # for the command line: the names needn't arrive through a pipe
+    countable = True  # for the command line: names don't come from a pipe
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class FolderScan:
         }
 
     def sweep(self, connection: sqlite3.Connection, seen: set[bytes]) -> tuple[int, dict[str, int]]:
-        """Mark the files that are gone, after all were seen.
+        """Mark the files that no longer exist, after all were listed.
 
         Returns their number, and the folders that can't be read now with the number of their files, which
         stay in the library.
@@ -99,7 +99,7 @@ class FolderScan:
 
 
 def remove_folder(connection: sqlite3.Connection, folder: str | os.PathLike[str]) -> int:
-    """Forget a folder and its files, and return how many these were; decisions stay.
+    """Remove a folder and its files from the library, and return their number; decisions stay.
 
     Raises `OptionError` for a folder that the library doesn't have.
     """

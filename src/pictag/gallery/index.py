@@ -49,16 +49,16 @@ COMMIT_SECONDS = 1.0
 
 
 class _AlreadyKnown(InputError):
-    """The image's pixels are in the library: raised in the worker, so that the model doesn't run."""
+    """The image's pixels are already in the library: raised in the worker, so that the model doesn't run."""
 
 
 class _Unchanged(InputError):
-    """Nothing is to be done; keeps the file's place in the stream."""
+    """Nothing to do; keeps the file's place in the stream."""
 
 
 @dataclass(slots=True, kw_only=True)
 class IndexSummary:
-    """How many files an index run found, by what was done, and how many are gone.
+    """The numbers of files of an index run, by what was done, and of files that are no longer found.
 
     ``kept`` has each folder that couldn't be read, with the number of its images that stay in the library.
     """
@@ -146,7 +146,7 @@ class Indexer:
                 self.summary.failed += 1
         if indexed.file is None:
             return
-        if indexed.note is not None and indexed.error is None:  # that an image fails is enough to say
+        if indexed.note is not None and indexed.error is None:  # a failed image has its own message
             warnings.warn(indexed.note, PictagWarning, stacklevel=2)
         self._buffer.append(indexed)
         if len(self._buffer) >= COMMIT_IMAGES or time.monotonic() - self._committed_at > COMMIT_SECONDS:

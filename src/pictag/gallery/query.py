@@ -103,13 +103,13 @@ Term = Words | Condition | Score | Not | AllOf | AnyOf
 def parse(text: str) -> AllOf:
     """The syntax tree of a query; an empty query is true for all files.
 
-    Raises `pictag.errors.QueryError`, which points at the place.
+    Raises `pictag.errors.QueryError`, which has the position of the error.
 
     >>> parse("dog -type:raw,png").terms[0]
     Words(text='dog', is_quoted=False)
     >>> parse("dog (cat")
     Traceback (most recent call last):
-    pictag.errors.QueryError: This '(' has no ')' behind it.
+    pictag.errors.QueryError: This '(' has no ')' after it.
     """
     if len(text) > MAX_CHARACTERS:
         raise QueryError(f"The query has {len(text):,} characters; at most {MAX_CHARACTERS:,} are allowed.")
@@ -163,14 +163,14 @@ class _Parser:
         start = self.place
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            raise self._error(f"More than {MAX_DEPTH} parentheses inside each other.", start, start + 1)
+            raise self._error(f"Parentheses are nested more than {MAX_DEPTH} deep.", start, start + 1)
         try:
             if self._take_word("NOT") is not None:
                 if self._is_at_end():
-                    raise self._error("NOT needs a term behind it.", start, start + 3)
+                    raise self._error("NOT needs a term after it.", start, start + 3)
                 return _negate(self._read_term())
             if self.text.startswith("--", start):
-                raise self._error("Write one '-' to leave out what follows.", start, start + 2)
+                raise self._error("Write one '-' to exclude what follows.", start, start + 2)
             if self.text[start] == "-" and _PLAIN_WORD.match(self.text, start + 1):
                 self.place += 1
                 return _negate(self._read_term())
@@ -186,7 +186,7 @@ class _Parser:
             raise self._error("There is nothing between these parentheses.", start, self.place + 1)
         inner = self._read_any() if not self._is_at_end() else None
         if inner is None or self._is_at_end():
-            raise self._error("This '(' has no ')' behind it.", start, start + 1)
+            raise self._error("This '(' has no ')' after it.", start, start + 1)
         self.place += 1
         return inner
 
@@ -232,7 +232,7 @@ class _Parser:
         value = self._read_quoted() or self._read_plain(",")
         if not value.text:
             after = "the comma" if self.text[start - 1] == "," else "the colon"
-            raise self._error(f"{key}: needs a value right behind {after}.", *self._word_at(start - 1))
+            raise self._error(f"{key}: needs a value directly after {after}.", *self._word_at(start - 1))
         return self._check_value(key, value, start)
 
     def _check_value(self, key: str, value: Words, start: int) -> Words:
@@ -266,7 +266,7 @@ class _Parser:
         compared = _COMPARED.match(self.text, start)
         if compared is not None:
             raise self._error(
-                "Only 'score' is compared with a number. For the score of a label write, for example, "
+                "Only 'score' can be compared with a number. For the score of a label, write for example  "
                 "label:dog score>0.5.",
                 *self._word_at(start),
             )

@@ -171,7 +171,7 @@ def open_library(
     if not path.exists():
         if not create:
             raise LibraryNotFound(
-                f"There is no library at {shorten(path)}. Make one with: pictag index FOLDER", filename=path
+                f"There is no library at {shorten(path)}. Create one with: pictag index FOLDER", filename=path
             )
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -212,7 +212,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         if is_empty:
             connection.execute("PRAGMA journal_mode = WAL")
         with write(connection, path):
-            # Another process may have been faster.
+            # Another process may have done this meanwhile.
             for step in range(_read_number(connection, "user_version"), len(MIGRATIONS)):
                 for statement in _split(MIGRATIONS[step]):
                     connection.execute(statement)
@@ -239,7 +239,7 @@ def _split(script: str) -> Iterator[str]:
 def write(connection: sqlite3.Connection, path: Path | None = None) -> Iterator[None]:
     """A transaction that is committed at the end of the block, and undone if the block raises.
 
-    Other processes can read meanwhile; one that writes is waited for.
+    Other processes can read meanwhile. If one is writing, this waits.
     """
     with explain_errors(path):
         connection.execute("BEGIN IMMEDIATE")
@@ -277,7 +277,7 @@ def explain_errors(path: Path | None) -> Iterator[None]:
         if primary == sqlite3.SQLITE_CORRUPT:
             raise InvalidLibrary(
                 f"{shown} is damaged ({shorten(error)}). Move it away and index your folders again. "
-                "Decisions come back from a copy of the file, or with: pictag gallery import FILE"
+                "Restore your decisions from a backup of the file, or with: pictag gallery import FILE"
             ) from error
         if primary in _SYSTEM_ERRORS:
             raise OutputError(

@@ -1,8 +1,8 @@
 """Class activation maps: the feature map whose mean gives a graph's scores, and the weights between them.
 
 If global average pooling feeds the layer that computes the scores, each logit is the mean over the positions
-of ``weights · features``, plus a bias. So the terms of this mean say exactly how much each position adds to
-the logit (Zhou et al. 2016, https://arxiv.org/abs/1512.04150).
+of ``weights · features``, plus a bias. The terms of this mean are exactly what each position adds to the
+logit (Zhou et al. 2016, https://arxiv.org/abs/1512.04150).
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ class ClassMap:
         return np.asarray(np.tensordot(self.weights[label], features, axes=1))
 
     def compute_logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The logits [L] that follow from the features [K, height, width]."""
+        """The logits [L], computed from the features [K, height, width]."""
         means = features.mean(axis=(1, 2))
         return np.asarray((means if self.weights is None else self.weights @ means) + self.bias)
 
 
 def find_class_map(path: Path, graph: Graph, scores: str) -> ClassMap | None:
-    """How the output ``scores`` follows from a feature map; ``None`` if pooling doesn't feed a linear head.
+    """The feature map behind the output ``scores``; ``None`` if pooling doesn't feed a linear head.
 
     ``path`` is the graph's file, for the weights. Raises ``OSError`` and ``ValueError``. Only a few of the
     graph's attributes are known, so compare `ClassMap.compute_logits` with the scores.

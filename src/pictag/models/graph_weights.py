@@ -1,4 +1,4 @@
-"""Reads the values of a graph's weights: few of them are needed, so the ``onnx`` package is not."""
+"""Reads the values of some of a graph's weights, without the ``onnx`` package."""
 
 from __future__ import annotations
 

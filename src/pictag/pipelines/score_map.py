@@ -76,10 +76,9 @@ def map_score(
 ) -> ScoreMap:
     """The map of one label (by default the best one) for an image, which is decoded exactly.
 
-    If the image's longer side is above ``max_edge``, the result is that of a smaller copy; the map of a full
-    image takes 12 bytes per pixel meanwhile. With ``maps=None``, occlusion is used.
-    ``on_progress(done, total)`` counts its runs. Raises the image's error, `OptionError` for an unknown
-    label, and `EngineError`.
+    If the image's longer side is above ``max_edge``, the map is made for a smaller copy. A map takes 12 bytes
+    of memory per pixel. With ``maps=None``, occlusion is used. ``on_progress(done, total)`` counts its runs.
+    Raises the image's error, `OptionError` for an unknown label, and `EngineError`.
     """
     labels = runner.model.labels
     index = None if label is None else find_label(labels, label)
@@ -146,7 +145,7 @@ def _keep(image: Image.Image) -> Image.Image:
 def _run(
     runner: ModelRunner, pixel_values: NDArray[np.float32], maps: MapSession | None
 ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]] | None]:
-    """The logits [K, L], and the feature maps if the logits follow from them."""
+    """The logits [K, L], and the feature maps if the logits can be computed from these."""
     if maps is not None:
         # A feature map with several rows for one image is an error.
         with suppress(EngineError):
@@ -175,7 +174,7 @@ def _agrees(logits: NDArray[np.float32], scores: NDArray[np.float32]) -> bool:
 def _place(
     grids: Sequence[NDArray[np.float32]], views: Sequence[View], size: tuple[int, int]
 ) -> NDArray[np.float32]:
-    """The grids in the image's pixels [height, width]; the mean where they overlap, NaN where none is."""
+    """The grids in the image's size [height, width]: the mean where they overlap, NaN outside of them."""
     total, count = np.zeros(size, np.float32), np.zeros(size, np.float32)
     for grid, view in zip(grids, views, strict=True):
         rows, y = _interpolate(grid.shape[0], view.top, view.bottom, size[0])

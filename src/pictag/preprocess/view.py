@@ -1,4 +1,4 @@
-"""Which part of an image the model's input shows: the way back from its pixels to those of the image."""
+"""Which part of an image the model's input shows, in the image's own pixels."""
 
 from __future__ import annotations
 

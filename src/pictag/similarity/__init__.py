@@ -1,4 +1,4 @@
-"""Which images are alike: checksums of pixels, difference hashes, cosines of embeddings, and groups of them.
+"""Image similarity: checksums of pixels, difference hashes, cosines of embeddings, near duplicates.
 
 >>> from PIL import Image
 >>> from pictag.similarity import describe

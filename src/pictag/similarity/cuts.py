@@ -1,6 +1,6 @@
-"""The lowest cosine of near duplicates. It belongs to a model: ``cuts.json`` has those that were measured.
+"""The minimum cosine of near duplicates. It depends on the model: ``cuts.json`` has the measured values.
 
-``python -m benchmarks.near_cuts`` measures them, and writes how into the file.
+``python -m benchmarks.near_cuts`` measures them, and records the method in the file.
 """
 
 from __future__ import annotations

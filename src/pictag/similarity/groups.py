@@ -2,9 +2,8 @@
 
 Two images are near if their hashes, or the hash of one and the mirrored hash of the other, differ in at most
 6 bits, or if the cosine of their embeddings reaches the model's cut. Hashes that many different images have
-are left out. "Near" isn't transitive: a series of
-photographs can lead from one image to a different one. Therefore a group is one image and those that
-are near to it, rather than everything that is connected.
+are left out. "Near" isn't transitive: a series of photographs can connect two different images. Therefore, a
+group is one image and those that are near to it, not a connected component.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ def group_near(
     pairs = _Pairs(hashes, mirrored, embeddings, cut)
     counts = pairs.count_near()
     never = _both_ways(apart)
-    # With the most near images first, an original is the first of its group rather than one of its variants.
+    # Starting with the most near images puts an original first in its group, not one of its variants.
     waiting = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
     is_taken = np.zeros(len(hashes), np.bool_)
     groups = []

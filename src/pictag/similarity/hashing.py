@@ -1,4 +1,4 @@
-"""What identifies an image: a checksum of its pixels, and a hash that survives resizing and compression.
+"""Fingerprints of an image: a checksum of its pixels, and a hash that survives resizing and compression.
 
 The hash is the difference hash of N. Krawetz, "Kind of Like That" (2013): the image is reduced to 9 × 8 grey
 values, and each of the 64 bits says whether a value is larger than the one on its left.
@@ -32,7 +32,8 @@ class Fingerprint:
     """``pixels`` is the SHA-256 of an image's size and RGB values; equal images have equal checksums.
 
     ``hash`` and ``mirrored_hash`` are the 64-bit difference hashes of the image and its mirror image, both
-    ``None`` if the image has almost no structure, such as a blank page: it is like every other one.
+    ``None`` if the image has almost no structure, such as a blank page, because all such images have similar
+    hashes.
     """
 
     pixels: bytes
@@ -58,7 +59,7 @@ def describe(image: Image.Image) -> Fingerprint:
 
 
 def are_distinctive(hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Which hashes prove that two images are near if they are: not those whose rows are almost all alike.
+    """Whether hashes are distinctive enough for near duplicates: not if most of their rows are the same.
 
     >>> are_distinctive(np.array([0x0F0F0F0F0F0F0F0F, 0x0123456789ABCDEF], np.uint64)).tolist()
     [False, True]

@@ -55,8 +55,8 @@ def teach(
 ) -> Taught:
     """Make a model that knows your labels, from labelled images.
 
-    The images become embeddings of the base model, and logistic regression learns the labels from these.
-    Cross-validation chooses how strongly its weights are limited, and says how often the model will be right.
+    The base model computes an embedding of each image, and a logistic regression is fitted to these.
+    Cross-validation chooses the strength of its regularisation, and measures how often the model is right.
 
     Args:
         data: A folder with one folder per class, a CSV of ``path,label[;label…]``, or what

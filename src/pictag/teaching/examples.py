@@ -1,4 +1,4 @@
-"""The images that a model learns from: labels, embeddings and fingerprints. Kept with the model for updates.
+"""The training images: labels, embeddings and fingerprints. Stored with the model for updates.
 
 ``examples.npz`` in the model's folder has them without the images: an update adds images to them and fits the
 last layer again, without the files of the first time. The model works without this file.
@@ -53,7 +53,7 @@ class ExampleSink:
         self._images = iter(images)
 
     def write(self, prediction: Prediction) -> None:
-        """Keep what is needed of one image."""
+        """Store the data of one image."""
         image = next(self._images)
         if prediction.error is not None:
             self.failures.append((image.name, prediction.error))

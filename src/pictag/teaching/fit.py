@@ -32,7 +32,7 @@ except ImportError as missing:
 INVERSE_PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """The values of scikit-learn's ``C`` that are tried."""
 MOST_FOLDS = 5
-_MANY_IMAGES = 500  # with more, an estimate varies little from one division into folds to the next
+_MANY_IMAGES = 500  # with more, an estimate hardly depends on the division into folds
 _TRIES = 20
 _COPIES_ONLY = (
     "The images can't be divided for cross-validation: all images of a label are near copies of each other "
@@ -59,7 +59,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitted:
-    """A fitted layer and what cross-validation says about it.
+    """A fitted layer and its cross-validation.
 
     ``head`` gives calibrated logits: they are divided by the ``temperature`` already. ``inverse_penalty`` is
     scikit-learn's ``C``. ``held_out`` are the probabilities [R, N, L] that each of R rounds of
@@ -124,9 +124,10 @@ def fit(
 
 
 def measure_deviations(embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The standard deviation of each feature [D]; with few images, mostly the mean of all features.
+    """The standard deviation of each feature [D]; with few images, shrunk towards the mean of all features.
 
-    A few images say little about a single feature. The weight of a feature's own variance is n / (n + 200).
+    Few images give a poor estimate for a single feature. The weight of a feature's own variance is n / (n +
+    200).
     """
     variances = embeddings.astype(np.float64).var(axis=0)
     mean = max(float(variances.mean()), _MIN_VARIANCE)
@@ -187,7 +188,7 @@ def fit_path(
     models = [LogisticRegression(tol=1e-3, max_iter=1000, warm_start=True) for _ in columns]
     for penalty in INVERSE_PENALTIES:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # the held-out images judge the result
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the result is measured on held-out images
             for model, column in zip(models, columns, strict=True):
                 model.set_params(C=penalty).fit(points, column)
         weights = np.concatenate([model.coef_ for model in models]).T

@@ -1,4 +1,4 @@
-"""What cross-validation says about a taught model: accuracy, figures per label, confusions, worst images."""
+"""The cross-validation of a taught model: accuracy, figures per label, confusions, worst images."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class WorstImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrossValidation:
-    """The figures of images that were left out of the training.
+    """The figures of held-out images.
 
     ``figure`` is the accuracy, or with several labels per image the mean area under the labels' ROC curves.
     Its ``n`` counts near copies once. ``chance`` is what it must exceed: the share of the largest class, or

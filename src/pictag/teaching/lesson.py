@@ -1,4 +1,4 @@
-"""What a model is to learn: images with labels, from a folder or CSV, plus images of none of these labels."""
+"""The training data: images with labels, from a folder or CSV, plus images with none of these labels."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def plan_lesson(
     split: str | None = None,
     overwrite: bool = False,
 ) -> Lesson:
-    """Read the labels, and check all that can be checked before an image is opened.
+    """Read the labels, and check everything that can be checked before images are opened.
 
     Raises `InvalidData`, `OutputError`, and for ``update`` an error of the ``ModelError`` branch.
     """

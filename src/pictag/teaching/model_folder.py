@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 WEIGHTS = "onnx/model.onnx"
 _TOOLS = ("pictag", "numpy", "onnx", "scikit-learn", "scipy")
 _CARRIED = (PREPROCESSOR, PROCESSOR, TAGS, "LICENSE", "LICENSE.txt", "NOTICE")
-# What the base's files say about its own labels and scores.
+# Keys of the base's files about its own labels and scores.
 _LABEL_KEYS = (
     "id2label", "label2id", "num_labels", "num_classes", "labels", "label_names", "label_descriptions",
     "problem_type", "pictag",
@@ -50,7 +50,7 @@ def write_model(
     is_multi_label: bool,
     teaching: Mapping[str, Any],
 ) -> None:
-    """Write all files of the model into an empty folder, and check that they are read as they are meant.
+    """Write all files of the model into an empty folder, and check that pictag reads them as intended.
 
     ``embedding`` is the base's tensor and ``rank`` its number of axes. ``teaching`` becomes part of the card.
     Raises `InvalidModel` for a base that can't be used, and ``OSError``.
@@ -103,7 +103,7 @@ def _to_float32(values: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 def _describe(folder: Path, base: Model, labels: Sequence[str], *, is_multi_label: bool) -> None:
-    """Write what the base's files say about images, and the labels."""
+    """Write the base's preprocessing files, and the labels."""
     original = folder_of(base)
     for name in _CARRIED:
         if (original / name).is_file():
@@ -140,7 +140,7 @@ def _is_about_labels(key: str, value: object, base: Model) -> bool:
 
 
 def describe_base(base: Model) -> dict[str, Any]:
-    """The base without paths of this machine. That of a taught model is the one that it was taught on."""
+    """The base, without local paths. For a taught model, it is the base of that model."""
     teaching = base.card.details.get("teaching")
     if isinstance(teaching, dict) and isinstance(teaching.get("base"), dict):
         return dict(teaching["base"])
@@ -154,7 +154,7 @@ def describe_base(base: Model) -> dict[str, Any]:
 
 
 def _check(folder: Path, base: Model, labels: Sequence[str], *, is_multi_label: bool) -> None:
-    """Raise `InvalidModel` if the files are read differently from what they are meant to say."""
+    """Raise `InvalidModel` if pictag reads the files differently from what was intended."""
     model = load_model(parse_reference(folder))
     differing = [
         what

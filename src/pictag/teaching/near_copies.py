@@ -35,7 +35,7 @@ class NearCopies:
     sets: tuple[tuple[int, ...], ...]
 
     def count_distinct(self, chosen: NDArray[np.bool_]) -> int:
-        """How many of the chosen images [N] there are if near copies count once."""
+        """The number of chosen images [N] if near copies count once."""
         return len(np.unique(self.groups[chosen]))
 
 

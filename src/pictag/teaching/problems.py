@@ -1,4 +1,4 @@
-"""Sentences about images and labels that are doubtful."""
+"""Sentences about doubtful images and labels."""
 
 from __future__ import annotations
 

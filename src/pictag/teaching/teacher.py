@@ -1,4 +1,4 @@
-"""Learns from the predictions of a base model, one after another, and writes the new model's folder."""
+"""Collects the predictions of a base model, fits the new layer, and writes the model's folder."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Teacher:
         self._sink = ExampleSink(lesson.images)
 
     def write(self, prediction: Prediction) -> None:
-        """Learn from one image."""
+        """Store one image's embedding."""
         self._sink.write(prediction)
 
     def close(self) -> None:
