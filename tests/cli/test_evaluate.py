@@ -175,7 +175,7 @@ def test_calibration_is_written_into_the_card_and_used(
 def test_wrong_usage_is_a_sentence(tiny: str, capfd: pytest.CaptureFixture[str]) -> None:
     for arguments, message in (
         (["evaluate", "missing", "-m", tiny], "missing doesn't exist"),
-        (["evaluate", "photos", "-m", tiny, "--predictions", "x.jsonl"], "Leave out --model"),
+        (["evaluate", "photos", "-m", tiny, "--predictions", "x.jsonl"], "can't be used with --model"),
         (["evaluate", "photos", "-m", tiny, "--overwrite"], "--output FOLDER"),
         (["evaluate", "photos", "-m", tiny, "--function-to-apply", "none"], "needs probabilities"),
         (["calibrate", tiny, "photos"], "images are too few"),

@@ -41,7 +41,6 @@ Examples:
 \b
   pictag index ~/Pictures
   pictag index                           update all folders of the library
-
   pictag index ~/Pictures --exclude screenshots --exclude '*.png'
 
 Photographs are never changed. Files that are unchanged aren't read again. Hidden folders, @eaDir and
@@ -150,7 +149,7 @@ def index_folders(
     summary = indexers[0].summary
     for folder, count in summary.kept.items():
         say(
-            f"{shorten(folder)} can't be read or has no images (is its disk connected?). Its  "
+            f"{shorten(folder)} can't be read or has no images (is its disk connected?). Its "
             f"{_count(count, 'image')} stay in the library. If they were deleted, run: pictag "
             "gallery remove FOLDER"
         )

@@ -266,7 +266,7 @@ class _Parser:
         compared = _COMPARED.match(self.text, start)
         if compared is not None:
             raise self._error(
-                "Only 'score' can be compared with a number. For the score of a label, write for example  "
+                "Only 'score' can be compared with a number. For the score of a label, write for example "
                 "label:dog score>0.5.",
                 *self._word_at(start),
             )

@@ -1,4 +1,4 @@
-"""The photographs in folders, from the folders' listings alone: names, sizes and times."""
+"""The photographs in folders: names, sizes and times, without opening the files."""
 
 # Names stay exactly as the system has them; pathlib would normalise them.
 # ruff: noqa: PTH122
@@ -40,11 +40,11 @@ class ListedFile:
 
 @dataclass(slots=True)
 class ScanNotes:
-    """What a scan noticed beside the images.
+    """What a scan found apart from the images.
 
     ``unreadable`` are folders and files that exist but can't be read now, ``mounts`` folders on which another
-    disk is mounted, and ``empty_roots`` roots without any image. ``raw_count`` counts camera RAW files that
-    no JPEG stands beside.
+    disk is mounted, and ``empty_roots`` roots without any image. ``raw_count`` is the number of camera RAW
+    files without a JPEG beside them.
     """
 
     unreadable: set[str] = field(default_factory=set)

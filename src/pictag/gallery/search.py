@@ -74,7 +74,7 @@ def search(
 
     ``limit`` and ``offset`` choose a page. ``columns`` of an earlier search make this one faster.
     ``find_similar`` returns the scores of the contents that are similar to an image, by content id.
-    Raises `pictag.errors.QueryError`, which points at the place.
+    Raises `pictag.errors.QueryError`, which has the position of the error.
     """
     if offset < 0 or (limit is not None and limit < 0):
         raise OptionError(f"limit={limit!r} and offset={offset!r} can't be negative.")
@@ -120,7 +120,7 @@ def _read_files(
         )
         labels = read_labels(connection, wanted, floor=floor)
         for file_id, score in zip(wanted, scores[start : start + _ROWS_READ].tolist(), strict=True):
-            if file_id in paths:  # it wasn't forgotten meanwhile
+            if file_id in paths:  # it wasn't removed meanwhile
                 yield FoundFile(
                     id=file_id,
                     path=paths[file_id],

@@ -1,11 +1,11 @@
 """Which files a query selects, and how well they match.
 
-A conjunction has one *scope*: the bounds of its ``score`` and the states of its ``is``. It holds for all
-words and labels of the conjunction, and of the parentheses in it. Without any word or label, ``score`` is
-about an image's best label, and ``is`` about what was decided about the image.
+A conjunction has one *scope*: the bounds of its ``score`` and the states of its ``is``. It applies to all
+words and labels of the conjunction, also in parentheses. Without any word or label, ``score`` applies to an
+image's best label, and ``is`` to any decision about the image.
 
-A file that matches has the score of the weakest of the labels that were searched for, and of the strongest
-in an ``OR``. Words that people confirmed or wrote have the score 1; names of files have none.
+A file that matches has the lowest score of the labels that were searched for, and the highest in an ``OR``.
+Words that people confirmed or wrote have the score 1; names of files have none.
 
 Files are ranked: what people confirmed or wrote comes before labels with exactly the name searched for, then
 come labels that contain it, and names of files are last. Several words of a conjunction add up.
@@ -41,9 +41,9 @@ _EXACT: Final = 1.0  # added to the score of labels with exactly the name search
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """What a label of a conjunction must fulfil: its score is from ``floor`` to ``ceiling``.
+    """The condition for labels of a conjunction: scores from ``floor`` to ``ceiling``.
 
-    Without bounds, scores from `MIN_SCORE` on count; without ``states``, all labels that weren't rejected.
+    Without bounds, the lowest score is `MIN_SCORE`; without ``states``, all labels that weren't rejected.
     """
 
     floor: float | None = None
@@ -52,12 +52,12 @@ class Scope:
 
     @property
     def is_default(self) -> bool:
-        """Whether nothing is asked of labels, so that names of files count too."""
+        """Whether there is no condition for labels, so that names of files match too."""
         return self == Scope()
 
     @property
     def has_bounds(self) -> bool:
-        """Whether a score is asked for."""
+        """Whether there is a condition for scores."""
         return self.floor is not None or self.ceiling is not None
 
     @property
@@ -68,7 +68,7 @@ class Scope:
         return MIN_SCORE if self.ceiling is None else 0.0
 
     def takes(self, state: str) -> bool:
-        """Whether labels in this state count."""
+        """Whether labels in this state match."""
         return state != "rejected" if self.states is None else state in self.states
 
     def holds(self, scores: Floats) -> Bools:

@@ -1,7 +1,7 @@
-"""Images of the library that are similar to one: those whose embeddings have the highest cosine with its own.
+"""The library's images that are most similar to an image, by the cosine of their embeddings.
 
-An image that the library has, also as a copy or under another name, needs no model. Another one goes through
-the library's model first.
+An image that is in the library, even as a copy or under another name, needs no model. For other images, the
+library's model is run first.
 """
 
 # Names stay exactly as the system has them.
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """The image that others are compared with: its embedding [D], and whose model that is.
+    """The image that others are compared with: its embedding [D], and the model of that.
 
     ``content_id`` is None for an image that isn't in the library.
     """
@@ -53,12 +53,12 @@ def find_similar(
     classifier: ImageClassificationPipeline[Any] | None = None,
     vectors: LoadedVectors | None = None,
 ) -> list[FoundFile]:
-    """The ``k`` images that are most similar to one, best first; their score is the cosine, at most 1.
+    """The ``k`` images that are most similar to ``image``, best first; the score is the cosine, at most 1.
 
     Args:
         connection: The library.
         image: A path, or anything that a classifier takes. An image of the library is not in its own result.
-        k: How many. Of files with the same pixels, there is one.
+        k: The maximum number. Of files with the same pixels, only one is returned.
         classifier: The library's model, opened with ``embeddings=True``, for images that aren't in the
             library. Without it, the model is opened for such an image.
         vectors: The library's embeddings in memory, for many calls.
@@ -114,7 +114,7 @@ def rate_similar(
         found = {i: cosine for i, cosine in zip(ids.tolist(), cosines.tolist(), strict=True) if i in alive}
         if len(found) >= k or len(ids) < wanted:
             return dict(list(found.items())[:k])
-        wanted *= 4  # many of the images are gone
+        wanted *= 4  # many of the images have no files any more
 
 
 def read_blocks(connection: sqlite3.Connection, model_id: int) -> Iterator[Block]:
@@ -128,8 +128,8 @@ def read_blocks(connection: sqlite3.Connection, model_id: int) -> Iterator[Block
 class LoadedVectors:
     """The embeddings of a library in memory, read again after the library has changed.
 
-    They are float32, and 100,000 images with 1,280 numbers each take 500 MB. In exchange a search takes a
-    twentieth of the time.
+    They are float32, and 100,000 images with 1,280 numbers each take 500 MB. A search then takes a twentieth
+    of the time.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:

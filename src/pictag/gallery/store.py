@@ -43,7 +43,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What is stored about one distinct image; ``scores`` are the model's, by term id."""
+    """The stored data of one distinct image; ``scores`` are the model's, by term id."""
 
     pixels: bytes
     width: int
@@ -55,7 +55,7 @@ class Content:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhotoFacts:
-    """What a file says about its photograph; ``keywords`` are those of people."""
+    """The metadata of a file; ``keywords`` are those of people."""
 
     type: str
     taken: str | None = None
@@ -172,7 +172,7 @@ def apply_decisions(connection: sqlite3.Connection, content_id: int) -> None:
 
 
 def _overrule(connection: sqlite3.Connection, content_id: int) -> None:
-    """Replace a model's scores by people's decisions."""
+    """Replace a model's scores with people's decisions."""
     decisions = connection.execute(
         "SELECT word, verdict FROM decisions JOIN contents USING (pixels) WHERE contents.id = ?",
         (content_id,),
@@ -192,7 +192,7 @@ def _overrule(connection: sqlite3.Connection, content_id: int) -> None:
 
 
 def save_file(connection: sqlite3.Connection, file: StoredFile) -> int:
-    """Store a file, in place of what was known about its path; returns its id."""
+    """Store a file, replacing earlier data about its path; returns its id."""
     facts = file.facts
     row: tuple[int] = connection.execute(
         "INSERT INTO files (folder_id, path, path_text, size, mtime_ns, sidecars, sha256, content_id, error, "
@@ -218,6 +218,6 @@ def save_file(connection: sqlite3.Connection, file: StoredFile) -> int:
 
 
 def mark_missing(connection: sqlite3.Connection, file_id: int) -> None:
-    """The file was deleted or moved: no result has it any more."""
+    """Mark a file as deleted or moved: it is in no result any more."""
     connection.execute("UPDATE files SET is_missing = 1 WHERE id = ?", (file_id,))
     connection.execute("DELETE FROM words WHERE rowid = ?", (file_id,))

@@ -23,7 +23,7 @@ _QUALITY = 85
 
 
 def read_thumbnail(connection: sqlite3.Connection, file_id: int, *, size: int = 256) -> bytes:
-    """An indexed file's image as JPEG bytes, upright, with ``size`` pixels on its longest side at most.
+    """An indexed file's image as JPEG bytes, upright, with at most ``size`` pixels on its longest side.
 
     Files with the same pixels share a thumbnail. Raises `OptionError` for a size outside 64…2048,
     `ImageNotFound` for an unknown or deleted file, and what `pictag.images.read_image` raises.
@@ -45,7 +45,7 @@ def read_thumbnail(connection: sqlite3.Connection, file_id: int, *, size: int = 
     name = os.fsdecode(path)
     made = _make_thumbnail(name, size)
     status = os.stat(name)
-    # A file that has changed since it was indexed shows another image than its content.
+    # The file may have changed since it was indexed, and show another image.
     if content_id is not None and (status.st_size, status.st_mtime_ns) == (file_size, mtime_ns):
         _keep(connection, content_id, size, made)
     return made
