@@ -39,7 +39,7 @@ Exit status: 0 success, also if there are none, 2 wrong usage or no library.
 """
 
 
-@click.command(epilog=EXAMPLES, short_help="Find duplicates in the library.")
+@click.command(epilog=EXAMPLES, short_help="Find duplicates among indexed photographs.")
 @click.argument("names", nargs=-1, metavar="[FOLDER]...")
 @click.option(
     "--format",

@@ -79,7 +79,7 @@ def _split(args: list[str], command: click.Command) -> tuple[list[str], list[str
     return options, query
 
 
-@click.command(cls=QueryCommand, epilog=EXAMPLES, short_help="Search the library of the gallery.")
+@click.command(cls=QueryCommand, epilog=EXAMPLES, short_help="Search indexed photographs.")
 @click.argument("query", nargs=-1, required=True)
 @click.option(
     "-k",
