@@ -89,7 +89,7 @@ class Gallery:
             classifier: A pipeline opened with ``embeddings=True``. With another model than before, the
                 images in the folders get its labels; people's decisions stay.
             exclude: Patterns of files and folders to leave out, by name or path below a folder; they are
-                remembered for these folders.
+                stored for these folders.
             retry_failed: Try images again that failed and haven't changed.
 
         Raises:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import sqlite3
 
 LOSSLESS: Final = frozenset(("raw", "png", "tiff", "bmp", "gif"))
-"""Types of files that are kept rather than a JPEG of the same size."""
+"""File types that are preferred to a JPEG of the same size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,7 @@ def explain_choice(copies: list[Copy]) -> str:
 
 
 def describe_copies(copies: list[Copy]) -> str:
-    """What files with the same pixels have in common."""
+    """Whether files with the same pixels are identical, as text."""
     is_identical = copies[0].sha256 is not None and len({copy.sha256 for copy in copies}) == 1
     return "the files are identical" if is_identical else "the pixels are the same, the files differ"
 

@@ -1,4 +1,4 @@
-"""What a file says about its photograph: when and with which camera it was taken, and people's keywords."""
+"""A photograph's metadata: when and with which camera it was taken, and the keywords that people wrote."""
 
 from __future__ import annotations
 

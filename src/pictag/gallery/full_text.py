@@ -1,4 +1,4 @@
-"""The full text of a library: for each file the words of people, the labels, and the names."""
+"""The full text of a library: for each file, the words that people wrote, the labels, and the names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def path_text(path: bytes) -> str:
-    """A path as text for people; bytes that aren't UTF-8 are replaced.
+    """A path as readable text; bytes that aren't UTF-8 are replaced.
 
     >>> path_text(b"/photos/caf\\xe9.jpg")
     '/photos/caf\ufffd.jpg'
@@ -54,7 +54,7 @@ def save_words(connection: sqlite3.Connection, file_id: int) -> None:
         elif score > 0:
             (labels if verdict is None else people).extend((word, *_read_synonyms(synonyms)))
     keywords = [word for word in keywords if meaning(word) not in rejected]
-    # The folder's own name counts, the folders above it don't.
+    # With the indexed folder's own name, without the folders above it.
     names = path.removeprefix(os.path.join(os.path.dirname(root), b""))  # noqa: PTH118, PTH120 - bytes
     connection.execute(
         "INSERT INTO words (rowid, people, labels, names) VALUES (?, ?, ?, ?)",

@@ -6,7 +6,7 @@ A library is one SQLite file. Everything in it except decisions can be rebuilt f
   decoded pixels (`pictag.similarity.describe`), which renaming a file or editing its metadata doesn't change.
 - ``files`` has one row for each path. Paths are bytes (`os.fsencode`): names needn't be UTF-8. ``path_text``
   is the path as text, to search and sort. ``taken`` is the camera's wall clock, ISO 8601 without a zone.
-  A file with ``is_missing`` was deleted or moved; it belongs to no result, and its row only saves time if the
+  A file with ``is_missing`` was deleted or moved; it is in no result, and its row only saves time if the
   file comes back. A file that failed has an ``error`` and no content.
 - ``scores`` has the *effective* score of each term: the model's, or a person's decision about it: 1 for
   confirmed and added words, 0 for rejected ones. Results need only ``score > 0``.

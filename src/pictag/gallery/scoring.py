@@ -1,4 +1,4 @@
-"""From a classifier to what a library stores of its scores."""
+"""Converts a classifier's scores to the terms that a library stores."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MIN_SCORE = 0.02
 """Labels and concepts with a lower score aren't stored, except for the best labels."""
 _BEST_LABELS = 5
-# The options that decide over labels, scores and embeddings, by which the model is opened again.
+# The options that determine labels, scores and embeddings: the model is opened again with these.
 _OPENING = ("revision", "dtype", "model_file", "output", "output_name", "embedding_output", "crop")
 
 
@@ -68,7 +68,7 @@ def describe_model(classifier: ImageClassificationPipeline[Any]) -> ModelFacts:
 
 
 class TermScorer:
-    """Chooses the terms of an image from the scores of all labels; saves the model's terms when made."""
+    """Chooses the terms of an image from the scores of all labels. Creating it stores the model's terms."""
 
     def __init__(self, connection: sqlite3.Connection, classifier: ImageClassificationPipeline[Any]) -> None:
         model = classifier.model

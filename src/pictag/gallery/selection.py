@@ -7,8 +7,8 @@ image's best label, and ``is`` to any decision about the image.
 A file that matches has the lowest score of the labels that were searched for, and the highest in an ``OR``.
 Words that people confirmed or wrote have the score 1; names of files have none.
 
-Files are ranked: what people confirmed or wrote comes before labels with exactly the name searched for, then
-come labels that contain it, and names of files are last. Several words of a conjunction add up.
+Files are ranked: words that people confirmed or wrote come first, then labels with exactly the name searched
+for, then labels that contain it, and names of files last. The ranks of a conjunction's words are added.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     FindSimilar = Callable[[str], Mapping[int, float]]
 
-_CERTAIN: Final = 3.0  # the rank of what people confirmed or wrote
+_CERTAIN: Final = 3.0  # the rank of words that people confirmed or wrote
 _NO_RATING: Final = np.empty(0)
 _EXACT: Final = 1.0  # added to the score of labels with exactly the name searched for
 
@@ -78,7 +78,7 @@ class Scope:
 
     @property
     def takes_certain(self) -> bool:
-        """Whether what people confirmed or wrote, with the score 1, is in bounds."""
+        """Whether words that people confirmed or wrote, with the score 1, are in bounds."""
         return self.takes("confirmed") and bool(self.holds(np.ones(1))[0])
 
 

@@ -1,4 +1,4 @@
-"""The embeddings of a library, in blocks of rows: a single blob of 2,560 bytes would fill its pages badly."""
+"""The embeddings of a library, in blocks of rows: single blobs would waste space in SQLite's pages."""
 
 from __future__ import annotations
 

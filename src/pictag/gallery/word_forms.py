@@ -1,4 +1,4 @@
-"""Words as they are compared: without case, accents and punctuation, and in the singular or plural."""
+"""Normalised words for comparison: without case, accents and punctuation, in the singular or plural."""
 
 from __future__ import annotations
 
