@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, BinaryIO, Literal, get_args
 
 import click
 
@@ -96,7 +96,7 @@ def open_destination(
     if destination.format == "table":
         return open_table(destination.path, percent=percent), None
     if destination.path is None:
-        return _open_stdout(destination.format, embeddings=embeddings), None
+        return _open_stdout_sink(destination.format, embeddings=embeddings), None
     if destination.format == "json":
         from pictag.sinks.jsonl import JsonArraySink
         from pictag.sinks.lines import open_lines
@@ -162,8 +162,8 @@ def _check_new(path: Path, chosen: Format) -> None:
             )
 
 
-def _open_stdout(chosen: Format, *, embeddings: bool) -> Sink:
-    stream = open(sys.stdout.fileno(), "wb", buffering=0, closefd=False)  # noqa: SIM115 - the sink closes it
+def _open_stdout_sink(chosen: Format, *, embeddings: bool) -> Sink:
+    stream = open_stdout()
     if chosen in ("jsonl", "json"):
         from pictag.sinks.jsonl import JsonArraySink, JsonlSink
 
@@ -171,6 +171,11 @@ def _open_stdout(chosen: Format, *, embeddings: bool) -> Sink:
     from pictag.sinks.csv import CsvSink
 
     return CsvSink(stream, embeddings=embeddings)
+
+
+def open_stdout() -> BinaryIO:
+    """Standard output for bytes, unbuffered; it stays open when the stream is closed."""
+    return open(sys.stdout.fileno(), "wb", buffering=0, closefd=False)
 
 
 def open_table(path: Path | None, *, percent: bool) -> TableSink:

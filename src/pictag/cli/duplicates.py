@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -105,6 +103,7 @@ def count_groups(groups: list[DuplicateGroup]) -> str:
 
 def write_groups(groups: list[DuplicateGroup], chosen: Format, *, is_null: bool) -> None:
     """Write the groups to standard output."""
+    from pictag.cli.destination import open_stdout
     from pictag.sinks.lines import write_whole
 
     if chosen == "table":
@@ -112,7 +111,7 @@ def write_groups(groups: list[DuplicateGroup], chosen: Format, *, is_null: bool)
             click.echo(draw_groups(groups), nl=False)
         return
     end = b"\0" if is_null else b"\n"
-    with open(sys.stdout.fileno(), "wb", buffering=0, closefd=False) as stream:
+    with open_stdout() as stream:
         for group in groups:
             lines = group.files[1:] if chosen == "paths" else (encode_group(group).encode(),)
             for line in lines:
@@ -126,7 +125,7 @@ def encode_group(group: DuplicateGroup) -> str:
     >>> encode_group(DuplicateGroup(kind="same", reason="…", keep=b"a.jpg", files=(b"a.jpg", b"b.jpg")))
     '{"kind": "same", "reason": "…", "keep": "a.jpg", "files": ["a.jpg", "b.jpg"]}'
     """
-    from pictag.sinks.jsonl import escape_json
+    from pictag.sinks.jsonl import encode_entry
 
     row = {
         "kind": group.kind,
@@ -134,7 +133,7 @@ def encode_group(group: DuplicateGroup) -> str:
         "keep": os.fsdecode(group.keep),
         "files": [os.fsdecode(path) for path in group.files],
     }
-    return escape_json(json.dumps(row, ensure_ascii=False))
+    return encode_entry(row)
 
 
 def draw_groups(groups: Iterable[DuplicateGroup]) -> str:

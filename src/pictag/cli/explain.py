@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pictag.cli.application import application_pipeline, choose_model
-from pictag.cli.destination import choose_destination, open_table
+from pictag.cli.destination import choose_destination, open_stdout, open_table
 from pictag.cli.ending import SOME_FAILED, Invocation, debug_option
 from pictag.cli.options import QUIET, input_options
 from pictag.errors import OutputError, shorten
@@ -22,13 +21,14 @@ if TYPE_CHECKING:
 
     from pictag.cli.inputs import Inputs
     from pictag.cli.progress import Progress
-    from pictag.explanation.sink import Explanation, ExplanationSink
+    from pictag.explanation.sink import ExplainedImage, Explanation, ExplanationSink
     from pictag.images import Failed, Source
     from pictag.options import PipelineOptions
     from pictag.pipelines import ImageClassificationPipeline
     from pictag.pipelines.score_map import Method
     from pictag.records import Prediction
     from pictag.sinks.resume import DoneSources
+    from pictag.sinks.rows import Rows
 
 EXAMPLES = """
 Examples:
@@ -108,9 +108,10 @@ def explain(
 
     from pictag.cli.run import run_images
     from pictag.explanation import MAX_EDGE
-    from pictag.explanation.sink import ExplanationSink, JsonlRows, Rows, TableRows, make_explanation
+    from pictag.explanation.sink import ExplanationSink, describe_explained, draw_explained, make_explanation
     from pictag.pipelines.results import gives_probabilities
     from pictag.pipelines.score_map import find_label
+    from pictag.sinks.rows import JsonRows, TableRows
 
     sinks: list[ExplanationSink] = []
 
@@ -118,11 +119,13 @@ def explain(
         if label is not None:
             find_label(classifier.labels, label)  # before the first image
         percent = gives_probabilities(classifier.model, options.scoring)
-        rows: Rows
+        rows: Rows[ExplainedImage]
         if destination.format == "table":
-            rows = TableRows(open_table(None, percent=percent), percent=percent)
+            rows = TableRows(
+                open_table(None, percent=percent), lambda row, _: draw_explained(row, percent=percent)
+            )
         else:
-            rows = JsonlRows(open(sys.stdout.fileno(), "wb", buffering=0, closefd=False))  # noqa: SIM115 - closed by the sink
+            rows = JsonRows(open_stdout(), describe_explained)
         sinks.append(ExplanationSink(output, rows, overwrite=overwrite))
         return sinks[0], None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +20,12 @@ if TYPE_CHECKING:
 
     from pictag.cli.destination import Destination
     from pictag.keywords import Keyworder, KeywordSuggestions
-    from pictag.keywords.sink import KeywordSink, Rows
+    from pictag.keywords.sink import KeywordSink
     from pictag.keywords.upload import UploadFile
     from pictag.options import PipelineOptions
     from pictag.pipelines import ImageClassificationPipeline
     from pictag.sinks.resume import DoneSources
+    from pictag.sinks.rows import Rows
 
 EXAMPLES = """
 Examples:
@@ -181,19 +181,20 @@ def open_rows_for(
     wishes: Wishes,
     keyworder: Keyworder,
     upload: UploadFile | None,
-) -> tuple[Rows, DoneSources | None]:
+) -> tuple[Rows[KeywordSuggestions], DoneSources | None]:
     """The table or the JSON Lines, and with --resume the images that the file already has."""
     from pictag.cli.describe import describe_run
-    from pictag.cli.destination import open_table
-    from pictag.keywords.sink import JsonlRows, open_rows, reopen_rows
+    from pictag.cli.destination import open_stdout, open_table
+    from pictag.keywords.rows import describe_row
+    from pictag.keywords.sink import open_rows, reopen_rows
+    from pictag.sinks.rows import JsonRows, TableRows
 
     if destination.format == "table":
-        from pictag.keywords.table import TableRows
+        from pictag.keywords.table import draw_keywords
 
-        return TableRows(open_table(destination.path, percent=True)), None
+        return TableRows(open_table(destination.path, percent=True), draw_keywords), None
     if destination.path is None:
-        stream = open(sys.stdout.fileno(), "wb", buffering=0, closefd=False)  # noqa: SIM115 - closed by the sink
-        return JsonlRows(stream), None
+        return JsonRows(open_stdout(), describe_row), None
     record = describe_run(classifier) | {
         "label_cut": keyworder.cuts.label if wishes.min_score is None else wishes.min_score,
         "concept_cut": keyworder.cuts.concept if wishes.min_score is None else wishes.min_score,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import TYPE_CHECKING, Literal
@@ -163,11 +162,12 @@ def write_files(files: Iterable[FoundFile], chosen: Format, *, is_null: bool) ->
         if found:
             click.echo(draw_files(found), nl=False)
         return len(found)
+    from pictag.cli.destination import open_stdout
     from pictag.sinks.lines import write_whole
 
     end = b"\0" if is_null else b"\n"
     count = 0
-    with open(sys.stdout.fileno(), "wb", buffering=0, closefd=False) as stream:
+    with open_stdout() as stream:
         for count, file in enumerate(files, start=1):  # noqa: B007 - used after the loop
             line = file.path if chosen == "paths" else encode_row(file).encode()
             write_whole(stream, line + end)
@@ -176,7 +176,7 @@ def write_files(files: Iterable[FoundFile], chosen: Format, *, is_null: bool) ->
 
 def encode_row(file: FoundFile) -> str:
     """One file as a line of JSON, without the line's end."""
-    from pictag.sinks.jsonl import escape_json
+    from pictag.sinks.jsonl import encode_entry
 
     row = {
         "path": file.name,
@@ -187,7 +187,7 @@ def encode_row(file: FoundFile) -> str:
             for label in file.labels
         ],
     }
-    return escape_json(json.dumps(row, ensure_ascii=False))
+    return encode_entry(row)
 
 
 def draw_files(files: Iterable[FoundFile]) -> str:

@@ -10,11 +10,10 @@ r"""Writes the heatmap of one image after another, and a row about each.
 from __future__ import annotations
 
 import io
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -22,14 +21,13 @@ from pictag.errors import OutputError, PictagError, shorten
 from pictag.explanation.heatmap import METHODS, draw_heatmap
 from pictag.records import Failure, Label
 from pictag.replacement import replace_file
-from pictag.sinks.jsonl import escape_json
-from pictag.sinks.lines import write_whole
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from pictag.pipelines.score_map import ScoreMap
     from pictag.records import Prediction
-    from pictag.sinks.table import TableSink
-
+    from pictag.sinks.rows import Rows
 
 _NAME_BYTES = 200  # of an image's name in that of its heatmap; file systems allow 255 in all
 
@@ -54,16 +52,6 @@ class ExplainedImage:
     error: Failure | None = None
 
 
-class Rows(Protocol):
-    """Writes one row per explained image, for people or for programs."""
-
-    def write(self, image: ExplainedImage, /) -> None:
-        """Write one image; raises `pictag.errors.OutputError`, or ``BrokenPipeError``."""
-
-    def close(self) -> None:
-        """Finish the output."""
-
-
 def make_explanation(score_map: ScoreMap, *, model: str, percent: bool) -> Explanation:
     """The heatmap of a map, as a file's content."""
     stream = io.BytesIO()
@@ -85,7 +73,7 @@ class ExplanationSink:
     ``failed`` counts these.
     """
 
-    def __init__(self, output: Path, rows: Rows, *, overwrite: bool = False) -> None:
+    def __init__(self, output: Path, rows: Rows[ExplainedImage], *, overwrite: bool = False) -> None:
         self.failed = 0
         self._output = output
         self._rows = rows
@@ -143,57 +131,35 @@ def name_heatmap(source: str, output: Path) -> Path:
     return output / f"{name or 'image'}-explained.png"
 
 
-class JsonlRows:
-    """JSON Lines into a binary stream."""
+def draw_explained(image: ExplainedImage, *, percent: bool) -> list[Text]:
+    """The lines of a table about one image; ``percent`` is False for scores that aren't probabilities."""
+    from rich.text import Text
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
+    from pictag.sinks.table import draw_head
 
-    def write(self, image: ExplainedImage) -> None:
-        """Write one line."""
-        write_whole(self._stream, encode_explained(image).encode() + b"\n")
-
-    def close(self) -> None:
-        """Close the stream."""
-        self._stream.close()
-
-
-class TableRows:
-    """A table for people."""
-
-    def __init__(self, table: TableSink, *, percent: bool) -> None:
-        self._table = table
-        self._percent = percent
-
-    def write(self, image: ExplainedImage) -> None:
-        """Write the rows of one image."""
-        from rich.text import Text
-
-        from pictag.sinks.table import draw_head
-
-        rows = draw_head(image.source, image.error)
-        found = image.explanation
-        if found is not None:
-            score = f"{found.label.score:.1%}" if self._percent else f"{found.label.score:.4g}"
-            seen = "" if found.seen > 0.995 else f", the model saw {found.seen:.0%} of the image"
-            rows.append(Text(f"  {shorten(found.label.label)}  {score}"))
-            rows.append(Text(f"  {METHODS[found.method]}{seen}", style="dim"))
-            rows.append(Text(f"  {shorten(image.heatmap)}", style="dim"))
-        self._table.write_rows(rows)
-
-    def close(self) -> None:
-        """Close the table."""
-        self._table.close()
+    rows = draw_head(image.source, image.error)
+    found = image.explanation
+    if found is not None:
+        score = f"{found.label.score:.1%}" if percent else f"{found.label.score:.4g}"
+        seen = "" if found.seen > 0.995 else f", the model saw {found.seen:.0%} of the image"
+        rows.append(Text(f"  {shorten(found.label.label)}  {score}"))
+        rows.append(Text(f"  {METHODS[found.method]}{seen}", style="dim"))
+        rows.append(Text(f"  {shorten(image.heatmap)}", style="dim"))
+    return rows
 
 
-def encode_explained(image: ExplainedImage) -> str:
-    """One line of JSON, without the line's end."""
+def describe_explained(image: ExplainedImage) -> dict[str, Any]:
+    """One image as JSON's own types."""
     entry: dict[str, Any] = {"source": image.source}
     if image.explanation is None:
         assert image.error is not None
-        entry["error"] = {"kind": image.error.kind, "message": image.error.message}
-    else:
-        found = image.explanation
-        entry |= {"label": found.label.label, "score": found.label.score, "index": found.label.index}
-        entry |= {"method": found.method, "seen": round(found.seen, 4), "heatmap": str(image.heatmap)}
-    return escape_json(json.dumps(entry, ensure_ascii=False))
+        return entry | {"error": {"kind": image.error.kind, "message": image.error.message}}
+    found = image.explanation
+    return entry | {
+        "label": found.label.label,
+        "score": found.label.score,
+        "index": found.label.index,
+        "method": found.method,
+        "seen": round(found.seen, 4),
+        "heatmap": str(image.heatmap),
+    }

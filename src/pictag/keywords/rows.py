@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pictag.keywords.suggest import KeywordSuggestions, Suggestion
 from pictag.records import Failure
-from pictag.sinks.jsonl import escape_json, scan_lines
+from pictag.sinks.jsonl import encode_entry, scan_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,14 +33,19 @@ def make_rows(keywords: tuple[Suggestion, ...]) -> list[dict[str, Any]]:
     ]
 
 
-def encode_row(suggestions: KeywordSuggestions) -> str:
-    """The photograph as one line of JSON, without the line's end."""
+def describe_row(suggestions: KeywordSuggestions) -> dict[str, Any]:
+    """The photograph as JSON's own types."""
     entry: dict[str, Any] = {"source": suggestions.source}
     if suggestions.error is not None:
         entry["error"] = {"kind": suggestions.error.kind, "message": suggestions.error.message}
     else:
         entry["keywords"] = make_rows(suggestions.keywords)
-    return escape_json(json.dumps(entry, ensure_ascii=False))
+    return entry
+
+
+def encode_row(suggestions: KeywordSuggestions) -> str:
+    """The photograph as one line of JSON, without the line's end."""
+    return encode_entry(describe_row(suggestions))
 
 
 def decode_row(line: str | bytes) -> KeywordSuggestions:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from pictag.errors import PictagError, shorten
-from pictag.keywords.rows import encode_row, scan_rows
+from pictag.keywords.rows import describe_row, encode_row, scan_rows
 from pictag.keywords.suggest import KeywordSuggestions
 from pictag.records import Failure, Prediction
 from pictag.replacement import find_file, replace_file
-from pictag.sinks.lines import open_lines, write_whole
+from pictag.sinks.lines import open_lines
 from pictag.sinks.resume import DoneSources
+from pictag.sinks.rows import JsonRows
 from pictag.sinks.run_record import check_record, check_record_path, read_record, write_record
 
 if TYPE_CHECKING:
@@ -19,17 +20,8 @@ if TYPE_CHECKING:
 
     from pictag.keywords.suggest import Keyworder
     from pictag.keywords.upload import UploadFile
+    from pictag.sinks.rows import Rows
     from pictag.sinks.run_record import RunRecord
-
-
-class Rows(Protocol):
-    """Writes keywords where a person or a program reads them."""
-
-    def write(self, suggestions: KeywordSuggestions, /) -> None:
-        """Write one photograph; raises `pictag.errors.OutputError`, or ``BrokenPipeError``."""
-
-    def close(self) -> None:
-        """Finish the output; a second call does nothing."""
 
 
 class KeywordSink:
@@ -42,7 +34,7 @@ class KeywordSink:
     def __init__(
         self,
         keyworder: Keyworder,
-        rows: Rows,
+        rows: Rows[KeywordSuggestions],
         *,
         store: Callable[[KeywordSuggestions], object] | None = None,
         upload: UploadFile | None = None,
@@ -76,21 +68,6 @@ class KeywordSink:
                 self._upload.close()
 
 
-class JsonlRows:
-    """JSON Lines into a binary stream; each line is in the stream when ``write`` returns."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-
-    def write(self, suggestions: KeywordSuggestions) -> None:
-        """Write one line."""
-        write_whole(self._stream, encode_row(suggestions).encode() + b"\n")
-
-    def close(self) -> None:
-        """Close the stream."""
-        self._stream.close()
-
-
 def store_in_sidecar(suggestions: KeywordSuggestions, name: Literal["full", "stem"] | None) -> None:
     """Write the keywords into the photograph's sidecar."""
     from pictag.metadata import Keyword, write_keywords
@@ -105,10 +82,12 @@ def embed(suggestions: KeywordSuggestions, *, backup: bool) -> None:
     embed_keywords(suggestions.source, [Keyword(k.path) for k in suggestions.keywords], backup=backup)
 
 
-def open_rows(path: Path, record: RunRecord) -> JsonlRows:
+def open_rows(path: Path, record: RunRecord) -> JsonRows[KeywordSuggestions]:
     """Start a file of rows, with the record of the model and options beside it."""
     check_record_path(path)
-    rows = JsonlRows(open_lines(path))  # empties the file first, so that old rows never get the new record
+    rows = JsonRows(
+        open_lines(path), describe_row
+    )  # empties the file first, so that old rows never get the new record
     try:
         write_record(path, record)
     except BaseException:
@@ -119,7 +98,7 @@ def open_rows(path: Path, record: RunRecord) -> JsonlRows:
 
 def reopen_rows(
     path: Path, record: RunRecord, *, retry_failed: bool, seen: Callable[[KeywordSuggestions], None]
-) -> tuple[JsonlRows, DoneSources]:
+) -> tuple[JsonRows[KeywordSuggestions], DoneSources]:
     """Continue a file of rows; ``seen`` is called with each photograph that it already has.
 
     With ``retry_failed`` those that failed are first removed. Raises `pictag.errors.UnreadableResults` for a
@@ -138,7 +117,7 @@ def reopen_rows(
             seen(suggestions)
             stream.write(encode_row(suggestions).encode() + b"\n")
     done.sort()
-    return JsonlRows(open_lines(path, append=True)), done
+    return JsonRows(open_lines(path, append=True), describe_row), done
 
 
 def list_warnings(failures: Sequence[tuple[str, Failure]], limit: int = 20) -> list[str]:

@@ -11,27 +11,11 @@ from pictag.sinks.table import draw_head, fit
 
 if TYPE_CHECKING:
     from pictag.keywords.suggest import KeywordSuggestions, Suggestion
-    from pictag.sinks.table import TableSink
 
 _WORD_CELLS = (8, 28)
 
 
-class TableRows:
-    """The table that says why each keyword is there."""
-
-    def __init__(self, table: TableSink) -> None:
-        self._table = table
-
-    def write(self, suggestions: KeywordSuggestions) -> None:
-        """Write the rows of one photograph."""
-        self._table.write_rows(draw_keywords(suggestions, width=self._table.width))
-
-    def close(self) -> None:
-        """Close the table."""
-        self._table.close()
-
-
-def draw_keywords(suggestions: KeywordSuggestions, *, width: int) -> list[Text]:
+def draw_keywords(suggestions: KeywordSuggestions, width: int) -> list[Text]:
     """The rows of one photograph: its name, then one row per keyword.
 
     >>> from pictag.keywords import KeywordSuggestions, Suggestion

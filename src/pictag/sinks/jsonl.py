@@ -54,13 +54,18 @@ def encode_json(prediction: Prediction) -> str:
     else:
         entry["labels"] = [{"label": e.label, "score": e.score, "index": e.index} for e in prediction.labels]
     text = _NOT_FINITE.sub(lambda match: _REPLACEMENTS[match[0]], json.dumps(entry, ensure_ascii=False))
-    text = escape_json(text)
+    text = _escape(text)
     if prediction.embedding is None:
         return text
     return f'{text[:-1]}, "embedding": {encode_embedding(prediction.embedding)}}}'
 
 
-def escape_json(text: str) -> str:
+def encode_entry(entry: dict[str, Any]) -> str:
+    """Any object as one line of JSON, without the line's end; names are written as `encode_json` does."""
+    return _escape(json.dumps(entry, ensure_ascii=False))
+
+
+def _escape(text: str) -> str:
     """JSON with escapes for the characters that break lines, terminals or UTF-8."""
     return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
