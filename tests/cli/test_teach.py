@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from labelled_images import make_block_image, make_classes
+from blockimages import make_block_image, make_classes
 from pictag.cli import main
 from pictag.gallery import Gallery
 from pictag.models.load import load_model

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from labelled_images import make_block_image, make_classes
+from blockimages import make_block_image, make_classes
 from pictag import pipeline
 from pictag.similarity import normalize
 from pictag.teaching import teach

@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from labelled_images import make_block_image
+from blockimages import make_block_image
 from pictag.similarity import CosineCut, describe, normalize
 from pictag.teaching.examples import Example
 from pictag.teaching.near_copies import NearCopies, find_near_copies

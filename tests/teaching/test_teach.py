@@ -13,7 +13,7 @@ import onnxruntime
 import pytest
 from PIL import Image
 
-from labelled_images import MAIN, make_block_image, make_classes
+from blockimages import MAIN, make_block_image, make_classes
 from pictag import pipeline
 from pictag.errors import InvalidData, ModelFileMissing, OutputError, TeachingRejected
 from pictag.teaching import NONE_LABEL, teach

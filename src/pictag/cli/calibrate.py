@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pictag.cli.application import collect_pipeline
 from pictag.cli.ending import debug_option, say
 from pictag.cli.evaluate import MAP, SPLIT, score_images
-from pictag.cli.options import MIN_SCORE, MODEL, PIPELINE, QUIET, TOP_K, collect, read_pipeline
+from pictag.cli.options import QUIET
 from pictag.errors import shorten
 
 if TYPE_CHECKING:
@@ -36,12 +37,6 @@ Exit status: 0 success, 1 some images couldn't be read, 2 wrong usage, no model 
 card can't be written, 130 interrupted (nothing is written then).
 """
 
-pipeline_of = collect(
-    tuple(option for option in PIPELINE if option not in (MODEL, TOP_K, MIN_SCORE)),
-    "options",
-    lambda given: read_pipeline(given | {"top_k": 1, "all_scores": True}),
-)
-
 
 @click.command(epilog=EXAMPLES, short_help="Fit a model's temperature and thresholds to labelled images.")
 @click.argument("model", metavar="MODEL")
@@ -61,7 +56,7 @@ pipeline_of = collect(
     help="Give each label the highest threshold that reaches this recall.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be written, but write nothing.")
-@pipeline_of
+@collect_pipeline()
 @QUIET
 @debug_option
 def calibrate(

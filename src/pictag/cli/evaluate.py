@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,9 +112,7 @@ def evaluate(
     if predictions is not None:
         scored, status = read_predictions(predictions, data, how=how), ALL_WELL
     else:
-        if options.model is None:
-            model = choose_model(invocation.settings.model, cache_dir=options.cache_dir, quiet=quiet)
-            options = replace(options, model=model)
+        options = choose_model(options, invocation, quiet=quiet)
         scored, status, _ = score_images(data, options, how=how, quiet=quiet)
     found = measure(scored)
     if output is not None:

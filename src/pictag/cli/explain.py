@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,9 +101,7 @@ def explain(
     destination = choose_destination(
         asked=asked, output=None, resume=False, retry_failed=False, overwrite=False
     )
-    if options.model is None:
-        model = choose_model(invocation.settings.model, cache_dir=options.cache_dir, quiet=quiet)
-        options = replace(options, model=model)
+    options = choose_model(options, invocation, quiet=quiet)
 
     from pictag.cli.run import run_images
     from pictag.explanation import MAX_EDGE

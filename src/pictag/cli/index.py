@@ -7,21 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pictag.cli.application import choose_model
+from pictag.cli.application import choose_model, collect_pipeline
 from pictag.cli.destination import Destination
 from pictag.cli.ending import Invocation, debug_option, say
 from pictag.cli.library import LIBRARY, choose_library
-from pictag.cli.options import (
-    ALPHA,
-    DECODE,
-    MIN_SCORE,
-    MODEL,
-    PIPELINE,
-    QUIET,
-    TOP_K,
-    collect,
-    read_pipeline,
-)
+from pictag.cli.options import ALPHA, DECODE, QUIET
 from pictag.errors import shorten
 
 if TYPE_CHECKING:
@@ -49,8 +39,6 @@ node_modules are skipped.
 Exit status: 0 success, 1 some images failed, 2 wrong usage or no model, 74 the library can't be written, 130
 interrupted (run it again to continue).
 """
-# Options that change the pixels or the stored scores: all images of a library are indexed the same way.
-_LEFT_OUT = (MODEL, TOP_K, MIN_SCORE, DECODE, ALPHA)
 _MODEL = click.option(
     "-m",
     "--model",
@@ -59,11 +47,8 @@ _MODEL = click.option(
     "[default: the library's own; for a new library PICTAG_MODEL, or efficientnet-lite0 if it is installed, "
     "or embedded]",
 )
-model_options = collect(
-    (_MODEL, *(option for option in PIPELINE if option not in _LEFT_OUT)),
-    "options",
-    lambda given: read_pipeline(given | {"top_k": 1, "all_scores": True, "embeddings": True}),
-)
+# Without the options that change pixels: all images of a library are decoded the same way.
+model_options = collect_pipeline(_MODEL, without=(DECODE, ALPHA), embeddings=True)
 
 
 @click.command(epilog=EXAMPLES, short_help="Index photographs, to search them and find duplicates.")
@@ -107,12 +92,9 @@ def choose_options(
     gallery: Gallery, options: PipelineOptions, invocation: Invocation, *, quiet: bool
 ) -> PipelineOptions:
     """The options with a model: the library's own unless another is given."""
-    if options.model is not None:
-        return options
     own = gallery.model_options
-    if own is None:
-        model = choose_model(invocation.settings.model, cache_dir=options.cache_dir, quiet=quiet)
-        return replace(options, model=model)
+    if options.model is not None or own is None:
+        return choose_model(options, invocation, quiet=quiet)
     function = own.pop("function_to_apply")
     return replace(options, **own, scoring=replace(options.scoring, function_to_apply=function))
 

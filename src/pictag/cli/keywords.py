@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -86,9 +85,7 @@ def keywords(
     if wishes.csv is not None and rows["output"] is None:
         rows |= {"overwrite": False}  # --overwrite applies to --csv
     destination = choose_rows(rows)
-    if options.model is None:
-        model = choose_model(invocation.settings.model, cache_dir=options.cache_dir, quiet=quiet)
-        options = replace(options, model=model)
+    options = choose_model(options, invocation, quiet=quiet)
     return suggest_keywords(inputs, options, destination, wishes, replaces_csv=replaces_csv, quiet=quiet)
 
 

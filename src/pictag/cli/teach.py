@@ -140,9 +140,7 @@ def teach(
     )
     if update is not None:
         options = replace(options, model=update)
-    elif options.model is None:
-        model = choose_model(invocation.settings.model, cache_dir=options.cache_dir, quiet=quiet)
-        options = replace(options, model=model)
+    options = choose_model(options, invocation, quiet=quiet)
     from pictag.cli.destination import Destination
     from pictag.cli.inputs import Inputs
     from pictag.cli.run import run_images

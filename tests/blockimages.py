@@ -1,6 +1,6 @@
 """Folders of labelled images for the tiny model of colours: each image has random blocks of a main colour.
 
-Tests write ``from labelled_images import make_classes, make_block_image``.
+Tests write ``from blockimages import make_classes, make_block_image``.
 """
 
 from __future__ import annotations
