@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from pictag.cli.ending import Invocation, debug_option, say
+from pictag.cli.found_files import listing_format
 from pictag.cli.library import LIBRARY, choose_library
 from pictag.cli.options import QUIET
-from pictag.cli.search import choose_format
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from pictag.cli.search import Format
+    from pictag.cli.found_files import ListingFormat
     from pictag.gallery.duplicates import DuplicateGroup
 
 _LONG = 20_000  # comparing more images takes more than a few seconds
@@ -39,14 +39,7 @@ Exit status: 0 success, also if there are none, 2 wrong usage or no library.
 
 @click.command(epilog=EXAMPLES, short_help="Find duplicates among indexed photographs.")
 @click.argument("names", nargs=-1, metavar="[FOLDER]...")
-@click.option(
-    "--format",
-    "asked",
-    type=click.Choice(["table", "paths", "jsonl"]),
-    help="table for people, jsonl for programs (one group per line), paths for other commands (without the "
-    "files to keep). [default: table on a terminal, jsonl in a pipe]",
-)
-@click.option("-0", "--null", "is_null", is_flag=True, help="Paths that end with a null byte, for xargs -0.")
+@listing_format
 @click.option(
     "--dismiss",
     "is_dismissed",
@@ -61,8 +54,7 @@ def duplicates(
     invocation: Invocation,
     *,
     names: tuple[str, ...],
-    asked: Format | None,
-    is_null: bool,
+    chosen: ListingFormat,
     is_dismissed: bool,
     library: Path | None,
     quiet: bool,
@@ -70,21 +62,18 @@ def duplicates(
     """Find duplicates in the gallery's library, or among its files in FOLDERs: files with the same pixels,
     and images that are nearly the same, such as smaller, cropped, compressed, brighter or mirrored copies.
     """
-    if is_null and asked not in (None, "paths"):
-        raise click.UsageError("-0 works only with --format paths.")
     from pictag.gallery import Gallery
-    from pictag.gallery.duplicates import dismiss, find_duplicates
 
     with Gallery.open(choose_library(library, invocation)) as gallery:
         if is_dismissed:
-            count = dismiss(gallery.connection, names)
+            count = gallery.dismiss(names)
             if not quiet:
                 say(f"Dismissed: {len(names)} files ({count:,} pair{'' if count == 1 else 's'} of images).")
             return 0
         if not quiet and (images := gallery.status()["images"]) > _LONG:
             say(f"Comparing {images:,} images. 100,000 images take about a minute.")
-        groups = find_duplicates(gallery.connection, names)
-    write_groups(groups, choose_format(asked, is_null=is_null), is_null=is_null)
+        groups = gallery.duplicates(names)
+    write_groups(groups, chosen)
     if not quiet:
         say(count_groups(groups))
     return 0
@@ -101,7 +90,7 @@ def count_groups(groups: list[DuplicateGroup]) -> str:
     return f"{', '.join(parts)}." if parts else "No duplicates."
 
 
-def write_groups(groups: list[DuplicateGroup], chosen: Format, *, is_null: bool) -> None:
+def write_groups(groups: list[DuplicateGroup], chosen: ListingFormat) -> None:
     """Write the groups to standard output."""
     from pictag.cli.destination import open_stdout
     from pictag.sinks.lines import write_whole
@@ -110,10 +99,10 @@ def write_groups(groups: list[DuplicateGroup], chosen: Format, *, is_null: bool)
         if groups:
             click.echo(draw_groups(groups), nl=False)
         return
-    end = b"\0" if is_null else b"\n"
+    end = b"\0" if chosen == "null" else b"\n"
     with open_stdout() as stream:
         for group in groups:
-            lines = group.files[1:] if chosen == "paths" else (encode_group(group).encode(),)
+            lines = (encode_group(group).encode(),) if chosen == "jsonl" else group.files[1:]
             for line in lines:
                 write_whole(stream, line + end)
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from pictag.cli.ending import Invocation, debug_option, is_terminal, say
+from pictag.cli.found_files import listing_format, write_files
 from pictag.cli.inputs import STDIN
 from pictag.cli.library import LIBRARY, choose_library
 from pictag.cli.options import QUIET
-from pictag.cli.search import choose_format, write_files
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pictag.cli.search import Format
+    from pictag.cli.found_files import ListingFormat
 
 EXAMPLES = """
 Examples:
@@ -45,14 +45,7 @@ Exit status: 0 success, 2 wrong usage, no library, or PHOTO can't be read.
     show_default=True,
     help="Maximum number of images.",
 )
-@click.option(
-    "--format",
-    "asked",
-    type=click.Choice(["table", "paths", "jsonl"]),
-    help="table for people, jsonl for programs, paths for other commands. [default: table on a terminal, "
-    "jsonl in a pipe]",
-)
-@click.option("-0", "--null", "is_null", is_flag=True, help="Paths that end with a null byte, for xargs -0.")
+@listing_format
 @LIBRARY
 @QUIET
 @debug_option
@@ -62,8 +55,7 @@ def similar(
     *,
     photo: str,
     limit: int,
-    asked: Format | None,
-    is_null: bool,
+    chosen: ListingFormat,
     library: Path | None,
     quiet: bool,
 ) -> int:
@@ -73,14 +65,12 @@ def similar(
     """
     if photo == STDIN and (sys.stdin is None or is_terminal(sys.stdin)):
         raise click.UsageError("- reads standard input. Pipe an image into it.")
-    if is_null and asked not in (None, "paths"):
-        raise click.UsageError("-0 works only with --format paths.")
     from pictag.gallery import Gallery
     from pictag.gallery.similar import find_similar
 
     with Gallery.open(choose_library(library, invocation)) as gallery:
         found = find_similar(gallery.connection, sys.stdin.buffer if photo == STDIN else photo, k=limit)
-        write_files(found, choose_format(asked, is_null=is_null), is_null=is_null)
+        write_files(found, chosen)
     if not found and not quiet:
         say("The library has no other image.")
     return 0
