@@ -11,13 +11,6 @@ from pictag.errors import InvalidData, shorten
 if TYPE_CHECKING:
     from pictag.evaluation import LabelledData
 
-_QUERY = """
-SELECT pixels, meaning, word, verdict, (
-    SELECT min(files.path) FROM files JOIN contents ON contents.id = files.content_id
-    WHERE contents.pixels = decisions.pixels AND NOT files.is_missing
-) FROM decisions ORDER BY pixels, meaning
-"""
-
 
 def read_library_labels(library: Path) -> LabelledData:
     """The images about which a person has decided, with the words that were confirmed or added.
@@ -27,17 +20,18 @@ def read_library_labels(library: Path) -> LabelledData:
     """
     from pictag.evaluation import LabelledData, LabelledImage
     from pictag.gallery import Gallery
+    from pictag.gallery.decisions import list_decisions
 
     with Gallery.open(library) as gallery:
-        rows = gallery.connection.execute(_QUERY).fetchall()
+        decisions = list(list_decisions(gallery.connection))
     words: dict[str, str] = {}
     labels: dict[bytes, list[str]] = {}
     paths: dict[bytes, bytes | None] = {}
-    for pixels, meaning, word, verdict, path in rows:
-        paths[pixels] = path
-        own = labels.setdefault(pixels, [])
-        if verdict != "rejected":
-            own.append(words.setdefault(meaning, word))
+    for decision in decisions:
+        paths[decision.pixels] = decision.path
+        own = labels.setdefault(decision.pixels, [])
+        if decision.verdict != "rejected":
+            own.append(words.setdefault(decision.meaning, decision.word))
     if not labels:
         raise InvalidData(
             f"{shorten(library)} has no decisions to learn from. Confirm, reject or add labels first, for "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ from pictag.evaluation.charts import (
     draw_thresholds,
 )
 from pictag.evaluation.estimates import Estimate
-from pictag.images import read_image
+from pictag.images.thumbnail import make_thumbnail
 
 if TYPE_CHECKING:
     from pictag.evaluation.figures import Evaluation, JudgedImage
@@ -33,7 +32,7 @@ _MOST_CELLS = 16
 _MOST_PAIRS = 12
 _MOST_CONCEPTS = 12
 _MOST_FAILURES = 50
-_THUMBNAIL = (224, 168)
+_THUMBNAIL = 224  # pixels
 _QUALITY = 78
 
 TITLES = {
@@ -98,7 +97,7 @@ def render_report(found: Evaluation) -> str:
         most_cells=_MOST_CELLS,
         pairs=found.confusions[:_MOST_PAIRS],
         concepts=found.concepts[:_MOST_CONCEPTS],
-        mistakes=[(image, make_thumbnail(image)) for image in wrong[:MISTAKES]],
+        mistakes=[(image, embed_image(image)) for image in wrong[:MISTAKES]],
         wrong_count=len(wrong),
         failures=found.failures[:_MOST_FAILURES],
         bias=measure_bias(found),
@@ -133,16 +132,13 @@ def measure_bias(found: Evaluation) -> float:
     return float((gaps * bins.counts[filled]).sum() / bins.counts.sum())
 
 
-def make_thumbnail(image: JudgedImage) -> str | None:
+def embed_image(image: JudgedImage) -> str | None:
     """The image as a ``data:`` URL, small; ``None`` if it can no longer be read."""
     try:
-        small = read_image(image.source).rgb
+        jpeg = make_thumbnail(image.source, size=_THUMBNAIL, quality=_QUALITY)
     except InputError:
         return None
-    small.thumbnail(_THUMBNAIL)
-    stream = io.BytesIO()
-    small.save(stream, "JPEG", quality=_QUALITY)
-    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
 
 
 def show_share(value: float | None, digits: int = 1) -> str:

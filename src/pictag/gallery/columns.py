@@ -18,6 +18,7 @@ import numpy as np
 
 from pictag.gallery.folder_names import lies_in, read_folder
 from pictag.gallery.full_text import path_text
+from pictag.gallery.schema import read_stamp
 from pictag.gallery.word_forms import (
     Forms,
     compile_words,
@@ -100,7 +101,7 @@ class Columns:
 
     def refresh(self) -> None:
         """Read the library if this or another process has changed it since the last call."""
-        stamp = self._read_stamp()
+        stamp = read_stamp(self.connection)
         if stamp == self._stamp:
             return
         self._scores.clear()
@@ -114,9 +115,9 @@ class Columns:
     @contextmanager
     def deciding(self) -> Iterator[None]:
         """Surrounds a decision made through this connection: only what depends on it is read again."""
-        is_current = self._stamp is not None and self._stamp == self._read_stamp()
+        is_current = self._stamp is not None and self._stamp == read_stamp(self.connection)
         yield
-        stamp = self._read_stamp()
+        stamp = read_stamp(self.connection)
         if is_current and self._stamp is not None and stamp[0] == self._stamp[0]:  # no other program wrote
             self._read_new_decisions()
             self._stamp = stamp
@@ -132,11 +133,6 @@ class Columns:
                 self._scores.pop(term_id, None)
         self._best = None
         self._found = {key: found for key, found in self._found.items() if key[0] != "people"}
-
-    def _read_stamp(self) -> tuple[int, int]:
-        """Changes when this connection, or another one, has written."""
-        (version,) = self.connection.execute("PRAGMA data_version").fetchone()
-        return version, self.connection.total_changes
 
     def scores(self, term_id: int, floor: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The contents that have a term with at least this score, best first: places and scores.

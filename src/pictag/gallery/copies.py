@@ -1,7 +1,7 @@
 """The files of each image in a library, and which of several files to keep."""
 
 # Names stay exactly as the system has them.
-# ruff: noqa: PTH100, PTH118, PTH119
+# ruff: noqa: PTH100, PTH119
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pictag.errors import OptionError, shorten
+from pictag.gallery.folders import path_range
+from pictag.gallery.store import to_unsigned
 
 if TYPE_CHECKING:
     import sqlite3
@@ -89,7 +91,7 @@ def read_images(connection: sqlite3.Connection, folders: list[bytes]) -> dict[in
             continue
         if content_id not in images:
             images[content_id] = StoredImage(
-                pixels=pixels, hash=_to_unsigned(hash_), mirrored_hash=_to_unsigned(mirrored), copies=[]
+                pixels=pixels, hash=to_unsigned(hash_), mirrored_hash=to_unsigned(mirrored), copies=[]
             )
         images[content_id].copies.append(
             Copy(path=path, pixels=area, type=type_, size=size, time=(taken, mtime_ns), sha256=sha256)
@@ -101,18 +103,12 @@ def read_images(connection: sqlite3.Connection, folders: list[bytes]) -> dict[in
 
 def read_folder(connection: sqlite3.Connection, folder: str | os.PathLike[str]) -> bytes:
     """The beginning of the paths of the files in a folder. Raises `OptionError`."""
-    path = os.path.join(os.path.abspath(os.fsencode(os.fspath(folder))), b"")
-    # The bytes after the separator are those after all paths in the folder.
+    first, end = path_range(os.path.abspath(os.fsencode(os.fspath(folder))))
     row = connection.execute(
-        "SELECT 1 FROM files WHERE path > ? AND path < ? AND NOT is_missing",
-        (path, path[:-1] + bytes([path[-1] + 1])),
+        "SELECT 1 FROM files WHERE path >= ? AND path < ? AND NOT is_missing", (first, end)
     ).fetchone()
     if row is None:
         raise OptionError(
             f"The library has no images in {shorten(folder)}. Index it: pictag index {shorten(folder)}"
         )
-    return path
-
-
-def _to_unsigned(value: int | None) -> int | None:
-    return None if value is None else value & 0xFFFF_FFFF_FFFF_FFFF
+    return first

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -29,6 +30,18 @@ if TYPE_CHECKING:
 
 Verdict = Literal["confirmed", "rejected", "added"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What a person decided about a word of an image; ``path`` is one file with these pixels, if any."""
+
+    pixels: bytes
+    meaning: str
+    word: str
+    verdict: Verdict
+    decided_at: str
+    path: bytes | None
 
 
 def decide(connection: sqlite3.Connection, file: str | os.PathLike[str], word: str, verdict: Verdict) -> str:
@@ -50,7 +63,7 @@ def decide(connection: sqlite3.Connection, file: str | os.PathLike[str], word: s
         connection.execute(
             "INSERT OR REPLACE INTO decisions (pixels, meaning, word, verdict, decided_at) "
             "VALUES (?, ?, ?, ?, ?)",
-            (pixels, meaning(found), found, verdict, _now()),
+            (pixels, meaning(found), found, verdict, write_now()),
         )
         _refresh(connection, content_id)
     return found
@@ -88,16 +101,28 @@ def find_content(connection: sqlite3.Connection, file: str | os.PathLike[str]) -
     return row[0], row[1]
 
 
-def export_decisions(connection: sqlite3.Connection) -> Iterator[str]:
-    """All decisions as lines of JSON, in a fixed order."""
-    rows = connection.execute(
-        "SELECT pixels, word, verdict, decided_at, (SELECT min(path) FROM files JOIN contents "
+def list_decisions(connection: sqlite3.Connection) -> Iterator[Decision]:
+    """All decisions about words, in a fixed order."""
+    for pixels, key, word, verdict, decided_at, path in connection.execute(
+        "SELECT pixels, meaning, word, verdict, decided_at, (SELECT min(path) FROM files JOIN contents "
         "ON contents.id = content_id WHERE contents.pixels = decisions.pixels AND NOT is_missing) "
         "FROM decisions ORDER BY pixels, meaning"
-    )
-    for pixels, word, verdict, decided_at, path in rows:
-        row = {"pixels": pixels.hex(), "word": word, "verdict": verdict, "decided_at": decided_at}
-        yield _encode(row if path is None else row | {"path": path_text(path)})
+    ):
+        yield Decision(
+            pixels=pixels, meaning=key, word=word, verdict=verdict, decided_at=decided_at, path=path
+        )
+
+
+def export_decisions(connection: sqlite3.Connection) -> Iterator[str]:
+    """All decisions as lines of JSON, in a fixed order."""
+    for decision in list_decisions(connection):
+        row = {
+            "pixels": decision.pixels.hex(),
+            "word": decision.word,
+            "verdict": decision.verdict,
+            "decided_at": decision.decided_at,
+        }
+        yield _encode(row if decision.path is None else row | {"path": path_text(decision.path)})
     for first, second, decided_at in connection.execute("SELECT * FROM dismissed ORDER BY first, second"):
         yield _encode({"dismissed": [first.hex(), second.hex()], "decided_at": decided_at})
 
@@ -203,7 +228,8 @@ def _check_time(text: str) -> str:
 _TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
-def _now() -> str:
+def write_now() -> str:
+    """The time of a decision that is made now, as a library has it."""
     return datetime.now(UTC).strftime(_TIME)
 
 

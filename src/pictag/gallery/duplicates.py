@@ -12,14 +12,13 @@ from __future__ import annotations
 import itertools
 import os
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
 from pictag.errors import OptionError
 from pictag.gallery.copies import Copy, describe_copies, explain_choice, read_folder, read_images
-from pictag.gallery.decisions import find_content
+from pictag.gallery.decisions import find_content, write_now
 from pictag.gallery.schema import write
 from pictag.gallery.similar import read_blocks
 from pictag.similarity import (
@@ -93,7 +92,7 @@ def dismiss(connection: sqlite3.Connection, files: Sequence[str | os.PathLike[st
         rows = {(_SAME if first == second else first, second) for first, second in pairs}
         connection.executemany(
             "INSERT OR IGNORE INTO dismissed (first, second, decided_at) VALUES (?, ?, ?)",
-            [(*row, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")) for row in sorted(rows)],
+            [(*row, write_now()) for row in sorted(rows)],
         )
     return len(rows)
 

@@ -110,7 +110,7 @@ def remove_folder(connection: sqlite3.Connection, folder: str | os.PathLike[str]
         raise OptionError(f"The library has no folder {shorten(root)}.")
     for file_id, _, _ in rows:
         mark_missing(connection, file_id)
-    start, end = _range(root)
+    start, end = path_range(os.fsencode(root))
     connection.execute("DELETE FROM files WHERE is_missing AND path >= ? AND path < ?", (start, end))
     connection.execute(
         "DELETE FROM folders WHERE (path = ? OR path >= ? AND path < ?) "
@@ -124,13 +124,13 @@ def _list_files(connection: sqlite3.Connection, root: str) -> list[tuple[int, by
     """The files below a folder that aren't missing: id, path, id of the folder by which they were found."""
     return connection.execute(
         "SELECT id, path, folder_id FROM files WHERE NOT is_missing AND path >= ? AND path < ? ORDER BY path",
-        _range(root),
+        path_range(os.fsencode(root)),
     ).fetchall()
 
 
-def _range(root: str) -> tuple[bytes, bytes]:
+def path_range(folder: bytes) -> tuple[bytes, bytes]:
     """The paths below a folder are at least the first of these and less than the second."""
-    start = os.fsencode(os.path.join(root, ""))
+    start = os.path.join(folder, b"")
     return start, start[:-1] + bytes((start[-1] + 1,))
 
 

@@ -225,6 +225,12 @@ def _read_number(connection: sqlite3.Connection, pragma: str) -> int:
     return number
 
 
+def read_stamp(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Changes when this connection, or another one, has written."""
+    version: int = connection.execute("PRAGMA data_version").fetchone()[0]
+    return version, connection.total_changes
+
+
 def _split(script: str) -> Iterator[str]:
     """The statements of a script; ``executescript`` would end the transaction."""
     statement = ""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pictag.pipelines import ImageClassificationPipeline
     from pictag.vocabulary import Concept
 
-MIN_SCORE = 0.02
+MIN_STORED_SCORE = 0.02
 """Labels and concepts with a lower score aren't stored, except for the best labels."""
 _BEST_LABELS = 5
 # The options that determine labels, scores and embeddings: the model is opened again with these.
@@ -95,12 +95,12 @@ class TermScorer:
         self._concept_ids = np.array([find(concept) for concept in self._concepts.broader], np.int64)
 
     def choose(self, scores: NDArray[np.float32]) -> dict[int, float]:
-        """The scores by term id: labels and concepts of at least `MIN_SCORE`, and the five best labels."""
+        """The scores by term id: labels and concepts from `MIN_STORED_SCORE` on, and the five best labels."""
         combined = self._concepts.combine(scores, exclusive=self._exclusive)
-        labels = np.flatnonzero(scores >= MIN_SCORE)
+        labels = np.flatnonzero(scores >= MIN_STORED_SCORE)
         if len(labels) < _BEST_LABELS:
             labels = np.argsort(-scores, kind="stable")[:_BEST_LABELS]
-        concepts = np.flatnonzero(combined >= MIN_SCORE)
+        concepts = np.flatnonzero(combined >= MIN_STORED_SCORE)
         found: dict[int, float] = {}
         for ids, values in (
             (self._label_ids[labels], scores[labels]),

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pictag.errors import OptionError, shorten
-from pictag.gallery.schema import BLOCK_ROWS
+from pictag.gallery.schema import BLOCK_ROWS, read_stamp
 from pictag.gallery.search import FoundFile, read_labels
 from pictag.similarity import search_blocks
 
@@ -139,8 +139,7 @@ class LoadedVectors:
 
     def load(self, model_id: int) -> Block:
         """The content ids [N] and embeddings [N, D] of a model."""
-        (version,) = self._connection.execute("PRAGMA data_version").fetchone()
-        stamp = (version, self._connection.total_changes, model_id)
+        stamp = (*read_stamp(self._connection), model_id)
         if stamp != self._stamp:
             self._block = self._read(model_id)
             self._stamp = stamp

@@ -160,6 +160,11 @@ def _to_signed(value: int | None) -> int | None:
     return value if value is None or value < 2**63 else value - 2**64
 
 
+def to_unsigned(value: int | None) -> int | None:
+    """A stored hash as the number that it was."""
+    return None if value is None else value % 2**64
+
+
 def apply_decisions(connection: sqlite3.Connection, content_id: int) -> None:
     """Set an image's effective scores from the model's and from people's decisions."""
     connection.execute(

@@ -5,21 +5,18 @@
 
 from __future__ import annotations
 
-import io
 import os
 from typing import TYPE_CHECKING
 
-from PIL import Image
-
 from pictag.errors import ImageNotFound, LibraryLocked, OptionError, shorten
 from pictag.gallery.schema import write
-from pictag.images import Source, read_image
+from pictag.images import Source
+from pictag.images.thumbnail import make_thumbnail
 
 if TYPE_CHECKING:
     import sqlite3
 
 SIZES = (64, 2048)
-_QUALITY = 85
 
 
 def read_thumbnail(connection: sqlite3.Connection, file_id: int, *, size: int = 256) -> bytes:
@@ -43,25 +40,12 @@ def read_thumbnail(connection: sqlite3.Connection, file_id: int, *, size: int = 
         found: bytes = jpeg
         return found
     name = os.fsdecode(path)
-    made = _make_thumbnail(name, size)
+    made = make_thumbnail(Source(name=name, kind="file", value=name), size=size)
     status = os.stat(name)
     # The file may have changed since it was indexed, and show another image.
     if content_id is not None and (status.st_size, status.st_mtime_ns) == (file_size, mtime_ns):
         _keep(connection, content_id, size, made)
     return made
-
-
-def _make_thumbnail(name: str, size: int) -> bytes:
-    def fit(full: tuple[int, int]) -> tuple[int, int]:
-        scale = min(1.0, size / max(full))
-        return max(1, round(full[0] * scale)), max(1, round(full[1] * scale))
-
-    image = read_image(Source(name=name, kind="file", value=name), needed=fit).rgb
-    if max(image.size) > size:
-        image = image.resize(fit(image.size), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=_QUALITY)
-    return stream.getvalue()
 
 
 def _keep(connection: sqlite3.Connection, content_id: int, size: int, jpeg: bytes) -> None:

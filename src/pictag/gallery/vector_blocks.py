@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pictag.gallery.schema import BLOCK_ROWS
+from pictag.similarity import normalize
 
 if TYPE_CHECKING:
     import sqlite3
@@ -25,8 +26,7 @@ def save_vectors(
     while rows:
         block, ids, data = _open_block(connection, model_id)
         part, rows = rows[: BLOCK_ROWS - len(ids)], rows[BLOCK_ROWS - len(ids) :]
-        vectors = np.stack([vector for _, vector in part]).astype(np.float32)
-        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
+        vectors = normalize([vector for _, vector in part])
         added = np.array([content_id for content_id, _ in part], np.int64)
         connection.execute(
             "UPDATE vectors SET content_ids = ?, data = ? WHERE block = ?",
