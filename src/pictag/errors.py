@@ -55,7 +55,7 @@ from errno import ENOENT
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 MAX_SHOWN_CHARACTERS = 200
 MAX_REASON_CHARACTERS = 600
@@ -131,6 +131,16 @@ def suggest(value: object, known: Iterable[str]) -> str:
 
     near = get_close_matches(str(value)[:64], list(known), n=1, cutoff=0.75)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def list_some(names: Sequence[str], most: int = 5) -> str:
+    """The first names, and how many more there are.
+
+    >>> list_some(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 class PictagWarning(UserWarning):

@@ -12,8 +12,9 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
+from pictag.evaluation.metrics_file import to_json
 from pictag.teaching.fit import Fitted, Head
-from pictag.teaching.held_out import CrossValidation, measure_auc, summarize, to_json
+from pictag.teaching.held_out import CrossValidation, measure_auc, summarize
 
 SCORES = np.array([[[0.9, 0.1], [0.8, 0.2], [0.4, 0.6], [0.3, 0.7], [0.6, 0.4]]])
 TARGETS = np.array([0, 0, 0, 1, 1])[:, None] == np.arange(2)

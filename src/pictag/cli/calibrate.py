@@ -10,11 +10,9 @@ from pictag.cli.application import collect_pipeline
 from pictag.cli.ending import debug_option, say
 from pictag.cli.evaluate import MAP, SPLIT, score_images
 from pictag.cli.options import QUIET
-from pictag.errors import shorten
+from pictag.errors import list_some, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from pictag.evaluation.fitting import FittedCard
     from pictag.options import PipelineOptions
 
@@ -131,10 +129,5 @@ def show_fitted(fitted: FittedCard, *, takes_temperature: bool) -> None:
     if fitted.not_reached:
         click.echo(
             "For these labels, no threshold reaches this. They get the threshold that reaches it for all "
-            f"labels together: {_name(fitted.not_reached)}"
+            f"labels together: {list_some([shorten(label, 40) for label in fitted.not_reached])}"
         )
-
-
-def _name(labels: Sequence[str]) -> str:
-    shown = ", ".join(shorten(label, 40) for label in labels[:_MOST_NAMED])
-    return shown if len(labels) <= _MOST_NAMED else f"{shown} and {len(labels) - _MOST_NAMED:,} more"

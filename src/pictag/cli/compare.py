@@ -46,13 +46,13 @@ def compare(*, before: Path, after: Path, format_: str) -> None:
     whether the difference may be due to chance (McNemar's test).
     """
     from pictag.evaluation.comparison import compare as compare_metrics
-    from pictag.evaluation.metrics_file import read_metrics
+    from pictag.evaluation.metrics_file import read_metrics, to_json
 
     saved = tuple(read_metrics(path / "metrics.json" if path.is_dir() else path) for path in (before, after))
     found = compare_metrics(saved[0], saved[1])
     if format_ == "json":
         models = {"before": saved[0].model, "after": saved[1].model}
-        click.echo(json.dumps(_without_nan({"models": models, **asdict(found)}), indent=2))
+        click.echo(json.dumps(to_json({"models": models, **asdict(found)}), indent=2))
         return
     show_comparison(found, saved[0], saved[1])
 
@@ -116,11 +116,3 @@ def show_images(title: str, images: Sequence[ChangedImage]) -> None:
         click.echo(escape(f"  {image.name}: {before} → {after}"))
     if len(images) > _MOST_IMAGES:
         click.echo(f"  and {len(images) - _MOST_IMAGES:,} more (--format json lists all)")
-
-
-def _without_nan(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _without_nan(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(entry) for entry in value]
-    return None if isinstance(value, float) and value != value else value  # noqa: PLR0124 - NaN

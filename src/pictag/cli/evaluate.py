@@ -154,9 +154,9 @@ def score_images(
 
 def encode_summary(found: Evaluation) -> dict[str, Any]:
     """The figures as JSON, without the lists of metrics.json."""
-    from pictag.evaluation.metrics_file import encode_metrics
+    from pictag.evaluation.metrics_file import describe_evaluation
 
-    content: dict[str, Any] = json.loads(encode_metrics(found))
+    content = describe_evaluation(found)
     return {
         key: content[key] for key in ("kind", "model", "data", "counts", "notes", "figures", "thresholds")
     }

@@ -24,13 +24,13 @@ _MOST_CONFUSIONS = 5
 def show_taught(taught: Taught, format_: str) -> None:
     """Print the report."""
     if format_ == "json":
-        from pictag.teaching.held_out import to_json
+        from pictag.evaluation.metrics_file import to_json
 
         content = asdict(taught) | {
             "output": str(taught.output),
             "failures": [{"name": name, "message": error.message} for name, error in taught.failures],
         }
-        click.echo(json.dumps(to_json(content), indent=2))
+        click.echo(json.dumps(to_json(content, digits=6), indent=2))
         return
     click.echo(draw(make_console(), *_list_parts(taught)), nl=False)
 

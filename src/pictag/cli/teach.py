@@ -31,12 +31,9 @@ from pictag.cli.options import (
 from pictag.cli.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
-
     from pictag.evaluation import LabelledData
     from pictag.options import PipelineOptions
     from pictag.pipelines import ImageClassificationPipeline
-    from pictag.records import Prediction
 
 EXAMPLES = """
 Examples:
@@ -152,14 +149,9 @@ def teach(
         teachers.append(Teacher(classifier, lesson))
         return teachers[0], None
 
-    def classify(
-        classifier: ImageClassificationPipeline[Any], sources: Iterable[Any], /, **_: Any
-    ) -> Generator[Prediction]:
-        return embed_each(classifier, sources)
-
     inputs = Inputs(sources=tuple(image.source for image in lesson.images))
     destination = Destination(format="table", path=None)
-    status = run_images(inputs, options, destination, open_sink, quiet=quiet, classify=classify)
+    status = run_images(inputs, options, destination, open_sink, quiet=quiet, classify=embed_each)
     with Interruption().listen(), closing(Progress(shown=not quiet)) as progress:
 
         def show(done: int, total: int) -> None:

@@ -84,7 +84,7 @@ def read_labelled(place: str | os.PathLike[str], *, split: str | None = None) ->
     if place.is_dir():
         data = _read_folder(place, split)
     elif place.is_file():
-        data = _read_csv(place, split)
+        data = _read_images(place, split)
     else:
         raise ImageNotFound(
             f"{shorten(place)} doesn't exist. Give a folder with one folder per class, or a CSV file.",
@@ -170,11 +170,16 @@ def _choose_split(place: Path, splits: Sequence[str], asked: str | None) -> str:
     raise InvalidData(f"{shorten(place)} has no split {shorten(asked)!r}; it has {_list(splits)}.")
 
 
-def _read_csv(place: Path, split: str | None) -> LabelledData:
+def read_csv(path: Path) -> list[list[str]]:
+    """The rows of a CSV file, as text. Raises `InvalidData`."""
     try:
-        rows = list(csv.reader(io.StringIO(place.read_text(encoding="utf-8-sig"), newline=""), strict=True))
+        return list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""), strict=True))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InvalidData(f"Cannot read {shorten(place)} as CSV: {shorten(error)}.") from error
+        raise InvalidData(f"Cannot read {shorten(path)} as CSV: {shorten(error)}.") from error
+
+
+def _read_images(place: Path, split: str | None) -> LabelledData:
+    rows = read_csv(place)
     columns = _find_columns(rows[0]) if rows else None
     path_column, label_column, split_column = columns or (0, 1, None)
     splits: set[str] = set()

@@ -7,8 +7,6 @@ a file, or left out and named. A class with several labels gets their scores com
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,14 +16,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pictag.errors import InvalidData, shorten, suggest
+from pictag.errors import InvalidData, list_some, shorten, suggest
+from pictag.evaluation.labelled import read_csv
 from pictag.evaluation.metrics import Ints
 from pictag.models.labels import read_imagenet_labels
 from pictag.vocabulary import match_labels, read_classes
 
 IMAGENET = "imagenet"
 _WORDNET_ID = re.compile(r"n\d{8}")
-_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,13 +157,9 @@ def _read_imagenet_ids() -> dict[str, set[str]]:
 
 
 def _read_file(path: Path, labels: Sequence[str], ids: Sequence[str | None]) -> dict[str, tuple[int, ...]]:
-    try:
-        rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""), strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InvalidData(f"Cannot read {shorten(path)} as CSV: {shorten(error)}.") from error
     keys = _collect_keys(labels)
     found: dict[str, tuple[int, ...]] = {}
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(read_csv(path), start=1):
         cells = [cell.strip() for cell in row]
         if not any(cells) or (number == 1 and [cell.casefold() for cell in cells] == ["class", "label"]):
             continue
@@ -254,5 +248,4 @@ def _normalize(name: str) -> str:
 
 
 def _show(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(shorten(name, 40)) for name in names[:_SHOWN])
-    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN:,} more"
+    return list_some([repr(shorten(name, 40)) for name in names])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,9 +41,14 @@ class SavedMetrics:
 
 def encode_metrics(found: Evaluation) -> str:
     """The evaluation as JSON text. NaN is ``null``."""
+    return json.dumps(describe_evaluation(found), indent=1, allow_nan=False)
+
+
+def describe_evaluation(found: Evaluation) -> dict[str, Any]:
+    """The evaluation as JSON's own types."""
     edges = np.linspace(0, 1, len(found.reliability.counts) + 1).round(6).tolist()
     bins = found.reliability
-    content = {
+    return {
         "schema": SCHEMA,
         "pictag": __version__,
         "kind": found.kind,
@@ -107,7 +112,23 @@ def encode_metrics(found: Evaluation) -> str:
             for image in found.images
         ],
     }
-    return json.dumps(content, indent=1, allow_nan=False)
+
+
+def to_json(value: Any, *, digits: int | None = None) -> Any:
+    """Dataclasses, lists and numbers as JSON's own types, ``None`` for NaN.
+
+    ``digits`` rounds numbers to so many digits after the point.
+    """
+    if is_dataclass(value) and not isinstance(value, type):
+        return to_json(asdict(value), digits=digits)
+    if isinstance(value, dict):
+        return {key: to_json(entry, digits=digits) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_json(entry, digits=digits) for entry in value]
+    if isinstance(value, float):
+        number = _number(value)
+        return number if number is None or digits is None else round(number, digits)
+    return value
 
 
 def read_metrics(path: Path) -> SavedMetrics:

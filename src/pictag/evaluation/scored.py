@@ -15,7 +15,7 @@ from pictag.errors import InvalidData, OptionError, UnreadableResults, shorten
 from pictag.evaluation.mapping import map_classes
 from pictag.evaluation.metrics import Ints
 from pictag.options import ScoringOptions
-from pictag.pipelines.results import choose_model_activation
+from pictag.pipelines.results import are_exclusive, choose_model_activation
 from pictag.records import Failure, Prediction
 from pictag.sinks.jsonl import read_jsonl
 from pictag.sinks.run_record import read_record
@@ -48,18 +48,15 @@ class ScoredModel:
 
 def describe_model(model: Model, scoring: ScoringOptions | None = None) -> ScoredModel:
     """The facts about a model that was loaded. Raises `OptionError` if its scores aren't probabilities."""
-    activation = choose_model_activation(model, scoring or ScoringOptions())
-    if activation == "none" and (model.outputs != "probabilities" or model.problem_type == "regression"):
-        raise OptionError("An evaluation needs probabilities, but this model's scores are raw numbers.")
+    scoring = scoring or ScoringOptions()
     return ScoredModel(
         name=model.ref.name if model.ref.path is None else model.ref.path.resolve().name,
         labels=model.labels,
-        exclusive=activation == "softmax"
-        or (activation == "none" and model.problem_type == "single_label_classification"),
+        exclusive=are_exclusive(model, scoring),
         wordnet_ids=tuple(model.config_json.get("wordnet_ids", ())),
         thresholds=dict(model.card.knowledge.thresholds),
         temperature=model.card.knowledge.temperature,
-        takes_temperature=activation != "none",
+        takes_temperature=choose_model_activation(model, scoring) != "none",
         sha256=model.card.sha256,
     )
 

@@ -10,7 +10,7 @@ False
 from __future__ import annotations
 
 from pictag.similarity.cuts import CosineCut, find_cosine_cut
-from pictag.similarity.groups import MAX_DIFFERENT_BITS, group_near
+from pictag.similarity.groups import MAX_DIFFERENT_BITS, compare_hashes, group_near
 from pictag.similarity.hashing import Fingerprint, are_distinctive, count_different_bits, describe
 from pictag.similarity.vectors import normalize, search_blocks
 
@@ -19,6 +19,7 @@ __all__ = [
     "CosineCut",
     "Fingerprint",
     "are_distinctive",
+    "compare_hashes",
     "count_different_bits",
     "describe",
     "find_cosine_cut",

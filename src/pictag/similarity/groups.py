@@ -72,6 +72,11 @@ def group_near(
     return sorted(groups)
 
 
+def compare_hashes(hashes: Sequence[int | None], mirrored: Sequence[int | None]) -> NDArray[np.bool_]:
+    """Whether each image [N] is near to each image [N] by their hashes, as `group_near` compares them."""
+    return _Pairs(hashes, mirrored, None, 1.0).compare_with_all(np.arange(len(hashes)))
+
+
 def _both_ways(pairs: Iterable[tuple[int, int]]) -> dict[int, set[int]]:
     others: dict[int, set[int]] = {}
     for one, other in pairs:

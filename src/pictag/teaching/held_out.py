@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, is_dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -201,16 +201,3 @@ def _list_worst(
         for image in order.tolist()
         if distance[image].max() > 0.5
     )
-
-
-def to_json(value: Any) -> Any:
-    """Dataclasses, lists and numbers as JSON has them: rounded to 6 digits, ``None`` for NaN."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return to_json(asdict(value))
-    if isinstance(value, dict):
-        return {key: to_json(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [to_json(entry) for entry in value]
-    if isinstance(value, float):
-        return None if math.isnan(value) else round(value, 6)
-    return value

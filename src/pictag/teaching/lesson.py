@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pictag.errors import InvalidData, OptionError, shorten
+from pictag.errors import InvalidData, OptionError, list_some, shorten
 from pictag.evaluation import LabelledImage, read_labelled
 from pictag.images import Failed, expand
 from pictag.models.output_folder import check_output
 from pictag.options import check_folder
 from pictag.teaching.examples import read_examples
-from pictag.teaching.problems import list_some
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pictag.similarity import MAX_DIFFERENT_BITS, group_near
+from pictag.similarity import compare_hashes, group_near
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +52,7 @@ def find_near_copies(examples: Sequence[Example], targets: NDArray[np.bool_], cu
     labels = np.hstack([targets, without])[chosen].astype(np.float32)
     differ = np.triu(labels @ labels.T == 0, k=1)
     mistakes = 5 + len(chosen) // 10  # pairs with different labels that may be copies
-    near = _compare_hashes([hashes[i] for i in chosen], [mirrored[i] for i in chosen])
+    near = compare_hashes([hashes[i] for i in chosen], [mirrored[i] for i in chosen])
     if (near & differ).sum() > mistakes:
         hashes = mirrored = [None] * len(examples)
     if cut.is_measured:
@@ -64,16 +64,6 @@ def find_near_copies(examples: Sequence[Example], targets: NDArray[np.bool_], cu
         if all(copies.count_distinct(column) >= _MIN_DISTINCT for column in targets.T):
             return copies
     return _collect(group_near(hashes, mirrored, None, cut=1.0), len(examples))
-
-
-def _compare_hashes(hashes: Sequence[int | None], mirrored: Sequence[int | None]) -> NDArray[np.bool_]:
-    """Whether the hashes of each pair of images [N, N] are near."""
-    known = np.array([value is not None for value in hashes])
-    own, other = (np.array([value or 0 for value in values], np.uint64) for values in (hashes, mirrored))
-    near = np.bitwise_count(own[:, None] ^ own) <= MAX_DIFFERENT_BITS
-    near |= np.bitwise_count(other[:, None] ^ own) <= MAX_DIFFERENT_BITS
-    result: NDArray[np.bool_] = near & known & known[:, None]
-    return result
 
 
 def _collect(sets: Sequence[Sequence[int]], count: int) -> NearCopies:

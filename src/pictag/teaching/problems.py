@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pictag.errors import shorten
+from pictag.errors import list_some, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from pictag.teaching.held_out import CrossValidation
 
 _IMBALANCE = 10
-_MOST_NAMED = 5
 
 
 def explain_rejection(found: CrossValidation, *, is_multi_label: bool) -> str:
@@ -64,9 +63,3 @@ def list_problems(
             "Labels with few images are found less often; add images of them."
         )
     return problems
-
-
-def list_some(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more

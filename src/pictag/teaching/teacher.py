@@ -9,13 +9,14 @@ import numpy as np
 from PIL import Image
 
 from pictag.errors import EngineError, TeachingRejected, shorten
+from pictag.evaluation.metrics_file import to_json
 from pictag.models.graph_facts import find_embedding
 from pictag.models.output_folder import put_in_place, staging_folder
 from pictag.pipelines import ImageClassificationPipeline
 from pictag.pipelines.outputs import require_output
 from pictag.similarity import describe, find_cosine_cut
 from pictag.teaching.examples import FILE, ExampleSink, merge, write_examples
-from pictag.teaching.held_out import summarize, to_json
+from pictag.teaching.held_out import summarize
 from pictag.teaching.lesson import check_labels, is_multi_label, list_labels
 from pictag.teaching.model_folder import describe_base, write_model
 from pictag.teaching.near_copies import find_near_copies
@@ -70,9 +71,9 @@ def adapt_options(options: PipelineOptions) -> PipelineOptions:
 
 
 def embed_each(
-    classifier: ImageClassificationPipeline[Any], sources: Iterable[Source | Failed]
+    classifier: ImageClassificationPipeline[Any], sources: Iterable[Source | Failed], /, **_: object
 ) -> Generator[Prediction]:
-    """The predictions with embeddings and fingerprints."""
+    """The predictions with embeddings and fingerprints; other arguments are those of a command's run."""
     yield from classifier.stream(sources, observe=describe)
 
 
@@ -164,7 +165,7 @@ class Teacher:
                     "inverse_penalty": taught.inverse_penalty,
                     "temperature": round(taught.temperature, 6),
                     # Names of images belong to examples.npz, which can be deleted.
-                    "cross_validation": to_json(replace(taught.cross_validation, worst=())),
+                    "cross_validation": to_json(replace(taught.cross_validation, worst=()), digits=6),
                 },
             )
             write_examples(folder / FILE, examples)
