@@ -16,7 +16,7 @@ from PIL import Image
 
 from pictag.images import make_source
 from pictag.server.dispatch import Dispatcher
-from pictag.server.metrics import Metrics
+from pictag.server.prometheus import Metrics
 from pictag.server.settings import ServerSettings
 from recording import serve_recorder
 from tinymodel import make_tiny_model

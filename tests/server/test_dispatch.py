@@ -21,7 +21,7 @@ from pictag.errors import DeadlineExceeded, EngineError, ImageTooLarge, NotAnIma
 from pictag.images import Source, make_source
 from pictag.server.dispatch import Dispatcher
 from pictag.server.http_errors import BadRequest, Overloaded
-from pictag.server.metrics import Metrics
+from pictag.server.prometheus import Metrics
 from pictag.server.settings import ServerSettings
 from recording import encode_image, recorder_of, serve_recorder
 from tinymodel import make_tiny_model

@@ -18,7 +18,7 @@ from pictag.server import registry as registry_module
 from pictag.server import served_model
 from pictag.server.dispatch import Dispatcher
 from pictag.server.http_errors import ModelNotServed, NotReady
-from pictag.server.metrics import Metrics
+from pictag.server.prometheus import Metrics
 from pictag.server.registry import Registry
 from pictag.server.served_model import ModelSpec
 from pictag.server.settings import ServerSettings

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liveserver import LONGEST_S, Live, ask, connect, read_response, read_to_end, run_server, wait_until
-from pictag.server.metrics import Metrics
+from pictag.server.prometheus import Metrics
 from pictag.server.settings import ServerSettings
 from pictag.server.transport import MAX_PIPELINED, make_protocol
 from tinymodel import make_image

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pictag.sinks.resume import DoneSources
     from pictag.sinks.rows import Rows
 
+_MOST_NAMED = 20  # photographs that failed
 EXAMPLES = """
 Examples:
 
@@ -109,10 +110,11 @@ def suggest_keywords(
     quiet: bool,
 ) -> int:
     """Suggest keywords for all inputs, write them, and return the exit status."""
+    from pictag.cli.report import describe_failure
     from pictag.cli.run import run_images
     from pictag.keywords import Keyworder
     from pictag.keywords.presets import GENERIC, find_preset
-    from pictag.keywords.sink import KeywordSink, list_warnings
+    from pictag.keywords.sink import KeywordSink
     from pictag.keywords.upload import UploadFile
 
     preset = find_preset(wishes.preset or GENERIC)
@@ -151,8 +153,13 @@ def suggest_keywords(
 
     status = run_images(inputs, options, destination, open_sink, quiet=quiet)
     failures = [failure for sink in sinks for failure in sink.failures]
-    for sentence in () if quiet else (*list_warnings(failures), *warnings):
-        say(sentence)
+    if not quiet:
+        for failure in failures[:_MOST_NAMED]:
+            say(describe_failure(*failure))
+        if len(failures) > _MOST_NAMED:
+            say(f"{len(failures) - _MOST_NAMED:,} more photographs failed.")
+        for sentence in warnings:
+            say(sentence)
     return SOME_FAILED if failures else status
 
 

@@ -57,7 +57,7 @@ class Report:
             self.failed += 1
             if not self._quiet and not self._destination.on_terminal:
                 self._progress.clear()
-                say(_describe_failure(result.source, result.error))
+                say(describe_failure(result.source, result.error))
         self._draw()
 
     def show_warning(self, message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
@@ -106,7 +106,8 @@ class Report:
         self._progress.draw(text, self.finished, total)
 
 
-def _describe_failure(source: str, error: Failure) -> str:
+def describe_failure(source: str, error: Failure) -> str:
+    """One sentence about an image that failed, with its name."""
     name = shorten(source)
     return error.message if error.message.startswith(name) else f"{name}: {error.message}"
 

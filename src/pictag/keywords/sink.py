@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pictag.errors import PictagError, shorten
+from pictag.errors import PictagError
 from pictag.keywords.rows import describe_row, encode_row, scan_rows
 from pictag.keywords.suggest import KeywordSuggestions
 from pictag.records import Failure, Prediction
@@ -16,7 +16,7 @@ from pictag.sinks.rows import JsonRows
 from pictag.sinks.run_record import check_record, check_record_path, read_record, write_record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from pictag.keywords.suggest import Keyworder
     from pictag.keywords.upload import UploadFile
@@ -118,15 +118,3 @@ def reopen_rows(
             stream.write(encode_row(suggestions).encode() + b"\n")
     done.sort()
     return JsonRows(open_lines(path, append=True), describe_row), done
-
-
-def list_warnings(failures: Sequence[tuple[str, Failure]], limit: int = 20) -> list[str]:
-    """One sentence for each failure, at most ``limit``, and how many more there are."""
-    shown = [
-        failure.message
-        if failure.message.startswith(shorten(source))
-        else f"{shorten(source)}: {failure.message}"
-        for source, failure in failures[:limit]
-    ]
-    more = len(failures) - len(shown)
-    return shown if more <= 0 else [*shown, f"{more:,} more photographs failed."]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from pictag.execution import ModelRunner
     from pictag.server.admission import Cost
-    from pictag.server.metrics import Metrics
+    from pictag.server.prometheus import Metrics
     from pictag.server.served_model import ServedModel
     from pictag.server.settings import ServerSettings
 

@@ -15,8 +15,8 @@ from pictag.images import Source
 from pictag.server.body_budget import BodyBudget
 from pictag.server.dispatch import Dispatcher
 from pictag.server.http_errors import NotReady, Overloaded, stopping_error
-from pictag.server.metrics import Metrics
 from pictag.server.model_names import read_model
+from pictag.server.prometheus import Metrics
 from pictag.server.registry import Registry
 from pictag.server.requests import check_image_count, read_content_length, read_deadline, receive_body
 from pictag.server.served_model import open_model

@@ -28,7 +28,7 @@ from pictag.server.lingering_close import LingeringTransport
 if TYPE_CHECKING:
     import asyncio
 
-    from pictag.server.metrics import Metrics
+    from pictag.server.prometheus import Metrics
     from pictag.server.settings import ServerSettings
 
 _BUFFER_BYTES = 2**18  # of an unread body; more is left in the socket. uvicorn stops at 64 kB

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from pictag.pipelines.score_map import Method, ScoreMap
-    from pictag.server.metrics import Metrics
+    from pictag.server.prometheus import Metrics
     from pictag.server.served_model import ServedModel
 
 Form = Literal["png", "heat", "json"]

@@ -6,7 +6,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from liveserver import ask, run_server
-from pictag.server.metrics import Metrics
+from pictag.server.prometheus import Metrics
 from tinymodel import make_image
 
 
