@@ -160,7 +160,7 @@ def synthesize(count: int, *, dimensions: int = 0, seed: int = 0) -> Iterator[En
 
 def _known_terms() -> dict[str, Term]:
     def convert(concept: Concept, kind: str) -> Term:
-        return Term(word=concept.word, kind=kind, synonyms=concept.synonyms, wordnet_id=concept.id)
+        return Term(word=concept.word, kind=kind, synonyms=concept.synonyms)
 
     labels = {term.word: convert(term, "label") for term in read_classes()}
     return labels | {word: convert(term, "concept") for word, term in read_concepts().items()}

@@ -112,6 +112,13 @@ def test_every_package_has_a_layer() -> None:
     assert {module.package for module in MODULES} <= set(LAYERS)
 
 
+def test_the_docs_have_a_sentence_about_every_package() -> None:
+    page = (SRC.parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    packages = {module.package for module in MODULES if "/" in module.path}
+    described = set(re.findall(r"`(\w+)/`", page.partition("Each package in one sentence:")[2]))
+    assert packages <= described
+
+
 def test_imports_point_down() -> None:
     wrong = []
     for module in MODULES:

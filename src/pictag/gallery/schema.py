@@ -93,15 +93,13 @@ CREATE TABLE files (
 ) STRICT;
 CREATE INDEX files_by_sha256 ON files(sha256);
 CREATE INDEX files_by_content ON files(content_id);
-CREATE INDEX files_by_taken ON files(taken);
 
 CREATE TABLE terms (
     id INTEGER PRIMARY KEY,
     meaning TEXT NOT NULL UNIQUE,
     word TEXT NOT NULL,
     synonyms TEXT NOT NULL DEFAULT '[]',  -- JSON
-    kind TEXT NOT NULL CHECK (kind IN ('label', 'concept', 'added')),
-    wordnet_id TEXT
+    kind TEXT NOT NULL CHECK (kind IN ('label', 'concept', 'added'))
 ) STRICT;
 
 CREATE TABLE scores (

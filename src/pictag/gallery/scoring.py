@@ -84,7 +84,6 @@ class TermScorer:
                     word=concept.word,
                     kind=kind,
                     synonyms=tuple(dict.fromkeys((*concept.synonyms, *synonyms))),
-                    wordnet_id=concept.id,
                 )
         ids = {key: save_term(connection, term) for key, term in terms.items()}
 

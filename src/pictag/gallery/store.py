@@ -38,7 +38,6 @@ class Term:
     word: str
     kind: str
     synonyms: tuple[str, ...] = ()
-    wordnet_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,17 +112,15 @@ def save_folder(
 def save_term(connection: sqlite3.Connection, term: Term) -> int:
     """The id of a term; a word that a person added becomes a model's term when a model has it."""
     row: tuple[int] = connection.execute(
-        "INSERT INTO terms (meaning, word, synonyms, kind, wordnet_id) VALUES (?, ?, ?, ?, ?) "
+        "INSERT INTO terms (meaning, word, synonyms, kind) VALUES (?, ?, ?, ?) "
         "ON CONFLICT (meaning) DO UPDATE SET word = iif(excluded.kind = 'added', word, excluded.word), "
         "synonyms = iif(excluded.kind = 'added', synonyms, excluded.synonyms), "
-        "kind = iif(excluded.kind = 'added', kind, excluded.kind), "
-        "wordnet_id = coalesce(excluded.wordnet_id, wordnet_id) RETURNING id",
+        "kind = iif(excluded.kind = 'added', kind, excluded.kind) RETURNING id",
         (
             meaning(term.word),
             term.word,
             json.dumps(list(term.synonyms), ensure_ascii=False),
             term.kind,
-            term.wordnet_id,
         ),
     ).fetchone()
     return row[0]
