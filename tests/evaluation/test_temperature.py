@@ -9,7 +9,6 @@ from pictag.evaluation.calibration_error import measure_label_log_loss, measure_
 from pictag.evaluation.temperature import (
     LOWEST,
     apply_temperature,
-    fit_label_temperature,
     fit_temperature,
     to_logits,
 )
@@ -39,7 +38,7 @@ def test_the_temperature_of_independent_labels_is_found_again(temperature: float
     generator = np.random.default_rng(2)
     logits = generator.normal(size=(3000, 5)) * 2
     truth = generator.random(logits.shape) < 1 / (1 + np.exp(-logits))
-    assert fit_label_temperature(logits * temperature, truth) == pytest.approx(temperature, rel=0.05)
+    assert fit_temperature(logits * temperature, truth) == pytest.approx(temperature, rel=0.05)
 
 
 @given(st.integers(0, 1000), st.floats(0.3, 3))
@@ -54,7 +53,7 @@ def test_no_other_temperature_has_a_smaller_loss(seed: int, other: float) -> Non
 
     assert measure(best) <= measure(other) + 1e-9
     labels = np.eye(3, dtype=bool)[truth]
-    best = fit_label_temperature(logits, labels)
+    best = fit_temperature(logits, labels)
 
     def measure_labels(temperature: float) -> float:
         return float(measure_label_log_loss(1 / (1 + np.exp(-logits / temperature)), labels).mean())

@@ -116,5 +116,4 @@ def test_each_measured_model_has_its_cut() -> None:
     for name in ("efficientnet-lite0", "embedded"):
         cut = find_cosine_cut(name)
         assert cut.is_measured
-        assert "benchmarks/near_cuts.py" in cut.how
     assert find_cosine_cut(None, "unknown") == find_cosine_cut()

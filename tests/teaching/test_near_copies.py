@@ -12,8 +12,8 @@ from pictag.similarity import CosineCut, describe, normalize
 from pictag.teaching.examples import Example
 from pictag.teaching.near_copies import NearCopies, find_near_copies
 
-MEASURED = CosineCut(cosine=0.85, how="measured")
-UNKNOWN = CosineCut(cosine=0.95, how="not measured", is_measured=False)
+MEASURED = CosineCut(cosine=0.85)
+UNKNOWN = CosineCut(cosine=0.95, is_measured=False)
 
 
 def find(

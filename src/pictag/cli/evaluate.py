@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from pictag.evaluation import Evaluation, LabelledData, ScoredImages
+    from pictag.models.load import Model
     from pictag.options import PipelineOptions
+    from pictag.pipelines import ImageClassificationPipeline
 
 _MOST_NAMED = 10
 
@@ -132,16 +134,16 @@ def evaluate(
 
 def score_images(
     data: LabelledData, options: PipelineOptions, *, how: str | None, quiet: bool
-) -> tuple[ScoredImages, int, Any]:
+) -> tuple[ScoredImages, int, Model]:
     """Classify labelled images: their scores, the exit status, and the model."""
     from pictag.cli.destination import Destination
     from pictag.cli.inputs import Inputs
     from pictag.cli.run import run_images
     from pictag.evaluation import ScoreCollector, describe_model
 
-    opened: list[tuple[ScoreCollector, Any]] = []
+    opened: list[tuple[ScoreCollector, Model]] = []
 
-    def open_sink(classifier: Any) -> tuple[ScoreCollector, None]:
+    def open_sink(classifier: ImageClassificationPipeline[Any]) -> tuple[ScoreCollector, None]:
         model = describe_model(classifier.model, classifier.options.scoring)
         opened.append((ScoreCollector(data, model, how=how), classifier.model))
         return opened[0][0], None

@@ -18,7 +18,6 @@ from pictag.evaluation.estimates import Estimate, estimate_share
 from pictag.evaluation.ranking import choose_threshold, make_curve, pool_curves
 from pictag.evaluation.temperature import (
     apply_temperature,
-    fit_label_temperature,
     fit_temperature,
     to_logits,
 )
@@ -202,9 +201,7 @@ def _choose(
 
 
 def _fit(scores: NDArray[np.float32], truth: NDArray[Any]) -> float:
-    exclusive = truth.ndim == 1
-    logits = to_logits(scores, exclusive=exclusive)
-    factor = fit_temperature(logits, truth) if exclusive else fit_label_temperature(logits, truth)
+    factor = fit_temperature(to_logits(scores, exclusive=truth.ndim == 1), truth)
     if not _SMALLEST < factor < _LARGEST:
         raise InvalidData(
             "No temperature can be fitted: the model is right, or wrong, about nearly all images. Use more "

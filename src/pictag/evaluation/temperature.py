@@ -45,40 +45,32 @@ def apply_temperature(
     return np.concatenate(parts)
 
 
-def fit_temperature(logits: NDArray[np.floating], truth: Ints) -> float:
-    """The temperature with the smallest log loss of a softmax, from logits [N, L] and true indices [N].
+def fit_temperature(logits: NDArray[np.floating], truth: Ints | Bools) -> float:
+    """The temperature with the smallest log loss, from logits [N, L].
 
-    Limited to 0.02…50: if all images are right, the loss has no minimum.
+    ``truth`` are indices [N] for a softmax, or booleans [N, L] for the sigmoids of a multi-label model. The
+    temperature is limited to 0.02…50: if all images are right, the loss has no minimum.
 
     >>> confident = np.array([[4.0, 0.0], [4.0, 0.0], [0.0, 4.0], [0.0, 4.0]])
     >>> round(fit_temperature(confident, np.array([0, 1, 1, 1])), 3)
     3.641
     """
+    exclusive = truth.ndim == 1
 
     def derivatives(beta: float) -> tuple[float, float]:
         slope = curvature = 0.0
         for start in range(0, len(logits), _ROWS):
             values = logits[start : start + _ROWS].astype(np.float64)
-            own = values[np.arange(len(values)), truth[start : start + _ROWS]]
-            shares = _softmax(values * beta)
-            mean = (shares * values).sum(axis=1)
-            slope += float((mean - own).sum())
-            curvature += float((shares * (values - mean[:, None]) ** 2).sum())
-        return slope, curvature
-
-    return 1 / _find_root(derivatives)
-
-
-def fit_label_temperature(logits: NDArray[np.floating], truth: Bools) -> float:
-    """Like `fit_temperature` for the sigmoids of a multi-label model: logits and truth are [N, L]."""
-
-    def derivatives(beta: float) -> tuple[float, float]:
-        slope = curvature = 0.0
-        for start in range(0, len(logits), _ROWS):
-            values = logits[start : start + _ROWS].astype(np.float64)
-            shares = _sigmoid(values * beta)
-            slope += float((values * (shares - truth[start : start + _ROWS])).sum())
-            curvature += float((values**2 * shares * (1 - shares)).sum())
+            actual = truth[start : start + _ROWS]
+            if exclusive:
+                shares = _softmax(values * beta)
+                mean = (shares * values).sum(axis=1)
+                slope += float((mean - values[np.arange(len(values)), actual]).sum())
+                curvature += float((shares * (values - mean[:, None]) ** 2).sum())
+            else:
+                shares = _sigmoid(values * beta)
+                slope += float((values * (shares - actual)).sum())
+                curvature += float((values**2 * shares * (1 - shares)).sum())
         return slope, curvature
 
     return 1 / _find_root(derivatives)

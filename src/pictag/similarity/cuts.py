@@ -12,18 +12,16 @@ from pathlib import Path
 from typing import Any
 
 PATH = Path(__file__).with_name("cuts.json")
-_UNKNOWN = "not measured for this model"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CosineCut:
     """Two images whose embeddings have at least this ``cosine`` are near duplicates.
 
-    ``how`` says how it was measured; ``is_measured`` is False for the cautious cut of another model.
+    ``is_measured`` is False for the cautious cut of another model.
     """
 
     cosine: float
-    how: str
     is_measured: bool = True
 
 
@@ -31,13 +29,13 @@ def find_cosine_cut(*names: str | None) -> CosineCut:
     """The cut of a model, by its name or the sha256 of its weights.
 
     >>> find_cosine_cut("org/unknown", None)
-    CosineCut(cosine=0.95, how='not measured for this model', is_measured=False)
+    CosineCut(cosine=0.95, is_measured=False)
     """
     known = _read()
     for name in names:
         if name in known:
-            return CosineCut(**known[name])
-    return CosineCut(**known["other models"], how=_UNKNOWN, is_measured=False)
+            return CosineCut(cosine=known[name]["cosine"])
+    return CosineCut(cosine=known["other models"]["cosine"], is_measured=False)
 
 
 @cache

@@ -39,8 +39,8 @@ class Example:
     fingerprint: Fingerprint
 
 
-class ExampleSink:
-    """A sink of predictions with an embedding and ``observed`` by `pictag.similarity.describe`.
+class ExampleCollector:
+    """Collects predictions with an embedding and ``observed`` by `pictag.similarity.describe`.
 
     The predictions come in the order of the ``images``. ``failures`` are those that can't be used,
     ``samples`` the first others.
@@ -68,9 +68,6 @@ class ExampleSink:
         self.examples.append(example)
         if len(self.samples) < _SAMPLES:
             self.samples.append((image, example))
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 def merge(old: Iterable[Example], new: Iterable[Example]) -> tuple[list[Example], list[str]]:

@@ -15,7 +15,7 @@ from pictag.models.output_folder import put_in_place, staging_folder
 from pictag.pipelines import ImageClassificationPipeline
 from pictag.pipelines.outputs import require_output
 from pictag.similarity import describe, find_cosine_cut
-from pictag.teaching.examples import FILE, ExampleSink, merge, write_examples
+from pictag.teaching.examples import FILE, ExampleCollector, merge, write_examples
 from pictag.teaching.held_out import summarize
 from pictag.teaching.lesson import check_labels, is_multi_label, list_labels
 from pictag.teaching.model_folder import describe_base, write_model
@@ -89,11 +89,11 @@ class Teacher:
         )
         blank = classifier.preprocess(Image.new("RGB", (256, 256)))
         self._rank = classifier.engine.run(blank)[1].ndim
-        self._sink = ExampleSink(lesson.images)
+        self._collected = ExampleCollector(lesson.images)
 
     def write(self, prediction: Prediction) -> None:
         """Store one image's embedding."""
-        self._sink.write(prediction)
+        self._collected.write(prediction)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -102,7 +102,7 @@ class Teacher:
         """Fit the new layer, and write the model. Raises as `teach` does."""
         from pictag.teaching.fit import fit
 
-        examples, doubtful = merge(self._lesson.known, self._sink.examples)
+        examples, doubtful = merge(self._lesson.known, self._collected.examples)
         check_labels([example.labels for example in examples])
         multi_label = is_multi_label(example.labels for example in examples)
         labels = list_labels([example.labels for example in examples])
@@ -139,7 +139,7 @@ class Teacher:
                 *self._lesson.problems,
                 *list_problems(examples, copies.sets, doubtful, targets.sum(axis=0).tolist(), labels),
             ),
-            failures=tuple(self._sink.failures),
+            failures=tuple(self._collected.failures),
         )
         self._write(taught, fitted, examples)
         return taught
@@ -176,7 +176,7 @@ class Teacher:
         """Raise `EngineError` if the written model's scores differ from those of the fitted layer."""
         from pictag.teaching.fit import activate
 
-        samples = self._sink.samples
+        samples = self._collected.samples
         options = replace(
             self._options,
             model=folder,
