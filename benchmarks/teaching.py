@@ -21,7 +21,7 @@ from pictag import pipeline
 from pictag.evaluation import read_labelled
 from pictag.similarity import describe, find_cosine_cut, normalize
 from pictag.teaching import teach
-from pictag.teaching.examples import ExampleSink, read_examples
+from pictag.teaching.examples import ExampleCollector, read_examples
 from pictag.teaching.fit import activate, fit
 from pictag.teaching.held_out import measure_auc, summarize
 from pictag.teaching.lesson import list_labels
@@ -172,7 +172,7 @@ def collect(folder: Path, base: str) -> list[Example]:
     """The examples in a folder of classes."""
     print_progress(f"{base}: {folder.parent.name}/{folder.name}")
     images = read_labelled(folder).images
-    sink = ExampleSink(images)
+    sink = ExampleCollector(images)
     with pipeline(model=base, embeddings=True, batch_size=1) as classifier:
         for prediction in classifier.stream((image.source for image in images), observe=describe):
             sink.write(prediction)
