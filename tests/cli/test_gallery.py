@@ -62,6 +62,7 @@ def test_a_missing_disk_is_reported_and_loses_nothing(indexed: None, photos: Pat
     stated = capfd.readouterr().err
     assert f"{photos}: the folder could not be read: No such file or directory." in stated
     assert "is its disk connected?). Its 2 images stay in the library." in stated
+    assert "pictag: 0 images: 0 new, 0 unchanged, 1 folder unreadable." in stated
     with Gallery.open("data/gallery.db") as gallery:
         assert gallery.status()["files"] == 2
 
@@ -130,6 +131,11 @@ def test_wrong_usage_is_one_sentence(
     stated = capfd.readouterr().err
     assert message in stated
     assert stated.count("\n") == 1
+
+
+def test_an_import_of_nothing_makes_no_library(photos: Path, capfd: Captured) -> None:
+    assert main(["gallery", "import", "missing.jsonl", "--library", "new.db"]) == 2
+    assert not Path("new.db").exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")

@@ -92,6 +92,14 @@ def test_an_unknown_long_option_is_an_error(run: Run, capfd: pytest.CaptureFixtu
     assert "Did you mean '--format'?" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["-k", "--format", "--library"])
+def test_an_option_without_its_value_is_an_error(
+    run: Run, capfd: pytest.CaptureFixture[str], option: str
+) -> None:
+    assert run("dog", option) == 2
+    assert f"{option} needs a value." in capfd.readouterr().err
+
+
 def test_an_error_in_the_query_points_at_its_place(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
     assert run("dog", "lable:cat") == 2
     first, query, pointer = capfd.readouterr().err.splitlines()

@@ -135,7 +135,8 @@ EXPORTED = {"pixels": "ab" * 32, "word": "dog", "verdict": "confirmed", "decided
         "{", "[]", "3", '{"word": "dog"}',
         json.dumps(EXPORTED | {"verdict": "perhaps"}), json.dumps(EXPORTED | {"pixels": "ab"}),
         json.dumps(EXPORTED | {"word": ""}), json.dumps(EXPORTED | {"decided_at": "yesterday"}),
-        json.dumps(EXPORTED | {"word": None}),
+        json.dumps(EXPORTED | {"word": None}), json.dumps(EXPORTED | {"word": "\ud800"}),
+        json.dumps(EXPORTED | {"word": " "}), json.dumps(EXPORTED | {"word": 3}),
         json.dumps({"dismissed": ["ab" * 32], "decided_at": "2026-01-02"}),
     ],
 )  # fmt: skip
@@ -150,6 +151,16 @@ def test_the_later_of_two_decisions_stays(gallery: Gallery) -> None:
     assert import_decisions(gallery.connection, [json.dumps(later)], name="") == (1, 0)
     assert import_decisions(gallery.connection, [json.dumps(EXPORTED)], name="") == (0, 1)
     assert '"rejected"' in next(export_decisions(gallery.connection))
+
+
+@pytest.mark.parametrize("word", ["Paris/France", "one, two", "a|b", "♥", "long" * 20])
+def test_a_confirmed_keyword_comes_back_from_an_export_as_it_was(tmp_path: Path, word: str) -> None:
+    entry = Entry(path="/photos/a.jpg", keywords=(word,))
+    with make_library(tmp_path / "a.db", [entry]) as one, make_library(tmp_path / "b.db", []) as other:
+        one.confirm("/photos/a.jpg", word)
+        lines = list(export_decisions(one.connection))
+        assert import_decisions(other.connection, lines, name="lines") == (1, 0)
+        assert next(export_decisions(other.connection)).startswith(lines[0].partition(', "path"')[0])
 
 
 WORDS = st.sampled_from(["dog", "cat", "Rex", "Käthe", "T-shirt", "don't"])

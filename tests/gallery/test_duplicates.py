@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,7 +15,7 @@ from PIL import Image, ImageOps
 
 from gallery.conftest import Classifier
 from libraries import Entry, make_library
-from pictag.errors import OptionError
+from pictag.errors import OptionError, PictagWarning
 from pictag.gallery import Gallery
 from pictag.gallery.decisions import export_decisions, import_decisions
 from pictag.gallery.duplicates import DuplicateGroup
@@ -48,7 +49,7 @@ def test_files_with_the_same_pixels_are_one_group(make: Make) -> None:
         Entry(path="/photos/a.jpg", pixels=SAME),
         Entry(path="/photos/c.jpg", pixels=OTHER),
     )
-    assert summarize(gallery.duplicates()) == [("same", ["a.jpg", "b.jpg"])]
+    assert summarize(gallery.duplicates(only_present=False)) == [("same", ["a.jpg", "b.jpg"])]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def test_the_file_to_keep_is_suggested_with_the_reason(
         replace(Entry(path="/photos/y.jpg", hash=BASE, mirrored_hash=FAR), **other),
         replace(Entry(path="/photos/x.jpg", hash=BASE, mirrored_hash=FAR), **kept),
     )
-    (group,) = gallery.duplicates()
+    (group,) = gallery.duplicates(only_present=False)
     assert group.keep.decode() == kept.get("path", "/photos/x.jpg") == group.files[0].decode()
     assert reason in group.reason
 
@@ -80,7 +81,7 @@ def test_a_near_group_has_one_file_of_those_with_the_same_pixels(make: Make) -> 
         Entry(path="/photos/b.jpg", pixels=SAME, hash=BASE, mirrored_hash=FAR),
         Entry(path="/photos/small.jpg", pixels=OTHER, width=50, height=40, hash=BASE ^ 3, mirrored_hash=FAR),
     )
-    assert summarize(gallery.duplicates()) == [
+    assert summarize(gallery.duplicates(only_present=False)) == [
         ("same", ["a.jpg", "b.jpg"]),
         ("near", ["a.jpg", "small.jpg"]),
     ]
@@ -101,7 +102,7 @@ def test_the_reason_says_what_shows_that_images_are_near(make: Make) -> None:
             path="/photos/d.jpg", hash=~BASE, mirrored_hash=~FAR, embedding=np.array([1, 0.1, 0], np.float32)
         ),
     )
-    (group,) = gallery.duplicates()
+    (group,) = gallery.duplicates(only_present=False)
     assert summarize([group]) == [("near", ["a.jpg", "b.jpg", "c.jpg", "d.jpg"])]
     assert group.reason.startswith(
         "nearly the same: 1 by hash (at most 2 of 64 bits differ), 1 mirrored, "
@@ -112,17 +113,19 @@ def test_the_reason_says_what_shows_that_images_are_near(make: Make) -> None:
 def test_files_that_are_gone_are_in_no_group(make: Make) -> None:
     gallery = make(*(Entry(path=f"/photos/{name}.jpg", pixels=SAME) for name in "ab"))
     gallery.connection.execute("UPDATE files SET is_missing = 1 WHERE path = ?", (b"/photos/a.jpg",))
-    assert gallery.duplicates() == []
+    assert gallery.duplicates(only_present=False) == []
 
 
 def test_folders_limit_the_files_that_are_compared(make: Make) -> None:
     paths = ("/photos/x/a.jpg", "/photos/x/y/b.jpg", "/photos/xy/c.jpg", "/photos/z.jpg")
     gallery = make(*(Entry(path=path, pixels=SAME) for path in paths))
-    assert summarize(gallery.duplicates(["/photos/x"])) == [("same", ["a.jpg", "b.jpg"])]
-    assert summarize(gallery.duplicates(["/photos/xy/"])) == []
-    assert summarize(gallery.duplicates(["/photos/xy", "/photos/x/y"])) == [("same", ["b.jpg", "c.jpg"])]
+    assert summarize(gallery.duplicates(["/photos/x"], only_present=False)) == [("same", ["a.jpg", "b.jpg"])]
+    assert summarize(gallery.duplicates(["/photos/xy/"], only_present=False)) == []
+    assert summarize(gallery.duplicates(["/photos/xy", "/photos/x/y"], only_present=False)) == [
+        ("same", ["b.jpg", "c.jpg"])
+    ]
     with pytest.raises(OptionError, match="no images in /phot"):
-        gallery.duplicates(["/phot"])
+        gallery.duplicates(["/phot"], only_present=False)
 
 
 def test_a_dismissed_group_stays_dismissed(
@@ -134,19 +137,19 @@ def test_a_dismissed_group_stays_dismissed(
     ImageOps.mirror(original).save(photos / "mirrored.png")
     shutil.copy(photos / "original.png", photos / "copy.png")
     gallery.index([photos], classifier)
-    before = summarize(gallery.duplicates())
+    before = summarize(gallery.duplicates(only_present=False))
     assert ("same", ["original.png", "copy.png"]) in before
     (near,) = (names for kind, names in before if kind == "near" and "mirrored.png" in names)
 
     assert gallery.dismiss([photos / "copy.png", photos / "original.png"]) == 1
-    assert "same" not in dict(summarize(gallery.duplicates()))
+    assert "same" not in dict(summarize(gallery.duplicates(only_present=False)))
     gallery.dismiss([photos / name for name in near])
-    assert all("mirrored.png" not in names for _, names in summarize(gallery.duplicates()))
+    assert all("mirrored.png" not in names for _, names in summarize(gallery.duplicates(only_present=False)))
 
     for name in ("copy.png", "original.png", "mirrored.png"):  # by their pixels, not by their names
         (photos / name).rename(photos / f"new {name}")
     gallery.index([photos], classifier)
-    found = summarize(gallery.duplicates())
+    found = summarize(gallery.duplicates(only_present=False))
     assert all("new mirrored.png" not in names for _, names in found)
     assert "same" not in dict(found)
 
@@ -159,12 +162,12 @@ def test_dismissed_groups_are_exported_and_imported(make: Make, tmp_path: Path) 
     ]
     gallery = make(*entries)
     assert gallery.dismiss([entry.path for entry in entries]) == 2
-    assert gallery.duplicates() == []
+    assert gallery.duplicates(only_present=False) == []
     lines = list(export_decisions(gallery.connection))
     with make_library(tmp_path / "other.db", entries) as other:
-        assert len(other.duplicates()) == 2
+        assert len(other.duplicates(only_present=False)) == 2
         assert import_decisions(other.connection, lines, name="lines") == (2, 0)
-        assert other.duplicates() == []
+        assert other.duplicates(only_present=False) == []
 
 
 def test_a_third_image_does_not_bring_a_dismissed_pair_back_together(make: Make) -> None:
@@ -175,7 +178,7 @@ def test_a_third_image_does_not_bring_a_dismissed_pair_back_together(make: Make)
         )
     )
     gallery.dismiss(["/photos/a.jpg", "/photos/b.jpg"])
-    assert summarize(gallery.duplicates()) == [("near", ["a.jpg", "c.jpg"])]
+    assert summarize(gallery.duplicates(only_present=False)) == [("near", ["a.jpg", "c.jpg"])]
 
 
 def test_only_files_of_the_library_can_be_dismissed(make: Make) -> None:
@@ -194,7 +197,7 @@ def test_the_embedding_of_an_image_without_structure_proves_nothing(make: Make) 
         Entry(path="/photos/dog.jpg", hash=BASE, mirrored_hash=FAR, embedding=vector),
         Entry(path="/photos/dog mirrored.jpg", hash=~BASE, mirrored_hash=~FAR, embedding=vector),
     )
-    assert summarize(gallery.duplicates()) == [("near", ["dog.jpg", "dog mirrored.jpg"])]
+    assert summarize(gallery.duplicates(only_present=False)) == [("near", ["dog.jpg", "dog mirrored.jpg"])]
 
 
 def test_embeddings_of_different_models_are_not_compared(
@@ -206,10 +209,43 @@ def test_embeddings_of_different_models_are_not_compared(
         image = Image.fromarray(grid).resize((90, 80), Image.Resampling.NEAREST)
         image.save(photos / name)
     gallery.index([photos], classifier)
-    assert [sorted(names) for _, names in summarize(gallery.duplicates())] == [["one.png", "two.png"]]
+    assert [sorted(names) for _, names in summarize(gallery.duplicates(only_present=False))] == [
+        ["one.png", "two.png"]
+    ]
     gallery.index([photos / "trip"], colours)
-    assert gallery.duplicates() == []
+    assert gallery.duplicates(only_present=False) == []
 
 
 def test_an_empty_library_has_no_duplicates(gallery: Gallery) -> None:
+    assert gallery.duplicates(only_present=False) == []
+
+
+def test_files_that_are_gone_or_have_changed_are_in_no_group(
+    gallery: Gallery, photos: Path, classifier: Classifier
+) -> None:
+    for name in ("gone.png", "changed.png", "other.png"):
+        shutil.copy(photos / "red.png", photos / name)
+    gallery.index([photos], classifier)
+    assert len(gallery.duplicates()[0].files) == 4
+    (photos / "gone.png").unlink()
+    Image.new("RGB", (12, 9), "white").save(photos / "changed.png")
+    with pytest.warns(PictagWarning, match="2 files are left out"):
+        assert summarize(gallery.duplicates()) == [("same", ["red.png", "other.png"])]
+    (photos / "other.png").unlink()
+    with pytest.warns(PictagWarning, match="3 files are left out"):
+        assert gallery.duplicates() == []
+
+
+def test_a_link_is_not_a_duplicate_of_its_file(
+    gallery: Gallery, photos: Path, classifier: Classifier
+) -> None:
+    (photos / "a.png").symlink_to(photos / "red.png")  # sorts first, and has the shorter name
+    (photos.parent / "linked").symlink_to(photos)
+    gallery.index([photos, photos.parent / "linked"], classifier)
+    assert gallery.status()["files"] == 8
     assert gallery.duplicates() == []
+    shutil.copy(photos / "red.png", photos / "copy.png")
+    gallery.index([photos, photos.parent / "linked"], classifier)
+    assert [group.files for group in gallery.duplicates()] == [
+        tuple(os.fsencode(photos / name) for name in ("red.png", "copy.png"))
+    ]

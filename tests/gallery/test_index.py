@@ -18,6 +18,8 @@ from gallery.conftest import Classifier, Find
 from pictag import pipeline
 from pictag.errors import OptionError, OutputError, PictagWarning
 from pictag.gallery import Gallery
+from pictag.gallery.folders import FolderScan
+from pictag.gallery.index import Indexer
 from pictag.metadata import Keyword, write_keywords
 
 
@@ -117,7 +119,7 @@ def test_a_folder_that_is_not_there_loses_nothing(
 ) -> None:
     gallery.index([photos], classifier)
     photos.rename(tmp_path / "unplugged")
-    assert count(gallery, photos, classifier) == {"failed": 1, "kept": {str(photos): 3}}
+    assert count(gallery, photos, classifier) == {"folders": 1, "kept": {str(photos): 3}}
     photos.mkdir()  # an empty mount point
     assert count(gallery, photos, classifier) == {"kept": {str(photos): 3}}
     assert labelled(gallery, "tabby cat") == ["red.png"]
@@ -334,3 +336,37 @@ def test_a_classifier_that_doesnt_fit_is_an_option_error(
 def test_a_file_is_not_a_folder(gallery: Gallery, photos: Path, classifier: Classifier) -> None:
     with pytest.raises(OptionError, match="is a file"):
         gallery.index([photos / "red.png"], classifier)
+
+
+def test_a_single_folder_needs_no_list(gallery: Gallery, photos: Path, classifier: Classifier) -> None:
+    assert gallery.index(str(photos), classifier).new == 3
+    assert gallery.duplicates(str(photos)) == []
+
+
+def test_an_empty_name_is_not_the_current_folder(
+    gallery: Gallery, photos: Path, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery.index([photos], classifier)
+    monkeypatch.chdir(photos)
+    with pytest.raises(OptionError, match="name of a folder is empty"):
+        gallery.index([""], classifier)
+    with pytest.raises(OptionError, match="name of a folder is empty"):
+        gallery.remove("")
+    with pytest.raises(OptionError, match="name of a folder is empty"):
+        gallery.duplicates([""])
+    assert gallery.status()["files"] == 3
+
+
+def test_a_folder_that_is_removed_during_its_run_ends_it(
+    gallery: Gallery, photos: Path, classifier: Classifier
+) -> None:
+    folders = FolderScan(gallery.connection, [photos])
+    indexer = Indexer(gallery.connection, classifier, folders)
+    results = list(indexer.stream(folders.expand()))
+    with Gallery.open(gallery.path) as other:
+        assert other.remove(photos) == 0
+    for indexed in results:
+        indexer.write(indexed)
+    with pytest.raises(OptionError, match="was removed from the library while it was being indexed"):
+        indexer.close()
+    assert gallery.status()["files"] == 0

@@ -80,6 +80,14 @@ def test_a_damaged_library_says_what_to_do(library: Path) -> None:
         gallery.connection.execute("SELECT * FROM files").fetchall()
 
 
+def test_damaged_text_is_a_damaged_library(library: Path) -> None:
+    with sqlite3.connect(library) as connection:
+        connection.execute("UPDATE terms SET word = CAST(x'64ff67' AS TEXT)")
+    connection.close()
+    with pytest.raises(InvalidLibrary, match="is damaged"), Gallery.open(library) as gallery:
+        gallery.search("dog")
+
+
 def test_a_writer_that_waits_in_vain_says_why(library: Path) -> None:
     with Gallery.open(library) as other, write(other.connection):
         connection = open_library(library, patience_s=0.05)
@@ -123,3 +131,8 @@ def test_a_folder_that_cant_be_written_is_an_output_error(tmp_path: Path) -> Non
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="Cannot create"):
         Gallery.open(tmp_path / "file" / "gallery.db", create=True)
+
+
+def test_a_library_that_cant_be_opened_says_that_its_folder_must_be_writable(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="its folder must be writable, also for a search"):
+        Gallery.open(tmp_path)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from gallery.conftest import Classifier
 from libraries import Entry, make_library
-from pictag.errors import ImageNotFound, OptionError
+from pictag.errors import ImageNotFound, ImageUnreadable, OptionError
 from pictag.gallery import Gallery
 from pictag.gallery.search import FoundFile
 from pictag.gallery.similar import LoadedVectors, find_reference, find_similar, rate_similar
@@ -137,6 +137,15 @@ def test_an_image_that_does_not_exist_is_an_error(
         gallery.similar("missing.jpg", classifier=classifier)
     with pytest.raises(OptionError, match="k=0"):
         gallery.similar(photos / "red.png", k=0)
+
+
+def test_a_pipe_is_refused_without_waiting_for_it(
+    gallery: Gallery, photos: Path, classifier: Classifier, tmp_path: Path
+) -> None:
+    gallery.index([photos], classifier)
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(ImageUnreadable, match="is a pipe"):
+        gallery.similar(tmp_path / "pipe.jpg", classifier=classifier)
 
 
 def test_an_empty_library_says_what_to_do(gallery: Gallery) -> None:

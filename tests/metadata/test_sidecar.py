@@ -121,3 +121,10 @@ def test_names_that_are_not_unicode_work(photo: Path) -> None:
     photo.rename(odd)
     write_keywords(odd, DOG)
     assert read_keywords(odd).ours == ("dog",)
+
+
+def test_an_image_whose_name_is_too_long_for_a_sidecar_has_none(tmp_path: Path) -> None:
+    image = tmp_path / f"{'a' * 251}.png"
+    Image.new("RGB", (4, 3)).save(image)
+    assert existing_sidecars(image) == []
+    assert read_keywords(image).people == ()

@@ -15,7 +15,7 @@ from pictag.cli.options import REPORT_FORMAT
 from pictag.errors import ImageUnreadable, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from pictag.gallery import Gallery
 
@@ -127,19 +127,19 @@ def import_(invocation: Invocation, *, file: str, library: Path | None) -> None:
     """
     from pictag.gallery.decisions import import_decisions
 
+    lines = _read_lines(file)
     with _open(library, invocation, create=True) as gallery:
-        stored, older = import_decisions(gallery.connection, _read_lines(file), name=file)
+        stored, older = import_decisions(gallery.connection, lines, name=file)
     say(f"{stored:,} decision{'' if stored == 1 else 's'} imported, {older:,} already known or older.")
 
 
-def _read_lines(file: str) -> Iterator[str]:
+def _read_lines(file: str) -> list[str]:
+    """The whole file, before a library is made for it or locked."""
     try:
-        stream = sys.stdin.buffer if file == "-" else open(file, "rb")  # noqa: SIM115, PTH123 - closed below
+        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
         raise ImageUnreadable(f"Cannot read {shorten(file)}: {error.strerror}.", errno=error.errno) from error
-    with stream:
-        for line in stream:
-            yield line.decode("utf-8", "surrogateescape")
+    return data.decode("utf-8", "surrogateescape").split("\n")
 
 
 @gallery_app.command("remove", short_help="Remove a folder from the library.")

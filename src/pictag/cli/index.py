@@ -132,8 +132,8 @@ def index_folders(
     for folder, count in summary.kept.items():
         say(
             f"{shorten(folder)} can't be read or has no images (is its disk connected?). Its "
-            f"{_count(count, 'image')} stay in the library. If they were deleted, run: pictag "
-            "gallery remove FOLDER"
+            f"{_count(count, 'image')} stay{'s' if count == 1 else ''} in the library. If deleted, run: "
+            "pictag gallery remove FOLDER"
         )
     if not quiet:
         say(describe_summary(summary))
@@ -155,6 +155,8 @@ def describe_summary(summary: IndexSummary) -> str:
         parts.append(f"{summary.missing:,} gone")
     if summary.failed:
         parts.append(f"{summary.failed:,} failed")
+    if summary.folders:
+        parts.append(f"{_count(summary.folders, 'folder')} unreadable")
     sentence = f"{_count(found, 'image')}: {', '.join(parts)}."
     if summary.raw:
         sentence += f" {_count(summary.raw, 'camera RAW file')} without a JPEG skipped."

@@ -61,17 +61,21 @@ def _split(args: list[str], command: click.Command) -> tuple[list[str], list[str
     for argument in rest:
         if argument == "--":
             query += rest
-        elif argument.startswith("--") or (argument[:2] == "-k" and argument[2:].isdigit()):
+        elif argument.startswith("--") or argument in names or _is_limit(argument):
             options.append(argument)
             if names.get(argument) is False:
-                options += [value for value in (next(rest, None),) if value is not None]
-        elif argument in names:
-            options.append(argument)
-            if not names[argument]:
-                options += [value for value in (next(rest, None),) if value is not None]
+                value = next(rest, None)
+                if value is None:
+                    raise click.UsageError(f"{argument} needs a value.")
+                options.append(value)
         else:
             query.append(argument)
     return options, query
+
+
+def _is_limit(argument: str) -> bool:
+    """Whether it is -k with its number, such as -k5."""
+    return argument.startswith("-k") and argument[2:].isdigit()
 
 
 @click.command(cls=QueryCommand, epilog=EXAMPLES, short_help="Search indexed photographs.")

@@ -120,11 +120,17 @@ class Gallery:
         self._vectors = self._vectors or LoadedVectors(self.connection)
         return find_similar(self.connection, image, k=k, classifier=classifier, vectors=self._vectors)
 
-    def duplicates(self, folders: Iterable[str | os.PathLike[str]] = ()) -> list[DuplicateGroup]:
-        """The groups of duplicates, optionally only among files in ``folders``. Nothing is deleted."""
+    def duplicates(
+        self, folders: Iterable[str | os.PathLike[str]] = (), *, only_present: bool = True
+    ) -> list[DuplicateGroup]:
+        """The groups of duplicates, optionally only among files in ``folders``. Nothing is deleted.
+
+        Files that aren't there now or have changed since they were indexed are left out, with a warning,
+        unless ``only_present`` is false.
+        """
         from pictag.gallery.duplicates import find_duplicates
 
-        return find_duplicates(self.connection, folders)
+        return find_duplicates(self.connection, folders, only_present=only_present)
 
     def dismiss(self, files: Sequence[str | os.PathLike[str]]) -> int:
         """Record that files aren't duplicates of each other; returns the number of pairs of images."""

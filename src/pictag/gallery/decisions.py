@@ -162,7 +162,10 @@ def _import_row(connection: sqlite3.Connection, row: dict[str, Any]) -> int:
             "WHERE excluded.decided_at > decided_at",
             (first, second, decided_at),
         ).rowcount
-    word, verdict = _check_word(row["word"]), row["verdict"]
+    word, verdict = row["word"], row["verdict"]
+    # Any word that could be confirmed, also a keyword that `add` would refuse.
+    if not word.strip():
+        raise ValueError(f"the word {word!r} is empty")
     if verdict not in VERDICTS:
         raise ValueError(f"verdict {verdict!r} is not one of {', '.join(VERDICTS)}")
     return connection.execute(

@@ -19,6 +19,7 @@ import numpy as np
 from pictag.errors import OptionError
 from pictag.gallery.copies import Copy, describe_copies, explain_choice, read_folder, read_images
 from pictag.gallery.decisions import find_content, write_now
+from pictag.gallery.folders import list_folders
 from pictag.gallery.schema import write
 from pictag.gallery.similar import read_blocks
 from pictag.similarity import (
@@ -56,7 +57,10 @@ class DuplicateGroup:
 
 
 def find_duplicates(
-    connection: sqlite3.Connection, folders: Iterable[str | os.PathLike[str]] = ()
+    connection: sqlite3.Connection,
+    folders: Iterable[str | os.PathLike[str]] = (),
+    *,
+    only_present: bool = True,
 ) -> list[DuplicateGroup]:
     """The groups of duplicates: those with the same pixels first, then near ones, in the order of paths.
 
@@ -64,9 +68,17 @@ def find_duplicates(
     images whose hashes differ in at most 6 bits or whose embeddings have a high cosine, see
     `pictag.similarity`. 100,000 images take a minute.
 
+    Files that aren't there now, such as those on a disk that isn't connected, and files that have changed
+    since they were indexed are left out, with a warning: a suggestion to keep one of them could cost the last
+    copy. ``only_present=False`` reports the library as it is.
+
     Raises `OptionError` for a folder that the library doesn't have.
     """
-    images = read_images(connection, [read_folder(connection, folder) for folder in folders])
+    images = read_images(
+        connection,
+        [read_folder(connection, folder) for folder in list_folders(folders)],
+        only_present=only_present,
+    )
     dismissed = set(connection.execute("SELECT first, second FROM dismissed").fetchall())
     same = [
         _make_group("same", describe_copies(image.copies), image.copies)

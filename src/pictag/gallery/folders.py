@@ -47,7 +47,7 @@ class FolderScan:
                 "SELECT path, exclude FROM folders WHERE NOT is_mount ORDER BY path"
             )
         }
-        given = dict.fromkeys(os.path.abspath(os.fsdecode(os.fspath(folder))) for folder in folders)
+        given = dict.fromkeys(map(name_folder, list_folders(folders)))
         for root in given:
             if os.path.exists(root) and not os.path.isdir(root):
                 raise OptionError(f"{shorten(root)} is a file. Give the folder that it is in.")
@@ -98,12 +98,29 @@ class FolderScan:
         return missing, dict(stays)
 
 
+def list_folders(folders: Iterable[str | os.PathLike[str]]) -> list[str | os.PathLike[str]]:
+    """The folders; a single one needn't be in a list.
+
+    >>> list_folders("photos"), list_folders(["a", "b"])
+    (['photos'], ['a', 'b'])
+    """
+    return [folders] if isinstance(folders, str | bytes | os.PathLike) else list(folders)
+
+
+def name_folder(folder: str | os.PathLike[str]) -> str:
+    """The absolute path of a folder. Raises `OptionError` for an empty name: it isn't the current folder."""
+    name = os.fsdecode(os.fspath(folder))
+    if not name:
+        raise OptionError("The name of a folder is empty. Write . for the current folder.")
+    return os.path.abspath(name)
+
+
 def remove_folder(connection: sqlite3.Connection, folder: str | os.PathLike[str]) -> int:
     """Remove a folder and its files from the library, and return their number; decisions stay.
 
     Raises `OptionError` for a folder that the library doesn't have.
     """
-    root = os.path.abspath(os.fsdecode(os.fspath(folder)))
+    root = name_folder(folder)
     rows = _list_files(connection, root)
     found = connection.execute("SELECT id FROM folders WHERE path = ?", (os.fsencode(root),)).fetchone()
     if found is None and not rows:

@@ -7,13 +7,14 @@ are known, such as one whose metadata was edited, leaves the stream before the m
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from pictag.errors import InputError, PictagWarning
+from pictag.errors import InputError, OptionError, PictagWarning, shorten
 from pictag.gallery.changes import FileChecker, Indexed
 from pictag.gallery.scan import ListedFile
 from pictag.gallery.schema import explain_errors, write
@@ -61,6 +62,7 @@ class IndexSummary:
     """The numbers of files of an index run, by what was done, and of files that are no longer found.
 
     ``kept`` has each folder that couldn't be read, with the number of its images that stay in the library.
+    ``folders`` counts all folders that couldn't be read; they are not among ``failed``.
     """
 
     unchanged: int = 0
@@ -69,6 +71,7 @@ class IndexSummary:
     failed: int = 0
     missing: int = 0
     raw: int = 0
+    folders: int = 0
     kept: dict[str, int] = field(default_factory=dict)
 
 
@@ -167,17 +170,30 @@ class Indexer:
         self.close()
         with write(self._connection, self._path):
             self.summary.missing, self.summary.kept = self._folders.sweep(self._connection, self._seen)
-        self.summary.raw = self._folders.notes.raw_count
+        notes = self._folders.notes
+        self.summary.raw, self.summary.folders = notes.raw_count, notes.unreadable_folders
+        self.summary.failed -= notes.unreadable_folders
 
     def _commit(self) -> None:
         results, self._buffer = self._buffer, []
         embeddings: list[tuple[int, NDArray[np.float32]]] = []
         with write(self._connection, self._path):
+            self._check_folders()
             for indexed in results:
                 self._store(indexed, embeddings)
             save_vectors(self._connection, embeddings, model_id=self._model_id)
         self._known.update(indexed.pixels for indexed in results if indexed.pixels is not None)
         self._committed_at = time.monotonic()
+
+    def _check_folders(self) -> None:
+        """Raise `OptionError` if another program removed a folder of this run from the library."""
+        known = dict(self._connection.execute("SELECT path, id FROM folders").fetchall())
+        for root, folder_id in self._folder_ids.items():
+            if known.get(os.fsencode(root)) != folder_id:
+                raise OptionError(
+                    f"{shorten(root)} was removed from the library while it was being indexed. To have it "
+                    "in the library again, run pictag index with this folder."
+                )
 
     def _store(self, indexed: Indexed, embeddings: list[tuple[int, NDArray[np.float32]]]) -> None:
         file, content_id = indexed.file, None

@@ -43,13 +43,14 @@ class ScanNotes:
     """What a scan found apart from the images.
 
     ``unreadable`` are folders and files that exist but can't be read now, ``mounts`` folders on which another
-    disk is mounted, and ``empty_roots`` roots without any image. ``raw_count`` is the number of camera RAW
-    files without a JPEG beside them.
+    disk is mounted, and ``empty_roots`` roots without any image. ``unreadable_folders`` is the number of
+    folders among the unreadable ones, and ``raw_count`` that of camera RAW files without a JPEG beside them.
     """
 
     unreadable: set[str] = field(default_factory=set)
     mounts: set[str] = field(default_factory=set)
     empty_roots: set[str] = field(default_factory=set)
+    unreadable_folders: int = 0
     raw_count: int = 0
 
 
@@ -71,6 +72,7 @@ def scan(root: str, notes: ScanNotes, *, exclude: Sequence[str] = ()) -> Iterato
                 entries = sorted(listing, key=lambda entry: natural_key(entry.name))
         except OSError as error:
             notes.unreadable.add(here)
+            notes.unreadable_folders += 1
             message = f"{shorten(here)}: the folder could not be read: {error.strerror or error}."
             yield Failed(name=here, error=ImageUnreadable(message, errno=error.errno, filename=here))
             continue

@@ -44,6 +44,8 @@ _SYSTEM_ERRORS = {
     sqlite3.SQLITE_CANTOPEN: EACCES,
     sqlite3.SQLITE_IOERR: EIO,
 }
+_WRITABLE = " The file and its folder must be writable, also for a search."
+_NEED_FOLDER = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 
 _FIRST = """
 CREATE TABLE folders (
@@ -263,6 +265,7 @@ def explain_errors(path: Path | None) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         shown = "The library" if path is None else shorten(path)
+        named = "the library" if path is None else shown  # within a sentence
         code = getattr(error, "sqlite_errorcode", None)
         primary = None if code is None else code & 0xFF
         if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
@@ -272,19 +275,25 @@ def explain_errors(path: Path | None) -> Iterator[None]:
             ) from error
         if primary == sqlite3.SQLITE_FULL:
             raise OutputError(
-                f"Cannot write {shown}: no space left on the disk. What was stored before is safe.",
+                f"Cannot write {named}: no space left on the disk. What was stored before is safe.",
                 errno=ENOSPC,
                 filename=path,
             ) from error
         if primary == sqlite3.SQLITE_NOTADB:
             raise InvalidLibrary(f"{shown} is not a library of pictag. Use another --library.") from error
-        if primary == sqlite3.SQLITE_CORRUPT:
+        if primary == sqlite3.SQLITE_CORRUPT or "decode to UTF-8" in str(error):
             raise InvalidLibrary(
                 f"{shown} is damaged ({shorten(error)}). Move it away and index your folders again. "
                 "Restore your decisions from a backup of the file, or with: pictag gallery import FILE"
             ) from error
         if primary in _SYSTEM_ERRORS:
+            # SQLite's files -wal and -shm are beside the library, also for a reader.
+            hint = (
+                " The file and its folder must be writable, also for a search."
+                if primary in _NEED_FOLDER
+                else ""
+            )
             raise OutputError(
-                f"Cannot use {shown}: {shorten(error)}.", errno=_SYSTEM_ERRORS[primary], filename=path
+                f"Cannot use {named}: {shorten(error)}.{hint}", errno=_SYSTEM_ERRORS[primary], filename=path
             ) from error
         raise

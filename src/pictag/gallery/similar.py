@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -180,6 +181,8 @@ def _find_content(connection: sqlite3.Connection, image: str | os.PathLike[str])
         if row is not None and (status.st_size, status.st_mtime_ns) == row[1:]:
             found: int | None = row[0]
             return found
+        if not stat.S_ISREG(status.st_mode):  # a pipe can only be read once, and may wait forever
+            return None
         with open(path, "rb") as stream:
             checksum = hashlib.file_digest(stream, "sha256").digest()
     except (OSError, ValueError):  # on a disk that isn't connected, or not a path but a URL

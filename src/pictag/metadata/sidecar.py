@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -47,7 +48,7 @@ def sidecar_path(image: Path, name: SidecarName | None = None) -> Path:
     file.
     """
     full = _full(image)
-    if name == "full" or (name is None and full.exists()):
+    if name == "full" or (name is None and _exists(full)):
         return full
     stem = _stem(image)
     if name == "stem":
@@ -57,12 +58,12 @@ def sidecar_path(image: Path, name: SidecarName | None = None) -> Path:
                 f"Use the full name, {shorten(full.name)}."
             )
         return stem
-    return stem if stem.exists() and _belongs(stem, image) else full
+    return stem if _exists(stem) and _belongs(stem, image) else full
 
 
 def existing_sidecars(image: Path) -> list[Path]:
     """The sidecars that belong to an image: none, one, or one of each name."""
-    return [p for p in dict.fromkeys((_full(image), _stem(image))) if p.exists() and _belongs(p, image)]
+    return [p for p in dict.fromkeys((_full(image), _stem(image))) if _exists(p) and _belongs(p, image)]
 
 
 def read_keywords(path: str | Path) -> FileKeywords:
@@ -116,7 +117,11 @@ def _stem(image: Path) -> Path:
 
 def _existing_case(path: Path) -> Path:
     upper = path.with_suffix(".XMP")
-    return upper if not path.exists() and upper.exists() else path
+    return upper if not _exists(path) and _exists(upper) else path
+
+
+def _exists(path: Path) -> bool:
+    return os.path.exists(path)  # noqa: PTH110 - pathlib raises for a name that is too long for the system
 
 
 def _extension(path: Path) -> str:
