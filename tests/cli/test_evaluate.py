@@ -183,3 +183,48 @@ def test_wrong_usage_is_a_sentence(tiny: str, capfd: pytest.CaptureFixture[str])
     ):
         assert main(arguments) == 2
         assert message in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--output", "--export-wrong"])
+def test_nothing_is_written_into_the_data(
+    tiny: str, photos: Path, option: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = hashes(photos)
+    assert main(["evaluate", "photos", "-m", tiny, option, "photos/report"]) == 2
+    assert "photos/report is in photos, where it would be taken for a class" in capfd.readouterr().err
+    assert hashes(photos) == before
+    assert not (photos / "report").exists()
+
+
+def test_an_output_that_is_a_file_is_an_error(tiny: str, capfd: pytest.CaptureFixture[str]) -> None:
+    Path("report").touch()
+    assert main(["evaluate", "photos", "-m", tiny, "-o", "report"]) == 74
+    assert "report is not a folder" in capfd.readouterr().err
+
+
+def test_wrong_images_of_classes_with_long_names_are_copied(tiny: str, tmp_path: Path) -> None:
+    make_image(tmp_path / "long" / ("猫" * 80) / "a.png", "blue")
+    make_image(tmp_path / "long" / "red" / "b.png", "red")
+    Path("map.csv").write_text("猫" * 80 + ",green\nred,red\n", encoding="utf-8")
+    command = ["evaluate", "long", "-m", tiny, "-q", "--map", "map.csv", "--export-wrong", "wrong"]
+    assert main(command) == 0
+    assert [path.name for path in Path("wrong").rglob("*.png")] == ["blue a.png"]
+
+
+def test_images_without_a_prediction_are_counted(tiny: str, capfd: pytest.CaptureFixture[str]) -> None:
+    main(["classify", "photos/red", "-r", "-m", tiny, "--top-k", "all", "-q", "-o", "red.jsonl"])
+    assert main(["evaluate", "photos", "--predictions", "red.jsonl"]) == 1
+    assert "Images without a prediction in the file: 4." in capfd.readouterr().err
+
+
+def test_a_comparison_of_other_data_says_so(
+    tiny: str, photos: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    main(["evaluate", "photos", "-m", tiny, "-q", "-o", "a"])
+    photos.rename("other")
+    main(["evaluate", "other", "-m", tiny, "-q", "-o", "b"])
+    capfd.readouterr()
+    assert main(["compare", "a", "b"]) == 0
+    assert "The data differ: photos and other." in capfd.readouterr().out
+    assert main(["compare", "a", "a"]) == 0
+    assert "The data differ" not in capfd.readouterr().out

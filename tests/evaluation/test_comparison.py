@@ -69,3 +69,15 @@ def test_a_file_of_another_kind_is_an_error(tmp_path: Path, text: str) -> None:
         read_metrics(path)
     with pytest.raises(UnreadableResults, match="No such file"):
         read_metrics(tmp_path / "missing.json")
+
+
+def test_images_with_other_true_labels_are_not_compared(tmp_path: Path) -> None:
+    rows = [RED, RED, GREEN]
+    before = save(tmp_path, "a", measure(score(make_data(["red"], ["red"], ["green"]), rows)))
+    after = save(tmp_path, "b", measure(score(make_data(["red"], ["green"], ["green"]), rows)))
+    found = compare(before, after)
+    assert (found.images, found.other_truth, found.both_right) == (2, 1, 2)
+    assert not found.newly_wrong
+    swapped = save(tmp_path, "c", measure(score(make_data(["green"], ["green"], ["red"]), rows)))
+    with pytest.raises(InvalidData, match="only names of images with other labels"):
+        compare(before, swapped)

@@ -53,3 +53,9 @@ def test_bootstrap_intervals_are_the_same_in_each_run_and_contain_the_figure() -
     found = bootstrap(measure, 200)
     assert found == bootstrap(measure, 200)
     assert 0 <= found.low <= found.value <= found.high
+
+
+def test_the_interval_of_a_mean_is_never_below_zero() -> None:
+    found = estimate_mean(np.array([0.0] * 60 + [2.0]))
+    assert found.low == 0
+    assert found.high > found.value > 0

@@ -124,3 +124,17 @@ def test_a_broken_csv_is_an_error_that_names_the_row(tmp_path: Path, text: str, 
 def test_a_csv_without_splits_has_none_to_choose(tmp_path: Path) -> None:
     with pytest.raises(InvalidData, match="no column named split"):
         read_labelled(write_csv(tmp_path, "a.jpg,cat\n"), split="val")
+
+
+def test_a_csv_without_rows_is_an_error_about_rows(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("path,label\n")
+    with pytest.raises(InvalidData, match="has no images in its rows"):
+        read_labelled(path)
+
+
+def test_an_empty_split_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("path,label,split\na.png,red,\nb.png,red,val\n")
+    with pytest.raises(InvalidData, match=r"has the splits \(empty\), val"):
+        read_labelled(path)

@@ -75,6 +75,16 @@ def test_a_file_says_what_belongs_together(tmp_path: Path) -> None:
 def test_a_file_may_give_two_classes_the_same_label(tmp_path: Path) -> None:
     mapping = map_classes(("a", "b"), ANIMALS, how=write_map(tmp_path, "a,lion\nb,lion\n"))
     assert mapping.classes["a"] == mapping.classes["b"]
+    assert mapping.names[mapping.classes["a"]] == "a / b"
+
+
+def test_classes_that_only_the_file_has_are_named(tmp_path: Path) -> None:
+    path = write_map(tmp_path, "Lions,lion\nfish,white shark\n")
+    mapping = map_classes(("lions", "fish"), ANIMALS, how=path)
+    assert mapping.unknown == ("Lions",)
+    assert "Named by --map, but not a class of the data: 'Lions'." in list(describe_gaps(mapping))
+    with pytest.raises(InvalidData, match=r"other classes: 'Lions', 'fish'"):
+        map_classes(("lions",), ANIMALS, how=path)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,9 @@ from PIL import Image
 
 from blockimages import MAIN, make_block_image, make_classes
 from pictag import pipeline
-from pictag.errors import InvalidData, ModelFileMissing, OutputError, TeachingRejected
+from pictag.errors import CorruptModel, InvalidData, ModelFileMissing, OutputError, TeachingRejected
 from pictag.teaching import NONE_LABEL, teach
-from pictag.teaching.examples import read_examples
+from pictag.teaching.examples import read_examples, write_examples
 from tinymodel import make_tiny_model
 
 
@@ -209,3 +210,39 @@ def test_an_output_that_exists_is_only_replaced_when_asked(base: Path, tmp_path:
         teach(photos, tmp_path / "mine", base=base, overwrite=True)
     with pytest.raises(OutputError, match="contains the model or the images"):
         teach(photos, photos, base=base)
+
+
+def test_a_label_that_is_not_text_is_refused(base: Path, tmp_path: Path) -> None:
+    photos = make_classes(tmp_path / "photos")
+    (photos / "cold").rename(photos / "c\udcfflder")
+    with pytest.raises(InvalidData, match="isn't text in UTF-8"):
+        teach(photos, tmp_path / "model", base=base)
+
+
+def test_the_model_is_not_written_into_the_images(base: Path, tmp_path: Path) -> None:
+    photos = make_classes(tmp_path / "photos")
+    with pytest.raises(OutputError, match="would be taken for a class"):
+        teach(photos, photos / "model", base=base)
+
+
+def test_images_with_two_labels_are_named_if_nothing_else_is_left(base: Path, tmp_path: Path) -> None:
+    photos = make_classes(tmp_path / "photos")
+    with pytest.raises(InvalidData, match="images are left out"):
+        teach(photos, tmp_path / "model", base=base, other=photos)
+
+
+def test_an_update_with_the_examples_of_another_base_is_refused(taught: Path, tmp_path: Path) -> None:
+    model = shutil.copytree(taught, tmp_path / "model")
+    examples = [replace(one, embedding=np.ones(7, np.float32)) for one in read_examples(model)]
+    write_examples(model / "examples.npz", examples)
+    new = make_classes(tmp_path / "new", first=100)
+    with pytest.raises(CorruptModel, match="belongs to another base"):
+        teach(new, tmp_path / "updated", update=model)
+
+
+def test_a_label_that_an_update_loses_is_named(taught: Path, tmp_path: Path) -> None:
+    photos = make_classes(tmp_path / "photos", names=("cold",))
+    (photos / "cold").rename(photos / "winter")
+    found = teach(photos, tmp_path / "updated", update=taught)
+    assert list(found.images) == ["warm", "winter"]
+    assert found.problems[0].endswith("because no image has them any more: 'cold'.")

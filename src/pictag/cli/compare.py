@@ -52,7 +52,8 @@ def compare(*, before: Path, after: Path, format_: str) -> None:
     found = compare_metrics(saved[0], saved[1])
     if format_ == "json":
         models = {"before": saved[0].model, "after": saved[1].model}
-        click.echo(json.dumps(to_json({"models": models, **asdict(found)}), indent=2))
+        data = {"before": saved[0].data, "after": saved[1].data}
+        click.echo(json.dumps(to_json({"models": models, "data": data, **asdict(found)}), indent=2))
         return
     show_comparison(found, saved[0], saved[1])
 
@@ -78,6 +79,16 @@ def show_comparison(found: ModelComparison, before: SavedMetrics, after: SavedMe
     for count, path in ((found.only_before, before.path), (found.only_after, after.path)):
         if count:
             click.echo(f"{count:,} images are only in {shorten(path)}; its figures above include them.")
+    if found.other_truth:
+        click.echo(
+            f"{found.other_truth:,} images have other labels in {shorten(after.path)} and are not compared; "
+            "the figures above include them."
+        )
+    if before.data != after.data:
+        click.echo(
+            f"The data differ: {shorten(before.data, 60)} and {shorten(after.data, 60)}. Images with the "
+            "same name count as the same image."
+        )
     changes = sorted(
         ((new.value - old.value, name, old, new) for name, (old, new) in found.recalls.items()),
         key=lambda change: -abs(change[0]) if change[0] == change[0] else 0.0,

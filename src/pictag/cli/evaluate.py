@@ -110,7 +110,7 @@ def evaluate(
     if overwrite and output is None:
         raise click.UsageError("--overwrite needs --output FOLDER.")
     data = read_labelled(place, split=split)
-    report_folder.make_folders(output, export_wrong, overwrite=overwrite)
+    report_folder.make_folders(output, export_wrong, overwrite=overwrite, data=data.class_folders)
     if predictions is not None:
         scored, status = read_predictions(predictions, data, how=how), ALL_WELL
     else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pictag.evaluation.figures import Evaluation
 from pictag.evaluation.mapping import describe_gaps
 from pictag.evaluation.multi_label import measure_labels
-from pictag.evaluation.scored import ScoreCollector, ScoredImages, describe_model
+from pictag.evaluation.scored import NO_PREDICTION, ScoreCollector, ScoredImages, describe_model
 from pictag.evaluation.single_label import measure_classes
 
 if TYPE_CHECKING:
@@ -73,6 +73,9 @@ def _list_notes(scored: ScoredImages) -> Iterator[str]:
     yield from describe_gaps(scored.mapping)
     if scored.skipped:
         yield f"Images left out because the model has no label for their class: {len(scored.skipped):,}."
+    missing = sum(failure.kind == NO_PREDICTION for _, failure in scored.failures)
+    if missing:
+        yield f"Images without a prediction in the file: {missing:,}. Finish 'pictag classify' with --resume."
     if scored.is_multi_label and scored.model.exclusive:
         yield (
             "Some images have no label or several, so each label is judged on its own, although the model's "

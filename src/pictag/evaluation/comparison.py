@@ -25,15 +25,17 @@ class ChangedImage:
 class ModelComparison:
     """The second evaluation against the first.
 
-    ``images`` is the number of images in both evaluations; ``both_right`` and ``both_wrong`` count those that
-    didn't change. ``p_value`` is that of McNemar's test: the probability of such an uneven change, or a more
-    uneven one, if both models are equally good. ``figures`` has each figure of both evaluations, before and
-    after, for all images of each evaluation.
+    ``images`` is the number of images that both evaluations have with the same true labels; ``other_truth``
+    counts those with different ones, such as different images with the same name. ``both_right`` and
+    ``both_wrong`` count those that didn't change. ``p_value`` is that of McNemar's test: the probability of
+    such an uneven change, or a more uneven one, if both models are equally good. ``figures`` has each figure
+    of both evaluations, before and after, for all images of each evaluation.
     """
 
     images: int
     only_before: int
     only_after: int
+    other_truth: int
     both_right: int
     both_wrong: int
     newly_right: tuple[ChangedImage, ...]
@@ -46,18 +48,25 @@ class ModelComparison:
 def compare(before: SavedMetrics, after: SavedMetrics) -> ModelComparison:
     """Compare evaluations image by image; images are matched by name.
 
-    Raises `InvalidData` if they have no image in common, or are of different kinds.
+    Raises `InvalidData` if they have no image with the same true labels in common, or are of different kinds.
     """
     if before.kind != after.kind:
         raise InvalidData(
             f"{shorten(before.path)} is a {before.kind.replace('_', '-')} evaluation, {shorten(after.path)} "
             f"a {after.kind.replace('_', '-')} one, so their figures can't be compared."
         )
-    common = [name for name in before.images if name in after.images]
+    named = [name for name in before.images if name in after.images]
+    known = before.recalls.keys() & after.recalls.keys()  # a model without a label has another name for it
+    common = [
+        name
+        for name in named
+        if known.intersection(before.images[name][0]) == known.intersection(after.images[name][0])
+    ]
     if not common:
         raise InvalidData(
-            f"{shorten(before.path)} and {shorten(after.path)} have no images in common. Evaluate both "
-            "models with the same data."
+            f"{shorten(before.path)} and {shorten(after.path)} have no images in common"
+            f"{', only names of images with other labels' if named else ''}. Evaluate both models with the "
+            "same data."
         )
     right: list[ChangedImage] = []
     wrong: list[ChangedImage] = []
@@ -73,8 +82,9 @@ def compare(before: SavedMetrics, after: SavedMetrics) -> ModelComparison:
             (right if is_right else wrong).append(changed)
     return ModelComparison(
         images=len(common),
-        only_before=len(before.images) - len(common),
-        only_after=len(after.images) - len(common),
+        only_before=len(before.images) - len(named),
+        only_after=len(after.images) - len(named),
+        other_truth=len(named) - len(common),
         both_right=both_right,
         both_wrong=both_wrong,
         newly_right=tuple(right),

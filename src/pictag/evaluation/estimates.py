@@ -55,7 +55,7 @@ def estimate_f1(true_positives: int, actual: int, predicted: int) -> Estimate:
 
 
 def estimate_mean(values: NDArray[np.floating]) -> Estimate:
-    """The mean with the normal distribution's interval, from values [N].
+    """The mean with the normal distribution's interval, from values [N] that are never negative.
 
     >>> estimate_mean(np.array([1.0, 2.0, 3.0])).value
     2.0
@@ -65,7 +65,7 @@ def estimate_mean(values: NDArray[np.floating]) -> Estimate:
         return Estimate(value=math.nan, n=0, low=math.nan, high=math.nan)
     mean = float(np.mean(values, dtype=np.float64))
     half = Z * float(np.std(values, ddof=1, dtype=np.float64)) / math.sqrt(n) if n > 1 else math.inf
-    return Estimate(value=mean, n=n, low=mean - half, high=mean + half)
+    return Estimate(value=mean, n=n, low=max(0.0, mean - half), high=mean + half)
 
 
 def bootstrap(

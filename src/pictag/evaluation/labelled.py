@@ -58,6 +58,11 @@ class LabelledData:
     problems: tuple[str, ...] = ()
 
     @property
+    def class_folders(self) -> Path | None:
+        """The folder in which each folder is a class, if the data are folders."""
+        return self.place / (self.split or "") if self.place.is_dir() else None
+
+    @property
     def is_multi_label(self) -> bool:
         """Whether an image has several labels, or none."""
         return any(len(image.labels) != 1 for image in self.images)
@@ -91,7 +96,8 @@ def read_labelled(place: str | os.PathLike[str], *, split: str | None = None) ->
             filename=place,
         )
     if not data.images:
-        raise InvalidData(f"{shorten(place)} has no images in its class folders.")
+        where = "its class folders" if place.is_dir() else "its rows"
+        raise InvalidData(f"{shorten(place)} has no images in {where}.")
     return data
 
 
@@ -174,7 +180,9 @@ def read_csv(path: Path) -> list[list[str]]:
     """The rows of a CSV file, as text. Raises `InvalidData`."""
     try:
         return list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""), strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        raise InvalidData(f"Cannot read {shorten(path)}: {error.strerror}.") from error
+    except (UnicodeDecodeError, csv.Error) as error:
         raise InvalidData(f"Cannot read {shorten(path)} as CSV: {shorten(error)}.") from error
 
 
@@ -229,4 +237,4 @@ def _is_image(path: Path) -> bool:
 
 
 def _list(names: Sequence[str] | Iterator[str]) -> str:
-    return ", ".join(shorten(name, 40) for name in names)
+    return ", ".join(shorten(name, 40) or "(empty)" for name in names)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,7 @@ class LabelMapping:
     ``names`` are the data's classes and the model's other labels, in the model's order. ``places`` [L] has
     the place of each of the model's labels in ``names``, ``classes`` that of each class. ``unmapped`` are
     classes without a label, ``ambiguous`` those with several possible ones, and ``left_out`` those that the
-    file leaves out.
+    file leaves out. ``unknown`` are classes that only the file names.
     """
 
     names: tuple[str, ...]
@@ -42,6 +42,7 @@ class LabelMapping:
     unmapped: tuple[str, ...] = ()
     ambiguous: Mapping[str, tuple[str, ...]]
     left_out: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     def combine(self, scores: NDArray[np.float32], *, exclusive: bool) -> NDArray[np.float32]:
         """The scores of the names [U], from those of the labels of one image [L].
@@ -105,14 +106,17 @@ def map_classes(
     _refuse_sharing(found, ambiguous, said, labels)
     left_out = tuple(name for name in classes if found.get(name) == ())
     found = {name: indices for name, indices in found.items() if indices}
+    unknown = tuple(name for name in said if name not in set(classes))
     if not found:
+        hint = f" {shorten(how)} has other classes: {_show(unknown)}." if unknown else ""
         raise InvalidData(
             f"No class of the data is a label of the model. The classes are {_show(classes)}; the labels are "
-            f"{_show(labels)}.{suggest(classes[0], labels)} Map them in a CSV file of "
+            f"{_show(labels)}.{hint}{suggest(classes[0], labels)} Map them in a CSV file of "
             "class,label, and pass it with --map FILE."
         )
     unmapped = tuple(n for n in classes if n not in found and n not in ambiguous and n not in left_out)
-    return _assemble(labels, found, unmapped=unmapped, ambiguous=ambiguous, left_out=left_out)
+    mapping = _assemble(labels, found)
+    return replace(mapping, unmapped=unmapped, ambiguous=ambiguous, left_out=left_out, unknown=unknown)
 
 
 def _find(
@@ -202,14 +206,7 @@ def _refuse_sharing(
                 found.pop(name, None)
 
 
-def _assemble(
-    labels: Sequence[str],
-    found: Mapping[str, tuple[int, ...]],
-    *,
-    unmapped: tuple[str, ...],
-    ambiguous: Mapping[str, tuple[str, ...]],
-    left_out: tuple[str, ...],
-) -> LabelMapping:
+def _assemble(labels: Sequence[str], found: Mapping[str, tuple[int, ...]]) -> LabelMapping:
     firsts = {index: indices[0] for indices in found.values() for index in indices}
     heads = [firsts.get(index, index) for index in range(len(labels))]
     order = sorted(set(heads))
@@ -218,18 +215,19 @@ def _assemble(
     first_names = [label.split(", ")[0] for label in labels]
     uses = Counter(first_names)
     names = [first_names[head] if uses[first_names[head]] == 1 else labels[head] for head in order]
+    owners: dict[int, list[str]] = defaultdict(list)
     for name, place in classes.items():
         if not _WORDNET_ID.fullmatch(name):  # an id is not readable
-            names[place] = name
+            owners[place].append(name)
+    for place, own in owners.items():
+        names[place] = " / ".join(own)
     counts = Counter(names)
     shown = [f"{name} ({place})" if counts[name] > 1 else name for place, name in enumerate(names)]
     return LabelMapping(
         names=tuple(shown),
         places=np.array([place_of[head] for head in heads], np.int64),
         classes=classes,
-        unmapped=unmapped,
-        ambiguous=dict(ambiguous),
-        left_out=left_out,
+        ambiguous={},
     )
 
 
@@ -241,6 +239,8 @@ def describe_gaps(mapping: LabelMapping) -> Iterator[str]:
         yield f"Ambiguous: the class {shorten(name, 60)!r} may be {_show(candidates)}. Choose with --map."
     if mapping.left_out:
         yield f"Left out by --map: {_show(mapping.left_out)}."
+    if mapping.unknown:
+        yield f"Named by --map, but not a class of the data: {_show(mapping.unknown)}."
 
 
 def _normalize(name: str) -> str:

@@ -28,12 +28,14 @@ SCHEMA = 1
 class SavedMetrics:
     """What `pictag compare` needs of a ``metrics.json``.
 
-    ``images`` has, by name, the true labels, the predicted ones, and whether they are the same.
+    ``data`` names the data and its split. ``images`` has, by name, the true labels, the predicted ones, and
+    whether they are the same.
     """
 
     path: Path
     kind: str
     model: str
+    data: str
     figures: Mapping[str, Estimate]
     recalls: Mapping[str, Estimate]
     images: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], bool]]
@@ -144,6 +146,7 @@ def read_metrics(path: Path) -> SavedMetrics:
             path=path,
             kind=str(content["kind"]),
             model=str(content["model"]["name"]),
+            data=_name_data(content["data"]),
             figures={name: _decode(value) for name, value in content["figures"].items()},
             recalls={entry["class"]: _decode(entry["recall"]) for entry in content["classes"]},
             images={
@@ -162,6 +165,10 @@ def read_metrics(path: Path) -> SavedMetrics:
             f"{shorten(path)} is not a metrics.json that 'pictag evaluate' wrote: "
             f"{type(error).__name__} {shorten(error, 80)}."
         ) from error
+
+
+def _name_data(data: Mapping[str, Any]) -> str:
+    return str(data["name"]) + (f" ({data['split']})" if data["split"] is not None else "")
 
 
 def _encode_class(figures: ClassFigures) -> dict[str, Any]:

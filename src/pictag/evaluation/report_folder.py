@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 import shutil
 from collections.abc import Iterable, Sequence
@@ -21,15 +22,25 @@ if TYPE_CHECKING:
 METRICS = "metrics.json"
 REPORT = "report.html"
 _UNSAFE = re.compile(r'[\x00-\x1f<>:"/\\|?*]')
-_MOST_CHARACTERS = 80
+_MOST_BYTES = 120  # file systems allow 255, and a number and an extension follow
 
 
-def make_folders(report: Path | None, copies: Path | None, *, overwrite: bool) -> None:
+def make_folders(
+    report: Path | None, copies: Path | None, *, overwrite: bool, data: Path | None = None
+) -> None:
     """Make the folders of a report and of copied images.
 
-    Raises `OutputError` if there already is a report and ``overwrite`` isn't set, or if ``copies`` isn't
-    empty.
+    Raises `OutputError` if there already is a report and ``overwrite`` isn't set, if ``copies`` isn't empty,
+    or if a folder is in ``data``, the folder of the class folders, where it would be a class the next time.
     """
+    for folder in (report, copies):
+        if folder is None or data is None:
+            continue
+        if data.resolve() in (folder.resolve(), *folder.resolve().parents):
+            raise OutputError(
+                f"{shorten(folder)} is in {shorten(data)}, where it would be taken for a class. Choose "
+                "another folder."
+            )
     if report is not None:
         _make(report)
         if (report / METRICS).exists() and not overwrite:
@@ -99,19 +110,22 @@ def export_wrong(folder: Path, found: Evaluation) -> int:
 
 def _make(path: Path) -> None:
     try:
-        path.mkdir(exist_ok=True)
-        is_folder = path.is_dir()
+        if not path.is_dir():
+            path.mkdir()
+    except FileExistsError as error:
+        raise OutputError(f"{shorten(path)} is not a folder.", errno=error.errno, filename=path) from error
     except OSError as error:
         raise OutputError(
             f"Cannot make the folder {shorten(path)}: {error.strerror}.", errno=error.errno, filename=path
         ) from error
-    if not is_folder:
-        raise OutputError(f"{shorten(path)} is not a folder.")
 
 
 def _clean(name: str) -> str:
     """A name that is valid on every file system."""
-    return _UNSAFE.sub("_", name)[:_MOST_CHARACTERS].strip(" .") or "_"
+    name = _UNSAFE.sub("_", name)
+    while len(os.fsencode(name)) > _MOST_BYTES:
+        name = name[:-1]
+    return name.strip(" .") or "_"
 
 
 def _encode(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pictag.models.load import Model
 
 _SUM_TOLERANCE = 0.01
+NO_PREDICTION = "NoPrediction"
+"""The kind of the failure of an image that a file of predictions doesn't have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +138,7 @@ class ScoreCollector:
                 row[[known[label] for label in image.labels if label in known]] = True
         else:
             truth = np.array([known[image.labels[0]] for image in images], np.int64)
-        missing = Failure(kind="InvalidData", message="The file has no prediction for this image.")
+        missing = Failure(kind=NO_PREDICTION, message="The file has no prediction for this image.")
         return ScoredImages(
             model=self.model,
             data=self.data,

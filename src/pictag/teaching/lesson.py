@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pictag.errors import InvalidData, OptionError, list_some, shorten
+from pictag.errors import InvalidData, OptionError, OutputError, list_some, shorten
 from pictag.evaluation import LabelledImage, read_labelled
 from pictag.images import Failed, expand
 from pictag.models.output_folder import check_output
@@ -61,6 +61,12 @@ def plan_lesson(
     if old is not None and old.resolve() != place.resolve():
         sources.append(old)
     check_output(place, made_by=MADE_BY, overwrite=overwrite, sources=tuple(sources))
+    classes = data.class_folders
+    if classes is not None and classes.resolve() in place.resolve().parents:
+        raise OutputError(
+            f"{shorten(place)} is in {shorten(classes)}, where it would be taken for a class. Choose another "
+            "folder."
+        )
     images = data.images + (() if other is None else _read_other(Path(other)))
     known = () if old is None else tuple(read_examples(old))
     check_labels([image.labels for image in images] + [example.labels for example in known])
@@ -95,6 +101,12 @@ def check_labels(labels: Sequence[Sequence[str]]) -> None:
             "folder of other images (--other)."
         )
     counts = {name: sum(name in own for own in labels) for name in names}
+    for name in names:
+        if not is_text(name):
+            raise InvalidData(
+                f"The label {shorten(repr(name), 60)} isn't text in UTF-8, so no model can have it. Rename "
+                "its folder."
+            )
     few = [f"{shorten(name, 40)} ({n})" for name, n in counts.items() if n < MIN_IMAGES]
     if few:
         raise InvalidData(
@@ -107,6 +119,15 @@ def check_labels(labels: Sequence[Sequence[str]]) -> None:
             f"At least {MIN_IMAGES} images must be without the label {shorten(repr(everywhere[0]))}. Add "
             "other images, for example with --other."
         )
+
+
+def is_text(name: str) -> bool:
+    """Whether a label can be written as UTF-8; a folder's name may have other bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _read_other(folder: Path) -> tuple[LabelledImage, ...]:

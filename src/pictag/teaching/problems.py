@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pictag.teaching.held_out import CrossValidation
 
 _IMBALANCE = 10
+_LARGE_SHARE = 0.8  # of the largest class: few images of the others can hardly be better than that
 
 
 def explain_rejection(found: CrossValidation, *, is_multi_label: bool) -> str:
@@ -23,10 +24,13 @@ def explain_rejection(found: CrossValidation, *, is_multi_label: bool) -> str:
         if is_multi_label
         else ("accuracy", f"{found.chance:.1%}, the share of the largest class")
     )
+    advice = "Check the labels, add images, or use another base."
+    if not is_multi_label and found.chance > _LARGE_SHARE:
+        advice = "Add images of the other labels, or leave out some of the largest class."
     return (
         f"The labels can't be told apart reliably: in cross-validation, the {what} is {figure.value:.1%}, "
         f"and the lower end of its 95 % interval, {figure.low:.1%}, isn't above {chance}. Nothing was "
-        "written. Check the labels, add images, or use another base."
+        f"written. {advice}"
     )
 
 
@@ -40,10 +44,7 @@ def list_problems(
     """Sentences about images that were left out, near copies with different labels, and rare labels."""
     problems = []
     if doubtful:
-        problems.append(
-            f"{len(doubtful)} images are left out, because files with the same pixels have different labels: "
-            f"{list_some(doubtful)}."
-        )
+        problems.append(describe_doubtful(doubtful))
     mixed = [
         f"{shorten(examples[first].name, 60)} and {shorten(examples[other].name, 60)}"
         for first, *others in copies
@@ -63,3 +64,17 @@ def list_problems(
             "Labels with few images are found less often; add images of them."
         )
     return problems
+
+
+def describe_doubtful(names: Sequence[str]) -> str:
+    """Which images are left out because nothing says which of their labels is right."""
+    return (
+        f"{len(names)} images are left out, because files with the same pixels have different labels: "
+        f"{list_some(names)}."
+    )
+
+
+def describe_lost(labels: Sequence[str]) -> str:
+    """Which labels an updated model no longer has."""
+    shown = list_some([shorten(repr(label), 60) for label in labels])
+    return f"The new model lacks labels of the old one, because no image has them any more: {shown}."

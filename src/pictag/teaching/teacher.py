@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from pictag.errors import EngineError, TeachingRejected, shorten
+from pictag.errors import CorruptModel, EngineError, InvalidData, TeachingRejected, shorten
 from pictag.evaluation.metrics_file import to_json
 from pictag.models.graph_facts import find_embedding
 from pictag.models.output_folder import put_in_place, staging_folder
@@ -17,10 +17,10 @@ from pictag.pipelines.outputs import require_output
 from pictag.similarity import describe, find_cosine_cut
 from pictag.teaching.examples import FILE, ExampleCollector, merge, write_examples
 from pictag.teaching.held_out import summarize
-from pictag.teaching.lesson import check_labels, is_multi_label, list_labels
+from pictag.teaching.lesson import NONE_LABEL, check_labels, is_multi_label, list_labels
 from pictag.teaching.model_folder import describe_base, write_model
 from pictag.teaching.near_copies import find_near_copies
-from pictag.teaching.problems import explain_rejection, list_problems
+from pictag.teaching.problems import describe_doubtful, describe_lost, explain_rejection, list_problems
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
@@ -103,10 +103,23 @@ class Teacher:
         from pictag.teaching.fit import fit
 
         examples, doubtful = merge(self._lesson.known, self._collected.examples)
-        check_labels([example.labels for example in examples])
+        try:
+            check_labels([example.labels for example in examples])
+        except InvalidData as error:
+            if not doubtful:
+                raise
+            raise InvalidData(f"{error} {describe_doubtful(doubtful)}") from error
         multi_label = is_multi_label(example.labels for example in examples)
         labels = list_labels([example.labels for example in examples])
         targets = np.array([[label in example.labels for label in labels] for example in examples])
+        sizes = {example.embedding.shape for example in examples}
+        if len(sizes) > 1:
+            raise CorruptModel(
+                f"The {FILE} of {shorten(self._base.card.name)} belongs to another base: its embeddings "
+                "don't have the length of this model's. Teach a new model with all images."
+            )
+        old = list_labels([example.labels for example in self._lesson.known])
+        lost = sorted({*old} - {*labels, NONE_LABEL})
         base = describe_base(self._base)
         cut = find_cosine_cut(self._base.card.name, base.get("model"), base.get("sha256"))
         copies = find_near_copies(examples, targets, cut)
@@ -137,6 +150,7 @@ class Teacher:
             cross_validation=found,
             problems=(
                 *self._lesson.problems,
+                *([describe_lost(lost)] if lost else []),
                 *list_problems(examples, copies.sets, doubtful, targets.sum(axis=0).tolist(), labels),
             ),
             failures=tuple(self._collected.failures),
