@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -100,3 +101,13 @@ def test_the_card_keeps_its_other_entries_and_every_command_uses_the_new_ones(tm
         knowledge = classifier.card.knowledge
     assert knowledge.temperature == pytest.approx(fitted.temperature, abs=1e-5)
     assert knowledge.thresholds == pytest.approx(dict(fitted.thresholds), abs=1e-5)
+
+
+def test_thresholds_near_0_and_1_are_written_as_they_are(tmp_path: Path) -> None:
+    folder = make_tiny_model(tmp_path / "model")
+    fitted = fit_card(draw_scored(300), min_precision=0.6)
+    values = {"red": 3.1234567e-8, "green": 0.99999964, "blue": 0.5}
+    model = load_model(parse_reference(folder))
+    path = write_card(model, replace(fitted, thresholds=values), data="x", wanted={"min_precision": 0.6})
+    written = json.loads(path.read_text())["thresholds"]
+    assert written == pytest.approx(values, rel=1e-8)

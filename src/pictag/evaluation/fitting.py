@@ -140,7 +140,8 @@ def write_card(model: Model, fitted: FittedCard, *, data: str, wanted: Mapping[s
     card: dict[str, Any] = dict(read_optional_json(path) or {})
     card["temperature"] = round(fitted.temperature, 6)
     if wanted:
-        card["thresholds"] = {label: round(value, 6) for label, value in fitted.thresholds.items()}
+        # Nine significant digits are exact for float32: decimals would make a threshold of 1e-8 zero.
+        card["thresholds"] = {label: float(f"{value:.9g}") for label, value in fitted.thresholds.items()}
     card["calibration"] = {
         "data": data,
         "images": fitted.images,
