@@ -35,6 +35,7 @@ COMMANDS = {
     "search": ("pictag.cli.search", "search", "Search indexed photographs."),
     "similar": ("pictag.cli.similar", "similar", "Find images similar to a photograph."),
     "duplicates": ("pictag.cli.duplicates", "duplicates", "Find duplicates among indexed photographs."),
+    "browse": ("pictag.cli.browse", "browse", "Browse the gallery in a web browser."),
     "gallery": ("pictag.cli.gallery", "gallery_app", "Review labels, and manage the gallery's library."),
     "evaluate": ("pictag.cli.evaluate", "evaluate", "Measure how good a model is on labelled images."),
     "compare": ("pictag.cli.compare", "compare", "Compare two evaluations of the same images."),

@@ -37,7 +37,7 @@ _POLICY = "; ".join(
         "trusted-types 'none'",
     ]
 )
-_HEADERS = {
+PAGE_HEADERS = {
     "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -67,9 +67,9 @@ def make_routes(settings: ServerSettings) -> list[BaseRoute]:
         html = html.replace(f"{{{name}}}", str(value))
 
     async def show(_request: Request) -> Response:
-        return HTMLResponse(html, headers={**_HEADERS, "Vary": "Accept"})
+        return HTMLResponse(html, headers={**PAGE_HEADERS, "Vary": "Accept"})
 
-    return [_PageRoute("/", show), Mount("/page", _Files(directory=_FOLDER))]
+    return [_PageRoute("/", show), Mount("/page", PageFiles(directory=_FOLDER))]
 
 
 class _PageRoute(Route):
@@ -81,10 +81,11 @@ class _PageRoute(Route):
         return (match, child) if accepts_html else (Match.NONE, {})
 
 
-class _Files(StaticFiles):
+class PageFiles(StaticFiles):
     """The page's files with the headers that protect it."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
+        """The response with a file."""
         response = await super().get_response(path, scope)
-        response.headers.update(_HEADERS)
+        response.headers.update(PAGE_HEADERS)
         return response
