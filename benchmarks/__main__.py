@@ -27,7 +27,7 @@ NAMES = (
     "teaching",
     "accelerator",
 )
-LONG = ("large_memory", "serve_load", "revisions", "gallery")  # only when they are named
+LONG = ("large_memory", "serve_load", "revisions", "gallery", "browse")  # only when they are named
 
 
 def main() -> int:
