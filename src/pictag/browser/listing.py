@@ -180,7 +180,7 @@ def _choose_caption(labels: Sequence[dict[str, Any]], word: str | None) -> dict[
 
 
 def _explain(
-    terms: Iterable[Term], labels: Iterable[dict[str, Any]], keywords: Iterable[str], path: str
+    terms: Iterable[Term], labels: Sequence[dict[str, Any]], keywords: Iterable[str], path: str
 ) -> Iterator[dict[str, Any]]:
     """Where the words of a query are found in a photo."""
     names = {
@@ -193,7 +193,7 @@ def _explain(
         ],
         "name": [(path, path)],
     }
-    scores = {entry["word"]: entry["score"] for entry in labels}
+    known = {entry["word"]: entry for entry in labels}
     for words, places in list_sought(terms):
         wanted = [list_forms(token) for token in tokenize(words.text)]
         for place in places:
@@ -203,4 +203,8 @@ def _explain(
                 if find_words(wanted, list(map(list_forms, tokenize(text))), is_prefix=words.is_prefix)
             )
             for shown in found:
-                yield {"text": words.text, "in": place, "word": shown, "score": scores.get(shown)}
+                yield {"text": words.text, "in": place, "word": shown, **_rate(known.get(shown))}
+
+
+def _rate(label: dict[str, Any] | None) -> dict[str, Any]:
+    return {name: None if label is None else label[name] for name in ("score", "verdict")}

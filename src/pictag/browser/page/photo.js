@@ -209,10 +209,13 @@ function section(title, ...parts) {
   return element("section", {}, element("h3", { textContent: title }), ...parts);
 }
 
-function reason({ text, in: place, word, score }) {
+function reason({ text, in: place, word, score, verdict }) {
   const line = element("li");
   if (place === "name") line.append(`“${text}” is in ${PLACES.name}`);
-  else line.append(element("strong", { textContent: word }), score === null ? ` is ${PLACES[place]}` : ` is ${PLACES[place]}, ${percent(score)}`);
+  else {
+    const rated = verdict ?? (score === null ? "" : percent(score));
+    line.append(element("strong", { textContent: word }), ` is ${PLACES[place]}${rated && `, ${rated}`}`);
+  }
   return line;
 }
 
