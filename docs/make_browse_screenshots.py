@@ -91,7 +91,7 @@ def review(page: Page) -> None:
     for name, key in (("coffee.png", "y"), ("hubble_deep_field.jpg", "n")):
         page.get_by_role("option", name=name).focus()
         page.keyboard.press(key)
-    page.wait_for_timeout(1500)
+    page.locator("#toast.shown").wait_for(state="hidden")  # it would cover captions
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -17,6 +19,7 @@ from browser.conftest import HOSTILE, MakePage, dogs
 from browsing import launch_browser, visit_page
 from galleryserver import TOKEN, GalleryPage, run_gallery
 from libraries import Entry, synthesize
+from pictag import pipeline
 from pictag.gallery import Gallery
 from pictag.gallery.decisions import export_decisions
 from pictag.metadata import read_keywords
@@ -290,6 +293,50 @@ def test_hidden_photos_are_gone_until_they_are_asked_for(browser: Browser, make_
         seen.get_by_label("Hidden photos").check()
         expect(total(seen)).to_have_text("4 photos")
         expect(tile(seen, "rex.jpg")).to_have_accessible_name(re.compile("hidden"))
+
+
+def test_the_areas_that_changed_a_labels_score_are_shown_over_the_photo(
+    browser: Browser, shared: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "p").mkdir()
+    shutil.copy(shared / "images" / "gallery" / "coral_cat_1080p.jpg", tmp_path / "p" / "cat.jpg")
+    with (
+        Gallery.open(tmp_path / "gallery.db", create=True) as gallery,
+        pipeline(model="embedded", embeddings=True) as classifier,
+    ):
+        gallery.index([tmp_path / "p"], classifier)
+    with run_gallery(tmp_path / "gallery.db") as page, visit(browser, page) as seen:
+        tile(seen, "cat.jpg").click()
+        labels, heat, note = seen.locator(".labels"), seen.locator(".heat"), seen.locator("#areas-note")
+        tabby = seen.get_by_role("button", name="Areas for tabby")
+        expect(labels.locator("li.concept").first).to_be_visible()
+        expect(labels.locator("li.concept .areas")).to_have_count(0)
+        tabby.click()
+        expect(heat).to_be_visible()
+        expect(note).to_contain_text("Areas that changed this model's score for tabby")
+        assert heat.bounding_box() == seen.locator("#photo-image").bounding_box()
+        seen.keyboard.press("y")  # draws the labels again
+        expect(labels.locator("[data-verdict=confirmed]")).to_have_count(1)
+        expect(tabby).to_have_attribute("aria-pressed", "true")
+        tabby.click()
+        expect(heat).to_have_count(0)
+        expect(note).to_be_empty()
+        with page.library.explainer._lock:  # as if another tab's explanation were being computed
+            tabby.click()
+            expect(note).to_have_text("Looking for the areas…")
+            seen.wait_for_timeout(300)
+        expect(heat).to_be_visible()
+        seen.keyboard.press("Escape")
+        tile(seen, "cat.jpg").click()
+        expect(tabby).to_have_attribute("aria-pressed", "false")
+        with page.library.writing() as connection:
+            options = json.dumps({"model": "/nowhere"})
+            connection.execute("UPDATE models SET identity = 'another', options = ?", (options,))
+            connection.commit()
+        tabby.click()
+        expect(note).to_contain_text("/nowhere")
+        expect(tabby).to_have_attribute("aria-pressed", "false")
+        expect(seen.locator("#photo-image")).to_be_visible()
 
 
 def test_keywords_are_added_renamed_and_written_as_xmp(

@@ -10,11 +10,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from pictag.browser.explaining import ExplanationBusy
 from pictag.browser.shown_images import OutsideFolders
 from pictag.errors import (
     ImageNotFound,
     InputError,
     LibraryLocked,
+    ModelError,
     OptionError,
     PictagError,
     QueryError,
@@ -22,7 +24,7 @@ from pictag.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from starlette.requests import Request
 
@@ -33,7 +35,9 @@ _log = logging.getLogger("pictag.browser")
 _STATUSES: Final[tuple[tuple[type[PictagError], int], ...]] = (
     (ImageNotFound, 404),
     (OutsideFolders, 403),
+    (ExplanationBusy, 429),
     (LibraryLocked, 503),
+    (ModelError, 503),
     (OptionError, 400),
     (InputError, 422),
 )
@@ -76,7 +80,7 @@ def read_ids(body: dict[str, Any]) -> list[int]:
     return list(dict.fromkeys(ids))
 
 
-def read_text(body: dict[str, Any], name: str) -> str:
+def read_text(body: Mapping[str, Any], name: str) -> str:
     """A text that isn't blank. Raises `OptionError`."""
     text = body.get(name)
     if not isinstance(text, str) or not text.strip():

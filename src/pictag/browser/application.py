@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
 
 from pictag import __version__
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from starlette.requests import Request
-    from starlette.responses import Response
 
     from pictag.browser.opened_library import OpenedLibrary, Result
     from pictag.browser.reviewing import Step
@@ -68,6 +67,7 @@ def make_app(library: OpenedLibrary, *, token: str, port: int) -> Starlette:
         "/api/photos/{id:int}": routes.photo,
         "/api/duplicates": routes.duplicates,
         "/images/{id:int}/view": routes.view,
+        "/images/{id:int}/areas": routes.areas,
         "/images/{id:int}/{size:int}": routes.thumbnail,
     }
     writing: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -192,6 +192,11 @@ class _Routes:
 
     def view(self, request: Request) -> Response:
         return answer_jpeg(read_view(self._library, read_id(request)))
+
+    def areas(self, request: Request) -> Response:
+        word = read_text(request.query_params, "label")
+        drawn = self._library.explainer.draw(self._library, read_id(request), word)
+        return Response(drawn, media_type="image/png", headers={"Cache-Control": "no-store"})
 
     def duplicates(self, request: Request) -> Response:
         offset = int(read_number("offset", request.query_params.get("offset", "0")))

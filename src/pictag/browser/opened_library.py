@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from pictag.browser.explaining import Explainer
 from pictag.browser.question import Question, list_sought, read_reference
 from pictag.errors import OptionError, shorten
 from pictag.gallery import Gallery
@@ -112,6 +113,7 @@ class OpenedLibrary:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.explainer = Explainer()
         self._gallery = Gallery.open(path, create=True)
         self._reader = Gallery.open(path)
         self._writing, self._reading = threading.Lock(), threading.Lock()
@@ -120,7 +122,8 @@ class OpenedLibrary:
         self._results: OrderedDict[str, Result] = OrderedDict()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file and the model."""
+        self.explainer.close()
         with self._writing, self._reading:
             self._gallery.close()
             self._reader.close()

@@ -13,6 +13,11 @@ export function get(path, parameters = "", { signal, priority = "high" } = {}) {
   return request(query ? `${path}?${query}` : path, { signal, priority });
 }
 
+/** An image as a Blob. */
+export function getImage(path, parameters, { signal }) {
+  return request(`${path}?${parameters}`, { signal }, (response) => response.blob());
+}
+
 export function post(path, body = {}) {
   return request(path, {
     method: "POST",
@@ -21,7 +26,7 @@ export function post(path, body = {}) {
   });
 }
 
-async function request(path, options) {
+async function request(path, options, read = (response) => response.json()) {
   let response;
   try {
     response = await fetch(path, options);
@@ -29,7 +34,7 @@ async function request(path, options) {
     if (error.name === "AbortError") throw error;
     throw new RequestError("pictag doesn't respond. Is “pictag browse” still running in the terminal?");
   }
-  const body = await response.json().catch(() => null);
+  const body = await (response.ok ? read(response) : response.json()).catch(() => null);
   if (response.ok && body !== null) return body;
   if (response.status === 401 || response.status === 403) {
     throw new RequestError(

@@ -1,5 +1,6 @@
 // One photo in full: the image, why it is here, its labels to review, keywords, and facts.
 
+import { Areas } from "./areas.js";
 import { get } from "./client.js";
 import { at, button, bytes, element, isTyping, percent, thumbnail } from "./elements.js";
 
@@ -14,11 +15,13 @@ export class PhotoView {
     Object.assign(this, { grid, review, onMove, onClose, onLike });
     this.dialog = at("photo");
     this.photo = null;
+    this.areas = new Areas(at("photo-image"), at("areas-note"));
     at("photo-close").addEventListener("click", () => this.dialog.close());
     at("photo-previous").addEventListener("click", () => this.step(-1));
     at("photo-next").addEventListener("click", () => this.step(1));
     this.dialog.addEventListener("close", () => {
       at("photo-image").removeAttribute("src");
+      this.areas.clear();
       const wasOpen = this.photo !== null;
       this.photo = null;
       if (wasOpen) this.onClose();
@@ -76,6 +79,7 @@ export class PhotoView {
 
   #showImage(photo) {
     const image = at("photo-image");
+    this.areas.clear();
     at("photo-error").hidden = true;
     image.hidden = false;
     image.alt = photo.caption ? `${photo.name}: ${photo.caption.word}` : photo.name;
@@ -171,6 +175,7 @@ export class PhotoView {
       { "data-verdict": verdict ?? "", className: kind },
       element("span", { className: "word", textContent: word }),
       element("span", { className: "score", textContent: percent(model_score ?? score) }),
+      kind === "label" ? this.areas.button(id, word) : null, // a concept has no score of its own to explain
       mark("✓", "confirmed", "Confirm"),
       mark("✕", "rejected", "Reject"),
       bar,
