@@ -91,7 +91,9 @@ def review(page: Page) -> None:
     for name, key in (("coffee.png", "y"), ("hubble_deep_field.jpg", "n")):
         page.get_by_role("option", name=name).focus()
         page.keyboard.press(key)
-    page.locator("#toast.shown").wait_for(state="hidden")  # it would cover captions
+    toast = page.locator("#toast.shown", has_text="Rejected")
+    toast.wait_for()
+    toast.wait_for(state="hidden")  # it would cover captions
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ const TITLES = { label: "Labels", date: "Years", type: "Types", is: "Review" };
 const SHOWN = 10;
 const FOUND = 50; // with "more" and while a label is looked for
 const STATES = { 1: "included", "-1": "excluded" };
+const NEXT = { 0: "Include", 1: "Exclude", "-1": "Switch off" }; // what a click does
 
 export class Facets {
   /** `onCycle(key, value)` is called when a value is clicked. */
@@ -65,7 +66,7 @@ export class Facets {
     const state = this.question.facets[key].get(value) ?? 0;
     const made = element(
       "button",
-      { type: "button", "data-value": value, "data-state": STATES[state] ?? "off" },
+      { type: "button", "data-value": value, "data-state": STATES[state] ?? "off", title: NEXT[state] },
       element("span", { className: "name", textContent: value }),
       state ? element("span", { className: "unseen", textContent: `, ${STATES[state]}, ` }) : " ",
       element("span", { className: "number", textContent: count.toLocaleString("en") }),
