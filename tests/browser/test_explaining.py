@@ -14,6 +14,7 @@ from PIL import Image
 from browser.conftest import write_photo
 from galleryserver import GalleryPage, run_gallery
 from pictag import pipeline
+from pictag.errors import PipelineClosed
 from pictag.gallery import Gallery
 from tinymodel import make_tiny_model
 
@@ -116,3 +117,10 @@ def test_a_model_that_has_changed_explains_nothing(page: GalleryPage, made: Path
     finally:
         shutil.rmtree(made / "model")
         (made / "elsewhere").rename(made / "model")
+
+
+def test_nothing_is_explained_after_the_end(page: GalleryPage) -> None:
+    assert page.ask(AREAS)[0] == 200
+    page.library.explainer.close()
+    with pytest.raises(PipelineClosed):
+        page.library.explainer.draw(page.library, 1, "banana")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -83,6 +83,15 @@ def verdicts(path: Path) -> list[str]:
     """All decisions of a library as they are exported."""
     with Gallery.open(path) as gallery:
         return list(export_decisions(gallery.connection))
+
+
+def check(page: Page, view: str) -> None:
+    """Assert that axe finds no accessibility problem."""
+    axe = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+    page.evaluate(axe + ";0")
+    found = page.evaluate("axe.run()")
+    problems = {rule["id"]: [node["html"] for node in rule["nodes"]] for rule in found["violations"]}
+    assert problems == {}, view
 
 
 def tile(page: Page, name: str) -> Locator:
@@ -315,6 +324,10 @@ def test_the_areas_that_changed_a_labels_score_are_shown_over_the_photo(
         expect(heat).to_be_visible()
         expect(note).to_contain_text("Areas that changed this model's score for tabby")
         assert heat.bounding_box() == seen.locator("#photo-image").bounding_box()
+        schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+        for scheme in schemes:
+            seen.emulate_media(color_scheme=scheme)
+            check(seen, f"areas, {scheme}")
         seen.keyboard.press("y")  # draws the labels again
         expect(labels.locator("[data-verdict=confirmed]")).to_have_count(1)
         expect(tabby).to_have_attribute("aria-pressed", "true")
@@ -447,14 +460,6 @@ def test_axe_finds_no_accessibility_problems_in_any_view(
     browser: Browser, make_page: MakePage, scheme: Any
 ) -> None:
     copies = [Entry(path=f"{n}.jpg", pixels=b"p" * 32, width=90, height=60) for n in "ab"]
-    axe = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
-
-    def check(seen: Page, view: str) -> None:
-        seen.evaluate(axe + ";0")
-        found = seen.evaluate("axe.run()")
-        problems = {rule["id"]: [node["html"] for node in rule["nodes"]] for rule in found["violations"]}
-        assert problems == {}, view
-
     entries = (*ANIMALS, *copies, Entry(path="bad.jpg", error="broken"))
     with make_page(*entries) as page, visit(browser, page, color_scheme=scheme) as seen:
         check(seen, "grid")
