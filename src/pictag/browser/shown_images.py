@@ -9,16 +9,14 @@ after all links are followed.
 
 from __future__ import annotations
 
-import io
 import os
 import threading
 from typing import TYPE_CHECKING, Final
 
-from PIL import Image
-
-from pictag.errors import ImageNotFound, InputError, LibraryLocked, shorten
-from pictag.gallery.schema import write
-from pictag.images import Source, read_image
+from pictag.errors import ImageNotFound, InputError, shorten
+from pictag.gallery.thumbnails import keep_thumbnail
+from pictag.images import Source
+from pictag.images.thumbnail import make_thumbnail
 
 if TYPE_CHECKING:
     import sqlite3
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 
 THUMBNAIL_SIZES: Final = (256, 512)
 VIEW_SIZE: Final = 2048
-_QUALITY: Final = 85
 _SLOTS = threading.BoundedSemaphore(max(1, os.cpu_count() or 1))  # decoding; other requests stay quick
 
 
@@ -55,7 +52,8 @@ def read_thumbnail(library: OpenedLibrary, file_id: int, size: int) -> bytes:
     status = os.stat(name)
     # A file that has changed since it was indexed shows another image than its content.
     if content_id is not None and (status.st_size, status.st_mtime_ns) == (file_size, mtime_ns):
-        _keep(library, content_id, size, made)
+        with library.writing() as connection:
+            keep_thumbnail(connection, content_id, size, made)
     return made
 
 
@@ -85,31 +83,5 @@ def locate(connection: sqlite3.Connection, file_id: int) -> str:
 
 def draw(name: str, size: int) -> bytes:
     """The image in a file as an upright JPEG with ``size`` pixels on its longest side at most."""
-
-    def fit(full: tuple[int, int]) -> tuple[int, int]:
-        scale = min(1.0, size / max(full))
-        return max(1, round(full[0] * scale)), max(1, round(full[1] * scale))
-
     with _SLOTS:
-        image = read_image(Source(name=name, kind="file", value=name), needed=fit).rgb
-        if max(image.size) > size:
-            image = image.resize(fit(image.size), Image.Resampling.LANCZOS, reducing_gap=2.0)
-        stream = io.BytesIO()
-        image.save(stream, "JPEG", quality=_QUALITY)
-    return stream.getvalue()
-
-
-def _keep(library: OpenedLibrary, content_id: int, size: int, jpeg: bytes) -> None:
-    with library.writing() as connection:
-        (patience_ms,) = connection.execute("PRAGMA busy_timeout").fetchone()
-        connection.execute("PRAGMA busy_timeout = 0")
-        try:
-            with write(connection):
-                connection.execute(
-                    "INSERT OR REPLACE INTO thumbnails (content_id, size, jpeg) VALUES (?, ?, ?)",
-                    (content_id, size, jpeg),
-                )
-        except LibraryLocked:  # it is only a cache, and a viewer doesn't wait for an index run
-            pass
-        finally:
-            connection.execute(f"PRAGMA busy_timeout = {int(patience_ms)}")
+        return make_thumbnail(Source(name=name, kind="file", value=name), size=size)

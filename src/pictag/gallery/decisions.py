@@ -22,7 +22,7 @@ from pictag.gallery.full_text import path_text, save_words_of
 from pictag.gallery.schema import write
 from pictag.gallery.store import apply_decisions
 from pictag.metadata.keywords import meaning
-from pictag.vocabulary.labels import clean_term
+from pictag.vocabulary.labels import check_term
 
 if TYPE_CHECKING:
     import sqlite3
@@ -54,7 +54,7 @@ def decide(connection: sqlite3.Connection, file: str | os.PathLike[str], word: s
         content_id, pixels = find_content(connection, file)
         found = _find_word(connection, content_id, word)
         if verdict == "added":
-            found = found or _check_word(word)
+            found = found or check_term(word)
         elif found is None:
             hint = suggest(word, _list_words(connection, content_id).values())
             raise OptionError(
@@ -204,16 +204,6 @@ def _find_word(connection: sqlite3.Connection, content_id: int, word: str) -> st
     own = {meaning(value): value for value in words.values()}
     key = meaning(word.strip())
     return own.get(key) or words.get(key)
-
-
-def _check_word(word: str) -> str:
-    term = clean_term(word)
-    if not term or term != " ".join(word.split()):
-        raise OptionError(
-            f"The word {shorten(word, 80)!r} can't be used as it is: a keyword has at most 64 bytes, and no "
-            "comma, semicolon, slash or vertical bar. Give several words one by one."
-        )
-    return term
 
 
 def _check_pixels(text: str) -> bytes:

@@ -15,7 +15,7 @@ from pictag.gallery.full_text import save_words_of
 from pictag.gallery.schema import write
 from pictag.gallery.store import apply_decisions
 from pictag.metadata.keywords import meaning
-from pictag.vocabulary.labels import clean_term
+from pictag.vocabulary.labels import check_term
 
 if TYPE_CHECKING:
     import sqlite3
@@ -66,7 +66,7 @@ def decide_all(
     """
     with write(connection, path):
         known = connection.execute("SELECT word FROM terms WHERE meaning = ?", (meaning(word),)).fetchone()
-        found = word if verdict is None else known[0] if known is not None else check_word(word)
+        found = word if verdict is None else known[0] if known is not None else check_term(word)
         wanted = []
         for content_id, pixels in _read_contents(connection, file_ids):
             own = verdict
@@ -85,7 +85,7 @@ def rename_word(
 
     Raises `OptionError` for a word that can't be a keyword or that no image has, and `LibraryLocked`.
     """
-    found = check_word(new)
+    found = check_term(new)
     with write(connection, path):
         rows = connection.execute(
             "SELECT pixels, word FROM decisions WHERE meaning = ? AND verdict <> 'rejected'", (meaning(old),)
@@ -120,21 +120,6 @@ def undo(
                 )
         _refresh(connection, done)
     return DecisionChange(decisions=tuple(done))
-
-
-def check_word(word: str) -> str:
-    """The word as a keyword. Raises `OptionError` if it can't be one.
-
-    >>> check_word("  Aunt   Mary ")
-    'Aunt Mary'
-    """
-    term = clean_term(word)
-    if not term or term != " ".join(word.split()):
-        raise OptionError(
-            f"The word {shorten(word, 80)!r} can't be used as it is: a keyword has at most 64 bytes, and no "
-            "comma, semicolon, slash or vertical bar. Add several words one by one."
-        )
-    return term
 
 
 def _apply(

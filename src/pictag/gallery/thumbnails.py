@@ -44,11 +44,12 @@ def read_thumbnail(connection: sqlite3.Connection, file_id: int, *, size: int = 
     status = os.stat(name)
     # The file may have changed since it was indexed, and show another image.
     if content_id is not None and (status.st_size, status.st_mtime_ns) == (file_size, mtime_ns):
-        _keep(connection, content_id, size, made)
+        keep_thumbnail(connection, content_id, size, made)
     return made
 
 
-def _keep(connection: sqlite3.Connection, content_id: int, size: int, jpeg: bytes) -> None:
+def keep_thumbnail(connection: sqlite3.Connection, content_id: int, size: int, jpeg: bytes) -> None:
+    """Store a thumbnail, unless another program is writing."""
     (patience_ms,) = connection.execute("PRAGMA busy_timeout").fetchone()
     connection.execute("PRAGMA busy_timeout = 0")
     try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from pictag.errors import OptionError, shorten
+from pictag.errors import OptionError
 from pictag.images import is_single
 from pictag.keywords.catalogue import Catalogue, read_catalogue
 from pictag.keywords.cuts import find_cuts
@@ -16,7 +16,7 @@ from pictag.options import ScoringOptions, check_count, check_min_score
 from pictag.pipelines.results import check_minimum, choose_model_activation, gives_probabilities
 from pictag.records import Failure, Label, Prediction
 from pictag.vocabulary import count_classes, match_labels
-from pictag.vocabulary.labels import clean_term
+from pictag.vocabulary.labels import check_term, clean_term
 
 if TYPE_CHECKING:
     import os
@@ -153,7 +153,7 @@ class KeywordChooser:
         self._catalogue = _open_catalogue(vocabulary)
         self._paths: dict[str, tuple[str, ...]] = {}
         self._max_keywords = None if max_keywords is None else check_count("max_keywords", max_keywords)
-        self._added = tuple(map(_check_word, add))
+        self._added = tuple(map(_make_added, add))
         self._words = frozenset(
             term.word for term in (*self._concepts.labels, *self._concepts.broader) if term is not None
         )
@@ -235,11 +235,6 @@ def _make_label(labels: Sequence[str], scores: NDArray[np.float32], index: int) 
     return Label(label=labels[index], score=float(scores[index]), index=index)
 
 
-def _check_word(word: str) -> Suggestion:
-    term = clean_term(word)
-    if not term or term != " ".join(word.split()):
-        raise OptionError(
-            f"The keyword {shorten(word, 80)!r} can't be used as it is: a keyword has at most 64 bytes, and "
-            "no comma, semicolon, slash or vertical bar. Give several words one by one."
-        )
+def _make_added(word: str) -> Suggestion:
+    term = check_term(word)
     return Suggestion(keyword=term, score=1.0, kind="added", path=(term,))

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from pictag.errors import OptionError, shorten
+
 MAX_BYTES = 64  # of one IPTC keyword
 
 _PLACES_LETTER = re.compile(r"^/?[a-z]/(?=[a-z])")  # Places365: /a/abbey
@@ -51,3 +53,18 @@ def clean_term(text: str) -> str:
         text = text.encode()[:MAX_BYTES].decode(errors="ignore")
         text = text[: text.rfind(" ")] if " " in text else text
     return text
+
+
+def check_term(word: str) -> str:
+    """The word as a term, with single spaces. Raises `OptionError` if it can't be one as it is.
+
+    >>> check_term("  Aunt   Mary ")
+    'Aunt Mary'
+    """
+    term = clean_term(word)
+    if not term or term != " ".join(word.split()):
+        raise OptionError(
+            f"The keyword {shorten(word, 80)!r} can't be used as it is: a keyword has at most 64 bytes, and "
+            "no comma, semicolon, slash or vertical bar. Give several words one by one."
+        )
+    return term
