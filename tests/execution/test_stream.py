@@ -84,7 +84,7 @@ def test_an_image_that_breaks_its_batch_fails_alone() -> None:
         all_read.set()
 
     def load(source: Source) -> NDArray[np.float32]:
-        assert all_read.wait(10)  # so that the three that follow the first make a batch
+        assert all_read.wait(10)  # so that those that follow the first make a batch
         return make_pixels(number_of(source))
 
     def infer(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -96,7 +96,8 @@ def test_an_image_that_breaks_its_batch_fails_alone() -> None:
     with Executor(workers=1) as executor:
         outcomes = list(executor.stream(runner, sources()))
     assert [describe(o) for o in outcomes] == [0, 1, "EngineError", 3]
-    assert [shape[0] for shape in recorded.runs] == [1, 3, 1, 1, 1]
+    # The reader may still have the last image when the worker takes its batch.
+    assert [shape[0] for shape in recorded.runs] in ([1, 3, 1, 1, 1], [1, 2, 1, 1, 1])
 
 
 def test_a_file_that_cannot_be_read_fails_alone() -> None:

@@ -344,11 +344,11 @@ while True:
 @needs_exiftool
 def test_a_kill_leaves_a_whole_image(photo: Path) -> None:
     wait = threading.Event()
-    for attempt in range(12):
+    for attempt in range(4):  # 50 in tests/cli/test_keyword_kills.py
         process = subprocess.Popen([sys.executable, "-c", EMBED_FOR_EVER, str(photo)], stdout=subprocess.PIPE)
         assert process.stdout is not None
         process.stdout.readline()
-        wait.wait(0.2 + attempt * 0.1)
+        wait.wait(0.2 + attempt * 0.23)
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stdout.close()
